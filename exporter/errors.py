@@ -1,0 +1,65 @@
+"""Define every exception this package raises on purpose.
+
+    PlatformError
+    ├── ConfigError            a key of the configuration: exit status 2
+    │   └── WebConfigError     a key of the --web.config.file
+    ├── DatabaseError          a PostgreSQL server or what is in it
+    │   ├── UnreachableError   no connection, or it broke
+    │   ├── VersionError       older than PostgreSQL 13
+    │   ├── StandbyError       a hot standby, where a primary is needed
+    │   ├── RightsError        a privilege is missing; the message holds the GRANT
+    │   ├── SchemaError        the `monitoring` schema is missing or newer than this program
+    │   └── MappingError       a table or column that a mapping names does not exist, or the mapping is malformed
+    ├── ListenError            the listen address cannot be bound
+    └── AdoptError             a table could not be adopted
+
+Every message names the key (or table), the value, what was wanted and what to do; none ever holds a secret.
+"""
+
+
+class PlatformError(Exception):
+    """Be the base of all errors a caller may want to show to a person."""
+
+
+class ConfigError(PlatformError):
+    """Say that one key of the configuration is wrong."""
+
+
+class WebConfigError(ConfigError):
+    """Say that one key of the web configuration file (TLS, users, headers) is wrong."""
+
+
+class DatabaseError(PlatformError):
+    """Be the base of everything that a PostgreSQL server can refuse."""
+
+
+class UnreachableError(DatabaseError):
+    """Say that no connection could be made, or that it broke."""
+
+
+class VersionError(DatabaseError):
+    """Say that the server is older than PostgreSQL 13, which brought pg_snapshot and xid8."""
+
+
+class StandbyError(DatabaseError):
+    """Say that the server is in recovery: its snapshots list no transactions, so nothing can be counted there."""
+
+
+class RightsError(DatabaseError):
+    """Say which privilege is missing, with the GRANT that gives it."""
+
+
+class SchemaError(DatabaseError):
+    """Say that the schema `monitoring` is missing, incomplete or newer than this program."""
+
+
+class MappingError(DatabaseError):
+    """Say that a mapping is malformed or names what the database does not have."""
+
+
+class ListenError(PlatformError):
+    """Say that the listen address cannot be bound."""
+
+
+class AdoptError(PlatformError):
+    """Say that a table could not be adopted, and why."""

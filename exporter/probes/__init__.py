@@ -1,0 +1,1 @@
+"""Probe the components a platform stands on."""

@@ -1,0 +1,89 @@
+"""Define what a probe is and what it answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+
+class Status(StrEnum):
+    """Say how a component is; the order is from good to bad, and unknown is never good."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    UNHEALTHY = "unhealthy"
+    UNKNOWN = "unknown"
+
+
+class Reason(StrEnum):
+    """Say why a probe failed: the closed list of the label `reason`."""
+
+    TIMEOUT = "timeout"
+    REFUSED = "refused"
+    AUTH = "auth"
+    TLS = "tls"
+    DNS = "dns"
+    PROTOCOL = "protocol"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """Hold one more thing a probe measured: metric name without prefix, value, and labels beside `name`."""
+
+    metric: str
+    value: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """Hold one probe's answer.
+
+    `up` is whether the component can be used at all; DEGRADED is up with a `cause`. `reason` is set exactly when
+    the probe failed. `cause` is one sentence for a person and never holds a secret.
+    """
+
+    status: Status
+    duration_seconds: float
+    cause: str = ""
+    reason: Reason | None = None
+    gauges: tuple[Gauge, ...] = ()
+
+    @property
+    def up(self) -> bool:
+        return self.status in (Status.HEALTHY, Status.DEGRADED)
+
+
+class ProbeFailure(Exception):
+    """Say that a component could not be used; raised inside a probe, turned into a ProbeResult by the runner."""
+
+    def __init__(self, reason: Reason, cause: str) -> None:
+        super().__init__(cause)
+        self.reason = reason
+        self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Hold what a probe that reached its component found: causes of degradation (none is healthy) and gauges."""
+
+    degraded: tuple[str, ...] = ()
+    gauges: tuple[Gauge, ...] = ()
+
+
+class Probe(Protocol):
+    """Probe one component.
+
+    An instance belongs to one worker thread, may keep a connection between calls, and must give it up after any
+    failure. `component` and `name` are the labels of its series.
+    """
+
+    component: str
+    name: str
+
+    def check(self, timeout_seconds: float) -> Answer:
+        """Ask the component, in at most about `timeout_seconds`. Raises ProbeFailure, or anything (reason `other`)."""
+
+    def close(self) -> None:
+        """Give up connections. Never raises."""

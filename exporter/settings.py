@@ -1,0 +1,207 @@
+"""Give the shape of the configuration: frozen values, their defaults and their bounds.
+
+`config.py` fills these from a file; nothing else builds them but tests. Units are in the names; times are seconds.
+"""
+
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=1)]
+Name = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9_.:-]+$")]
+
+OTHER = "_other_"
+"""The label value that label sets beyond `limits.series_per_metric` are folded into."""
+
+
+class Secret:
+    """Hold a value that must never be printed: `repr`, `str` and formatting show asterisks."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the value itself; call it only where a connection is made."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(********)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+class _Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Be the base of every section: immutable, and an unknown key is an error."""
+
+
+class Database(_Settings):
+    """Name a PostgreSQL database. `password` wins over one in the DSN."""
+
+    dsn: Secret
+    password: Secret | None = None
+    poll_interval_seconds: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0
+    connect_timeout_seconds: Annotated[float, Meta(ge=1, le=300)] = 5.0
+
+
+class Source(_Settings):
+    """Name one mapping to count from. `preset` is a shipped mapping's name or the path of a YAML file."""
+
+    preset: str = "native"
+    name: Name | None = None
+    app: Name | None = None
+    database: Database | None = None
+    sample_labels: tuple[Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")], ...] | None = None
+
+    @property
+    def label(self) -> str:
+        """Return what stands in the label `source`: the name, or the preset's name without folder and ending."""
+        return self.name or self.preset.rsplit("/", 1)[-1].removesuffix(".yml").removesuffix(".yaml")
+
+
+class PostgresqlProbe(_Settings):
+    """Name a PostgreSQL server to probe. `primary: false` accepts a server in recovery."""
+
+    name: Name
+    dsn: Secret
+    password: Secret | None = None
+    primary: bool = True
+    connections_degraded_ratio: Annotated[float, Meta(gt=0, le=1)] = 0.9
+
+
+class RedisProbe(_Settings):
+    """Name a Redis server to probe, and the lists whose lengths are queue lengths."""
+
+    name: Name
+    url: Secret
+    password: Secret | None = None
+    queues: tuple[str, ...] = ()
+    primary: bool = True
+    memory_degraded_ratio: Annotated[float, Meta(gt=0, le=1)] = 0.9
+
+
+class MinioProbe(_Settings):
+    """Name an S3-compatible store to probe, and the buckets that must be visible with these keys."""
+
+    name: Name
+    endpoint: Annotated[str, Meta(min_length=1)]
+    access_key: Secret
+    secret_key: Secret
+    secure: bool = True
+    ca_file: str | None = None
+    region: str | None = None
+    buckets: tuple[str, ...] = ()
+
+
+class Probes(_Settings):
+    """List the dependencies to probe at every scrape, by kind."""
+
+    postgresql: tuple[PostgresqlProbe, ...] = ()
+    redis: tuple[RedisProbe, ...] = ()
+    minio: tuple[MinioProbe, ...] = ()
+
+
+class Limits(_Settings):
+    """Bound what data can do to us: series per metric and source, and how far ahead an event's clock may be."""
+
+    series_per_metric: Annotated[int, Meta(ge=20, le=100_000)] = 500
+    future_tolerance_seconds: Positive = 300.0
+
+
+class Band(_Settings):
+    """Hold an indicator's thresholds by severity; None leaves a severity out."""
+
+    medium: float | None = None
+    high: float | None = None
+    critical: float | None = None
+
+
+class Threshold(Band):
+    """Hold an indicator's thresholds, and the overrides for single apps and outside APIs."""
+
+    apps: dict[Name, Band] = {}
+    apis: dict[Name, Band] = {}
+
+
+class Thresholds(_Settings):
+    """Hold the only thresholds there are: rules and panels read the series `platform_threshold` made of them.
+
+    The defaults are those of the two systems this product replaces. Below `minimum_events` in five minutes an
+    indicator is unknown: never green, never an alert.
+    """
+
+    LOWER_IS_WORSE: ClassVar[frozenset[str]] = frozenset({"api_success_ratio"})
+
+    minimum_events: Annotated[int, Meta(ge=0)] = 20
+    http_latency_seconds: Threshold = Threshold(medium=0.5, critical=1.0)
+    http_error_ratio: Threshold = Threshold(medium=0.02, critical=0.05)
+    api_success_ratio: Threshold = Threshold(medium=0.95, critical=0.90)
+    scraping_failure_ratio: Threshold = Threshold(medium=0.10, high=0.25, critical=0.50)
+    source_lag_seconds: Threshold = Threshold(high=60.0, critical=300.0)
+
+    def indicators(self) -> dict[str, Threshold]:
+        """Return every indicator's thresholds by the indicator's name."""
+        return {name: getattr(self, name) for name in self.__struct_fields__ if name != "minimum_events"}
+
+
+class Retention(_Settings):
+    """Say for how many days the rows of each kind of event are kept before their partition is dropped."""
+
+    http_request: Count = 14
+    api_call: Count = 30
+    scraping_run: Count = 90
+    user_activity: Count = 90
+    error: Count = 90
+    sample: Count = 14
+
+
+class Stack(_Settings):
+    """Say where the servers around the exporter answer; only `doctor` asks them."""
+
+    prometheus_url: str | None = None
+    alertmanager_url: str | None = None
+    grafana_url: str | None = None
+
+
+class Config(_Settings):
+    """Hold the whole configuration."""
+
+    database: Database
+    listen: str = "127.0.0.1:9847"
+    sources: tuple[Source, ...] = (Source(),)
+    probes: Probes = Probes()
+    probe_timeout_seconds: Annotated[float, Meta(ge=0.05, le=60)] = 1.0
+    limits: Limits = Limits()
+    thresholds: Thresholds = Thresholds()
+    retention_days: Retention = Retention()
+    stack: Stack = Stack()
+
+    def database_of(self, source: Source) -> Database:
+        """Return the database that `source` counts in: its own, or the event store."""
+        return source.database or self.database
+
+
+def convert(tree: object) -> Config:
+    """Turn plain YAML values into a Config.
+
+    Raises msgspec.ValidationError, whose message ends in ``- at `$.path` ``.
+    """
+    return msgspec.convert(tree, Config, dec_hook=_decode)
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is Secret:
+        if isinstance(value, str) and value:
+            return Secret(value)
+        raise ValueError("Expected a text that is not empty")
+    raise NotImplementedError(kind)
