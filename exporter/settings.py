@@ -45,7 +45,7 @@ class _Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Be the base of every section: immutable, and an unknown key is an error."""
 
 
-class Database(_Settings):
+class Database(_Settings, frozen=True):
     """Name a PostgreSQL database. `password` wins over one in the DSN."""
 
     dsn: Secret
@@ -54,7 +54,7 @@ class Database(_Settings):
     connect_timeout_seconds: Annotated[float, Meta(ge=1, le=300)] = 5.0
 
 
-class Source(_Settings):
+class Source(_Settings, frozen=True):
     """Name one mapping to count from. `preset` is a shipped mapping's name or the path of a YAML file."""
 
     preset: str = "native"
@@ -69,7 +69,7 @@ class Source(_Settings):
         return self.name or self.preset.rsplit("/", 1)[-1].removesuffix(".yml").removesuffix(".yaml")
 
 
-class PostgresqlProbe(_Settings):
+class PostgresqlProbe(_Settings, frozen=True):
     """Name a PostgreSQL server to probe. `primary: false` accepts a server in recovery."""
 
     name: Name
@@ -79,7 +79,7 @@ class PostgresqlProbe(_Settings):
     connections_degraded_ratio: Annotated[float, Meta(gt=0, le=1)] = 0.9
 
 
-class RedisProbe(_Settings):
+class RedisProbe(_Settings, frozen=True):
     """Name a Redis server to probe, and the lists whose lengths are queue lengths."""
 
     name: Name
@@ -90,7 +90,7 @@ class RedisProbe(_Settings):
     memory_degraded_ratio: Annotated[float, Meta(gt=0, le=1)] = 0.9
 
 
-class MinioProbe(_Settings):
+class MinioProbe(_Settings, frozen=True):
     """Name an S3-compatible store to probe, and the buckets that must be visible with these keys."""
 
     name: Name
@@ -103,7 +103,7 @@ class MinioProbe(_Settings):
     buckets: tuple[str, ...] = ()
 
 
-class Probes(_Settings):
+class Probes(_Settings, frozen=True):
     """List the dependencies to probe at every scrape, by kind."""
 
     postgresql: tuple[PostgresqlProbe, ...] = ()
@@ -111,14 +111,14 @@ class Probes(_Settings):
     minio: tuple[MinioProbe, ...] = ()
 
 
-class Limits(_Settings):
+class Limits(_Settings, frozen=True):
     """Bound what data can do to us: series per metric and source, and how far ahead an event's clock may be."""
 
     series_per_metric: Annotated[int, Meta(ge=20, le=100_000)] = 500
     future_tolerance_seconds: Positive = 300.0
 
 
-class Band(_Settings):
+class Band(_Settings, frozen=True):
     """Hold an indicator's thresholds by severity; None leaves a severity out."""
 
     medium: float | None = None
@@ -126,14 +126,14 @@ class Band(_Settings):
     critical: float | None = None
 
 
-class Threshold(Band):
+class Threshold(Band, frozen=True):
     """Hold an indicator's thresholds, and the overrides for single apps and outside APIs."""
 
     apps: dict[Name, Band] = {}
     apis: dict[Name, Band] = {}
 
 
-class Thresholds(_Settings):
+class Thresholds(_Settings, frozen=True):
     """Hold the only thresholds there are: rules and panels read the series `platform_threshold` made of them.
 
     The defaults are those of the two systems this product replaces. Below `minimum_events` in five minutes an
@@ -154,7 +154,7 @@ class Thresholds(_Settings):
         return {name: getattr(self, name) for name in self.__struct_fields__ if name != "minimum_events"}
 
 
-class Retention(_Settings):
+class Retention(_Settings, frozen=True):
     """Say for how many days the rows of each kind of event are kept before their partition is dropped."""
 
     http_request: Count = 14
@@ -165,7 +165,7 @@ class Retention(_Settings):
     sample: Count = 14
 
 
-class Stack(_Settings):
+class Stack(_Settings, frozen=True):
     """Say where the servers around the exporter answer; only `doctor` asks them."""
 
     prometheus_url: str | None = None
@@ -173,7 +173,7 @@ class Stack(_Settings):
     grafana_url: str | None = None
 
 
-class Config(_Settings):
+class Config(_Settings, frozen=True):
     """Hold the whole configuration."""
 
     database: Database

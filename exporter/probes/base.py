@@ -55,7 +55,7 @@ class ProbeResult:
         return self.status in (Status.HEALTHY, Status.DEGRADED)
 
 
-class ProbeFailure(Exception):
+class ProbeError(Exception):
     """Say that a component could not be used; raised inside a probe, turned into a ProbeResult by the runner."""
 
     def __init__(self, reason: Reason, cause: str) -> None:
@@ -83,7 +83,7 @@ class Probe(Protocol):
     name: str
 
     def check(self, timeout_seconds: float) -> Answer:
-        """Ask the component, in at most about `timeout_seconds`. Raises ProbeFailure, or anything (reason `other`)."""
+        """Ask the component, in at most about `timeout_seconds`. Raises ProbeError, or anything (reason `other`)."""
 
     def close(self) -> None:
         """Give up connections. Never raises."""
