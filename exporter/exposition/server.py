@@ -1,0 +1,284 @@
+"""Serve an ASGI application: one port, one process, many clients of whom any may stall.
+
+uvicorn parses and answers HTTP; it has no deadline for a client that sends nothing, half a TLS handshake or half a
+request, no bound on the size of headers and none on connections. Those are here:
+
+    accept -> TLS handshake -> request -> answer -> idle -> next request
+              HANDSHAKE_...    REQUEST_...  the app's  SEND_... or IDLE_...
+
+Every wait for a client has its deadline, and where MOST_CONNECTIONS are open the one that waits longest for its client
+is closed for a new one: clients that stall can never keep a scrape out.
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from exporter.errors import ListenError
+from exporter.exposition.web_config import WebConfig
+
+logger = logging.getLogger(__name__)
+
+HANDSHAKE_SECONDS = 5.0
+REQUEST_SECONDS = 10.0
+"""How long a client may take to send a whole request, from its first byte (or from the connection)."""
+
+SEND_SECONDS = 30.0
+"""How long a client may take to read the rest of an answer."""
+
+IDLE_SECONDS = 75
+"""How long a connection stays open between requests: more than a minute, so that Prometheus reuses its own."""
+
+SHUTDOWN_SECONDS = 4
+MOST_CONNECTIONS = 128
+MOST_HEADER_BYTES = 64 * 1024
+BACKLOG = 256
+
+
+def serve(app: ASGIApp, host: str, port: int, web_config: Path | None, on_sighup: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then finish the requests under way and return. Blocks; needs the main thread.
+
+    `on_sighup` is called in a thread at every SIGHUP. Raises WebConfigError, and ListenError where the address cannot
+    be bound.
+    """
+    web = WebConfig(web_config) if web_config else None
+    with bind(host, port) as listener:
+        Server(app, listener, web, on_sighup).run()
+
+
+def bind(host: str, port: int, setting: str = "`listen` in the configuration, or --listen") -> socket.socket:
+    """Return a listening socket; an empty host means all addresses, IPv6 and IPv4.
+
+    `setting` names what to change in errors. Raises ListenError.
+    """
+    try:
+        if not host and socket.has_dualstack_ipv6():
+            return socket.create_server(("", port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
+        found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)  # noqa: S104 - asked for by the empty host
+        # A name such as localhost may have both; like Go's net.Listen, take IPv4 where there is one.
+        family, _, _, _, address = min(found, key=lambda item: item[0] != socket.AF_INET)
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ListenError(_explain(error, host, port, setting)) from error
+
+
+def _explain(error: OSError, host: str, port: int, setting: str) -> str:
+    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"cannot listen on {shown}: another process holds port {port}; stop it, or choose a free port in {setting}"
+        )
+    if error.errno == errno.EACCES:
+        return f"cannot listen on {shown}: ports below 1024 need root; choose a port from 1024 to 65535 in {setting}"
+    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+        return f"cannot listen on {shown}: {host!r} is no address of this machine; wanted one of its own in {setting}"
+    return f"cannot listen on {shown}: {error.strerror or error}; wanted a free HOST:PORT in {setting}"
+
+
+class Server(uvicorn.Server):
+    """Accept connections on `listener`, hand each to uvicorn's protocol, and end within SHUTDOWN_SECONDS of a signal.
+
+    In another thread than the main one no signal is handled; set `should_exit` to stop it.
+    """
+
+    def __init__(
+        self, app: ASGIApp, listener: socket.socket, web: WebConfig | None, on_sighup: Callable[[], None]
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                web.guard(app) if web else app,
+                loop="asyncio",
+                http=Connection,
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=IDLE_SECONDS,
+                timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+                backlog=BACKLOG,
+            )
+        )
+        self._listener = listener
+        self._web = web
+        self._on_sighup = on_sighup
+        self._hanging_up = threading.Lock()
+        self.waiting: dict[object, Callable[[], object]] = {}
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept, on our own socket and in our own way; uvicorn's way knows no deadline."""
+        acceptor = _Acceptor(self, self._listener, self._web)
+        self.servers = [acceptor]  # type: ignore[list-item]  # uvicorn calls close() and wait_closed() on it, no more
+        self.started = True
+        scheme = "https" if self._web and self._web.tls() else "http"
+        host, port = self._listener.getsockname()[:2]
+        logger.info("listening on %s://%s:%s", scheme, f"[{host}]" if ":" in host else host, port)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals and let the process end by returning: uvicorn would raise them again, and exit with 143."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                loop.remove_signal_handler(number)
+
+    def _stop(self, number: signal.Signals) -> None:
+        logger.info("%s: finishing the requests under way", number.name)
+        self.should_exit = True
+
+    def _hang_up(self) -> None:
+        threading.Thread(target=self._call_on_sighup, name="sighup", daemon=True).start()
+
+    def _call_on_sighup(self) -> None:
+        with self._hanging_up:
+            try:
+                self._on_sighup()
+            except Exception:
+                logger.exception("SIGHUP: reading the configuration again failed; the old one stays")
+
+
+class _Acceptor:
+    """Accept connections until closed, and keep at most MOST_CONNECTIONS of them."""
+
+    def __init__(self, server: Server, listener: socket.socket, web: WebConfig | None) -> None:
+        self._server = server
+        self._listener = listener
+        self._web = web
+        self._loop = asyncio.get_running_loop()
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._accepting = self._loop.create_task(self._accept())
+        self._accepting.add_done_callback(self._ended)
+
+    def close(self) -> None:
+        for task in (self._accepting, *self._handshakes):
+            task.cancel()
+
+    async def wait_closed(self) -> None:
+        await asyncio.gather(self._accepting, *self._handshakes, return_exceptions=True)
+
+    def _ended(self, accepting: asyncio.Task[None]) -> None:
+        self._server.should_exit = True
+        if not accepting.cancelled() and accepting.exception():
+            logger.critical("cannot accept connections any more", exc_info=accepting.exception())
+
+    async def _accept(self) -> None:
+        self._listener.setblocking(False)
+        while True:
+            try:
+                client, _ = await self._loop.sock_accept(self._listener)
+            except ConnectionError:
+                continue  # the client went away between its SYN and our accept
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    raise
+                logger.error("cannot accept a connection: %s; trying again in a second", error.strerror)
+                await asyncio.sleep(1)
+                continue
+            self._make_room()
+            task = self._loop.create_task(self._shake_hands(client))
+            self._handshakes.add(task)
+            self._server.waiting[task] = task.cancel
+            task.add_done_callback(self._shaken)
+
+    def _make_room(self) -> None:
+        waiting = self._server.waiting
+        if len(self._handshakes) + len(self._server.server_state.connections) >= MOST_CONNECTIONS and waiting:
+            longest = next(iter(waiting))
+            waiting.pop(longest)()
+
+    async def _shake_hands(self, client: socket.socket) -> None:
+        tls = self._web.tls() if self._web else None
+        deadlines = {"ssl_handshake_timeout": HANDSHAKE_SECONDS, "ssl_shutdown_timeout": HANDSHAKE_SECONDS}
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: Connection(self._server, self._web, self._loop), client, ssl=tls, **(deadlines if tls else {})
+            )
+        except (OSError, TimeoutError) as error:
+            logger.debug("a client gave up or was refused before its request: %s", error)
+
+    def _shaken(self, task: asyncio.Task[None]) -> None:
+        self._handshakes.discard(task)
+        self._server.waiting.pop(task, None)
+
+
+class Connection(HttpToolsProtocol):
+    """Add to uvicorn's protocol what it lacks: deadlines, a bound on headers, and the check of a client's names."""
+
+    def __init__(self, server: Server, web: WebConfig | None, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(server.config, server.server_state, {}, loop)
+        self._web = web
+        self._waiting = server.waiting
+        self._deadline: asyncio.TimerHandle | None = None
+        self._receiving = self._in_headers = True
+        self._header_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own
+        super().connection_made(transport)
+        self._wait_for_client(REQUEST_SECONDS, self.transport.abort)
+        if self._web and not self._web.admits(transport.get_extra_info("peercert")):
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._header_bytes += len(data)
+        if self._in_headers and self._header_bytes > MOST_HEADER_BYTES and not self.transport.is_closing():
+            self.send_400_response(f"Headers exceed {MOST_HEADER_BYTES} bytes.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._receiving = self._in_headers = True
+        self._header_bytes = 0
+        self._wait_for_client(REQUEST_SECONDS, self.transport.abort)
+
+    def on_headers_complete(self) -> None:
+        self._in_headers = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._receiving = False
+        self._stop_waiting()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._receiving:  # else the answer came before the whole request, whose deadline runs on
+            self._wait_for_client(SEND_SECONDS, self._abort_unless_sent)
+
+    def _wait_for_client(self, seconds: float, expire: Callable[[], None]) -> None:
+        self._stop_waiting()
+        self._deadline = self.loop.call_later(seconds, expire)
+        self._waiting[self] = self.transport.abort
+
+    def _stop_waiting(self) -> None:
+        self._waiting.pop(self, None)
+        if self._deadline:
+            self._deadline.cancel()
+
+    def _abort_unless_sent(self) -> None:
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
