@@ -56,12 +56,16 @@ class ProbeResult:
 
 
 class ProbeError(Exception):
-    """Say that a component could not be used; raised inside a probe, turned into a ProbeResult by the runner."""
+    """Say that a component could not be used; raised inside a probe, turned into a ProbeResult by the runner.
 
-    def __init__(self, reason: Reason, cause: str) -> None:
+    `gauges` is what could be measured all the same, such as the drives of a store that lost its quorum.
+    """
+
+    def __init__(self, reason: Reason, cause: str, gauges: tuple[Gauge, ...] = ()) -> None:
         super().__init__(cause)
         self.reason = reason
         self.cause = cause
+        self.gauges = gauges
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +80,21 @@ class Probe(Protocol):
     """Probe one component.
 
     An instance belongs to one worker thread, may keep a connection between calls, and must give it up after any
-    failure. `component` and `name` are the labels of its series.
+    failure. `component` and `name` are the labels of its series; probes of equal `settings` are interchangeable, and
+    every Secret in the settings is kept out of the causes shown.
     """
 
-    component: str
-    name: str
+    @property
+    def component(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def settings(self) -> object: ...
 
     def check(self, timeout_seconds: float) -> Answer:
-        """Ask the component, in at most about `timeout_seconds`. Raises ProbeError, or anything (reason `other`)."""
+        """Ask the component, in at most about `timeout_seconds`. Raises ProbeError, or anything (see reasons.py)."""
 
     def close(self) -> None:
         """Give up connections. Never raises."""

@@ -1,0 +1,160 @@
+"""Define how a kind of event is declared: its columns, what makes a row invalid, and the series made of it.
+
+One declaration feeds the schema, the aggregation SQL, the exposition, the reference documentation and the SDK.
+All SQL in a declaration is over the kind's own column names and must not raise on any value of those types.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from exporter.settings import OTHER
+
+MAXIMUM = 1e15
+"""Values beyond this are rejected as `out_of_range`: their sum must never overflow a double and stop a poll."""
+
+LONGEST_LABEL = 200
+"""Label values are cut to this many characters: a series name is no place for a document."""
+
+REJECTIONS = ("null", "future", "negative", "not_finite", "out_of_range", "malformed")
+"""The closed list of the label `reason` of platform_exporter_rows_rejected_total."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Declare one column; `personal` columns are left out of the views that Grafana's role may read."""
+
+    name: str
+    type: str
+    doc: str
+    required: bool = False
+    default: str | None = None
+    personal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Declare when a row is rejected: the first check whose `sql` is true names the reason."""
+
+    reason: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Declare a label: its SQL text over the event's columns, and whether its values are an open set.
+
+    An open label becomes `_other_` when the series limit is reached; a closed one (a method, a status code, a
+    severity) keeps its value, so that ratios stay true under an attack on cardinality.
+    """
+
+    name: str
+    sql: str
+    open: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroFill:
+    """Declare series to show as 0 before they first occur: each of `values` beside each label set of `attempts`."""
+
+    attempts: str
+    label: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rollup:
+    """Declare a family of series aggregated from the rows of one kind.
+
+    `value` is SQL for what one row adds (counter), observes (histogram) or sets (gauge; the newest row wins, NULL
+    sets nothing). `require` names a label that must not be empty for a row to count.
+    """
+
+    metric: str
+    help: str
+    labels: tuple[Label, ...]
+    value: str
+    type: str = "counter"
+    bounds: tuple[float, ...] = ()
+    require: str | None = None
+    zero_fill: ZeroFill | None = None
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """Return the columns to group rows by: alias -> SQL. The same SQL in two rollups gets the same alias."""
+        return {label.name: f"coalesce(left({label.sql}, {LONGEST_LABEL}), '')" for label in self.labels}
+
+    @property
+    def metric_sql(self) -> str:
+        return f"'{self.metric}'"
+
+    @property
+    def type_sql(self) -> str:
+        return f"'{self.type}'"
+
+    def labels_sql(self, level: int) -> str:
+        """Return SQL for the label set as jsonb: as it is (0), open labels folded (1), or all of them (2)."""
+        pairs = ", ".join(
+            f"'{label.name}', " + (f"'{OTHER}'" if level > (0 if label.open else 1) else label.name)
+            for label in self.labels
+        )
+        return f"jsonb_build_object({pairs})"
+
+    def folded_metric_sql(self, level: int) -> str:
+        """Return SQL for the metric that a folded label set belongs to."""
+        return self.metric_sql
+
+    @property
+    def bounds_sql(self) -> tuple[str, ...]:
+        return tuple(f"{bound!r}::double precision" for bound in self.bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class EventKind:
+    """Declare a kind of event. `rows_are` completes the sentence "One row is ...".
+
+    `derived` holds SQL to compute once a row, for use by several rollups. `actors` says that rows name users or
+    sessions, `issues` that rows are occurrences of an error to be grouped.
+    """
+
+    name: str
+    rows_are: str
+    columns: tuple[Column, ...]
+    checks: tuple[Check, ...]
+    rollups: tuple[Rollup, ...]
+    derived: Mapping[str, str] = field(default_factory=dict)
+    actors: bool = False
+    issues: bool = False
+
+    @property
+    def all_columns(self) -> tuple[Column, ...]:
+        """Return the columns a writer may give, the common ones first."""
+        return COMMON + self.columns
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.all_columns if column.required)
+
+
+COMMON = (
+    Column("at", "timestamptz", "when it happened, in UTC", required=True),
+    Column("app", "text", "the application that did it", required=True),
+    Column("release", "text", "the application's release or version"),
+)
+
+APP = Label("app", "app", open=False)
+
+
+def reject_number(column: str, *, maximum: float = MAXIMUM) -> tuple[Check, ...]:
+    """Return the checks for a number that must be finite, not negative and at most `maximum`; NULL passes."""
+    value = f"({column})::double precision"
+    return (
+        Check("not_finite", f"{value} IN ('NaN', 'Infinity', '-Infinity')"),
+        Check("negative", f"{value} < 0"),
+        Check("out_of_range", f"{value} > {maximum!r}"),
+    )
+
+
+def closed(sql: str, values: tuple[str, ...], otherwise: str = "other") -> str:
+    """Return SQL that keeps `sql` where it is one of `values` and gives `otherwise` elsewhere; NULL stays NULL."""
+    listed = ", ".join(f"'{value}'" for value in values)
+    return f"CASE WHEN {sql} IN ({listed}) THEN {sql} WHEN {sql} IS NOT NULL THEN '{otherwise}' END"

@@ -1,0 +1,112 @@
+-- What counting needs in every database that holds a source: cursors, rollups, and three functions.
+
+CREATE SCHEMA IF NOT EXISTS monitoring;
+
+CREATE TABLE IF NOT EXISTS monitoring.schema_version (
+    part text PRIMARY KEY,
+    version integer NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Which cluster a row was born in. After a dump is restored elsewhere, the transaction ids in old rows mean nothing;
+-- this tells them from new ones. IMMUTABLE although it reads the control file: it cannot change under a running
+-- server, and only so is it evaluated once a statement rather than once a row (a COPY of 300,000 rows costs the same
+-- with and without it; called per row it costs 4 us each).
+CREATE OR REPLACE FUNCTION monitoring.cluster_id() RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS 'SELECT system_identifier FROM pg_catalog.pg_control_system()';
+
+-- JSON kept as text may be malformed. It comes back as a JSON string then, which the check for `malformed` rejects.
+CREATE OR REPLACE FUNCTION monitoring.try_jsonb(input text) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
+    AS $$
+BEGIN
+    RETURN input::jsonb;
+EXCEPTION WHEN OTHERS THEN
+    RETURN to_jsonb('malformed'::text);
+END $$;
+
+-- Numbers kept as text may be no numbers. They come back as NaN then, which the check for `not_finite` rejects.
+CREATE OR REPLACE FUNCTION monitoring.try_number(input text) RETURNS double precision
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
+    AS $$
+BEGIN
+    RETURN input::double precision;
+EXCEPTION WHEN OTHERS THEN
+    RETURN 'NaN';
+END $$;
+
+-- One row a source. Whoever locks it advances the source; the others only read.
+CREATE TABLE IF NOT EXISTS monitoring.source (
+    name text PRIMARY KEY,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- How far each table of a source is counted: everything visible in `snapshot`, in the cluster named.
+CREATE TABLE IF NOT EXISTS monitoring.cursor (
+    source text NOT NULL,
+    stream text NOT NULL,
+    relation text NOT NULL,
+    system_identifier bigint NOT NULL,
+    snapshot pg_snapshot NOT NULL,
+    advanced_at timestamptz NOT NULL,
+    PRIMARY KEY (source, stream)
+);
+
+-- The counters themselves. `value` is a counter's or gauge's value, or a histogram's count; `total` a histogram's
+-- sum; `buckets` its cumulative counts without +Inf; `at` when a gauge's value was taken, in Unix seconds.
+CREATE TABLE IF NOT EXISTS monitoring.rollup (
+    source text NOT NULL,
+    stream text NOT NULL,
+    budget text,
+    metric text NOT NULL,
+    type text NOT NULL,
+    labels jsonb NOT NULL,
+    value double precision NOT NULL,
+    total double precision,
+    buckets double precision[],
+    at double precision,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (source, stream, metric, type, labels)
+) WITH (fillfactor = 70);
+
+-- Who was active when, as a hash: only for counting distinct users and sessions in the last days.
+CREATE TABLE IF NOT EXISTS monitoring.actor (
+    source text NOT NULL,
+    app text NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('user', 'session')),
+    id bigint NOT NULL,
+    last_seen timestamptz NOT NULL,
+    PRIMARY KEY (source, app, kind, id)
+) WITH (fillfactor = 70);
+CREATE INDEX IF NOT EXISTS actor_last_seen ON monitoring.actor (source, last_seen);
+
+-- Occurrences of one error, grouped. A resolved issue that occurs again is a regression.
+CREATE TABLE IF NOT EXISTS monitoring.error_issue (
+    app text NOT NULL,
+    fingerprint text NOT NULL,
+    status text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'resolved', 'ignored')),
+    severity text NOT NULL,
+    error_type text NOT NULL,
+    message text,
+    endpoint text,
+    first_seen timestamptz NOT NULL,
+    last_seen timestamptz NOT NULL,
+    events bigint NOT NULL,
+    regressions bigint NOT NULL DEFAULT 0,
+    first_release text,
+    last_release text,
+    resolved_by text,
+    resolved_at timestamptz,
+    resolved_release text,
+    PRIMARY KEY (app, fingerprint)
+);
+
+-- Which tables of an application are sources: what `adopt` did, so that it can be repeated and undone.
+CREATE TABLE IF NOT EXISTS monitoring.adopted (
+    relation text PRIMARY KEY,
+    source text NOT NULL,
+    stream text NOT NULL,
+    mapping jsonb NOT NULL,
+    adopted_at timestamptz NOT NULL DEFAULT now()
+);

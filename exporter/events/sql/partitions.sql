@@ -1,0 +1,83 @@
+-- Daily partitions of the event tables. The functions run with their owner's rights, so that the exporter's role
+-- needs no right to create or drop anything else.
+
+CREATE OR REPLACE FUNCTION monitoring.ensure_partition(kind text, day date) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    child text := kind || '_' || to_char(day, 'YYYYMMDD');
+    starts timestamptz := day::timestamp AT TIME ZONE 'UTC';
+    ends timestamptz := (day + 1)::timestamp AT TIME ZONE 'UTC';
+BEGIN
+    IF to_regclass(format('monitoring.%I', child)) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    -- CREATE ... PARTITION OF would lock the parent against every writer; ATTACH does not.
+    EXECUTE format('CREATE TABLE monitoring.%I (LIKE monitoring.%I INCLUDING ALL)', child, kind);
+    -- Rows that came before their partition existed wait in the default one. They keep their tx: none is counted twice.
+    EXECUTE format('LOCK TABLE monitoring.%I IN ACCESS EXCLUSIVE MODE', kind || '_default');
+    EXECUTE format(
+        'WITH moved AS (DELETE FROM monitoring.%I WHERE at >= %L AND at < %L RETURNING *) '
+        'INSERT INTO monitoring.%I SELECT * FROM moved', kind || '_default', starts, ends, child);
+    EXECUTE format('ALTER TABLE monitoring.%I ATTACH PARTITION monitoring.%I FOR VALUES FROM (%L) TO (%L)',
+        kind, child, starts, ends);
+    RETURN true;
+END $$;
+
+-- Whether `child`, a partition of `parent`, may hold a row that some source has not counted. Where nobody counts yet,
+-- or the cursors are still those of another cluster, every row may be one.
+CREATE OR REPLACE FUNCTION monitoring.has_uncounted(child text, parent text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    c monitoring.cursor;
+    counted boolean := false;
+    waiting boolean;
+BEGIN
+    FOR c IN SELECT * FROM monitoring.cursor WHERE relation = 'monitoring.' || parent LOOP
+        counted := true;
+        IF c.system_identifier <> monitoring.cluster_id() THEN
+            RETURN true;
+        END IF;
+        EXECUTE format('SELECT EXISTS (SELECT FROM monitoring.%I WHERE cluster = %L AND tx >= pg_snapshot_xmin(%L) '
+            'AND NOT pg_visible_in_snapshot(tx, %L))', child, c.system_identifier, c.snapshot, c.snapshot)
+            INTO waiting;
+        IF waiting THEN
+            RETURN true;
+        END IF;
+    END LOOP;
+    RETURN NOT counted;
+END $$;
+
+-- Drop one day if every row in it is counted. False means: not yet, ask again later.
+CREATE OR REPLACE FUNCTION monitoring.drop_partition(kind text, day date) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    child text := kind || '_' || to_char(day, 'YYYYMMDD');
+BEGIN
+    -- The parent first, as every reader and writer does: the other order could deadlock. Only after both are locked
+    -- has every writer to this day committed or gone.
+    EXECUTE format('LOCK TABLE ONLY monitoring.%I IN ACCESS EXCLUSIVE MODE', kind);
+    EXECUTE format('LOCK TABLE monitoring.%I IN ACCESS EXCLUSIVE MODE', child);
+    IF monitoring.has_uncounted(child, kind) THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('DROP TABLE monitoring.%I', child);
+    RETURN true;
+END $$;
+
+-- Rows outside every daily partition are few (a writer's clock was off); here alone rows are deleted.
+CREATE OR REPLACE FUNCTION monitoring.trim_default(kind text, before timestamptz) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    trimmed bigint := 0;
+BEGIN
+    EXECUTE format('LOCK TABLE monitoring.%I IN ACCESS EXCLUSIVE MODE', kind || '_default');
+    IF NOT monitoring.has_uncounted(kind || '_default', kind) THEN
+        EXECUTE format('DELETE FROM monitoring.%I WHERE at < %L', kind || '_default', before);
+        GET DIAGNOSTICS trimmed = ROW_COUNT;
+    END IF;
+    RETURN trimmed;
+END $$;

@@ -1,0 +1,61 @@
+-- What is not an event: live jobs, the history of notifications, who did what, and the SDK's books.
+
+CREATE TABLE IF NOT EXISTS monitoring.scraping_job (
+    app text NOT NULL,
+    job_id text NOT NULL,
+    scraper text NOT NULL,
+    site text,
+    status text NOT NULL CHECK (status IN ('pending', 'running', 'completed', 'failed', 'cancelled')),
+    progress double precision,
+    total_items bigint,
+    completed_items bigint,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    started_at timestamptz,
+    heartbeat_at timestamptz,
+    finished_at timestamptz,
+    PRIMARY KEY (app, job_id)
+);
+CREATE INDEX IF NOT EXISTS scraping_job_live ON monitoring.scraping_job (status)
+    WHERE status IN ('pending', 'running');
+
+CREATE TABLE IF NOT EXISTS monitoring.alert_notification (
+    group_key text NOT NULL,
+    fingerprint text NOT NULL,
+    status text NOT NULL CHECK (status IN ('firing', 'resolved')),
+    starts_at timestamptz NOT NULL,
+    ends_at timestamptz,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    receiver text NOT NULL,
+    labels jsonb NOT NULL,
+    annotations jsonb NOT NULL,
+    PRIMARY KEY (fingerprint, starts_at, status, group_key)
+);
+
+CREATE TABLE IF NOT EXISTS monitoring.audit (
+    at timestamptz NOT NULL DEFAULT now(),
+    actor text NOT NULL,
+    action text NOT NULL,
+    object text NOT NULL,
+    details jsonb
+);
+CREATE INDEX IF NOT EXISTS audit_at ON monitoring.audit (at);
+
+CREATE TABLE IF NOT EXISTS monitoring.sdk_ledger (
+    app text NOT NULL,
+    process text NOT NULL,
+    produced bigint NOT NULL DEFAULT 0,
+    stored bigint NOT NULL DEFAULT 0,
+    spooled bigint NOT NULL DEFAULT 0,
+    dropped jsonb NOT NULL DEFAULT '{}',
+    started_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (app, process)
+);
+
+-- A writer that may send a batch twice (after a broken connection) first inserts the batch's id in the same
+-- transaction: a second time that fails, and nothing of the batch is stored again.
+CREATE TABLE IF NOT EXISTS monitoring.batch (
+    id uuid PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS batch_at ON monitoring.batch USING brin (at);
