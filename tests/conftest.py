@@ -1,0 +1,117 @@
+"""
+Fixtures that give tests real servers.
+
+Those of session scope are shared by the tests of one worker: leave them as they were found. A test that stops, freezes
+or starves a server starts one of its own, by a fixture named start_*. A server that cannot be had fails the test.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from stack.servers import Alertmanager, Minio, Postgres, Prometheus, Redis
+from tests.servers import PROMETHEUS_SUITES, Database, PrometheusBinaries, ServerFactory, TcpProxy, fresh_database
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """Return a folder for the servers of this session, which PostgreSQL's account can enter, unlike tmp_path."""
+    with tempfile.TemporaryDirectory(prefix="platform-tests-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def session_servers(server_folder: Path) -> Iterator[ServerFactory]:
+    """Return the factory whose servers end with the session."""
+    factory = ServerFactory(server_folder / "session")
+    yield factory
+    factory.close()
+
+
+@pytest.fixture
+def servers(server_folder: Path) -> Iterator[ServerFactory]:
+    """Return the factory whose servers end with the test."""
+    with tempfile.TemporaryDirectory(prefix="test-", dir=server_folder, ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o711)
+        factory = ServerFactory(Path(name))
+        yield factory
+        factory.close()
+
+
+@pytest.fixture(scope="session")
+def postgres(session_servers: ServerFactory) -> Postgres:
+    """Return the session's PostgreSQL, in fast mode, 200 connections; trust, so that no test needs its password."""
+    return session_servers.start(Postgres, durable=False, max_connections=200)
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> Iterator[Database]:
+    """Return a fresh database of the session's PostgreSQL."""
+    with fresh_database(postgres) as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="session")
+def redis_server(session_servers: ServerFactory) -> Redis:
+    """Return the session's Redis, without a password."""
+    return session_servers.start(Redis)
+
+
+@pytest.fixture(scope="session")
+def minio_server(session_servers: ServerFactory) -> Minio:
+    """Return the session's MinIO, four drives; the real one, never its stand-in."""
+    return session_servers.start(Minio, flavour="minio")
+
+
+@pytest.fixture(scope="session")
+def moto_server(session_servers: ServerFactory) -> Minio:
+    """Return the session's S3-compatible store that is not MinIO."""
+    return session_servers.start(Minio, flavour="moto")
+
+
+@pytest.fixture(scope="session", params=list(PROMETHEUS_SUITES))
+def prometheus_binaries(request: pytest.FixtureRequest) -> PrometheusBinaries:
+    """Return Prometheus, Alertmanager and their tools: each test runs with this release's and with the newest."""
+    return PrometheusBinaries.of(request.param)
+
+
+@pytest.fixture
+def start_postgres(servers: ServerFactory) -> Callable[..., Postgres]:
+    """Return a function that starts a PostgreSQL of this test's own; options as of the class, durable=False."""
+    return lambda **options: servers.start(Postgres, **{"durable": False, **options})
+
+
+@pytest.fixture
+def start_redis(servers: ServerFactory) -> Callable[..., Redis]:
+    """Return a function that starts a Redis of this test's own; options as of the class."""
+    return lambda **options: servers.start(Redis, **options)
+
+
+@pytest.fixture
+def start_minio(servers: ServerFactory) -> Callable[..., Minio]:
+    """Return a function that starts a MinIO of this test's own; options as of the class, flavour="minio"."""
+    return lambda **options: servers.start(Minio, **{"flavour": "minio", **options})
+
+
+@pytest.fixture
+def start_prometheus(servers: ServerFactory) -> Callable[..., Prometheus]:
+    """Return a function that starts a Prometheus of this test's own; arguments as of the class."""
+    return lambda *arguments, **options: servers.start(Prometheus, *arguments, **options)
+
+
+@pytest.fixture
+def start_alertmanager(servers: ServerFactory) -> Callable[..., Alertmanager]:
+    """Return a function that starts an Alertmanager of this test's own; arguments as of the class."""
+    return lambda *arguments, **options: servers.start(Alertmanager, *arguments, **options)
+
+
+@pytest.fixture
+def tcp_proxy() -> Iterator[Callable[[str, int], TcpProxy]]:
+    """Return a function that lays a TcpProxy to a host and port; all are closed with the test."""
+    with ExitStack() as stack:
+        yield lambda host, port: stack.enter_context(TcpProxy(host, port))

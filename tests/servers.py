@@ -1,0 +1,258 @@
+"""Real servers for tests, and a cable between them and their clients that can be cut."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import psycopg
+
+from stack.binaries import Binary, find
+from stack.pins import NEWEST_SUITE
+from stack.polling import poll_until
+from stack.servers import Postgres, Server
+
+__all__ = ["Database", "PrometheusBinaries", "ServerFactory", "TcpProxy", "fresh_database", "poll_until"]
+
+AnyServer = TypeVar("AnyServer", bound=Server)
+Result = TypeVar("Result")
+
+# What `stable` and `newest` mean to the fixture prometheus_binaries: the machine's own, and the newest suite's.
+PROMETHEUS_SUITES: dict[str, str | None] = {"stable": None, "newest": NEWEST_SUITE}
+
+
+@dataclass(frozen=True)
+class PrometheusBinaries:
+    """Prometheus and Alertmanager of one time, with their tools; generation is `stable` or `newest`."""
+
+    generation: str
+    prometheus: Binary
+    promtool: Binary
+    alertmanager: Binary
+    amtool: Binary
+
+    @classmethod
+    def of(cls, generation: str) -> Self:
+        """Find or obtain the four programs."""
+        suite = PROMETHEUS_SUITES[generation]
+        names = ("prometheus", "promtool", "alertmanager", "amtool")
+        return cls(generation, *(find(name, suite=suite) for name in names))
+
+
+@dataclass(frozen=True)
+class Database:
+    """A fresh database of one test."""
+
+    server: Postgres
+    name: str
+
+    @property
+    def dsn(self) -> str:
+        """Return its address, for the superuser."""
+        return self.server.dsn_of(self.name)
+
+    def connect(self, **options: Any) -> psycopg.Connection[tuple[Any, ...]]:
+        """Return a new connection in autocommit mode; the caller closes it, best in a `with`."""
+        return self.server.connect(self.name, **options)
+
+    def execute(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        """Run one statement in a connection of its own and return its rows, none for what returns none."""
+        with self.connect() as connection:
+            cursor = connection.execute(query, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def load_sql(self, path: Path) -> None:
+        """Run a script of SQL, gzipped or not."""
+        self.server.load_sql(path, self.name)
+
+
+_numbers = iter(range(1, 1_000_000))
+
+
+@contextmanager
+def fresh_database(server: Postgres) -> Iterator[Database]:
+    """Create a database and drop it afterwards, whoever is still connected to it."""
+    name = f"test_{next(_numbers)}"
+    server.create_database(name)
+    try:
+        yield Database(server, name)
+    finally:
+        # A test may leave the server broken; its own test must not then be blamed for this too.
+        with contextlib.suppress(psycopg.OperationalError):
+            server.drop_database(name)
+
+
+class ServerFactory:
+    """Start servers that one test may break; all are destroyed with the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stack = ExitStack()
+        self._count = 0
+
+    def start(self, kind: Callable[..., AnyServer], *arguments: Any, **options: Any) -> AnyServer:
+        """Return a new server of this class, started, in a folder of its own."""
+        server = self.make(kind, *arguments, **options)
+        server.start()
+        return server
+
+    def make(self, kind: Callable[..., AnyServer], *arguments: Any, **options: Any) -> AnyServer:
+        """Return a new server of this class that the test starts itself."""
+        self._count += 1
+        server = kind(self._folder / str(self._count), *arguments, **options)
+        self._stack.callback(server.destroy)
+        return server
+
+    def adopt(self, server: AnyServer) -> AnyServer:
+        """Destroy this server, too, at the end; for those that others made, such as standbys."""
+        self._stack.callback(server.destroy)
+        return server
+
+    def close(self) -> None:
+        """Destroy all, the latest first."""
+        self._stack.close()
+
+
+class TcpProxy:
+    """
+    A TCP cable to host:port that can be cut and mended, from `address` on this side.
+
+    restore(): bytes flow. blackhole(): connections are accepted and stay open, and nothing flows, as with a firewall
+    that drops packets; what was sent meanwhile arrives after restore(). cut(): all are reset, new ones as well.
+    close(): the port is refused. All take effect before they return.
+    """
+
+    def __init__(self, target_host: str, target_port: int) -> None:
+        self.target = (target_host, target_port)
+        self.flowing = True
+        self.resetting = False
+        self.accepted = 0
+        self.sides: set[_Side] = set()
+        # One thread owns every socket: closing one that another thread reads from would delay the reset for ever.
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._server = self._in_loop(self._listen)
+        self.host, self.port = self._server.sockets[0].getsockname()[:2]
+
+    @property
+    def address(self) -> str:
+        """Return HOST:PORT."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def connections(self) -> int:
+        """Return how many client connections are open."""
+        return sum(side.is_client for side in list(self.sides))
+
+    def blackhole(self) -> None:
+        """Let nothing through any more; connections stay, and new ones are accepted."""
+        self._in_loop(self._set, False, False)
+
+    def cut(self) -> None:
+        """Reset all connections, and from now on new ones at once."""
+        self._in_loop(self._set, True, True)
+
+    def restore(self) -> None:
+        """Let everything through again."""
+        self._in_loop(self._set, True, False)
+
+    def close(self) -> None:
+        """End it."""
+        if self._loop.is_closed():
+            return
+        self._server.close()
+        self.cut()
+        self._in_loop(asyncio.sleep, 0)  # one round for the closed sockets to be let go of
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _in_loop(self, work: Callable[..., Coroutine[Any, Any, Result]], *arguments: Any) -> Result:
+        return asyncio.run_coroutine_threadsafe(work(*arguments), self._loop).result(10)
+
+    async def _listen(self) -> asyncio.Server:
+        return await self._loop.create_server(lambda: _Side(self), "127.0.0.1", 0)
+
+    async def _set(self, flowing: bool, resetting: bool) -> None:
+        self.flowing, self.resetting = flowing, resetting
+        for side in list(self.sides):
+            side.apply()
+        await asyncio.sleep(0)  # aborted sockets are closed in the next round
+
+
+class _Side(asyncio.Protocol):
+    """One end of a connection through the proxy: towards the client, or towards the target."""
+
+    def __init__(self, proxy: TcpProxy, peer: "_Side | None" = None) -> None:
+        self._proxy = proxy
+        self._peer = peer
+        self._dialling: asyncio.Task[None] | None = None
+        self.is_client = peer is None
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._proxy.sides.add(self)
+        self._proxy.accepted += self.is_client
+        if self._peer:
+            self._peer._peer = self
+            self._peer.apply()
+        self.apply()
+
+    def apply(self) -> None:
+        """Do what the state of the proxy asks for."""
+        if self._proxy.resetting:
+            self.reset()
+        elif self._proxy.flowing and self._peer:
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
+            if self._proxy.flowing and self._dialling is None:
+                self._dialling = asyncio.get_running_loop().create_task(self._dial())
+
+    async def _dial(self) -> None:
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: _Side(self._proxy, self), *self._proxy.target)
+        except OSError:
+            self.reset()
+
+    def reset(self) -> None:
+        """Close with RST instead of FIN, which a linger time of 0 s does."""
+        connection = self.transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        assert self._peer is not None
+        self._peer.transport.write(data)
+
+    def pause_writing(self) -> None:
+        if self._peer:
+            self._peer.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._peer:
+            self._peer.apply()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._proxy.sides.discard(self)
+        if self._peer:
+            self._peer.transport.close()
