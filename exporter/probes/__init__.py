@@ -1,1 +1,20 @@
 """Probe the components a platform stands on."""
+
+from collections.abc import Callable
+from typing import Any
+
+from exporter.probes.base import Probe
+from exporter.probes.postgresql import PostgresqlComponent
+from exporter.probes.redis import RedisComponent
+from exporter.settings import Probes
+
+PROBES: dict[str, Callable[[Any], Probe]] = {
+    "postgresql": PostgresqlComponent,
+    "redis": RedisComponent,
+}
+"""Builders by kind, which is the key in the configuration's `probes`, the module's name and the label `component`."""
+
+
+def build(settings: Probes) -> list[Probe]:
+    """Build the probes that the configuration names. Connects to nothing."""
+    return [builder(target) for kind, builder in PROBES.items() for target in getattr(settings, kind)]

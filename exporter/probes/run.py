@@ -159,14 +159,18 @@ class _Worker:
             if self._current is not None:
                 return replace(self._current, asked=now, hangs=now >= self._gives_up)
             future: Future[ProbeResult] = Future()
-            self._current = _Ticket(future, now, datetime.now(UTC), hangs=False)
+            ticket = _Ticket(future, now, datetime.now(UTC), hangs=False)
+            if self._stopped:  # a reload came between the scrape's look at the targets and this question
+                future.set_result(ProbeResult(Status.UNKNOWN, 0.0, "no longer configured"))
+                return ticket
+            self._current = ticket
             self._gives_up = now + timeout_seconds
             self._jobs.put(lambda: self._check(future, timeout_seconds))
             if self._thread is None:
                 name = f"probe-{self.probe.component}-{self.probe.name}"
                 self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
                 self._thread.start()
-            return self._current
+            return ticket
 
     def stop(self) -> None:
         """Let the thread close the probe and end, after the check in flight. Does not block."""
@@ -200,7 +204,7 @@ class _Worker:
             answer = self.probe.check(budget)
         except ProbeError as error:
             return self._failed(start, error.reason, error.cause, error)
-        except Exception as error:  # noqa: BLE001 - a probe may fail in any way; the scrape must not
+        except Exception as error:
             reason = reason_of(error)
             if reason is None:
                 log.debug("%s %s: unforeseen", self.probe.component, self.probe.name, exc_info=error)

@@ -1,0 +1,203 @@
+"""Probe PostgreSQL: does it answer a query, does it accept writes, how full is it."""
+
+import time
+from collections.abc import Iterator
+
+import psycopg
+
+from exporter.probes.base import Answer, Gauge, ProbeError, Reason
+from exporter.probes.libpq import Link, LinkError, QueryError
+from exporter.settings import PostgresqlProbe
+
+APPLICATION_NAME = "platform-exporter"
+
+SIZE_EVERY_SECONDS = 60.0
+"""How often the sizes are asked for: PostgreSQL looks at every file of every database to tell them."""
+
+STATE_SQL = """
+SELECT pg_is_in_recovery(),
+       current_setting('transaction_read_only') = 'on',
+       CASE WHEN current_setting('transaction_read_only') = 'on'
+            THEN (SELECT source FROM pg_settings WHERE name = 'default_transaction_read_only') END,
+       current_setting('max_connections')::int
+           - current_setting('superuser_reserved_connections')::int
+           - coalesce(current_setting('reserved_connections', true), '0')::int,
+       count(*) FILTER (WHERE is_client),
+       CASE WHEN pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') THEN greatest(
+           0,
+           extract(epoch FROM now() - min(xact_start) FILTER (WHERE is_client AND pid <> pg_backend_pid())),
+           (SELECT extract(epoch FROM now() - min(prepared)) FROM pg_prepared_xacts)
+       ) END
+  FROM (SELECT pid, xact_start,
+               coalesce(backend_type = 'client backend', datid IS NOT NULL AND usesysid IS NOT NULL) AS is_client
+          FROM pg_stat_activity) AS backends
+"""
+"""One row: in recovery, read-only, where default_transaction_read_only was set (NULL unless read-only), connections
+that ordinary roles may open, connections open, age in seconds of the oldest transaction, prepared ones too (0 where
+there is none; NULL where this role may not see those of others). `backend_type` is NULL where this role may not see
+it; then what belongs to a database and a role is taken for a client."""
+
+SIZE_SQL = """
+SET LOCAL statement_timeout = {limit_milliseconds:d};
+SELECT sum(pg_database_size(oid))
+  FROM pg_database
+ WHERE pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') OR has_database_privilege(oid, 'CONNECT')
+"""
+"""One row: bytes of all databases that this role may ask about. The two statements are one transaction."""
+
+_OURS_ONLY = frozenset({"user", "database user", "client", "session"})
+"""Where a role or this very connection was made read-only, others can still write."""
+
+_REASONS = {
+    "08": Reason.PROTOCOL,
+    "28": Reason.AUTH,
+    "42501": Reason.AUTH,
+    "53300": Reason.REFUSED,
+    "57014": Reason.TIMEOUT,
+    "57P": Reason.REFUSED,
+}
+"""By SQLSTATE or its beginning: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
+
+_PHRASES = (
+    # what libpq itself says; it is not translated in psycopg's wheels
+    ("SSL", Reason.TLS),
+    ("certificate", Reason.TLS),
+    ("timeout expired", Reason.TIMEOUT),
+    ("timed out", Reason.TIMEOUT),
+    ("Connection refused", Reason.REFUSED),
+    ("No such file or directory", Reason.REFUSED),
+    ("No route to host", Reason.REFUSED),
+    ("Network is unreachable", Reason.REFUSED),
+    ("could not translate host name", Reason.DNS),
+    ("no password supplied", Reason.AUTH),
+    ("server closed the connection unexpectedly", Reason.PROTOCOL),
+    ("Connection reset by peer", Reason.PROTOCOL),
+    ("expected authentication request", Reason.PROTOCOL),
+    ("invalid response", Reason.PROTOCOL),
+    # what a server says, in the language of its lc_messages
+    ("authentication failed", Reason.AUTH),
+    ("no pg_hba.conf entry", Reason.AUTH),
+    ("permission denied", Reason.AUTH),
+    ("is not permitted to log in", Reason.AUTH),
+    ("too many c", Reason.REFUSED),  # "clients already", "connections for role", "connections for database"
+    ("connection slots are reserved", Reason.REFUSED),
+    ("the database system is", Reason.REFUSED),  # starting up, shutting down, in recovery mode
+    ("not currently accepting connections", Reason.REFUSED),
+)
+"""By message: libpq keeps the SQLSTATE of a failed connection to itself."""
+
+
+class PostgresqlComponent:
+    """Probe one server over one kept connection.
+
+    It needs the right to connect and nothing more; `pg_monitor` adds what only its members may see. A kept connection
+    that broke since the last check is replaced within the same check: a restart between two scrapes is no outage.
+    """
+
+    component = "postgresql"
+
+    def __init__(self, settings: PostgresqlProbe) -> None:
+        self.settings = settings
+        self.name = settings.name
+        self._link: Link | None = None
+        self._size: float | None = None
+        self._size_due = 0.0
+
+    def check(self, timeout_seconds: float) -> Answer:
+        """Ask for the state, and now and then for the sizes. Raises ProbeError."""
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            state = State(*self._state(deadline))
+            self._measure_size(deadline)
+        except TimeoutError as error:
+            self.close()
+            raise ProbeError(Reason.TIMEOUT, f"no answer in {timeout_seconds:.3g} s") from error
+        except (QueryError, LinkError) as error:
+            self.close()
+            raise ProbeError(reason_of_failure(error), str(error)) from error
+        except psycopg.ProgrammingError as error:
+            raise ProbeError(Reason.OTHER, "the DSN is malformed") from error  # libpq quotes it: password and all
+        except BaseException:
+            self.close()
+            raise
+        return Answer(tuple(self._degradations(state)), tuple(self._gauges(state)))
+
+    def close(self) -> None:
+        """Drop the connection."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def _state(self, deadline: float) -> tuple[str | None, ...]:
+        if self._link is not None:
+            try:
+                return self._link.query(STATE_SQL, deadline)[0]
+            except LinkError:
+                self.close()
+            except QueryError as error:
+                self.close()
+                if not error.sqlstate.startswith("57P"):  # ended by an administrator, a crash or a shutdown
+                    raise
+        self._link = Link(self.settings.dsn.reveal(), deadline, **self._overrides())
+        return self._link.query(STATE_SQL, deadline)[0]
+
+    def _overrides(self) -> dict[str, str]:
+        overrides = {"application_name": APPLICATION_NAME}
+        if self.settings.password is not None:
+            overrides["password"] = self.settings.password.reveal()
+        return overrides
+
+    def _measure_size(self, deadline: float) -> None:
+        """Ask for the sizes if they are due, in half of the time left: a large cluster may take longer."""
+        now = time.monotonic()
+        if now < self._size_due or self._link is None:
+            return
+        limit_milliseconds = max(1, int((deadline - now) * 500))
+        try:
+            ((size,),) = self._link.query(SIZE_SQL.format(limit_milliseconds=limit_milliseconds), deadline)
+        except QueryError:
+            size = None
+        self._size = None if size is None else float(size)
+        self._size_due = now + SIZE_EVERY_SECONDS
+
+    def _degradations(self, state: "State") -> Iterator[str]:
+        if self.settings.primary and state.in_recovery:
+            yield "in recovery: a standby where a primary is expected, so nothing can be written"
+        elif self.settings.primary and state.refuses_writes:
+            yield f"read-only: default_transaction_read_only is on ({state.read_only_source})"
+        if state.connections >= state.connections_limit:
+            yield f"connections full: {state.connections} of {state.connections_limit} are open"
+        elif state.connections >= state.connections_limit * self.settings.connections_degraded_ratio:
+            yield (
+                f"{state.connections} of {state.connections_limit} connections are open "
+                f"(degraded from {self.settings.connections_degraded_ratio:.0%})"
+            )
+
+    def _gauges(self, state: "State") -> Iterator[Gauge]:
+        yield Gauge("postgresql_connections", state.connections)
+        yield Gauge("postgresql_connections_limit", state.connections_limit)
+        if state.oldest_transaction_seconds is not None:
+            yield Gauge("postgresql_oldest_transaction_seconds", state.oldest_transaction_seconds)
+        if self._size is not None:
+            yield Gauge("postgresql_size_bytes", self._size)
+
+
+class State:
+    """Hold the row of STATE_SQL."""
+
+    def __init__(self, *row: str | None) -> None:
+        recovery, read_only, self.read_only_source, limit, used, oldest = row
+        self.in_recovery = recovery == "t"
+        self.refuses_writes = read_only == "t" and self.read_only_source not in _OURS_ONLY
+        self.connections_limit = int(limit or 0)
+        self.connections = int(used or 0)
+        self.oldest_transaction_seconds = None if oldest is None else float(oldest)
+
+
+def reason_of_failure(error: QueryError | LinkError) -> Reason:
+    """Return the reason by SQLSTATE where the server gave one, else by libpq's message."""
+    if isinstance(error, QueryError):
+        found = (reason for state, reason in _REASONS.items() if error.sqlstate.startswith(state))
+    else:
+        found = (reason for phrase, reason in _PHRASES if phrase in str(error))
+    return next(found, Reason.OTHER)

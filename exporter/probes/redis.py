@@ -1,0 +1,190 @@
+"""Probe Redis (6.2 and later) or Valkey: does it answer, is it the primary, how full is it, how long are the queues."""
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.connection import parse_url
+from redis.retry import Retry
+
+from exporter.probes.base import Answer, Gauge, ProbeError, Reason
+from exporter.probes.reasons import reason_of
+from exporter.settings import RedisProbe
+
+CLIENT_NAME = "platform-exporter"
+
+SECTIONS = ("memory", "clients", "replication", "persistence")
+"""The sections of INFO asked for, each with a command of its own: Redis 6.2 takes one at a time."""
+
+LENGTHS = ("LLEN", "XLEN", "ZCARD", "HLEN", "SCARD")
+"""The commands that tell a key's length, by its type: Celery and RQ keep lists, arq a sorted set, others streams."""
+
+Info = dict[str, str]
+
+
+class RedisComponent:
+    """Probe one server over one kept connection, in one round trip.
+
+    A user who may not run INFO makes its gauges disappear, not the component. A kept connection that broke since the
+    last check is replaced within the same check.
+    """
+
+    component = "redis"
+
+    def __init__(self, settings: RedisProbe) -> None:
+        self.settings = settings
+        self.name = settings.name
+        self._connection: Any = None
+        self._commands = dict.fromkeys(settings.queues, LENGTHS[0])
+
+    def check(self, timeout_seconds: float) -> Answer:
+        """Ask everything in one pipeline. Raises ProbeError."""
+        deadline = time.monotonic() + timeout_seconds
+        if self._connection is not None and not 0.8 <= self._connection.socket_timeout / timeout_seconds <= 1:
+            self.close()  # a connection's timeout is fixed when it is made
+        try:
+            info, lengths = self._ask(deadline)
+        except ProbeError:
+            self.close()
+            raise
+        except redis.RedisError as error:
+            self.close()
+            raise ProbeError(reason_of_failure(error), str(error)) from error
+        except BaseException:
+            self.close()
+            raise
+        causes = (*self._degradations(info), *_shapeless(lengths))
+        return Answer(causes, tuple(_gauges(info, lengths)))
+
+    def close(self) -> None:
+        """Drop the connection."""
+        if self._connection is not None:
+            self._connection.disconnect()
+            self._connection = None
+
+    def _ask(self, deadline: float) -> tuple[Info, dict[str, int | None]]:
+        commands = [("PING",), *(("INFO", section) for section in SECTIONS)]
+        commands += [(command, queue) for queue, command in self._commands.items()]
+        pong, *replies = self._pipeline(commands, deadline)
+        if isinstance(pong, redis.ResponseError) and not isinstance(pong, redis.exceptions.NoPermissionError):
+            raise ProbeError(reason_of_failure(pong), f"PING was answered with: {pong}")
+        info = _parse(replies[: len(SECTIONS)])
+        lengths = dict(zip(self._commands, replies[len(SECTIONS) :], strict=True))
+        return info, {queue: self._length(queue, reply, deadline) for queue, reply in lengths.items()}
+
+    def _length(self, queue: str, reply: object, deadline: float) -> int | None:
+        """Return a queue's length, None where it has none to tell.
+
+        A key of another type than last time costs one more round trip, once: the command that fits is remembered.
+        """
+        if isinstance(reply, redis.ResponseError) and str(reply).startswith("WRONGTYPE"):
+            replies = self._pipeline([(command, queue) for command in LENGTHS], deadline)
+            fitting = [(command, found) for command, found in zip(LENGTHS, replies, strict=True) if type(found) is int]
+            if fitting:
+                self._commands[queue], reply = fitting[0]
+        return reply if isinstance(reply, int) else None
+
+    def _pipeline(self, commands: Sequence[tuple[str, ...]], deadline: float) -> list[Any]:
+        """Send `commands` at once and return their replies; an error the server answers with is a reply too."""
+        if self._connection is not None:
+            try:
+                return self._exchange(commands)
+            except redis.TimeoutError:
+                raise
+            except redis.ConnectionError:
+                self.close()
+        self._connect(max(0.001, deadline - time.monotonic()))
+        return self._exchange(commands)
+
+    def _exchange(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
+        self._connection.send_packed_command(self._connection.pack_commands(commands))
+        replies = []
+        for _ in commands:
+            try:
+                replies.append(self._connection.read_response())
+            except redis.ResponseError as error:
+                replies.append(error)
+        return replies
+
+    def _connect(self, timeout_seconds: float) -> None:
+        options = parse_url(self.settings.url.reveal())  # type: ignore[no-untyped-call]  # redis has no types there
+        kind = options.pop("connection_class", redis.Connection)
+        if self.settings.password is not None:
+            options["password"] = self.settings.password.reveal()
+        options |= {
+            "client_name": CLIENT_NAME,
+            "decode_responses": True,
+            "protocol": 2,  # no HELLO, no push messages: all that is asked here is the same in both
+            "retry": Retry(NoBackoff(), 0),
+            "socket_connect_timeout": timeout_seconds,
+            "socket_timeout": timeout_seconds,
+        }
+        self._connection = kind(**options)
+        self._connection.connect()
+
+    def _degradations(self, info: Info) -> Iterator[str]:
+        role = info.get("role", "master")
+        if self.settings.primary and role != "master":
+            yield f"role is {role} where a primary is expected"
+        if role != "master" and info.get("master_link_status") == "down":
+            yield "the link to its primary is down"
+        yield from self._memory(info)
+        if info.get("rdb_last_bgsave_status") == "err":
+            yield "the last save to disk failed: writes are refused while stop-writes-on-bgsave-error is on"
+        if info.get("aof_last_write_status") == "err":
+            yield "the last write to the append-only file failed: writes are refused"
+        clients, most = int(info.get("connected_clients", 0)), int(info.get("maxclients", 0))
+        if most and clients >= most:
+            yield f"connections full: {clients} of {most} are open"
+
+    def _memory(self, info: Info) -> Iterator[str]:
+        """Yield a cause where memory runs short; a cache that evicts any key is meant to be full."""
+        used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+        is_cache = info.get("maxmemory_policy", "").startswith("allkeys-") and not self.settings.queues
+        if limit and not is_cache and used >= limit * self.settings.memory_degraded_ratio:
+            yield (
+                f"{used} of {limit} bytes of memory are used, {used / limit:.0%} "
+                f"(degraded from {self.settings.memory_degraded_ratio:.0%})"
+            )
+
+
+def reason_of_failure(error: redis.RedisError) -> Reason:
+    """Return the reason by the exception's type, by what it came from, and last by the server's words."""
+    if isinstance(error, redis.AuthenticationError | redis.exceptions.NoPermissionError):
+        return Reason.AUTH
+    if isinstance(error, redis.TimeoutError):
+        return Reason.TIMEOUT
+    if isinstance(error, redis.BusyLoadingError | redis.exceptions.MasterDownError):
+        return Reason.REFUSED
+    if "max number of clients" in str(error) or "protected mode" in str(error):
+        return Reason.REFUSED
+    if isinstance(error, redis.InvalidResponse | redis.ConnectionError):
+        return reason_of(error) or Reason.PROTOCOL
+    return Reason.OTHER
+
+
+def _parse(replies: Sequence[object]) -> Info:
+    """Return the fields of the sections that the server answered; sections refused are left out."""
+    text = "\n".join(reply for reply in replies if isinstance(reply, str))
+    return dict(re.findall(r"^([^#:\s]+):([^\r\n]*)", text, re.MULTILINE))
+
+
+def _gauges(info: Info, lengths: dict[str, int | None]) -> Iterator[Gauge]:
+    if "used_memory" in info:
+        yield Gauge("redis_memory_used_bytes", int(info["used_memory"]))
+    if int(info.get("maxmemory", 0)):  # 0 is no limit, and a limit of 0 would make every ratio infinite
+        yield Gauge("redis_memory_limit_bytes", int(info["maxmemory"]))
+    if "connected_clients" in info:
+        yield Gauge("redis_clients", int(info["connected_clients"]))
+    for queue, length in lengths.items():
+        if length is not None:
+            yield Gauge("queue_length", length, {"queue": queue})
+
+
+def _shapeless(lengths: dict[str, int | None]) -> Iterator[str]:
+    for queue, length in lengths.items():
+        if length is None:
+            yield f"queue {queue!r} has no length to tell"
