@@ -1,0 +1,228 @@
+"""Read mappings: which tables of a database hold which kind of event, and how their columns become ours.
+
+A mapping is YAML: streams (tables of events), states (tables of what is so now) and one SQL expression per column,
+over the alias `t` of the table. Presets are mappings that ship with the package; `native` is the event store itself.
+"""
+
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import yaml
+from msgspec import Meta, Struct
+
+from exporter.errors import MappingError
+from exporter.events import EVENTS, KINDS
+from exporter.events.base import EventKind
+from exporter.settings import Source
+
+TX, CLUSTER = "platform_tx", "platform_cluster"
+"""The columns that `adopt` adds: the transaction that wrote a row, and the cluster it was written in."""
+
+_Relation = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_$]*\.[A-Za-z_][A-Za-z0-9_$]*$")]
+
+
+class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class StreamMapping(_Section, frozen=True):
+    """Map one table of events. `columns` gives SQL per column of the kind; `issues: false` leaves issues to the app."""
+
+    table: _Relation
+    kind: str
+    columns: dict[str, str]
+    join: str = ""
+    where: str = "true"
+    issues: bool = True
+
+
+class StateMapping(_Section, frozen=True):
+    """Map one table of state: live jobs, open alerts or error issues."""
+
+    table: _Relation
+    kind: Literal["scraping_jobs", "open_alerts", "error_issues"]
+    columns: dict[str, str]
+    where: str = "true"
+
+
+class Mapping(_Section, frozen=True):
+    """Map one application's tables."""
+
+    app: str
+    streams: dict[str, StreamMapping]
+    states: dict[str, StateMapping] = {}
+    sample_labels: tuple[str, ...] = ()
+
+
+STATE_COLUMNS = {
+    "scraping_jobs": ("scraper", "status", "created_at", "heartbeat_at"),
+    "open_alerts": ("severity", "alert_source"),
+    "error_issues": ("severity", "fingerprint", "resolved"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Name one table of events and how to read it. `columns` maps each column of the kind to SQL over alias `t`."""
+
+    source: str
+    name: str
+    kind: EventKind
+    relation: str
+    columns: dict[str, str]
+    tx: str
+    cluster: str
+    join: str = ""
+    where: str = "true"
+    issues: bool = False
+    sample_labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Name one table of state, and SQL for each of its `STATE_COLUMNS`, `app` being SQL as well."""
+
+    kind: str
+    relation: str
+    columns: dict[str, str]
+    app: str
+    where: str = "true"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Hold all that is read of one source."""
+
+    name: str
+    native: bool
+    streams: tuple[Stream, ...]
+    states: tuple[State, ...] = field(default=())
+
+
+def plan(source: Source) -> Plan:
+    """Build the plan of a configured source. Raises MappingError."""
+    if source.preset == "native":
+        return _native(source)
+    mapping = load(source.preset)
+    app = _literal(source.app or mapping.app)
+    labels = mapping.sample_labels if source.sample_labels is None else source.sample_labels
+    streams = tuple(
+        Stream(
+            source=source.label,
+            name=name,
+            kind=KINDS[stream.kind],
+            relation=stream.table,
+            columns={"app": app, **{column: _escape(text) for column, text in stream.columns.items()}},
+            tx=f"t.{TX}",
+            cluster=f"t.{CLUSTER}",
+            join=_escape(stream.join),
+            where=_escape(stream.where),
+            issues=stream.issues,
+            sample_labels=labels,
+        )
+        for name, stream in mapping.streams.items()
+    )
+    states = tuple(
+        State(
+            kind=state.kind,
+            relation=state.table,
+            columns={column: _escape(text) for column, text in state.columns.items()},
+            app=app,
+            where=_escape(state.where),
+        )
+        for state in mapping.states.values()
+    )
+    return Plan(source.label, native=False, streams=streams, states=states)
+
+
+def load(preset: str) -> Mapping:
+    """Read the shipped mapping named `preset`, or the file at that path. Raises MappingError."""
+    path = Path(preset)
+    if preset.endswith((".yml", ".yaml")):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise MappingError(f"mapping {preset}: cannot be read ({error.strerror})") from error
+    else:
+        shipped = resources.files("exporter.sources").joinpath(f"{path.name}.yml")
+        if path.name != preset or not shipped.is_file():
+            raise MappingError(
+                f"preset `{preset}` is unknown; wanted native, {', '.join(presets())}, or the path of a .yml file"
+            )
+        text = shipped.read_text(encoding="utf-8")
+    try:
+        mapping = msgspec.convert(yaml.safe_load(text), Mapping)
+    except (msgspec.ValidationError, yaml.YAMLError) as error:
+        raise MappingError(f"mapping {preset}: {error}") from error
+    _check(preset, mapping)
+    return mapping
+
+
+def presets() -> list[str]:
+    """Return the names of the mappings that ship with the package."""
+    names = (entry.name for entry in resources.files("exporter.sources").iterdir())
+    return sorted(name.removesuffix(".yml") for name in names if name.endswith(".yml"))
+
+
+def _check(preset: str, mapping: Mapping) -> None:
+    if not mapping.streams and not mapping.states:
+        raise MappingError(f"mapping {preset}: `streams` is empty; wanted at least one table")
+    for name, stream in mapping.streams.items():
+        where = f"mapping {preset}: `streams.{name}"
+        kind = KINDS.get(stream.kind)
+        if kind is None:
+            raise MappingError(f"{where}.kind` is {stream.kind!r}; wanted one of {', '.join(KINDS)}")
+        known = {column.name for column in kind.all_columns} - {"app"}
+        for column in stream.columns:
+            if column not in known:
+                raise MappingError(f"{where}.columns` names {column!r}; wanted columns of {kind.name}: {sorted(known)}")
+        for column in kind.required:
+            if column != "app" and column not in stream.columns:
+                raise MappingError(f"{where}.columns` lacks {column!r}, which {kind.name} requires")
+    for name, state in mapping.states.items():
+        wanted = STATE_COLUMNS[state.kind]
+        if set(state.columns) != set(wanted):
+            raise MappingError(
+                f"mapping {preset}: `states.{name}.columns` has {sorted(state.columns)}; wanted {wanted}"
+            )
+
+
+def _native(source: Source) -> Plan:
+    streams = tuple(
+        Stream(
+            source=source.label,
+            name=kind.name,
+            kind=kind,
+            relation=f"monitoring.{kind.name}",
+            columns={column.name: f"t.{column.name}" for column in kind.all_columns},
+            tx="t.tx",
+            cluster="t.cluster",
+            issues=kind.issues,
+            sample_labels=source.sample_labels or (),
+        )
+        for kind in EVENTS
+    )
+    jobs = {"scraper": "t.scraper", "status": "t.status", "created_at": "t.created_at"}
+    jobs["heartbeat_at"] = "coalesce(t.heartbeat_at, t.started_at)"
+    states = (
+        State("scraping_jobs", "monitoring.scraping_job", jobs, "t.app"),
+        State(
+            "error_issues",
+            "monitoring.error_issue",
+            {"severity": "t.severity", "fingerprint": "t.fingerprint", "resolved": "t.status"},
+            "t.app",
+        ),
+    )
+    return Plan(source.label, native=True, streams=streams, states=states)
+
+
+def _literal(text: str) -> str:
+    return _escape("'" + text.replace("'", "''") + "'::text")
+
+
+def _escape(text: str) -> str:
+    """Double the percent signs of SQL that is sent with parameters."""
+    return text.replace("%", "%%")
