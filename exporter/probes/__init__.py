@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from exporter.probes.base import Probe
+from exporter.probes.minio import MinioComponent
 from exporter.probes.postgresql import PostgresqlComponent
 from exporter.probes.redis import RedisComponent
 from exporter.settings import Probes
@@ -11,6 +12,7 @@ from exporter.settings import Probes
 PROBES: dict[str, Callable[[Any], Probe]] = {
     "postgresql": PostgresqlComponent,
     "redis": RedisComponent,
+    "minio": MinioComponent,
 }
 """Builders by kind, which is the key in the configuration's `probes`, the module's name and the label `component`."""
 

@@ -52,7 +52,9 @@ class RedisComponent:
             raise
         except redis.RedisError as error:
             self.close()
-            raise ProbeError(reason_of_failure(error), str(error)) from error
+            reason = reason_of_failure(error)
+            cause = f"no answer in {timeout_seconds:.3g} s" if reason is Reason.TIMEOUT else str(error)
+            raise ProbeError(reason, cause) from error
         except BaseException:
             self.close()
             raise

@@ -27,6 +27,9 @@ MARGIN_SECONDS = 0.05
 """How much earlier than the scrape a probe must give up, at most: so that its own account of the timeout, and the end
 of its check, come before the scrape leaves."""
 
+CAUSE_CHARACTERS = 400
+"""How much is kept of a cause: some libraries put a server's whole answer into their message."""
+
 CLOSE_SECONDS = 0.5
 """How long `close` waits, in all, for connections to be closed."""
 
@@ -218,5 +221,5 @@ class _Worker:
 
     def _failed(self, start: float, reason: Reason, cause: str, error: ProbeError | None) -> ProbeResult:
         gauges = error.gauges if error is not None else ()
-        one_line = " ".join(self._redact(cause).split())
+        one_line = " ".join(self._redact(cause).split())[:CAUSE_CHARACTERS]
         return ProbeResult(Status.UNHEALTHY, time.monotonic() - start, one_line, reason, gauges)

@@ -1,0 +1,238 @@
+"""Probe MinIO, or any S3-compatible store: is it live and writable, do the keys sign in, are the buckets there."""
+
+import json
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+import urllib3
+from minio import Minio, MinioAdmin
+from minio.credentials.providers import StaticProvider
+from minio.error import InvalidResponseError, MinioAdminException, MinioException, S3Error, ServerError
+from urllib3.exceptions import HTTPError
+
+from exporter.probes.base import Answer, Gauge, ProbeError, Reason
+from exporter.probes.reasons import reason_of
+from exporter.settings import MinioProbe
+
+RECHECK_SECONDS = 600.0
+"""For how long it is believed that a store has no health paths, or that the drives may not be seen."""
+
+DRIVES_SHARE = 0.5
+"""The share of the time left that asking for the drives may take: a cluster waits there for nodes that are gone."""
+
+_REFUSED_KEYS = frozenset(
+    {
+        "AccountProblem",
+        "AuthorizationHeaderMalformed",
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidSecurity",
+        "InvalidToken",
+        "InvalidTokenId",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+    }
+)
+"""The S3 error codes that say the keys are wrong. AccessDenied is not one: right keys without that right get it."""
+
+_METRIC = re.compile(r"^minio_cluster_drive_(?P<state>online|offline)_total(?:\{[^}]*\})? (?P<value>\S+)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Drives:
+    """Count a store's drives."""
+
+    online: int
+    offline: int
+
+    def gauges(self) -> tuple[Gauge, ...]:
+        return Gauge("minio_drives_online", self.online), Gauge("minio_drives_offline", self.offline)
+
+
+@dataclass(slots=True)
+class Findings:
+    """Collect what a check found, until something makes it fail."""
+
+    degraded: list[str] = field(default_factory=list)
+    gauges: list[Gauge] = field(default_factory=list)
+
+
+class MinioComponent:
+    """Probe one store over one kept connection.
+
+    The drives are told to keys with the right `admin:ServerInfo`, else to anyone where MinIO's own metrics are public,
+    else to nobody: then their gauges are left out. A store without `/minio/health/*` is probed by signed requests.
+    """
+
+    component = "minio"
+
+    def __init__(self, settings: MinioProbe) -> None:
+        self.settings = settings
+        self.name = settings.name
+        self._http = _DeadlineHttp(settings.ca_file)
+        self._base = f"{'https' if settings.secure else 'http'}://{settings.endpoint}"
+        self._no_health_until = 0.0
+        self._no_drives_until = 0.0
+        keys = StaticProvider(settings.access_key.reveal(), settings.secret_key.reveal())
+        self._s3 = Minio(
+            endpoint=settings.endpoint,
+            secure=settings.secure,
+            region=settings.region,
+            credentials=keys,
+            http_client=self._http,
+        )
+        self._admin = MinioAdmin(
+            endpoint=settings.endpoint,
+            secure=settings.secure,
+            region=settings.region or "",
+            credentials=keys,
+            http_client=self._http,
+        )
+
+    def check(self, timeout_seconds: float) -> Answer:
+        """Ask for health, buckets and drives, one after the other. Raises ProbeError."""
+        self._http.deadline = time.monotonic() + timeout_seconds
+        findings = Findings()
+        try:
+            is_minio = self._is_minio()
+            if is_minio:
+                self._require_quorum(findings)
+            self._see_buckets(findings)
+            if is_minio:
+                self._count_drives(findings)
+        except (MinioException, HTTPError, OSError, ParseError) as error:
+            self.close()
+            raise ProbeError(reason_of_failure(error), _message(error, timeout_seconds)) from error
+        return Answer(tuple(findings.degraded), tuple(findings.gauges))
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self._http.clear()
+
+    def _is_minio(self) -> bool:
+        """Ask whether the server is live. Raises ProbeError where it says it is not."""
+        if time.monotonic() < self._no_health_until:
+            return False
+        status = self._get("/minio/health/live").status
+        if status == 200:
+            return True
+        if status >= 500 or status == 429:
+            raise ProbeError(Reason.REFUSED, f"/minio/health/live was answered with status {status}")
+        self._no_health_until = time.monotonic() + RECHECK_SECONDS
+        return False
+
+    def _require_quorum(self, findings: Findings) -> None:
+        """Raise ProbeError, with what the drives say, where nothing can be written."""
+        if self._get("/minio/health/cluster").status != 503:
+            return
+        reads = self._get("/minio/health/cluster/read").status == 200
+        self._count_drives(findings)
+        causes = ("no write quorum", "reads are still served" if reads else "no read quorum either", *findings.degraded)
+        raise ProbeError(Reason.REFUSED, "; ".join(causes), tuple(findings.gauges))
+
+    def _see_buckets(self, findings: Findings) -> None:
+        """Sign in, by looking at the buckets named; where none is, by listing what there is."""
+        denied = not self.settings.buckets
+        for bucket in self.settings.buckets:
+            problem = self._problem_of(bucket)
+            findings.gauges.append(Gauge("minio_bucket_up", 0 if problem else 1, {"bucket": bucket}))
+            if problem:
+                findings.degraded.append(f"bucket {bucket!r} {problem}")
+                denied = denied or "denied" in problem
+        if denied:  # the answer to HEAD has no body that would tell a wrong secret from a missing right
+            self._sign_in()
+
+    def _problem_of(self, bucket: str) -> str:
+        try:
+            return "" if self._s3.bucket_exists(bucket_name=bucket) else "does not exist"
+        except S3Error as error:
+            if error.code == "NoSuchBucket":  # asked for its region
+                return "does not exist"
+            if error.code == "AccessDenied":
+                return "is denied to these keys; wanted s3:ListBucket and s3:GetBucketLocation"
+            raise
+
+    def _sign_in(self) -> None:
+        try:
+            list(self._s3.list_buckets())
+        except S3Error as error:
+            if error.code != "AccessDenied":
+                raise
+
+    def _count_drives(self, findings: Findings) -> None:
+        """Count the drives, in a share of the time left, where they may be seen. Never fails a check."""
+        now = time.monotonic()
+        if now < self._no_drives_until:
+            return
+        deadline = self._http.deadline
+        self._http.deadline = now + (deadline - now) * DRIVES_SHARE
+        try:
+            drives = self._drives_by_admin() or self._drives_by_metrics()
+        except (HTTPError, OSError, ValueError, LookupError, TypeError) as error:
+            findings.degraded.append(f"the drives could not be counted ({_message(error, self._http.deadline - now)})")
+            return
+        finally:
+            self._http.deadline = deadline
+        if drives is None:
+            self._no_drives_until = now + RECHECK_SECONDS
+            return
+        findings.gauges += drives.gauges()
+        if drives.offline:
+            findings.degraded.append(f"{drives.offline} of {drives.online + drives.offline} drives are offline")
+
+    def _drives_by_admin(self) -> Drives | None:
+        try:
+            backend: dict[str, Any] = json.loads(self._admin.info())["backend"]
+        except MinioAdminException:
+            return None
+        return Drives(int(backend["onlineDisks"]), int(backend["offlineDisks"]))
+
+    def _drives_by_metrics(self) -> Drives | None:
+        """Return what MinIO counted lately: it keeps these figures for some seconds."""
+        answer = self._get("/minio/v2/metrics/cluster")
+        found = {match["state"]: int(float(match["value"])) for match in _METRIC.finditer(answer.data.decode())}
+        return Drives(**found) if answer.status == 200 and len(found) == 2 else None
+
+    def _get(self, path: str) -> urllib3.BaseHTTPResponse:
+        return self._http.request("GET", self._base + path)
+
+
+class _DeadlineHttp(urllib3.PoolManager):
+    """Send requests over one kept connection, none of which outlives `deadline` (of `time.monotonic`)."""
+
+    def __init__(self, ca_file: str | None) -> None:
+        super().__init__(num_pools=1, maxsize=1, cert_reqs="CERT_REQUIRED", ca_certs=ca_file)
+        self.deadline = 0.0
+
+    def urlopen(  # type: ignore[override]  # the client library passes what it likes
+        self, method: str, url: str, redirect: bool = True, **options: Any
+    ) -> urllib3.BaseHTTPResponse:
+        remaining = self.deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError
+        options |= {"timeout": urllib3.Timeout(total=remaining), "retries": False}
+        return super().urlopen(method, url, redirect=False, **options)
+
+
+def reason_of_failure(error: Exception) -> Reason:
+    """Return the reason by S3's code, by HTTP status, else by what the exception came from."""
+    if isinstance(error, S3Error):
+        return Reason.AUTH if error.code in _REFUSED_KEYS else Reason.OTHER
+    if isinstance(error, ServerError):
+        return Reason.REFUSED if error.status_code in (429, 503) else Reason.OTHER
+    if isinstance(error, InvalidResponseError | ParseError):
+        return Reason.PROTOCOL
+    if isinstance(error, HTTPError):
+        return reason_of(error) or Reason.PROTOCOL
+    return reason_of(error) or Reason.OTHER
+
+
+def _message(error: Exception, timeout_seconds: float) -> str:
+    if reason_of(error) is Reason.TIMEOUT:
+        return f"no answer in {timeout_seconds:.3g} s"
+    if isinstance(error, S3Error):
+        return f"{error.code}: {error.message}"
+    return str(error)
