@@ -1,0 +1,90 @@
+"""Prometheus' configuration and rules, examined by promtool of both generations and run by a real Prometheus."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stack.binaries import Binary
+from stack.polling import poll_until
+from stack.servers import Prometheus
+from tests.prometheus.names import ROOT, RULE_FILES
+from tests.servers import PrometheusBinaries
+
+FOLDER = ROOT / "prometheus"
+TARGET_FOLDERS = [FOLDER / "targets", FOLDER / "targets/compose", FOLDER / "targets/compose-exporters"]
+
+
+def promtool(binary: Binary, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run promtool in the repository."""
+    argv = [str(binary.path), *map(str, arguments)]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def laid_out(folder: Path, targets: Path) -> Path:
+    """Copy configuration, rules and one folder of targets as they are laid out where Prometheus runs."""
+    shutil.copy(FOLDER / "prometheus.yml", folder)
+    shutil.copytree(FOLDER / "rules", folder / "rules")
+    shutil.copytree(targets, folder / "targets", ignore=shutil.ignore_patterns("compose*"))
+    return folder / "prometheus.yml"
+
+
+@pytest.mark.parametrize("targets", TARGET_FOLDERS, ids=lambda path: path.name)
+def test_config_is_clean(prometheus_binaries: PrometheusBinaries, targets: Path, tmp_path: Path) -> None:
+    """The one prometheus.yml passes, without a warning, with each folder of targets."""
+    done = promtool(prometheus_binaries.promtool, "check", "config", "--lint=all", laid_out(tmp_path, targets))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "WARN" not in done.stdout + done.stderr
+
+
+def test_target_folders_hold_the_same_files() -> None:
+    """A job of prometheus.yml finds its file in every folder of targets."""
+    config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+    jobs = config["scrape_configs"] + config["alerting"]["alertmanagers"]
+    wanted = {Path(file).name for job in jobs for found in job["file_sd_configs"] for file in found["files"]}
+
+    for folder in TARGET_FOLDERS:
+        assert {path.name for path in folder.glob("*.yml")} == wanted
+
+
+def test_rules_are_clean(prometheus_binaries: PrometheusBinaries) -> None:
+    """Every rule file passes, with no duplicate and no lint."""
+    done = promtool(prometheus_binaries.promtool, "check", "rules", "--lint=all", "--lint-fatal", *RULE_FILES)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("tests", sorted((FOLDER / "tests").glob("*.yml")), ids=lambda path: path.stem)
+def test_rules_do_what_their_tests_say(prometheus_binaries: PrometheusBinaries, tests: Path) -> None:
+    """promtool runs the unit tests of the rules."""
+    done = promtool(prometheus_binaries.promtool, "test", "rules", tests)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_prometheus_runs_it_without_complaint(
+    prometheus_binaries: PrometheusBinaries, tmp_path: Path, start_prometheus: Callable[..., Prometheus]
+) -> None:
+    """A real Prometheus evaluates every rule, finds no fault with any, and logs no warning about its configuration."""
+    config = laid_out(tmp_path, FOLDER / "targets")
+    for targets in (tmp_path / "targets").glob("*.yml"):
+        # Whatever runs on the shipped ports of this machine is not this test's.
+        targets.write_text("[]")
+    server = start_prometheus(config, binary=prometheus_binaries.prometheus)
+    begin = time.monotonic()
+
+    def evaluated() -> bool:
+        return all(rule["health"] != "unknown" for rule in server.rules())
+
+    poll_until(evaluated, 30, interval_seconds=0.2)
+
+    assert {rule["name"]: rule.get("lastError") for rule in server.rules() if rule["health"] != "ok"} == {}
+    assert [alert["labels"]["alertname"] for alert in server.alerts() if alert["state"] == "firing"] == ["PlatformWatchdog"]
+    assert time.monotonic() - begin < 30
+    log = (server.state_dir / f"{server.name}.log").read_text()
+    assert [line for line in log.splitlines() if "level=warn" in line.lower() or "level=error" in line.lower()] == []
