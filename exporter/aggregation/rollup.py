@@ -4,7 +4,8 @@ The shape of it, each step a CTE:
 
     event      the window's rows of one table, columns named as the kind declares them
     checked    + why a row is rejected (NULL for a good one) + the kind's derived columns
-    fine       grouped by every label of the kind at once; all sums any of its series needs
+    fine       grouped by the columns that labels are made of; all sums any of the kind's series needs
+    good       the groups that were not rejected, with the labels made: per group, as per row it doubles the cost
     candidate  grouped by each series' own labels: one row a series, with what it would be folded into
     level0     candidates that exist already, or fit under the limit (the largest first), are kept
     level1     the rest, with their open labels `_other_`; kept if they fit
@@ -14,6 +15,7 @@ The shape of it, each step a CTE:
 Only counts come back: a million distinct values never reach Python, nor a row each.
 """
 
+import re
 from collections.abc import Iterator
 
 from exporter.events.base import EventKind, Rollup
@@ -42,10 +44,12 @@ def checked(stream: Stream, window_sql: str) -> str:
     OFFSET 0 keeps the planner from evaluating `rejected` and the derived columns again at each of their uses.
     """
     derived = "".join(f", {text} AS {name}" for name, text in stream.kind.derived.items())
+    # A mapping's expressions may be dear (JSON in a text column): they too are evaluated once.
+    once = "" if stream.relation == f"monitoring.{stream.kind.name}" else "OFFSET 0"
     return f"""event AS (
     SELECT {", ".join(_columns(stream))}
     FROM {stream.relation} t {stream.join}
-    WHERE ({stream.where}) AND ({window_sql})
+    WHERE ({stream.where}) AND ({window_sql}) {once}
 ), checked AS (
     SELECT *, CASE {" ".join(_checks(stream.kind))} END AS rejected{derived}
     FROM event OFFSET 0
@@ -67,14 +71,13 @@ def statement(stream: Stream, window_sql: str) -> str:
     kept = ", ".join(["budget", "metric", "type", "labels", "value", "total", *bins, "latest", "since"])
     array = f"CASE WHEN type = 'histogram' THEN ARRAY[{', '.join(f'sum({b})' for b in bins)}]::double precision[] END"
     candidates = " UNION ALL ".join(_candidate(index, rollup, widest) for index, rollup in enumerate(kind.rollups))
-    aliases = "".join(f", {alias}" for alias in groups)
-    keys = "".join(f", CASE WHEN rejected IS NULL THEN {text} END AS {alias}" for alias, text in groups.items())
-    positions = ", ".join(str(position + 1) for position in range(len(groups) + 1))
+    labels = "".join(f", {text} AS {alias}" for alias, text in groups.items())
+    inputs = ", ".join(["rejected", *_inputs(kind, groups)])
     return f"""WITH {checked(stream, window_sql)}, fine AS MATERIALIZED (
-    SELECT rejected{keys}, count(*) AS n, min(at) AS since{"".join(_aggregates(kind))}
-    FROM checked GROUP BY {positions}
+    SELECT {inputs}, count(*) AS n, min(at) AS since{"".join(_aggregates(kind))}
+    FROM checked GROUP BY {inputs}
 ), good AS (
-    SELECT n, since{aliases}{"".join(_aggregate_names(kind))} FROM fine WHERE rejected IS NULL
+    SELECT n, since{labels}{"".join(_aggregate_names(kind))} FROM fine WHERE rejected IS NULL
 ), candidate AS (
     {candidates}
 ), room AS (
@@ -136,8 +139,13 @@ def _columns(stream: Stream) -> Iterator[str]:
 def _checks(kind: EventKind) -> Iterator[str]:
     yield f"WHEN {' OR '.join(f'{name} IS NULL' for name in kind.required)} THEN 'null'"
     yield "WHEN at > now() + make_interval(secs => %(future_tolerance_seconds)s) OR NOT isfinite(at) THEN 'future'"
-    for check in kind.checks:
-        yield f"WHEN {check.sql} THEN '{check.reason}'"
+    yield f"ELSE coalesce({', '.join(kind.checks)})" if kind.checks else ""
+
+
+def _inputs(kind: EventKind, groups: dict[str, str]) -> list[str]:
+    """Return the columns that the labels' SQL names, in the order of their declaration."""
+    words = set(re.findall(r"[a-z_]+", " ".join(groups.values())))
+    return [name for name in (*(column.name for column in kind.all_columns), *kind.derived) if name in words]
 
 
 def _groups(kind: EventKind) -> dict[str, str]:

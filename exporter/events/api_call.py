@@ -1,6 +1,6 @@
 """Declare calls that an application made to APIs of others."""
 
-from exporter.events.base import APP, Check, Column, EventKind, Label, Rollup, ZeroFill, reject_number
+from exporter.events.base import APP, MAXIMUM, Column, EventKind, Label, Rollup, ZeroFill, reject_number
 
 BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 REASONS = (
@@ -33,8 +33,8 @@ API_CALL = EventKind(
         Column("rate_limit_reset", "timestamptz", "when the provider's window ends"),
     ),
     checks=(
-        *reject_number("duration_seconds", maximum=1e9),
-        Check("not_finite", "rate_limit_remaining IN ('NaN', 'Infinity', '-Infinity')"),
+        reject_number("duration_seconds", maximum=1e9),
+        reject_number("rate_limit_remaining", minimum=-MAXIMUM),
     ),
     rollups=(
         Rollup("platform_api_calls_total", "Calls made to outside APIs.", (APP, _API), value="1"),

@@ -1,6 +1,6 @@
 """Declare requests that an application served."""
 
-from exporter.events.base import APP, Check, Column, EventKind, Label, Rollup, closed, reject_number
+from exporter.events.base import APP, Column, EventKind, Label, Rollup, closed, reject_number
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -24,9 +24,8 @@ HTTP_REQUEST = EventKind(
         Column("weight", "double precision", "how many requests this row stands for, if sampled", default="1"),
     ),
     checks=(
-        *reject_number("duration_seconds", maximum=1e9),
-        *reject_number("weight", maximum=1e9),
-        Check("out_of_range", "weight < 1"),
+        reject_number("duration_seconds", maximum=1e9),
+        reject_number("weight", minimum=1.0, maximum=1e9),
     ),
     rollups=(
         Rollup(

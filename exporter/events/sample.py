@@ -6,7 +6,7 @@ A row named `db_query_time` in `ms` becomes `platform_sample_db_query_time_secon
 
 from dataclasses import dataclass
 
-from exporter.events.base import LONGEST_LABEL, MAXIMUM, Check, Column, EventKind, Rollup
+from exporter.events.base import LONGEST_LABEL, MAXIMUM, Column, EventKind, Rollup, reject_number
 from exporter.settings import OTHER
 
 PREFIX = "platform_sample_"
@@ -43,9 +43,9 @@ def _by_unit(values: dict[str, str], otherwise: str) -> str:
 _BASE_UNIT = _by_unit({unit: f"'{base}'" for unit, (base, _) in _UNITS.items()}, f"left({_clean('unit')}, 30)")
 _FACTOR = _by_unit({unit: repr(factor) for unit, (_, factor) in _UNITS.items()}, "1.0")
 _LABELS = f"""jsonb_build_object('app', coalesce(left(app, {LONGEST_LABEL}), '')) || coalesce((
-    SELECT jsonb_object_agg(pair.key, left(pair.value, {LONGEST_LABEL}))
-    FROM jsonb_each_text(CASE WHEN jsonb_typeof(labels) = 'object' THEN labels END) pair
-    WHERE pair.key = ANY(%(sample_labels)s) AND pair.value IS NOT NULL), '{{}}')"""
+    SELECT jsonb_object_agg(k, left(v, {LONGEST_LABEL}))
+    FROM jsonb_each_text(CASE WHEN jsonb_typeof(labels) = 'object' THEN labels END) AS pair(k, v)
+    WHERE k = ANY(%(sample_labels)s) AND v IS NOT NULL), '{{}}')"""
 
 
 def _bare(name: str) -> str:
@@ -116,12 +116,11 @@ SAMPLE = EventKind(
         Column("labels", "jsonb", "an object of label names and values"),
     ),
     checks=(
-        Check("malformed", "lower(kind) NOT IN ('counter', 'gauge', 'histogram', 'summary')"),
-        Check("malformed", "jsonb_typeof(labels) NOT IN ('object', 'null')"),
-        Check("malformed", "name !~ '[A-Za-z0-9]'"),
-        Check("not_finite", "value IN ('NaN', 'Infinity', '-Infinity')"),
-        Check("negative", "value < 0 AND lower(kind) = 'counter'"),
-        Check("out_of_range", f"abs(value) > {MAXIMUM!r}"),
+        "CASE WHEN lower(kind) NOT IN ('counter', 'gauge', 'histogram', 'summary') THEN 'malformed' END",
+        "CASE WHEN jsonb_typeof(labels) NOT IN ('object', 'null') THEN 'malformed' END",
+        "CASE WHEN name !~ '[A-Za-z0-9]' THEN 'malformed' END",
+        "CASE WHEN value < 0 AND value <> '-Infinity' AND lower(kind) = 'counter' THEN 'negative' END",
+        reject_number("value", minimum=-MAXIMUM),
     ),
     rollups=(SampleRollup(BUDGET, "Custom samples.", (), value="scaled", type="sample"),),
     derived={"base_unit": _BASE_UNIT, "scaled": f"value * {_FACTOR}"},

@@ -27,9 +27,9 @@ SCRAPING_RUN = EventKind(
         Column("response_bytes", "bigint", "bytes downloaded"),
     ),
     checks=(
-        *reject_number("duration_seconds", maximum=1e9),
-        *reject_number("items_processed"),
-        *reject_number("items_failed"),
+        reject_number("duration_seconds", maximum=1e9),
+        reject_number("items_processed"),
+        reject_number("items_failed"),
     ),
     rollups=(
         Rollup("platform_scraping_runs_total", "Scraping jobs that ended.", (APP, _SCRAPER), value="1"),

@@ -20,7 +20,7 @@ USER_ACTIVITY = EventKind(
         Column("user_agent", "text", "the client's software", personal=True),
         Column("details", "jsonb", "anything else", personal=True),
     ),
-    checks=reject_number("duration_seconds", maximum=1e9),
+    checks=(reject_number("duration_seconds", maximum=1e9),),
     rollups=(
         Rollup("platform_user_activity_total", "Things users did.", _LABELS, value="1"),
         Rollup(
