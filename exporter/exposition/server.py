@@ -13,6 +13,7 @@ is closed for a new one: clients that stall can never keep a scrape out.
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import signal
 import socket
@@ -199,7 +200,8 @@ class _Acceptor:
             task = self._loop.create_task(self._shake_hands(client))
             self._handshakes.add(task)
             self._server.waiting[task] = task.cancel
-            task.add_done_callback(self._shaken)
+            task.add_done_callback(functools.partial(self._shaken, client))
+            await asyncio.sleep(0)  # a queue of clients would otherwise be accepted without any other work done
 
     def _make_room(self) -> None:
         waiting = self._server.waiting
@@ -217,7 +219,9 @@ class _Acceptor:
         except (OSError, TimeoutError) as error:
             logger.debug("a client gave up or was refused before its request: %s", error)
 
-    def _shaken(self, task: asyncio.Task[None]) -> None:
+    def _shaken(self, client: socket.socket, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            client.close()  # a task that is cancelled before its first step has handed the socket to nobody
         self._handshakes.discard(task)
         self._server.waiting.pop(task, None)
 
