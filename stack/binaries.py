@@ -93,6 +93,8 @@ def _sources(program: Program, suite: str | None, places: Places) -> Iterator[Ca
 def _cached(program: Program, suite: str | None, places: Places) -> Iterator[tuple[Path, str]]:
     folders = [] if suite else [places.tools / "bin"]
     folders += [apt.root_of(package, suite, places.tools) / "usr/bin" for package in program.packages]
+    if program.module and not suite:
+        folders.append(golang.target_of(program.module, places.tools).parent)
     yield from _named(program, folders, str(places.tools))
 
 

@@ -19,18 +19,27 @@ def built(module: str, places: Places) -> tuple[Path, str]:
 
     Raises StackError where there is no Go, or the build fails.
     """
-    go = shutil.which("go", path=os.pathsep.join([*places.path, "/usr/local/go/bin"]))
-    if go is None:
-        raise StackError("no Go toolchain to build it with")
-    name = module.partition("@")[0].rpartition("/")[2]
-    target = places.tools / "bin" / name
-    with lock(places.tools, "go"):
-        if not target.exists():
-            _build(go, module, name, target, places.tools)
+    target = target_of(module, places.tools)
+    if not target.exists():
+        usual = ["/usr/local/go/bin", "/usr/lib/go/bin"] if places.usual_folders else []
+        go = shutil.which("go", path=os.pathsep.join([*places.path, *usual]))
+        if go is None:
+            raise StackError("no Go toolchain to build it with")
+        with lock(places.tools, "go"):
+            if not target.exists():
+                _build(go, module, target, places.tools)
     return target, f"built from {module}"
 
 
-def _build(go: str, module: str, name: str, target: Path, tools: Path) -> None:
+def target_of(module: str, tools: Path) -> Path:
+    """Return the path of the program that is built from module@version: a new version is another path."""
+    path, _, version = module.partition("@")
+    name = path.rpartition("/")[2]
+    return tools / f"{name}-{version}" / name
+
+
+def _build(go: str, module: str, target: Path, tools: Path) -> None:
+    name = target.name
     work = tools.resolve() / "go"
     log = tools / f"{name}-build.log"
     say(f"building {module} with {go}, once; takes 3 to 6 minutes (log: {log})")

@@ -12,16 +12,30 @@ from pathlib import Path
 
 import pytest
 
+from stack.binaries import find
 from stack.servers import Alertmanager, Minio, Postgres, Prometheus, Redis
-from tests.servers import PROMETHEUS_SUITES, Database, PrometheusBinaries, ServerFactory, TcpProxy, fresh_database
+from tests.servers import (
+    PROMETHEUS_SUITES,
+    SESSION_PREFIX,
+    WHEELS_ONLY,
+    Database,
+    PrometheusBinaries,
+    ServerFactory,
+    TcpProxy,
+    end_abandoned_sessions,
+    fresh_database,
+    mark_session,
+)
 
 
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
     """Return a folder for the servers of this session, which PostgreSQL's account can enter, unlike tmp_path."""
-    with tempfile.TemporaryDirectory(prefix="platform-tests-", ignore_cleanup_errors=True) as name:
+    end_abandoned_sessions()
+    with tempfile.TemporaryDirectory(prefix=SESSION_PREFIX, ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o711)
+        mark_session(folder)
         yield folder
 
 
@@ -47,6 +61,13 @@ def servers(server_folder: Path) -> Iterator[ServerFactory]:
 def postgres(session_servers: ServerFactory) -> Postgres:
     """Return the session's PostgreSQL, in fast mode, 200 connections; trust, so that no test needs its password."""
     return session_servers.start(Postgres, durable=False, max_connections=200)
+
+
+@pytest.fixture(scope="session")
+def newest_postgres(session_servers: ServerFactory) -> Postgres:
+    """Return a PostgreSQL of the newest version, the wheel's, whatever the machine has; otherwise as `postgres`."""
+    binary = find("postgres", places=WHEELS_ONLY)
+    return session_servers.start(Postgres, durable=False, max_connections=200, binary=binary)
 
 
 @pytest.fixture

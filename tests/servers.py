@@ -2,8 +2,12 @@
 
 import asyncio
 import contextlib
+import os
+import shutil
+import signal
 import socket
 import struct
+import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,17 +19,51 @@ from typing import Any, Self, TypeVar
 import psycopg
 
 from stack.binaries import Binary, find
+from stack.identity import PidRecord, identity_of
 from stack.pins import NEWEST_SUITE
+from stack.places import Places
 from stack.polling import poll_until
+from stack.process import recorded_processes
 from stack.servers import Postgres, Server
 
-__all__ = ["Database", "PrometheusBinaries", "ServerFactory", "TcpProxy", "fresh_database", "poll_until"]
+__all__ = [
+    "Database",
+    "PrometheusBinaries",
+    "ServerFactory",
+    "TcpProxy",
+    "end_abandoned_sessions",
+    "fresh_database",
+    "mark_session",
+    "poll_until",
+]
 
 AnyServer = TypeVar("AnyServer", bound=Server)
 Result = TypeVar("Result")
 
 # What `stable` and `newest` mean to the fixture prometheus_binaries: the machine's own, and the newest suite's.
 PROMETHEUS_SUITES: dict[str, str | None] = {"stable": None, "newest": NEWEST_SUITE}
+
+
+# Neither overrides nor what is installed on the machine.
+WHEELS_ONLY = Places(environ={}, path=(), usual_folders=False)
+
+SESSION_PREFIX = "platform-tests-"
+
+
+def mark_session(folder: Path) -> None:
+    """Write down whose servers run below this folder."""
+    if me := identity_of(os.getpid()):
+        PidRecord("pytest", me, signal.SIGTERM).write(folder / "owner")
+
+
+def end_abandoned_sessions() -> None:
+    """End the servers of test runs that were killed, and so had no time to end them themselves."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SESSION_PREFIX}*"):
+        owner = PidRecord.read(folder / "owner")
+        if owner and not owner.identity.exists and folder.stat().st_uid == os.getuid():
+            for process in (process for one in folder.glob("**/") for process in recorded_processes(one)):
+                process.kill()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,12 @@ class Server:
             raise
         return self
 
+    def attach(self) -> bool:
+        """Take over the process that an earlier program started in this state folder; False where none runs."""
+        if not self.alive and (running := Process.recorded(self.process.pid_file)):
+            self.process = running
+        return self.alive
+
     def stop(self, deadline_seconds: float = 15) -> None:
         """Ask it to end in good order and wait for that; kill it after the deadline."""
         self.process.stop(deadline_seconds)

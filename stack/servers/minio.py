@@ -43,13 +43,13 @@ class Minio(Server):
         self.secret_key = self.secret("secret")
         self.drives = [self.data_dir / f"drive{number}" for number in range(1, drives + 1)]
 
-    def client(self) -> MinioClient:
-        """Return a client with the root keys, which gives up after 5 s instead of trying for minutes."""
+    def client(self, access_key: str | None = None, secret_key: str | None = None) -> MinioClient:
+        """Return a client with these keys, by default the root's, which gives up after 5 s, not after minutes."""
         pool = urllib3.PoolManager(timeout=urllib3.Timeout(5), retries=False)
         return MinioClient(
             endpoint=self.address,
-            access_key=self.access_key,
-            secret_key=self.secret_key,
+            access_key=access_key or self.access_key,
+            secret_key=secret_key or self.secret_key,
             secure=False,
             region="us-east-1",
             http_client=pool,
