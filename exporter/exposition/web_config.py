@@ -39,6 +39,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
 """The headers that may be set, and the values that each may have; none listed means any."""
 
 _BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
+_QUOTED = re.compile(r"'[^']{2,}'")
 _DURATION = re.compile(r"(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h))+")
 _DURATION_PART = re.compile(r"([\d.]+)(ns|us|µs|ms|s|m|h)")
 _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -196,9 +197,9 @@ def parse(text: str) -> Settings:
     try:
         tree = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader that also refuses duplicate keys
     except yaml.YAMLError as error:
-        # YAML's own message quotes the line, which may hold a key or a hash.
+        # YAML's own message quotes the line and words of it, which may hold a key or a hash.
         mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or "a character that YAML does not allow"
+        problem = _QUOTED.sub("'...'", getattr(error, "problem", None) or "a character that YAML does not allow")
         raise WebConfigError(f"not YAML: {problem}{f', line {mark.line + 1}' if mark else ''}") from None
     if tree is not None and not isinstance(tree, dict):
         raise WebConfigError(f"holds {type(tree).__name__}, wanted a mapping with keys such as `tls_server_config`")

@@ -1,0 +1,447 @@
+"""Read web configuration files: what is accepted, and what each wrong key is told."""
+
+import asyncio
+import base64
+import ssl
+from http import HTTPStatus
+from pathlib import Path
+
+import bcrypt
+import pytest
+import trustme
+
+from exporter.errors import WebConfigError
+from exporter.exposition import basic_auth
+from exporter.exposition.basic_auth import MOST_QUEUED, MOST_REMEMBERED, Users, parse_basic
+from exporter.exposition.tls import matches_any
+from exporter.exposition.web_config import Bucket, WebConfig
+
+HASH = "$2y$04$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """Return an authority of our own."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def pems(authority: trustme.CA) -> dict[str, str]:
+    """Return the texts of an authority, a certificate of its and two keys."""
+    certificate, other = authority.issue_cert("localhost"), authority.issue_cert("other")
+    return {
+        "ca": authority.cert_pem.bytes().decode(),
+        "cert": certificate.cert_chain_pems[0].bytes().decode(),
+        "key": certificate.private_key_pem.bytes().decode(),
+        "other": other.private_key_pem.bytes().decode(),
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path, pems: dict[str, str]) -> Path:
+    """Return a folder with ca.pem, cert.pem, key.pem, other.pem and some that are wrong."""
+    for name, text in pems.items():
+        (tmp_path / f"{name}.pem").write_text(text)
+    (tmp_path / "empty.pem").write_text("")
+    (tmp_path / "broken.pem").write_text("-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")
+    (tmp_path / "locked.pem").write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
+    (tmp_path / "binary.pem").write_bytes(b"\xff\xfe")
+    return tmp_path
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "web.yml"
+    path.write_text(text)
+    return path
+
+
+def tls(keys: str) -> str:
+    """Return a file with a certificate and these keys in its section."""
+    return f"tls_server_config: {{cert_file: cert.pem, key_file: key.pem, {keys}}}\n"
+
+
+COMPLETE = f"""
+tls_server_config:
+  cert_file: cert.pem
+  key_file: key.pem
+  client_auth_type: RequireAndVerifyClientCert
+  client_ca_file: ca.pem
+  client_allowed_sans: [prometheus.example.org]
+  min_version: TLS12
+  max_version: TLS13
+  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, TLS_AES_128_GCM_SHA256]
+  prefer_server_cipher_suites: false
+  curve_preferences: [CurveP256]
+http_server_config:
+  http2: true
+  headers:
+    Content-Security-Policy: default-src 'none'
+    X-Frame-Options: deny
+    X-Content-Type-Options: nosniff
+    X-XSS-Protection: 1; mode=block
+    Strict-Transport-Security: ""
+basic_auth_users:
+  prometheus: {HASH}
+rate_limit: {{interval: 100ms, burst: 20}}
+"""
+
+
+def test_every_key_is_known(folder: Path) -> None:
+    """A file with every key of the format is accepted."""
+    WebConfig.check(written(folder, COMPLETE))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "# nothing\n", "tls_server_config:\n", "http_server_config: {headers: }\n", "basic_auth_users:\n", "{}"],
+)
+def test_empty_is_plain_http(folder: Path, text: str) -> None:
+    """A file that says nothing means plain HTTP without users, as with the toolkit."""
+    assert WebConfig(written(folder, text)).tls() is None
+
+
+def test_inline_certificates(folder: Path, pems: dict[str, str]) -> None:
+    """Certificate, key and authority may stand in the file itself."""
+    inline = {"cert": pems["cert"], "key": pems["key"], "client_ca": pems["ca"]}
+    lines = [f"  {name}: |\n" + "".join(f"    {line}\n" for line in pem.splitlines()) for name, pem in inline.items()]
+    web = WebConfig(
+        written(folder, f"tls_server_config:\n  client_auth_type: VerifyClientCertIfGiven\n{''.join(lines)}")
+    )
+
+    assert web.tls() is not None
+
+
+BAD = [
+    # text, what the message must hold
+    ("tls_server_config: [", "not YAML: "),
+    ("- a", "holds list, wanted a mapping"),
+    ("tls_config: {}", "unknown key `tls_config`; wanted one of tls_server_config, http_server_config"),
+    (tls("cert_fil: x"), "unknown key `cert_fil` in `tls_server_config`; wanted one of cert, key"),
+    ("http_server_config: {http3: true}", "unknown key `http3` in `http_server_config`; wanted one of http2, headers"),
+    ("rate_limit: {rate: 5}", "unknown key `rate` in `rate_limit`; wanted one of interval, burst"),
+    ("rate_limit: {}\nrate_limit: {}", "key `rate_limit` is given twice"),
+    ("tls_server_config: 5", "`tls_server_config`: Expected `object | null`, got `int`"),
+    (tls("min_version: 1.2"), "`tls_server_config.min_version`: Expected `str`, got `float`"),
+    (tls("key: 5"), "`tls_server_config.key`: Expected `str`, got `int`"),
+    ("http_server_config: {http2: 1}", "`http_server_config.http2`: Expected `bool | null`, got `int`"),
+    ("tls_server_config: {min_version: TLS13}", "`tls_server_config.cert_file` and `tls_server_config.cert`: neither"),
+    ("tls_server_config: {cert_file: cert.pem}", "`tls_server_config.key_file` and `tls_server_config.key`: neither"),
+    (tls("cert: x"), "`tls_server_config.cert_file` and `tls_server_config.cert`: both of them given; wanted one"),
+    ("tls_server_config: {cert_file: gone.pem, key_file: key.pem}", "gone.pem cannot be read (No such file"),
+    ("tls_server_config: {cert_file: ., key_file: key.pem}", "cannot be read (Is a directory)"),
+    ("tls_server_config: {cert_file: binary.pem, key_file: key.pem}", "binary.pem cannot be read (not text)"),
+    ("tls_server_config: {cert_file: empty.pem, key_file: key.pem}", "cert_file`: wanted PEM holding"),
+    ("tls_server_config: {cert_file: key.pem, key_file: cert.pem}", "cert_file`: wanted PEM holding"),
+    ("tls_server_config: {cert_file: cert.pem, key_file: cert.pem}", "key_file`: wanted PEM holding"),
+    ("tls_server_config: {cert: x, key_file: key.pem}", "`tls_server_config.cert`: wanted PEM holding"),
+    ("tls_server_config: {cert_file: broken.pem, key_file: key.pem}", "certificate broken.pem and key key.pem"),
+    ("tls_server_config: {cert_file: cert.pem, key_file: other.pem}", "(KEY_VALUES_MISMATCH)"),
+    ("tls_server_config: {cert_file: cert.pem, key_file: locked.pem}", "wanted a key without a passphrase"),
+    (tls("min_version: TLS14"), "`tls_server_config.min_version` is 'TLS14'; wanted one of TLS10, TLS11, TLS12, TLS13"),
+    (tls("max_version: SSL30"), "`tls_server_config.max_version` is 'SSL30'; wanted one of"),
+    (tls("min_version: TLS13, max_version: TLS12"), "`tls_server_config.min_version` is TLS13, above `max_version`"),
+    (tls("cipher_suites: [TLS_RSA_WITH_RC4_128_SHA]"), "cipher_suites` is 'TLS_RSA_WITH_RC4_128_SHA'; wanted one of"),
+    (tls("max_version: TLS12, cipher_suites: [TLS_AES_128_GCM_SHA256]"), "names suites of TLS 1.3 only"),
+    (tls("curve_preferences: [P256]"), "curve_preferences` is 'P256'; wanted one of CurveP256, CurveP384"),
+    (
+        tls("client_auth_type: Maybe"),
+        "client_auth_type` is 'Maybe'; wanted one of NoClientCert, VerifyClientCertIfGiven",
+    ),
+    (tls("client_auth_type: RequestClientCert"), "signed by anyone: not supported; wanted RequireAndVerifyClientCert"),
+    (tls("client_auth_type: RequireAnyClientCert"), "signed by anyone: not supported"),
+    (tls("client_auth_type: RequireAndVerifyClientCert"), "client_ca_file` and `tls_server_config.client_ca`: neither"),
+    (tls("client_ca_file: ca.pem"), "`tls_server_config.client_ca_file` is given but"),
+    (tls("client_auth_type: VerifyClientCertIfGiven, client_ca_file: broken.pem"), "holds no usable certificate"),
+    (tls("client_allowed_sans: [a]"), "client_allowed_sans` is ['a'] with `tls_server_config.client_auth_type` 'NoCl"),
+    (
+        tls("client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem, client_allowed_sans: []"),
+        "at least one",
+    ),
+    (
+        "http_server_config: {headers: {X-Powered-By: me}}",
+        "headers` is 'X-Powered-By'; wanted one of Content-Security-",
+    ),
+    (
+        "http_server_config: {headers: {X-Frame-Options: allow}}",
+        "X-Frame-Options` is 'allow'; wanted one of deny, same",
+    ),
+    ('http_server_config: {headers: {X-XSS-Protection: "a\\nb"}}', "wanted one line of ASCII"),
+    ("basic_auth_users: {prometheus: plain}", "the entry of 'prometheus' is none; wanted a bcrypt hash"),
+    (f"basic_auth_users: {{a:b: {HASH}}}", "wanted a name without a colon"),
+    ("basic_auth_users: {prometheus: }", "`basic_auth_users[...]`: Expected `str`, got `NoneType`"),
+    (f"basic_auth_users: {{5: {HASH}}}", "`basic_auth_users`: Expected `str`, got `int`"),
+    ("rate_limit: {interval: 1s}", "`rate_limit.burst` is 0, which refuses every request; wanted 1 or more"),
+    ("rate_limit: {interval: 1 second, burst: 1}", "`rate_limit.interval` is '1 second'; wanted a duration such as"),
+    ("rate_limit: {interval: 5, burst: 1}", "`rate_limit.interval` is 5; wanted a duration such as"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD, ids=[message[:40] for _, message in BAD])
+def test_wrong_key_is_told(folder: Path, text: str, message: str) -> None:
+    """A wrong file is refused with the file, the key, the value and what was wanted."""
+    path = written(folder, text)
+    with pytest.raises(WebConfigError) as caught:
+        WebConfig.check(path)
+
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "basic_auth_users: {prometheus: hunter2}",
+        "basic_auth_users: {prometheus: [hunter2]}",
+        "tls_server_config: {cert_file: cert.pem, key: hunter2}",
+        'basic_auth_users: {prometheus: "hunter2}',
+        "basic_auth_users:\n  prometheus: *hunter2 x",
+    ],
+)
+def test_secrets_stay_out_of_errors(folder: Path, text: str) -> None:
+    """No message repeats a password or a key."""
+    with pytest.raises(WebConfigError) as caught:
+        WebConfig.check(written(folder, text))
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_missing_file_is_told(tmp_path: Path) -> None:
+    """A file that is not there is told with its path."""
+    with pytest.raises(WebConfigError, match=r"web.yml: cannot be read \(No such file or directory\)"):
+        WebConfig.check(tmp_path / "web.yml")
+
+
+@pytest.mark.skipif(hasattr(ssl.SSLContext, "set_groups"), reason="this Python can set any list of curves")
+@pytest.mark.parametrize("curves", ["[X25519]", "[CurveP256, CurveP384]"])
+def test_curves_that_cannot_be_had_are_refused(folder: Path, curves: str) -> None:
+    """Curves that this Python cannot set are refused rather than ignored."""
+    with pytest.raises(WebConfigError, match="there can be one of CurveP256, CurveP384, CurveP521"):
+        WebConfig.check(written(folder, tls(f"curve_preferences: {curves}")))
+
+
+def test_cipher_suites_are_translated(folder: Path) -> None:
+    """Go's names select OpenSSL's suites, in the order given, and no others below TLS 1.3."""
+    suites = "[TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]"
+    context = WebConfig(written(folder, tls(f"cipher_suites: {suites}"))).tls()
+    assert context is not None
+    older = [cipher["name"] for cipher in context.get_ciphers() if cipher["protocol"] != "TLSv1.3"]
+
+    assert older == ["ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-AES128-GCM-SHA256"]
+
+
+def test_suites_of_tls13_alone_mean_tls13(folder: Path) -> None:
+    """Where only suites of TLS 1.3 are named, nothing older is spoken."""
+    context = WebConfig(written(folder, tls("cipher_suites: [TLS_AES_128_GCM_SHA256]"))).tls()
+
+    assert context is not None
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_3
+
+
+@pytest.mark.parametrize("preferred", [True, False])
+def test_server_preference(folder: Path, preferred: bool) -> None:
+    """Whose order of cipher suites counts is as the file says."""
+    context = WebConfig(written(folder, tls(f"prefer_server_cipher_suites: {str(preferred).lower()}"))).tls()
+
+    assert context is not None
+    assert bool(context.options & ssl.OP_CIPHER_SERVER_PREFERENCE) is preferred
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a.example.org", "10.0.0.1", "2001:db8::1", "ops@example.org", "spiffe://example.org/prometheus"],
+)
+def test_allowed_names_of_every_kind(name: str) -> None:
+    """DNS names, addresses, e-mail addresses and URIs of a certificate count."""
+    certificate = {
+        "subjectAltName": (
+            ("DNS", "a.example.org"),
+            ("IP Address", "10.0.0.1"),
+            ("IP Address", "2001:DB8:0:0:0:0:0:1"),
+            ("email", "ops@example.org"),
+            ("URI", "spiffe://example.org/prometheus"),
+            ("DirName", ((("commonName", "x"),),)),
+        )
+    }
+
+    assert matches_any(certificate, ("other", name))
+
+
+@pytest.mark.parametrize("certificate", [None, {}, {"subjectAltName": (("DNS", "b.example.org"),)}])
+def test_other_names_are_not_allowed(certificate: dict[str, object] | None) -> None:
+    """No certificate, no names or other names do not match."""
+    assert not matches_any(certificate, ("a.example.org",))
+
+
+@pytest.mark.parametrize(
+    ("interval", "seconds"),
+    [("100ms", 0.1), ("1m30s", 90.0), ("1.5h", 5400.0), ("0", None), ("0s", None), ("2us", 2e-6)],
+)
+def test_durations_are_gos(folder: Path, interval: str, seconds: float | None) -> None:
+    """The interval of the rate limit is one of Go's durations; 0 is no limit."""
+    limit = WebConfig(written(folder, f"rate_limit: {{interval: {interval!r}, burst: 1}}"))._rules.limit
+
+    assert (limit and limit._interval_seconds) == (seconds and pytest.approx(seconds))
+
+
+def test_bucket_lets_a_burst_through_and_fills_again() -> None:
+    """After a burst there is one more request every interval, up to the burst."""
+    now = 0.0
+    bucket = Bucket(interval_seconds=2, burst=2, clock=lambda: now)
+    burst = [bucket.take() for _ in range(3)]
+    now = 2.0
+    later = [bucket.take() for _ in range(2)]
+    now = 100.0
+    much_later = [bucket.take() for _ in range(3)]
+
+    assert (burst, later, much_later) == ([True, True, False], [True, False], [True, True, False])
+
+
+@pytest.mark.parametrize(
+    ("header", "credentials"),
+    [
+        ("Basic YTpi", (b"a", b"b")),
+        ("basic  YTpi ", (b"a", b"b")),
+        ("Basic YTpiOmM=", (b"a", b"b:c")),
+        ("Basic Og==", (b"", b"")),
+        ("Basic YQ==", None),
+        ("Basic !", None),
+        ("Basic Ä", None),
+        ("Bearer YTpi", None),
+        ("", None),
+    ],
+)
+def test_authorization_header(header: str, credentials: tuple[bytes, bytes] | None) -> None:
+    """Name and password are split at the first colon; anything else is no credentials."""
+    assert parse_basic(header) == credentials
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Count the hashes computed: a list of the hashes compared with."""
+    compared: list[bytes] = []
+    check = bcrypt.checkpw
+
+    def counting(password: bytes, hashed: bytes) -> bool:
+        compared.append(hashed)
+        return check(password, hashed)
+
+    monkeypatch.setattr(basic_auth.bcrypt, "checkpw", counting)
+    return compared
+
+
+def basic(credentials: bytes) -> str:
+    return f"Basic {base64.b64encode(credentials).decode()}"
+
+
+def users(password: bytes = b"secret") -> Users:
+    return Users({"prometheus": bcrypt.hashpw(password, bcrypt.gensalt(4)).decode()})
+
+
+def test_right_password_is_hashed_once(compared: list[bytes]) -> None:
+    """The outcome for a right password is remembered."""
+    known = users()
+    outcomes = [asyncio.run(known.check("Basic cHJvbWV0aGV1czpzZWNyZXQ=")) for _ in range(3)]
+
+    assert (outcomes, len(compared)) == ([HTTPStatus.OK] * 3, 1)
+
+
+def test_wrong_password_is_hashed_once(compared: list[bytes]) -> None:
+    """The outcome for a wrong password is remembered too, also where it comes many times at once."""
+    known = users()
+
+    async def at_once() -> list[HTTPStatus]:
+        return await asyncio.gather(*(known.check("Basic cHJvbWV0aGV1czp3cm9uZw==") for _ in range(8)))
+
+    assert (asyncio.run(at_once()), len(compared)) == ([HTTPStatus.UNAUTHORIZED] * 8, 1)
+
+
+def test_unknown_user_costs_a_hash_of_the_same_cost(compared: list[bytes]) -> None:
+    """Timing does not tell whether a user exists: an unknown one's password is hashed at the same cost."""
+    outcome = asyncio.run(users().check("Basic bm9ib2R5OnNlY3JldA=="))
+
+    assert outcome is HTTPStatus.UNAUTHORIZED
+    assert [hashed[:7] for hashed in compared] == [b"$2b$04$"]
+
+
+def test_wrong_passwords_push_no_right_one_out(compared: list[bytes]) -> None:
+    """A flood of wrong passwords costs the right one nothing, and its memory is bounded."""
+    known = users()
+    asyncio.run(known.check("Basic cHJvbWV0aGV1czpzZWNyZXQ="))
+    for number in range(MOST_REMEMBERED + 20):
+        known._remember(str(number).encode(), False)
+    compared.clear()
+    outcome = asyncio.run(known.check("Basic cHJvbWV0aGV1czpzZWNyZXQ="))
+
+    assert (outcome, compared) == (HTTPStatus.OK, [])
+    assert len(known._remembered[False]) == MOST_REMEMBERED
+
+
+def test_too_many_waiting_passwords_are_refused() -> None:
+    """Passwords that wait for bcrypt are bounded: the next one is told to come again."""
+    known = users()
+
+    async def flood() -> list[HTTPStatus]:
+        headers = [basic(f"x:{number}".encode()) for number in range(MOST_QUEUED + 1)]
+        return await asyncio.gather(*(known.check(header) for header in headers))
+
+    assert asyncio.run(flood()).count(HTTPStatus.SERVICE_UNAVAILABLE) == 1
+
+
+def test_long_password_is_cut_as_bcrypt_does() -> None:
+    """A password beyond bcrypt's 72 bytes is compared by its first 72, as other programs that make hashes do."""
+    header = basic(b"prometheus:" + b"x" * 80)
+
+    assert asyncio.run(users(b"x" * 72).check(header)) is HTTPStatus.OK
+
+
+def test_rules_are_read_again_only_after_a_change(folder: Path) -> None:
+    """Without a change nothing is read: the context stays the same object."""
+    web = WebConfig(written(folder, tls("")))
+    first = web.tls()
+
+    assert web.tls() is first
+
+
+def test_broken_file_keeps_the_old_rules(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A broken file changes nothing and is logged once."""
+    web = WebConfig(written(folder, tls("")))
+    first = web.tls()
+    (folder / "key.pem").write_text("broken")
+
+    assert [web.tls(), web.tls(), web.tls()] == [first] * 3
+    assert caplog.text.count("the old web configuration stays") == 1
+
+
+def test_rotation_in_two_steps(folder: Path, authority: trustme.CA) -> None:
+    """A new certificate whose key comes later is taken up as soon as both are there."""
+    web = WebConfig(written(folder, tls("")))
+    first = web.tls()
+    fresh = authority.issue_cert("localhost")
+    fresh.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    between = web.tls()
+    fresh.private_key_pem.write_to_path(folder / "key.pem")
+
+    assert between is first
+    assert web.tls() is not first
+
+
+def test_file_named_before_it_exists(folder: Path, pems: dict[str, str]) -> None:
+    """A file that the new configuration names and that comes later is waited for."""
+    web = WebConfig(written(folder, tls("")))
+    first = web.tls()
+    written(folder, "tls_server_config: {cert_file: new.pem, key_file: key.pem}")
+    between = web.tls()
+    (folder / "new.pem").write_text(pems["cert"])
+
+    assert between is first
+    assert web.tls() is not first
+
+
+def test_tls_is_not_switched_off_while_running(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that loses its TLS section while the server runs does not make passwords travel in the clear."""
+    web = WebConfig(written(folder, tls("")))
+    first = web.tls()
+    written(folder, "{}")
+
+    assert web.tls() is first
+    assert "TLS cannot be switched on or off while running" in caplog.text
