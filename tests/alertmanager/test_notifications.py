@@ -1,68 +1,21 @@
 """A real Alertmanager with the shipped configuration posts to a real receiver."""
 
-import json
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 
 from stack.polling import poll_until
 from stack.servers import Alertmanager
+from tests.alertmanager.receiver import Receiver
+from tests.alertmanager.shipped import turned_to
 from tests.servers import PrometheusBinaries
 
-FOLDER = Path(__file__).parents[2] / "alertmanager"
-SHIPPED_RECEIVER = "http://127.0.0.1:9848/"
 DOWN = {"alertname": "PlatformComponentDown", "severity": "critical", "component": "redis", "name": "main"}
 LATENCY = {"alertname": "PlatformHttpLatencyHigh", "app": "shop", "indicator": "http_latency_seconds"}
-
-
-class Receiver:
-    """Keep what is posted, with the seconds since the receiver began."""
-
-    def __init__(self) -> None:
-        posts: list[tuple[float, dict[str, Any]]] = []
-        begin = time.monotonic()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                posts.append((time.monotonic() - begin, body))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self.posts = posts
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/"
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-
-    def close(self) -> None:
-        """End it."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def alerts(self, status: str) -> list[dict[str, str]]:
-        """Return the labels of the alerts posted with this status, in order."""
-        found = [alert for _, post in self.posts for alert in post["alerts"] if alert["status"] == status]
-        return [alert["labels"] for alert in found]
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """Return an HTTP server on loopback that keeps what is posted to it."""
-    one = Receiver()
-    yield one
-    one.close()
 
 
 @pytest.fixture
@@ -73,25 +26,21 @@ def alertmanager(
     tmp_path: Path,
 ) -> Alertmanager:
     """Return an Alertmanager with the shipped configuration; only the receiver's port is this test's."""
-    shipped = (FOLDER / "alertmanager.yml").read_text()
-    assert shipped.count(SHIPPED_RECEIVER) == 1
-    config = tmp_path / "alertmanager.yml"
-    config.write_text(shipped.replace(SHIPPED_RECEIVER, receiver.url))
-    (tmp_path / "templates").symlink_to(FOLDER / "templates")
-    return start_alertmanager(config, binary=prometheus_binaries.alertmanager)
+    return start_alertmanager(turned_to(receiver.url, tmp_path), binary=prometheus_binaries.alertmanager)
 
 
 def post(server: Alertmanager, *labels: dict[str, str], resolved: bool = False) -> None:
-    """Send alerts as Prometheus does."""
+    """Send alerts as Prometheus does: they start as they fire. One that started earlier would not wait for its group."""
     now = datetime.now(UTC)
     ends = now if resolved else now + timedelta(minutes=4)
-    alerts = [
-        {"labels": one, "startsAt": (now - timedelta(minutes=1)).isoformat(), "endsAt": ends.isoformat()} for one in labels
-    ]
+    span = {"startsAt": now.isoformat(), "endsAt": ends.isoformat()}
+    alerts = [{"labels": one, **span} for one in labels]
     requests.post(f"{server.url}/api/v2/alerts", json=alerts, timeout=5).raise_for_status()
 
 
-def test_critical_is_out_within_seconds_and_so_is_its_resolution(alertmanager: Alertmanager, receiver: Receiver) -> None:
+def test_critical_is_out_within_seconds_and_so_is_its_resolution(
+    alertmanager: Alertmanager, receiver: Receiver
+) -> None:
     """group_wait of 5 s for the firing notice, group_interval of 10 s for the resolved one."""
     begin = time.monotonic()
     post(alertmanager, DOWN)
@@ -106,7 +55,7 @@ def test_critical_is_out_within_seconds_and_so_is_its_resolution(alertmanager: A
 
 
 def test_what_follows_is_muted(alertmanager: Alertmanager, receiver: Receiver) -> None:
-    """A critical band mutes the lower ones of its app and indicator, a dead component its being degraded; others go on."""
+    """A critical band mutes the lower ones of its app and indicator, a dead component its being degraded; no others."""
     critical = {**LATENCY, "severity": "critical"}
     muted = [
         {**LATENCY, "severity": "medium"},
@@ -139,7 +88,7 @@ def test_what_follows_is_muted(alertmanager: Alertmanager, receiver: Receiver) -
 
 
 def test_dead_exporter_mutes_what_is_derived_from_it(alertmanager: Alertmanager, receiver: Receiver) -> None:
-    """One page for the exporter, none for the ten alerts whose series ended with it; the rest of the stack still counts."""
+    """One page for the exporter, none for the alerts whose series ended with it; the rest of the stack still counts."""
     exporter = {"alertname": "PlatformExporterDown", "severity": "critical", "job": "platform-exporter"}
     target = {"alertname": "PlatformTargetDown", "severity": "high", "job": "redis_exporter", "instance": "a"}
     post(alertmanager, exporter)

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,15 +75,15 @@ def test_prometheus_runs_it_without_complaint(
         # Whatever runs on the shipped ports of this machine is not this test's.
         targets.write_text("[]")
     server = start_prometheus(config, binary=prometheus_binaries.prometheus)
-    begin = time.monotonic()
 
     def evaluated() -> bool:
         return all(rule["health"] != "unknown" for rule in server.rules())
 
     poll_until(evaluated, 30, interval_seconds=0.2)
 
+    firing = [alert["labels"]["alertname"] for alert in server.alerts() if alert["state"] == "firing"]
+
     assert {rule["name"]: rule.get("lastError") for rule in server.rules() if rule["health"] != "ok"} == {}
-    assert [alert["labels"]["alertname"] for alert in server.alerts() if alert["state"] == "firing"] == ["PlatformWatchdog"]
-    assert time.monotonic() - begin < 30
+    assert firing == ["PlatformWatchdog"]
     log = (server.state_dir / f"{server.name}.log").read_text()
     assert [line for line in log.splitlines() if "level=warn" in line.lower() or "level=error" in line.lower()] == []

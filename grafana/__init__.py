@@ -1,0 +1,1 @@
+"""Make the dashboards: python -m grafana.generate."""

@@ -1,0 +1,105 @@
+"""The shipped Prometheus and Alertmanager together: from a series that changes to the notice that arrives."""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stack.polling import poll_until
+from stack.servers import Alertmanager, Prometheus
+from tests.alertmanager.receiver import Receiver
+from tests.alertmanager.shipped import turned_to
+from tests.prometheus.names import ROOT
+from tests.servers import PrometheusBinaries
+
+# What prometheus.yml reckons, less the second that a probe may take, plus some for a busy machine.
+FIRED_WITHIN_SECONDS = 5 + 5 + 10 + 5 + 3
+RESOLVED_WITHIN_SECONDS = 5 + 5 + 15 + 10 + 3
+
+
+class Component:
+    """Play an exporter that knows one component."""
+
+    def __init__(self) -> None:
+        self.up = True
+        component = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                text = (
+                    f'platform_component_up{{component="redis",name="main"}} {int(component.up)}\n'
+                    'platform_threshold{indicator="minimum_events"} 20\n'
+                )
+                self.send_response(200)
+                self.send_header("Content-Type", "text/plain; version=0.0.4")
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def component() -> Iterator[Component]:
+    """Return the played exporter."""
+    one = Component()
+    yield one
+    one.close()
+
+
+def test_component_down_is_told_in_time_and_so_is_its_return(
+    prometheus_binaries: PrometheusBinaries,
+    start_prometheus: Callable[..., Prometheus],
+    start_alertmanager: Callable[..., Alertmanager],
+    component: Component,
+    receiver: Receiver,
+    tmp_path: Path,
+) -> None:
+    """The shipped files with only their addresses exchanged; the notice says all that a person needs."""
+    (tmp_path / "am").mkdir()
+    alertmanager = start_alertmanager(turned_to(receiver.url, tmp_path / "am"), binary=prometheus_binaries.alertmanager)
+    shutil.copytree(ROOT / "prometheus", tmp_path / "prometheus")
+    addresses = {"exporter": component.address, "alertmanager": alertmanager.address}
+    for file in (tmp_path / "prometheus/targets").glob("*.yml"):
+        file.write_text(f"- targets: ['{addresses[file.stem]}']\n" if file.stem in addresses else "[]\n")
+    prometheus = start_prometheus(tmp_path / "prometheus/prometheus.yml", binary=prometheus_binaries.prometheus)
+    poll_until(lambda: prometheus.query("component:platform_health:state == 0"), 30, interval_seconds=0.2)
+
+    component.up = False
+    died = time.monotonic()
+    poll_until(lambda: receiver.notices("firing"), 60, interval_seconds=0.1)
+    told = time.monotonic()
+    component.up = True
+    poll_until(lambda: receiver.notices("resolved"), 60, interval_seconds=0.1)
+    over = time.monotonic()
+    [notice] = receiver.notices("firing")
+
+    assert told - died < FIRED_WITHIN_SECONDS
+    assert over - told < RESOLVED_WITHIN_SECONDS
+    assert notice["labels"] == {
+        "alertname": "PlatformComponentDown",
+        "severity": "critical",
+        "component": "redis",
+        "name": "main",
+    }
+    assert notice["annotations"]["summary"] == "redis main is down"
+    assert notice["annotations"]["runbook_url"].startswith("http://127.0.0.1:3000/d/platform-runbook/")
+    assert notice["annotations"]["dashboard_url"].startswith("http://127.0.0.1:3000/d/platform-overview/")
+    assert len(receiver.posts) == 2
+    print(f"told after {told - died:.1f} s, over after {over - told:.1f} s")
