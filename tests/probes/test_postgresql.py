@@ -1,0 +1,391 @@
+"""The probe of PostgreSQL, against real servers."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from exporter.probes.base import Reason, Status
+from exporter.settings import Secret
+from stack.polling import poll_until
+from stack.servers import Postgres
+from tests.probes.probing import SHORT_SECONDS, Target, gauges, postgresql, target
+from tests.servers import Database, ServerFactory, TcpProxy
+
+Proxies = Callable[[str, int], TcpProxy]
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def healthy(postgres: Postgres) -> Iterator[Target]:
+    """Return the session's server as a target that was asked once and holds a connection."""
+    with target(postgresql(postgres.dsn)) as subject:
+        assert subject.ask().status is Status.HEALTHY
+        yield subject
+
+
+@pytest.fixture
+def proxy(postgres: Postgres, tcp_proxy: Proxies) -> TcpProxy:
+    """Return a cable to the session's server."""
+    return tcp_proxy(postgres.host, postgres.port)
+
+
+@pytest.fixture
+def cabled(proxy: TcpProxy) -> Iterator[Target]:
+    """Return the session's server behind that cable, asked once."""
+    with target(postgresql(f"postgresql://postgres@{proxy.address}/postgres")) as subject:
+        assert subject.ask().status is Status.HEALTHY
+        yield subject
+
+
+@pytest.fixture
+def role(database: Database) -> Iterator[str]:
+    """Return an ordinary role that may connect and nothing more."""
+    name = f"probe_{next(_numbers)}"
+    database.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(name)))
+    yield name
+    database.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+def dsn_of(role: str, database: Database) -> str:
+    return f"postgresql://{role}@{database.server.address}/{database.name}"
+
+
+def probe_connections(postgres: Postgres, at_port: int | None = None) -> int:
+    with postgres.connect() as connection:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'platform-exporter'"
+        (found,) = connection.execute(query).fetchone() or (0,)
+        return int(found)
+
+
+def test_gauges(healthy: Target) -> None:
+    """A healthy server tells connections, their limit without the reserved ones, oldest transaction and size."""
+    found = gauges(healthy.ask())
+
+    assert found["postgresql_connections"] >= 1
+    assert found["postgresql_connections_limit"] == 200 - 3
+    assert found["postgresql_oldest_transaction_seconds"] >= 0
+    assert found["postgresql_size_bytes"] > 1_000_000
+
+
+def test_oldest_transaction(healthy: Target, postgres: Postgres) -> None:
+    """The age of the oldest transaction is that of another session's."""
+    with postgres.connect() as connection, connection.transaction():
+        connection.execute("SELECT 1")
+        before = gauges(healthy.ask())["postgresql_oldest_transaction_seconds"]
+        after = gauges(healthy.ask())["postgresql_oldest_transaction_seconds"]
+
+    assert 0 < before < after
+
+
+def test_one_connection(postgres: Postgres) -> None:
+    """Any number of checks use one connection, which names its application."""
+    before = probe_connections(postgres)
+    with target(postgresql(postgres.dsn)) as subject:
+        for _ in range(5):
+            subject.ask()
+
+        assert probe_connections(postgres) == before + 1
+
+
+def test_close(postgres: Postgres) -> None:
+    """Closing the runner gives the connection back."""
+    before = probe_connections(postgres)
+    with target(postgresql(postgres.dsn)) as subject:
+        subject.ask()
+
+    poll_until(lambda: probe_connections(postgres) == before, 5)
+
+
+def test_terminated(healthy: Target, postgres: Postgres) -> None:
+    """A kept connection that an administrator ended is replaced within the same check."""
+    with postgres.connect() as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'platform-exporter'"
+        )
+
+    assert healthy.ask().status is Status.HEALTHY
+
+
+def test_stopped_and_started(start_postgres: Callable[..., Postgres]) -> None:
+    """A stopped server is refused; started again it is healthy in the next check."""
+    server = start_postgres()
+    with target(postgresql(server.dsn)) as subject:
+        subject.ask()
+        server.stop()
+        stopped = subject.ask()
+        server.start()
+
+        assert (stopped.status, stopped.reason) == (Status.UNHEALTHY, Reason.REFUSED)
+        assert subject.ask().status is Status.HEALTHY
+
+
+def test_restarted(start_postgres: Callable[..., Postgres]) -> None:
+    """A restart between two scrapes is no outage."""
+    server = start_postgres()
+    with target(postgresql(server.dsn)) as subject:
+        subject.ask()
+        server.restart()
+
+        assert subject.ask().status is Status.HEALTHY
+
+
+def test_frozen(start_postgres: Callable[..., Postgres]) -> None:
+    """A server frozen after connecting is given up at the deadline, and healthy again once it goes on."""
+    server = start_postgres()
+    with target(postgresql(server.dsn)) as subject:
+        subject.ask()
+        server.freeze()
+        frozen = [subject.ask(SHORT_SECONDS) for _ in range(3)]  # in the query, then twice while connecting
+        server.thaw()
+
+        assert {result.reason for result in frozen} == {Reason.TIMEOUT}
+        assert max(result.duration_seconds for result in frozen) < SHORT_SECONDS + 0.02
+        assert subject.ask().status is Status.HEALTHY
+
+
+def test_frozen_gives_up(start_postgres: Callable[..., Postgres]) -> None:
+    """A check of a frozen server ends by itself: the next scrape starts another instead of finding a hang."""
+    server = start_postgres()
+    with target(postgresql(server.dsn)) as subject:
+        subject.ask()
+        server.freeze()
+        causes = [subject.ask(SHORT_SECONDS).cause for _ in range(3)]
+        server.thaw()
+
+        assert causes == ["no answer in 0.285 s"] * 3
+
+
+def test_blackholed(cabled: Target, proxy: TcpProxy) -> None:
+    """Where packets vanish the check ends at its deadline and drops the connection."""
+    proxy.blackhole()
+    result = cabled.ask(SHORT_SECONDS)
+
+    assert (result.status, result.reason) == (Status.UNHEALTHY, Reason.TIMEOUT)
+    poll_until(lambda: proxy.connections == 0, 5)
+
+
+@pytest.mark.parametrize("sslmode", ["disable", "require"])
+def test_blackholed_while_connecting(proxy: TcpProxy, sslmode: str) -> None:
+    """Connecting ends at the deadline too, whether the server should speak first in TLS or in the protocol."""
+    proxy.blackhole()
+    with target(postgresql(f"postgresql://postgres@{proxy.address}/postgres?sslmode={sslmode}")) as subject:
+        start = time.monotonic()
+        result = subject.ask(SHORT_SECONDS)
+
+        assert result.reason is Reason.TIMEOUT
+        assert time.monotonic() - start < SHORT_SECONDS + 0.02
+
+
+def test_cut(cabled: Target, proxy: TcpProxy) -> None:
+    """Connections that are reset are protocol."""
+    proxy.cut()
+
+    assert cabled.ask().reason is Reason.PROTOCOL
+
+
+def test_mended(cabled: Target, proxy: TcpProxy) -> None:
+    """Once the cable is mended the target is healthy."""
+    proxy.cut()
+    cabled.ask()
+    proxy.restore()
+
+    assert cabled.ask().status is Status.HEALTHY
+
+
+@pytest.fixture(scope="module")
+def guarded(session_servers: ServerFactory) -> Postgres:
+    """Return a server that asks for passwords."""
+    return session_servers.start(Postgres, name="guarded", durable=False, auth="scram-sha-256")
+
+
+def test_password(guarded: Postgres) -> None:
+    """A password of its own wins over one in the DSN."""
+    dsn = f"postgresql://postgres:wrong@{guarded.address}/postgres"
+    with target(postgresql(dsn, password=Secret(guarded.password or ""))) as subject:
+        assert subject.ask().status is Status.HEALTHY
+
+
+@pytest.mark.parametrize("user_info", ["postgres:hunter2", "postgres", "nobody:hunter2"])
+def test_wrong_password(guarded: Postgres, user_info: str) -> None:
+    """A wrong password, none and an unknown user are auth, and the cause holds no password."""
+    with target(postgresql(f"postgresql://{user_info}@{guarded.address}/postgres")) as subject:
+        result = subject.ask()
+
+        assert (result.status, result.reason) == (Status.UNHEALTHY, Reason.AUTH)
+        assert "hunter2" not in result.cause
+
+
+def test_no_such_database(postgres: Postgres) -> None:
+    """A database that does not exist is unhealthy, and the cause names it."""
+    with target(postgresql(f"postgresql://postgres@{postgres.address}/nowhere")) as subject:
+        result = subject.ask()
+
+        assert (result.status, result.reason) == (Status.UNHEALTHY, Reason.OTHER)
+        assert '"nowhere" does not exist' in result.cause
+
+
+def test_no_tls(postgres: Postgres) -> None:
+    """A server without TLS where it is required is tls."""
+    with target(postgresql(f"{postgres.dsn}?sslmode=require")) as subject:
+        assert subject.ask().reason is Reason.TLS
+
+
+def test_no_such_host() -> None:
+    """A name that does not exist is dns."""
+    with target(postgresql("postgresql://postgres@nowhere.invalid/postgres")) as subject:
+        assert subject.ask().reason is Reason.DNS
+
+
+def test_second_host(postgres: Postgres) -> None:
+    """Of several hosts the first that answers is asked."""
+    dsn = f"postgresql://postgres@127.0.0.1:1,{postgres.address}/postgres"
+    with target(postgresql(dsn)) as subject:
+        assert subject.ask().status is Status.HEALTHY
+
+
+def test_malformed_dsn() -> None:
+    """A malformed DSN is said without quoting it."""
+    with target(postgresql("postgresql://app@db/x?hunter2=hunter3")) as subject:
+        result = subject.ask()
+
+        assert (result.reason, result.cause) == (Reason.OTHER, "the DSN is malformed")
+
+
+@pytest.fixture
+def crowded(start_postgres: Callable[..., Postgres]) -> Iterator[tuple[Postgres, Callable[[int], None]]]:
+    """Return a server with room for 10 ordinary connections, and a function that opens some until the test ends."""
+    server = start_postgres(max_connections=13)
+    with server.connect() as connection:
+        connection.execute("CREATE ROLE app LOGIN")
+    with ExitStack() as sessions:
+        dsn = f"postgresql://app@{server.address}/postgres"
+        yield server, lambda number: [sessions.enter_context(psycopg.connect(dsn)) for _ in range(number)] and None
+
+
+def test_nearly_full(crowded: tuple[Postgres, Callable[[int], None]]) -> None:
+    """From the configured share of the connections on the server is degraded."""
+    server, fill = crowded
+    with target(postgresql(f"postgresql://app@{server.address}/postgres", connections_degraded_ratio=0.5)) as subject:
+        before = subject.ask()
+        fill(4)
+        after = subject.ask()
+
+        assert before.status is Status.HEALTHY
+        assert (after.status, after.cause) == (Status.DEGRADED, "5 of 10 connections are open (degraded from 50%)")
+
+
+def test_full(crowded: tuple[Postgres, Callable[[int], None]]) -> None:
+    """Where our kept connection still answers on a full server, it is degraded."""
+    server, fill = crowded
+    with target(postgresql(f"postgresql://app@{server.address}/postgres")) as subject:
+        subject.ask()
+        fill(9)
+        result = subject.ask()
+
+        assert (result.status, result.cause) == (Status.DEGRADED, "connections full: 10 of 10 are open")
+
+
+def test_full_for_us(crowded: tuple[Postgres, Callable[[int], None]]) -> None:
+    """Where a full server does not let us in, it is down, refused: so it is for every new client."""
+    server, fill = crowded
+    fill(10)
+    with target(postgresql(f"postgresql://app@{server.address}/postgres")) as subject:
+        result = subject.ask()
+
+        assert (result.status, result.reason) == (Status.UNHEALTHY, Reason.REFUSED)
+
+
+def test_full_beyond_the_reserve(crowded: tuple[Postgres, Callable[[int], None]]) -> None:
+    """Where superusers took the reserved connections too, it is refused as well."""
+    server, fill = crowded
+    fill(10)
+    with ExitStack() as sessions, target(postgresql(f"postgresql://app@{server.address}/postgres")) as subject:
+        for _ in range(3):
+            sessions.enter_context(server.connect())
+
+        assert subject.ask().reason is Reason.REFUSED
+
+
+def test_read_only(start_postgres: Callable[..., Postgres]) -> None:
+    """A server made read-only is degraded where a primary is expected."""
+    server = start_postgres(settings={"default_transaction_read_only": "on"})
+    with target(postgresql(server.dsn)) as subject:
+        result = subject.ask()
+
+        assert (result.status, result.up) == (Status.DEGRADED, True)
+        assert "read-only: default_transaction_read_only is on" in result.cause
+
+
+def test_read_only_role(database: Database, role: str) -> None:
+    """A role that is read-only by its own settings says nothing about the server."""
+    database.execute(sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(sql.Identifier(role)))
+    with target(postgresql(dsn_of(role, database))) as subject:
+        assert subject.ask().status is Status.HEALTHY
+
+
+@pytest.fixture(scope="module")
+def standby(session_servers: ServerFactory) -> Postgres:
+    """Return a hot standby."""
+    primary = session_servers.start(Postgres, name="primary", durable=False)
+    return session_servers.adopt(primary.standby()).start()
+
+
+def test_standby(standby: Postgres) -> None:
+    """A hot standby is degraded where a primary is expected."""
+    with target(postgresql(standby.dsn)) as subject:
+        result = subject.ask()
+
+        assert (result.status, result.up) == (Status.DEGRADED, True)
+        assert result.cause.startswith("in recovery")
+
+
+def test_expected_standby(standby: Postgres) -> None:
+    """A hot standby is healthy where one is expected."""
+    with target(postgresql(standby.dsn, primary=False)) as subject:
+        assert subject.ask().status is Status.HEALTHY
+
+
+def test_least_rights(database: Database, role: str) -> None:
+    """A role that may only connect sees the server healthy; the age it may not see is left out, not wrong."""
+    with target(postgresql(dsn_of(role, database))) as subject:
+        result = subject.ask()
+
+        assert result.status is Status.HEALTHY
+        assert set(gauges(result)) == {
+            "postgresql_connections",
+            "postgresql_connections_limit",
+            "postgresql_size_bytes",
+        }
+
+
+def test_least_rights_connections(database: Database, role: str, healthy: Target) -> None:
+    """A role that may only connect counts the same connections as a superuser."""
+    with target(postgresql(dsn_of(role, database))) as subject:
+        subject.ask()
+
+        found = [gauges(one.ask())["postgresql_connections"] for one in (subject, healthy)]
+    assert found[0] == found[1]
+
+
+def test_monitor_rights(database: Database, role: str) -> None:
+    """With pg_monitor the age of the oldest transaction is there."""
+    database.execute(sql.SQL("GRANT pg_monitor TO {}").format(sql.Identifier(role)))
+    with target(postgresql(dsn_of(role, database))) as subject:
+        assert "postgresql_oldest_transaction_seconds" in gauges(subject.ask())
+
+
+def test_prepared_transaction(start_postgres: Callable[..., Postgres]) -> None:
+    """A forgotten prepared transaction counts as the oldest."""
+    server = start_postgres(settings={"max_prepared_transactions": "1"})
+    with server.connect() as connection:
+        connection.execute("BEGIN")
+        connection.execute("CREATE TABLE t ()")
+        connection.execute("PREPARE TRANSACTION 'forgotten'")
+    with target(postgresql(server.dsn)) as subject:
+        assert gauges(subject.ask())["postgresql_oldest_transaction_seconds"] > 0

@@ -1,0 +1,316 @@
+"""The probe of Redis, against real servers."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as client
+
+from exporter.probes.base import Reason, Status
+from exporter.settings import Secret
+from stack.polling import poll_until
+from stack.servers import Redis
+from tests.probes.probing import SHORT_SECONDS, Target, gauges, redis, target
+from tests.servers import ServerFactory, TcpProxy
+
+Starter = Callable[..., Redis]
+
+
+@pytest.fixture
+def keys(redis_server: Redis) -> Iterator["client.Redis"]:
+    """Return a client of the session's server, which is emptied afterwards."""
+    with redis_server.client() as connection:
+        yield connection
+        connection.flushall()
+
+
+@pytest.fixture
+def proxy(redis_server: Redis, tcp_proxy: Callable[[str, int], TcpProxy]) -> TcpProxy:
+    """Return a cable to the session's server."""
+    return tcp_proxy(redis_server.host, redis_server.port)
+
+
+@pytest.fixture
+def cabled(proxy: TcpProxy) -> Iterator[Target]:
+    """Return the session's server behind that cable, asked once."""
+    with target(redis(f"redis://{proxy.address}/0")) as subject:
+        assert subject.ask().status is Status.HEALTHY
+        yield subject
+
+
+def test_gauges(redis_server: Redis) -> None:
+    """A healthy server tells memory and clients; without a limit there is no limit's gauge."""
+    with target(redis(redis_server.url)) as subject:
+        result = subject.ask()
+
+        assert result.status is Status.HEALTHY
+        assert gauges(result)["redis_memory_used_bytes"] > 100_000
+        assert gauges(result)["redis_clients"] >= 1
+        assert "redis_memory_limit_bytes" not in gauges(result)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "length"),
+    [
+        ("rpush", ("a", "b", "c"), 3),
+        ("xadd", ({"a": 1},), 1),
+        ("zadd", ({"a": 1, "b": 2},), 2),
+        ("sadd", ("a", "b"), 2),
+        ("hset", ("a", "1"), 1),
+    ],
+)
+def test_queue(
+    redis_server: Redis, keys: "client.Redis", command: str, arguments: tuple[Any, ...], length: int
+) -> None:
+    """The length of a queue is told whatever type of key it is."""
+    getattr(keys, command)("celery", *arguments)
+    with target(redis(redis_server.url, queues=("celery",))) as subject:
+        found = [gauges(subject.ask())["queue_length:celery"] for _ in range(2)]
+
+        assert found == [length, length]
+
+
+def test_queue_changes_type(redis_server: Redis, keys: "client.Redis") -> None:
+    """A queue whose key changes its type goes on being told."""
+    keys.xadd("celery", {"a": 1})
+    with target(redis(redis_server.url, queues=("celery",))) as subject:
+        subject.ask()
+        keys.delete("celery")
+        keys.rpush("celery", "a", "b")
+
+        assert gauges(subject.ask())["queue_length:celery"] == 2
+
+
+def test_no_queue(redis_server: Redis) -> None:
+    """A queue that does not exist is empty."""
+    with target(redis(redis_server.url, queues=("celery", "mail"))) as subject:
+        found = gauges(subject.ask())
+
+        assert (found["queue_length:celery"], found["queue_length:mail"]) == (0, 0)
+
+
+def test_no_length(redis_server: Redis, keys: "client.Redis") -> None:
+    """A queue that is a plain text is degraded and has no gauge."""
+    keys.set("celery", "text")
+    with target(redis(redis_server.url, queues=("celery",))) as subject:
+        result = subject.ask()
+
+        assert (result.status, result.cause) == (Status.DEGRADED, "queue 'celery' has no length to tell")
+        assert "queue_length:celery" not in gauges(result)
+
+
+def test_one_connection(redis_server: Redis, keys: "client.Redis") -> None:
+    """Any number of checks use one connection, which names its program."""
+    with target(redis(redis_server.url)) as subject:
+        for _ in range(5):
+            subject.ask()
+        names = [entry["name"] for entry in keys.client_list()]
+
+    assert names.count("platform-exporter") == 1
+
+
+def test_stopped_and_started(start_redis: Starter) -> None:
+    """A stopped server is refused; started again it is healthy in the next check."""
+    server = start_redis()
+    with target(redis(server.url)) as subject:
+        subject.ask()
+        server.stop()
+        stopped = subject.ask()
+        server.start()
+
+        assert (stopped.status, stopped.reason) == (Status.UNHEALTHY, Reason.REFUSED)
+        assert subject.ask().status is Status.HEALTHY
+
+
+def test_restarted(start_redis: Starter) -> None:
+    """A restart between two scrapes is no outage."""
+    server = start_redis()
+    with target(redis(server.url)) as subject:
+        subject.ask()
+        server.restart()
+
+        assert subject.ask().status is Status.HEALTHY
+
+
+def test_frozen(start_redis: Starter) -> None:
+    """A frozen server is given up at the deadline, each time anew, and healthy again once it goes on."""
+    server = start_redis()
+    with target(redis(server.url)) as subject:
+        subject.ask()
+        server.freeze()
+        frozen = [subject.ask(SHORT_SECONDS) for _ in range(3)]
+        server.thaw()
+
+        assert [result.reason for result in frozen] == [Reason.TIMEOUT] * 3
+        assert [result.cause for result in frozen] == ["no answer in 0.285 s"] * 3
+        assert subject.ask().status is Status.HEALTHY
+
+
+def test_blackholed(cabled: Target, proxy: TcpProxy) -> None:
+    """Where packets vanish the check ends at its deadline and drops the connection."""
+    proxy.blackhole()
+    result = cabled.ask(SHORT_SECONDS)
+
+    assert (result.status, result.reason) == (Status.UNHEALTHY, Reason.TIMEOUT)
+    poll_until(lambda: proxy.connections == 0, 5)
+
+
+def test_cut(cabled: Target, proxy: TcpProxy) -> None:
+    """Connections that are reset are protocol."""
+    proxy.cut()
+
+    assert cabled.ask().reason is Reason.PROTOCOL
+
+
+def test_mended(cabled: Target, proxy: TcpProxy) -> None:
+    """Once the cable is mended the target is healthy."""
+    proxy.cut()
+    cabled.ask()
+    proxy.restore()
+
+    assert cabled.ask().status is Status.HEALTHY
+
+
+def test_timeouts_differ(redis_server: Redis) -> None:
+    """Scrapes with different timeouts are all answered."""
+    with target(redis(redis_server.url)) as subject:
+        found = [subject.ask(seconds).status for seconds in (2, 0.5, 2)]
+
+        assert found == [Status.HEALTHY] * 3
+
+
+@pytest.fixture(scope="module")
+def guarded(session_servers: ServerFactory) -> Redis:
+    """Return a server that asks for a password."""
+    return session_servers.start(Redis, name="guarded", password="s3cret")
+
+
+def test_password(guarded: Redis) -> None:
+    """A password of its own wins over one in the URL."""
+    with target(redis(f"redis://:wrong@{guarded.address}/0", password=Secret("s3cret"))) as subject:
+        assert subject.ask().status is Status.HEALTHY
+
+
+@pytest.mark.parametrize("user_info", ["", ":hunter2@", "nobody:hunter2@"])
+def test_wrong_password(guarded: Redis, user_info: str) -> None:
+    """A wrong password, none and an unknown user are auth, and the cause holds no password."""
+    with target(redis(f"redis://{user_info}{guarded.address}/0")) as subject:
+        result = subject.ask()
+
+        assert (result.status, result.reason) == (Status.UNHEALTHY, Reason.AUTH)
+        assert "hunter2" not in result.cause
+
+
+def test_least_rights(guarded: Redis) -> None:
+    """A user who may only PING sees the server healthy, without gauges."""
+    with guarded.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "watcher", "on", ">pw", "+ping", "+select")
+    with target(redis(f"redis://watcher:pw@{guarded.address}/0")) as subject:
+        result = subject.ask()
+
+        assert (result.status, result.gauges) == (Status.HEALTHY, ())
+
+
+def test_no_such_host() -> None:
+    """A name that does not exist is dns."""
+    with target(redis("redis://nowhere.invalid/0")) as subject:
+        assert subject.ask().reason is Reason.DNS
+
+
+def test_no_tls(redis_server: Redis) -> None:
+    """A server that does not speak TLS is tls."""
+    with target(redis(f"rediss://{redis_server.address}/0")) as subject:
+        assert subject.ask().reason is Reason.TLS
+
+
+def test_replica(redis_server: Redis, start_redis: Starter) -> None:
+    """A replica is degraded where a primary is expected, and healthy where it is not."""
+    replica = start_redis(replica_of=redis_server)
+    with target(redis(replica.url)) as primary, target(redis(replica.url, primary=False)) as any_role:
+        poll_until(lambda: any_role.ask().status is Status.HEALTHY, 20)
+        result = primary.ask()
+
+        assert (result.status, result.cause) == (Status.DEGRADED, "role is slave where a primary is expected")
+
+
+def test_replica_cut_off(start_redis: Starter) -> None:
+    """A replica that lost its primary is degraded."""
+    primary = start_redis()
+    replica = start_redis(replica_of=primary)
+    primary.kill()
+    with target(redis(replica.url, primary=False)) as subject:
+        result = poll_until(lambda: (found := subject.ask()).cause and found, 10)
+
+        assert (result.status, result.cause) == (Status.DEGRADED, "the link to its primary is down")
+
+
+def test_memory(start_redis: Starter) -> None:
+    """From the configured share of its memory on a server is degraded."""
+    server = start_redis(settings={"maxmemory": "8mb"})
+    with target(redis(server.url)) as subject, server.client() as keys:
+        before = subject.ask()
+        keys.set("ballast", "x" * 6_800_000)
+        after = subject.ask()
+
+        assert before.status is Status.HEALTHY
+        assert gauges(before)["redis_memory_limit_bytes"] == 8 * 1024 * 1024
+        assert after.status is Status.DEGRADED
+        assert "of 8388608 bytes of memory are used" in after.cause
+
+
+@pytest.mark.parametrize(("queues", "status"), [((), Status.HEALTHY), (("celery",), Status.DEGRADED)])
+def test_cache(start_redis: Starter, queues: tuple[str, ...], status: Status) -> None:
+    """A cache that evicts any key is meant to be full, unless queues are in it."""
+    server = start_redis(settings={"maxmemory": "8mb", "maxmemory-policy": "allkeys-lru"})
+    with target(redis(server.url, queues=queues)) as subject, server.client() as keys:
+        keys.set("ballast", "x" * 6_800_000)
+
+        assert subject.ask().status is status
+
+
+def test_full(start_redis: Starter) -> None:
+    """Where our kept connection still answers on a full server it is degraded, and where we cannot get in, refused."""
+    server = start_redis(settings={"maxclients": "4"})
+    with ExitStack() as sessions, target(redis(server.url)) as kept, target(redis(server.url)) as new:
+        kept.ask()
+        for _ in range(3):
+            connection = client.Connection(host=server.host, port=server.port)
+            sessions.callback(connection.disconnect)
+            connection.connect()
+        refused = new.ask()
+
+        assert (refused.status, refused.reason) == (Status.UNHEALTHY, Reason.REFUSED)
+        assert kept.ask().up
+
+
+def test_save_failed(start_redis: Starter, tmp_path: Path) -> None:
+    """A server whose last save to disk failed is degraded: it may refuse writes."""
+    server = start_redis()
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    with target(redis(server.url)) as subject, server.client() as admin:
+        admin.config_set("dir", str(folder))
+        folder.rmdir()
+        admin.bgsave()
+        result = poll_until(lambda: (found := subject.ask()).cause and found, 10)
+
+        assert result.status is Status.DEGRADED
+        assert result.cause.startswith("the last save to disk failed")
+
+
+def test_loading(start_redis: Starter) -> None:
+    """A server that loads its data is down, refused: it answers nobody yet."""
+    server = start_redis()
+    with server.client() as keys:
+        keys.mset({f"key{number}": "x" * 100 for number in range(2000)})
+        keys.save()
+    server.stop()
+    server._settings |= {"key-load-delay": "20000", "loading-process-events-interval-bytes": "1024"}
+    server.prepare()
+    server.process.start(server.command())
+    with target(redis(server.url)) as subject:
+        result = poll_until(lambda: "loading" in (found := subject.ask()).cause and found, 10)
+
+        assert (result.status, result.reason) == (Status.UNHEALTHY, Reason.REFUSED)
