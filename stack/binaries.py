@@ -111,7 +111,8 @@ def _named(program: Program, folders: list[Path], origin: str) -> Iterator[tuple
     for folder in folders:
         for name in program.names:
             path = folder / name
-            if path.is_file() and os.access(path, os.X_OK):
+            # Not Path.is_file: it raises for a folder in PATH that we may not enter, such as root's after `su`.
+            if os.path.isfile(path) and os.access(path, os.X_OK):
                 yield path, origin
 
 

@@ -252,12 +252,15 @@ class _Side(asyncio.Protocol):
         if self._peer:
             self._peer._peer = self
             self._peer.apply()
-        self.apply()
+        # Not at once: before Python 3.11.4, reading starts after this method even if it is paused here.
+        asyncio.get_running_loop().call_soon(self.apply)
 
     def apply(self) -> None:
         """Do what the state of the proxy asks for."""
         if self._proxy.resetting:
             self.reset()
+        elif self.transport.is_closing() or (self._peer and self._peer.transport.is_closing()):
+            self.transport.close()
         elif self._proxy.flowing and self._peer:
             self.transport.resume_reading()
         else:

@@ -56,6 +56,14 @@ def test_the_machine_is_searched_in_the_order_of_path(tmp_path: Path) -> None:
     assert find("minio", places=_places(tmp_path)).version == "FIRST"
 
 
+def test_a_folder_that_cannot_be_looked_into_is_passed_over(tmp_path: Path) -> None:
+    """After `su` PATH may still have root's folders in it; a name too long fails in the same way, for root too."""
+    _program(tmp_path / "second", "minio", "minio version SECOND")
+    places = Places(tmp_path / "tools", {}, (f"/{'x' * 300}", str(tmp_path / "second")), usual_folders=False)
+
+    assert find("minio", places=places).version == "SECOND"
+
+
 def test_too_old_a_program_is_passed_over(tmp_path: Path) -> None:
     """An Ubuntu 22.04 has Prometheus 2.31; a newer one further down the path is taken."""
     _program(tmp_path / "first", "prometheus", "prometheus, version 2.31.2+ds1 (branch: debian/sid)")
