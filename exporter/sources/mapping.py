@@ -29,12 +29,16 @@ class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class StreamMapping(_Section, frozen=True):
-    """Map one table of events. `columns` gives SQL per column of the kind; `issues: false` leaves issues to the app."""
+    """Map one table of events. `columns` gives SQL per column of the kind; `issues: false` leaves issues to the app.
+
+    `join` must not multiply rows; the tables it reads are listed in `reads`, for the exporter's rights.
+    """
 
     table: _Relation
     kind: str
     columns: dict[str, str]
     join: str = ""
+    reads: tuple[_Relation, ...] = ()
     where: str = "true"
     issues: bool = True
 
@@ -100,6 +104,13 @@ class Plan:
     native: bool
     streams: tuple[Stream, ...]
     states: tuple[State, ...] = field(default=())
+
+
+def tables(mapping: Mapping) -> list[str]:
+    """Return every table a mapping reads, the streams' own first."""
+    streams = [stream.table for stream in mapping.streams.values()]
+    joined = [table for stream in mapping.streams.values() for table in stream.reads]
+    return list(dict.fromkeys([*streams, *joined, *(state.table for state in mapping.states.values())]))
 
 
 def plan(source: Source) -> Plan:

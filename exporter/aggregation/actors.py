@@ -1,0 +1,51 @@
+"""Remember who was active when, to count distinct users and sessions of the last minutes, hours and days."""
+
+import psycopg
+
+from exporter.aggregation.rollup import checked
+from exporter.sources.mapping import Stream
+
+WINDOWS = {"5m": 300, "1h": 3600, "1d": 86400, "7d": 604800}
+"""The label `window` of platform_active_users and platform_active_sessions, in seconds."""
+
+MARGIN_SECONDS = 3600
+"""How much longer than the longest window an actor is kept."""
+
+
+def statement(stream: Stream, window_sql: str) -> str:
+    """Return SQL that notes the users and sessions of the window's good rows; same parameters as a count.
+
+    Only a 64-bit hash of an id is kept: enough to count by, and no second copy of personal data.
+    """
+    old = f"now() - make_interval(secs => {max(WINDOWS.values())})"
+    kinds = " UNION ALL ".join(
+        f"SELECT left(app, 200), '{kind}', hashtextextended({column}, 0), max(at) FROM checked "
+        f"WHERE rejected IS NULL AND {column} <> '' AND at > {old} GROUP BY 1, 2, 3"
+        for kind, column in (("user", "user_id"), ("session", "session_id"))
+    )
+    return f"""WITH {checked(stream, window_sql)}
+INSERT INTO monitoring.actor AS a (source, app, kind, id, last_seen)
+SELECT %(source)s, seen.* FROM ({kinds}) AS seen(app, kind, id, last_seen) ORDER BY 2, 3, 4
+ON CONFLICT (source, app, kind, id) DO UPDATE SET last_seen = excluded.last_seen
+WHERE a.last_seen < excluded.last_seen"""
+
+
+def forget(connection: psycopg.Connection, source: str) -> None:
+    """Remove actors older than every window."""
+    connection.execute(
+        "DELETE FROM monitoring.actor WHERE source = %s AND last_seen < now() - make_interval(secs => %s)",
+        [source, max(WINDOWS.values()) + MARGIN_SECONDS],
+    )
+
+
+def count(connection: psycopg.Connection, source: str) -> list[tuple[str, str, str, float]]:
+    """Return (kind, app, window, distinct actors) for every app seen, windows without anyone as 0."""
+    columns = ", ".join(
+        f"count(*) FILTER (WHERE last_seen > now() - make_interval(secs => {seconds}))" for seconds in WINDOWS.values()
+    )
+    rows = connection.execute(
+        f"SELECT kind, app, {columns} FROM monitoring.actor WHERE source = %s GROUP BY 1, 2", [source]
+    ).fetchall()
+    return [
+        (row[0], row[1], window, float(value)) for row in rows for window, value in zip(WINDOWS, row[2:], strict=True)
+    ]

@@ -1,0 +1,47 @@
+"""Group errors into issues, and notice a resolved one that occurs again: a regression."""
+
+from exporter.aggregation.rollup import checked
+from exporter.events.base import LONGEST_LABEL
+from exporter.sources.mapping import Stream
+
+REGRESSIONS = "platform_error_regressions_total"
+GRACE_SECONDS = 5
+"""An occurrence this shortly after an issue was resolved may have been on its way: no regression."""
+
+
+def statement(stream: Stream, window_sql: str) -> str:
+    """Return SQL that adds the window's good rows to monitoring.error_issue and counts regressions.
+
+    All in one statement, so that the regressions counted are exactly the issues reopened. Same parameters as a count.
+    """
+    latest = "(array_agg({0} ORDER BY at DESC))[1]"
+    return f"""WITH {checked(stream, window_sql)}, seen AS (
+    SELECT left(app, {LONGEST_LABEL}) AS app,
+        coalesce(nullif(fingerprint, ''), md5(concat_ws(' ', error_type, endpoint))) AS fingerprint,
+        {latest.format("lower(severity)")} AS severity, {latest.format("error_type")} AS error_type,
+        left({latest.format("message")}, 1000) AS message, {latest.format("endpoint")} AS endpoint,
+        min(at) AS first_seen, max(at) AS last_seen, count(*) AS events, {latest.format("release")} AS release
+    FROM checked WHERE rejected IS NULL GROUP BY 1, 2
+), reopened AS (
+    SELECT s.app, s.fingerprint FROM seen s JOIN monitoring.error_issue i USING (app, fingerprint)
+    WHERE i.status = 'resolved' AND s.last_seen > i.resolved_at + make_interval(secs => {GRACE_SECONDS})
+), upserted AS (
+    INSERT INTO monitoring.error_issue AS i (app, fingerprint, severity, error_type, message, endpoint,
+        first_seen, last_seen, events, first_release, last_release)
+    SELECT app, fingerprint, severity, error_type, message, endpoint, first_seen, last_seen, events, release, release
+    FROM seen ORDER BY app, fingerprint
+    ON CONFLICT (app, fingerprint) DO UPDATE SET
+        events = i.events + excluded.events,
+        first_seen = least(i.first_seen, excluded.first_seen),
+        last_seen = greatest(i.last_seen, excluded.last_seen),
+        severity = excluded.severity, message = excluded.message,
+        last_release = coalesce(excluded.last_release, i.last_release),
+        status = CASE WHEN (i.app, i.fingerprint) IN (SELECT app, fingerprint FROM reopened) THEN 'open'
+            ELSE i.status END,
+        regressions = i.regressions
+            + CASE WHEN (i.app, i.fingerprint) IN (SELECT app, fingerprint FROM reopened) THEN 1 ELSE 0 END
+)
+INSERT INTO monitoring.rollup AS r (source, stream, metric, type, labels, value, created_at)
+SELECT %(source)s, %(stream)s, '{REGRESSIONS}', 'counter', jsonb_build_object('app', app), count(b.app), now()
+FROM seen LEFT JOIN reopened b USING (app, fingerprint) GROUP BY app
+ON CONFLICT (source, stream, metric, type, labels) DO UPDATE SET value = r.value + excluded.value"""

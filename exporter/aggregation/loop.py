@@ -1,0 +1,203 @@
+"""Poll one source for ever, in a thread of its own, and publish what it counted."""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import psycopg
+
+from exporter import database
+from exporter.aggregation import maintenance, step
+from exporter.aggregation.state import Reading, StateReader
+from exporter.errors import PlatformError, SchemaError
+from exporter.events import schema
+from exporter.settings import Database, Limits, Retention
+from exporter.sources.mapping import Plan
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Hold one committed rollup row; `created` is in Unix seconds, `buckets` are cumulative without +Inf."""
+
+    metric: str
+    type: str
+    labels: dict[str, str]
+    value: float
+    total: float | None
+    buckets: list[float] | None
+    at: float | None
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Hold what is known of one source: an immutable value that scrapes read while the thread works on.
+
+    `polled_at` and `advanced_at` are on this process's monotonic clock; None before the first success.
+    """
+
+    source: str
+    totals: tuple[Total, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    polled_at: float | None = None
+    advanced_at: float | None = None
+    poll_duration_seconds: float = 0.0
+    problems: tuple[str, ...] = field(default=("not polled yet",))
+
+    def lag_seconds(self, now: float) -> float | None:
+        """Return how old the newest count is; it grows while polls fail or hang. None before the first."""
+        return None if self.advanced_at is None else max(0.0, now - self.advanced_at)
+
+
+class Worker:
+    """Poll one source in a daemon thread.
+
+    `view` may be read from any thread. A failed stream does not stop the others; a lost server is tried again with
+    backoff, while the last counts stay visible and their lag grows.
+    """
+
+    def __init__(self, plan: Plan, settings: Database, limits: Limits, retention: Retention) -> None:
+        self.plan = plan
+        self._settings = settings
+        self._limits = limits
+        self._retention = retention
+        self._states = StateReader(plan)
+        self._connection: psycopg.Connection | None = None
+        self._maintained_at: float | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"source-{plan.name}", daemon=True)
+        self.view = View(plan.name)
+
+    @property
+    def interval_seconds(self) -> float:
+        return self._settings.poll_interval_seconds
+
+    def same_as(self, other: "Worker") -> bool:
+        """Tell whether another worker would do just the same, so that a reload can leave this one alone."""
+        mine = (self.plan, self._settings, self._limits, self._retention)
+        return mine == (other.plan, other._settings, other._limits, other._retention)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_seconds: float = 5.0) -> None:
+        """End the thread after its current statement; a poll that is cut off is rolled back and counted next time."""
+        self._stopping.set()
+        connection = self._connection
+        if connection is not None and self._thread.is_alive():
+            try:
+                connection.cancel_safe(timeout=1.0)
+            except psycopg.Error:
+                logger.debug("source %s: the server did not take the cancellation", self.plan.name)
+        self._thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            try:
+                self.poll()
+                failures = 0
+                wait = max(0.0, self.interval_seconds - (time.monotonic() - began))
+            except Exception as error:  # noqa: BLE001 - the thread must outlive anything; it is logged, shown and counted
+                failures += 1
+                self._fail(error)
+                wait = database.backoff_seconds(failures, self.interval_seconds)
+            self._stopping.wait(wait)
+        self._disconnect()
+
+    def poll(self) -> None:
+        """Poll every stream once and publish the result. Raises what made the whole poll fail."""
+        began = time.monotonic()
+        connection = self._connected()
+        problems = [problem for stream in self.plan.streams if (problem := self._advance(connection, stream.name))]
+        totals, advanced_age = _read(connection, self.plan)
+        readings = self._states.read(connection)
+        now = time.monotonic()
+        if self.view.problems != tuple(problems):
+            logger.info("source %s: %s", self.plan.name, "; ".join(problems) or "counting")
+        self.view = View(
+            source=self.plan.name,
+            totals=totals,
+            readings=readings,
+            polled_at=now,
+            advanced_at=None if advanced_age is None else now - advanced_age,
+            poll_duration_seconds=now - began,
+            problems=tuple(problems),
+        )
+        self._maintain(connection)
+
+    def _advance(self, connection: psycopg.Connection, name: str) -> str | None:
+        """Count one stream; return what is wrong with it, None where it is well."""
+        stream = next(stream for stream in self.plan.streams if stream.name == name)
+        try:
+            counted = step.poll(connection, stream, self._limits)
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            raise
+        except (PlatformError, psycopg.Error) as error:
+            return f"{name}: {error}".strip()
+        if counted.rejected or counted.folded:
+            logger.info("source %s, %s: %d rows rejected, %d label sets folded", self.plan.name, name,
+                        counted.rejected, counted.folded)  # fmt: skip
+        return None
+
+    def _connected(self) -> psycopg.Connection:
+        if self._connection is None or self._connection.closed:
+            connection = database.connect(self._settings, f"source {self.plan.name}")
+            self._connection = connection
+            schema.check_server(connection)
+            try:
+                schema.check_version(connection, "store" if self.plan.native else "counting")
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise step.missing_right(error, connection, "monitoring.schema_version") from error
+            step.register(connection, self.plan.name)
+        return self._connection
+
+    def _maintain(self, connection: psycopg.Connection) -> None:
+        now = time.monotonic()
+        if self._maintained_at is not None and now - self._maintained_at < maintenance.INTERVAL_SECONDS:
+            return
+        self._maintained_at = now
+        try:
+            maintenance.maintain(connection, self.plan, self._retention)
+        except psycopg.errors.InsufficientPrivilege as error:
+            logger.error("maintenance: %s", step.missing_right(error, connection, "monitoring.ensure_partition"))
+
+    def _fail(self, error: Exception) -> None:
+        expected = isinstance(error, (PlatformError, psycopg.Error))
+        problem = str(error).strip() or type(error).__name__
+        if self.view.problems != (problem,):
+            logger.error("source %s: %s", self.plan.name, problem, exc_info=None if expected else error)
+        self.view = replace(self.view, problems=(problem,))
+        if not isinstance(error, SchemaError):
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _read(connection: psycopg.Connection, plan: Plan) -> tuple[tuple[Total, ...], float | None]:
+    """Return the committed rollups of a source, and the age in seconds of its least advanced stream.
+
+    The rows come from one snapshot; the age is None while a stream was never counted.
+    """
+    names = [stream.name for stream in plan.streams]
+    rows = connection.execute(
+        """SELECT metric, type, labels, value, total, buckets, at, extract(epoch FROM created_at)::double precision
+        FROM monitoring.rollup WHERE source = %s AND stream = ANY(%s) ORDER BY metric, labels""",
+        [plan.name, names],
+    ).fetchall()
+    cursors = connection.execute(
+        "SELECT now(), count(*), min(advanced_at) FROM monitoring.cursor WHERE source = %s AND stream = ANY(%s)",
+        [plan.name, names],
+    ).fetchone()
+    assert cursors is not None  # noqa: S101 - an aggregate without GROUP BY gives one row
+    now: datetime = cursors[0]
+    age = (now - cursors[2]).total_seconds() if cursors[1] == len(names) and names else None
+    return tuple(Total(*row) for row in rows), age

@@ -1,0 +1,97 @@
+"""Keep the cursor: which rows of a table are counted, told by a PostgreSQL snapshot.
+
+Serial ids commit out of order, and a row's xmin may be a savepoint's id, which snapshots do not list. So every row
+stores its top-level transaction id, and the cursor is the snapshot of the last count: whatever is visible now and was
+not visible then is new. https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from exporter.aggregation import rollup
+from exporter.errors import StandbyError
+from exporter.sources.mapping import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Say where and when a poll looks: the cluster, and this transaction's own snapshot as text."""
+
+    system_identifier: int
+    snapshot: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Say up to where a stream was counted: all that `snapshot` sees in that cluster."""
+
+    system_identifier: int
+    snapshot: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Name the rows one statement counts: SQL and the parameters it needs."""
+
+    sql: str
+    parameters: dict[str, Any]
+
+
+def look(connection: psycopg.Connection) -> Here:
+    """Return this transaction's place. Raises StandbyError on a server in recovery.
+
+    A standby's snapshots list no transactions in progress: with one as cursor, rows committed later would be lost.
+    """
+    row = connection.execute(
+        "SELECT pg_is_in_recovery(), (pg_control_system()).system_identifier, "
+        "CASE WHEN NOT pg_is_in_recovery() THEN pg_current_snapshot()::text END"
+    ).fetchone()
+    assert row is not None  # noqa: S101 - a SELECT without FROM gives one row
+    if row[0]:
+        info = connection.info
+        raise StandbyError(
+            f"{info.host}:{info.port} is a hot standby, whose snapshots list no transactions, so counting there would "
+            "lose rows; wanted the primary: change the DSN, or add target_session_attrs=read-write to it"
+        )
+    return Here(row[1], row[2])
+
+
+def read(connection: psycopg.Connection, stream: Stream) -> Cursor | None:
+    """Return the stream's cursor, None before its first count."""
+    row = connection.execute(
+        "SELECT system_identifier, snapshot::text FROM monitoring.cursor WHERE source = %s AND stream = %s",
+        [stream.source, stream.name],
+    ).fetchone()
+    return Cursor(*row) if row else None
+
+
+def write(connection: psycopg.Connection, stream: Stream, here: Here) -> None:
+    """Set the stream's cursor to this transaction's snapshot.
+
+    Raises psycopg.errors.SerializationFailure where another replica moved it since this transaction began.
+    """
+    connection.execute(
+        """INSERT INTO monitoring.cursor AS c (source, stream, relation, system_identifier, snapshot, advanced_at)
+        VALUES (%s, %s, %s, %s, %s::pg_snapshot, now())
+        ON CONFLICT (source, stream) DO UPDATE SET relation = excluded.relation,
+            system_identifier = excluded.system_identifier, snapshot = excluded.snapshot, advanced_at = now()""",
+        [stream.source, stream.name, stream.relation, here.system_identifier, here.snapshot],
+    )
+
+
+def windows(stream: Stream, cursor: Cursor | None, here: Here) -> list[Window]:
+    """Return what to count now.
+
+    At first everything. Then what became visible since the cursor. After a dump was restored into another cluster two
+    windows: what the old cursor had not seen among rows of the old cluster (one last time), and every row written
+    here, whose transaction ids say nothing against the old cursor. Rows keep the cluster they were written in, so no
+    row is in both, and those of the old cluster are never looked at again.
+    """
+    if cursor is None:
+        return [Window(rollup.EVERYTHING, {})]
+    since = Window(rollup.window(stream), {"cluster": cursor.system_identifier, "snapshot": cursor.snapshot})
+    if cursor.system_identifier == here.system_identifier:
+        return [since]
+    return [since, Window(f"{stream.cluster} = %(cluster)s", {"cluster": here.system_identifier})]

@@ -1,0 +1,117 @@
+"""Read what is so now: live jobs, open alerts, error issues, active users. Gauges are computed, never stored."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import psycopg
+
+from exporter.aggregation import actors
+from exporter.sources.mapping import Plan, State
+
+JOB_STATUSES = ("pending", "running", "completed", "failed", "cancelled")
+ISSUE_STATUSES = ("open", "resolved", "ignored")
+
+DUTY = 20
+"""A state query that took D seconds is not asked again for DUTY * D: it never takes over a twentieth of a core."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Hold one gauge: its metric, labels in order of the metric's declaration, and value."""
+
+    metric: str
+    labels: tuple[str, ...]
+    value: float
+
+
+class StateReader:
+    """Read the states of one source, each as often as its own cost allows. Belongs to one thread."""
+
+    def __init__(self, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._queries: list[Callable[[psycopg.Connection], list[Reading]]] = [
+            lambda connection: list(_actors(connection, plan.name)),
+            *(_reader(state) for state in plan.states),
+        ]
+        self._due = [0.0] * len(self._queries)
+        self._readings: list[list[Reading]] = [[] for _ in self._queries]
+
+    def read(self, connection: psycopg.Connection) -> tuple[Reading, ...]:
+        """Return all readings, asking again those that are due. Raises psycopg.Error."""
+        for index, query in enumerate(self._queries):
+            began = self._clock()
+            if began >= self._due[index]:
+                self._readings[index] = query(connection)
+                ended = self._clock()
+                self._due[index] = ended + DUTY * (ended - began)
+        return tuple(reading for readings in self._readings for reading in readings)
+
+
+def _reader(state: State) -> Callable[[psycopg.Connection], list[Reading]]:
+    read = {"scraping_jobs": _jobs, "open_alerts": _alerts, "error_issues": _issues}[state.kind]
+    return lambda connection: list(read(connection, state))
+
+
+def _source(state: State) -> str:
+    columns = "".join(f", ({text}) AS {name}" for name, text in state.columns.items())
+    return f"(SELECT ({state.app})::text AS app{columns} FROM {state.relation} t WHERE {state.where}) state"
+
+
+def _rows(connection: psycopg.Connection, query: str) -> list[tuple[str, ...]]:
+    # Parameters are given (none) so that doubled percent signs of mappings become single ones again.
+    return connection.execute(query.encode(), []).fetchall()
+
+
+def _jobs(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
+    rows = _rows(
+        connection,
+        f"""SELECT app, coalesce(scraper, ''), coalesce(status, 'pending'), count(*),
+            extract(epoch FROM min(created_at)), extract(epoch FROM min(heartbeat_at))
+        FROM {_source(state)} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",
+    )
+    seen = {(row[0], row[1]) for row in rows}
+    counts = {(row[0], row[1], row[2]): float(row[3]) for row in rows}
+    for app, scraper in sorted(seen):
+        for status in JOB_STATUSES:
+            value = counts.get((app, scraper, status), 0.0)
+            yield Reading("platform_scraping_jobs", (app, scraper, status), value)
+    for app, scraper, status, _, created, heartbeat in rows:
+        if status == "pending" and created is not None:
+            yield Reading("platform_scraping_oldest_pending_timestamp_seconds", (app, scraper), float(created))
+        if status == "running" and heartbeat is not None:
+            yield Reading("platform_scraping_oldest_heartbeat_timestamp_seconds", (app, scraper), float(heartbeat))
+
+
+def _alerts(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
+    rows = _rows(
+        connection,
+        f"""SELECT app, CASE WHEN lower(severity) IN ('low', 'medium', 'high', 'critical') THEN lower(severity)
+            ELSE 'other' END, coalesce(alert_source, ''), count(*)
+        FROM {_source(state)} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT 500""",
+    )
+    for app, severity, alert_source, count in rows:
+        yield Reading("platform_open_alerts", (app, severity, alert_source), float(count))
+
+
+def _issues(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
+    """Count issues; one with any open occurrence is open, and has the severity of its worst one."""
+    rows = _rows(
+        connection,
+        f"""SELECT app, severity, status, count(*) FROM (
+            SELECT app, fingerprint,
+                CASE WHEN bool_or(resolved = 'open') THEN 'open' ELSE max(resolved) END AS status,
+                (ARRAY['low', 'medium', 'high', 'critical', 'other'])[max(coalesce(
+                    array_position(ARRAY['low', 'medium', 'high', 'critical'], lower(severity)), 5))] AS severity
+            FROM {_source(state)} GROUP BY 1, 2) issue
+        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",
+    )
+    counts = {(row[0], row[1], row[2]): float(row[3]) for row in rows}
+    for app, severity in sorted({(row[0], row[1]) for row in rows}):
+        for status in ISSUE_STATUSES:
+            yield Reading("platform_error_issues", (app, severity, status), counts.get((app, severity, status), 0.0))
+
+
+def _actors(connection: psycopg.Connection, source: str) -> Iterator[Reading]:
+    for kind, app, window, value in actors.count(connection, source):
+        yield Reading(f"platform_active_{kind}s", (app, window), value)

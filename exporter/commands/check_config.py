@@ -1,0 +1,34 @@
+"""Check a configuration file without connecting to anything."""
+
+from pathlib import Path
+
+import click
+
+from exporter import database
+from exporter.commands.common import FILE, load, reports_errors
+from exporter.errors import ConfigError, MappingError
+from exporter.probes import build
+from exporter.sources import mapping
+
+
+@click.command("check-config")
+@click.argument("path", metavar="FILE", type=FILE)
+@reports_errors
+def check_config(path: Path) -> None:
+    """Say whether FILE is a good configuration, and what it configures.
+
+    Reads the secret files it names, connects to nothing. Exit status 0 if good, 2 if not.
+    """
+    config = load(path)
+    click.echo(f"{path}: good")
+    click.echo(f"  listen     {config.listen}")
+    click.echo(f"  store      {database.describe(config.database)}")
+    for source in config.sources:
+        try:
+            plan = mapping.plan(source)
+        except MappingError as error:
+            raise ConfigError(f"{path}: `sources`, {source.label}: {error}") from error
+        where = database.describe(config.database_of(source))
+        click.echo(f"  source     {source.label}: {', '.join(stream.relation for stream in plan.streams)} in {where}")
+    for probe in build(config.probes):
+        click.echo(f"  probe      {probe.component} {probe.name}")

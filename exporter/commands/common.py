@@ -1,0 +1,62 @@
+"""What commands share: options, errors that become exit statuses, logging."""
+
+import functools
+import logging
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from exporter import config as configuration
+from exporter.errors import ConfigError, PlatformError
+from exporter.settings import Config
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FAILED, MISUSED = 1, 2
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+config_option = click.option(
+    "--config",
+    "path",
+    type=FILE,
+    required=True,
+    envvar="PLATFORM_EXPORTER_CONFIG",
+    show_envvar=True,
+    help="The configuration file (YAML).",
+)
+
+
+def reports_errors(command: F) -> F:
+    """Turn errors meant for people into one line on stderr and the exit status they stand for."""
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except ConfigError as error:
+            click.echo(f"platform-exporter: {error}", err=True)
+            sys.exit(MISUSED)
+        except PlatformError as error:
+            click.echo(f"platform-exporter: {error}", err=True)
+            sys.exit(FAILED)
+
+    return wrapper  # type: ignore[return-value]  # functools.wraps keeps the signature, which mypy cannot see
+
+
+def load(path: Path) -> Config:
+    """Read the configuration. Raises ConfigError."""
+    return configuration.load(path)
+
+
+def log_to_stderr(level: str) -> None:
+    """Set up logging for a long-running command: one line a record, UTC, to stderr."""
+    formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=level.upper(), handlers=[handler])

@@ -1,0 +1,77 @@
+"""Say how the platform is, once."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+import psycopg
+
+from exporter import database
+from exporter.commands.common import config_option, load, reports_errors
+from exporter.errors import UnreachableError
+from exporter.probes import build
+from exporter.probes.base import ProbeResult, Status
+from exporter.probes.run import ProbeRunner
+from exporter.settings import Config, Source
+
+EXIT = {Status.HEALTHY: 0, Status.DEGRADED: 1, Status.UNKNOWN: 1, Status.UNHEALTHY: 2}
+
+
+@click.command()
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@reports_errors
+def health(path: Path, as_json: bool) -> None:
+    """Probe every component and look how far every source is counted.
+
+    Needs no running exporter. Exit status 0 if all is healthy, 1 for a warning or something unknown, 2 if anything is
+    critical.
+    """
+    config = load(path)
+    runner = ProbeRunner(build(config.probes))
+    try:
+        results = runner.run(config.probe_timeout_seconds)
+    finally:
+        runner.close()
+    rows = [_component(key, result) for key, result in results.items()]
+    rows += [_source(config, source) for source in config.sources]
+    worst = max((row["status"] for row in rows), key=lambda status: EXIT[Status(status)], default="unknown")
+    if as_json:
+        click.echo(json.dumps({"status": worst, "checks": rows}, indent=2))
+    else:
+        for row in rows:
+            click.echo(f"{row['status']:<10} {row['check']:<28} {row['cause']}".rstrip())
+        click.echo(f"{worst:<10} overall")
+    sys.exit(EXIT[Status(worst)])
+
+
+def _component(key: tuple[str, str], result: ProbeResult) -> dict[str, str]:
+    cause = result.cause or f"answered in {result.duration_seconds * 1000:.1f} ms"
+    return {"check": f"{key[0]} {key[1]}", "status": result.status.value, "cause": cause}
+
+
+def _source(config: Config, source: Source) -> dict[str, str]:
+    """Say how old a source's newest count is, by the thresholds of `source_lag_seconds`."""
+    status, cause = Status.UNKNOWN, "never counted: is `platform-exporter serve` running?"
+    try:
+        with database.connect(config.database_of(source), "health") as connection:
+            row = connection.execute(
+                "SELECT extract(epoch FROM now() - min(advanced_at))::double precision FROM monitoring.cursor "
+                "WHERE source = %s", [source.label],
+            ).fetchone()  # fmt: skip
+    except UnreachableError as error:
+        status, cause = Status.UNHEALTHY, str(error)
+    except psycopg.Error as error:
+        cause = f"cannot be read: {error.diag.message_primary}; is the schema applied and the role granted?"
+    else:
+        if row and row[0] is not None:
+            status, cause = _by_lag(config, row[0]), f"counted {row[0]:.0f} s ago"
+    return {"check": f"source {source.label}", "status": status.value, "cause": cause}
+
+
+def _by_lag(config: Config, seconds: float) -> Status:
+    band = config.thresholds.source_lag_seconds
+    if band.critical is not None and seconds > band.critical:
+        return Status.UNHEALTHY
+    return Status.DEGRADED if band.high is not None and seconds > band.high else Status.HEALTHY

@@ -1,0 +1,30 @@
+"""Receive Alertmanager's notifications: for first steps and drills."""
+
+from pathlib import Path
+
+import click
+
+from exporter import config as configuration
+from exporter.commands.common import FILE, log_to_stderr, reports_errors
+from exporter.errors import ConfigError
+
+
+@click.command("receive-notifications")
+@click.option("--listen", default="127.0.0.1:9848", show_default=True, metavar="ADDR", help="HOST:PORT to listen on.")
+@click.option("--file", "path", type=FILE, help="Append each notification to this file, one JSON object a line.")
+@reports_errors
+def receive_notifications(listen: str, path: Path | None) -> None:
+    """Print what Alertmanager sends to its webhook receiver.
+
+    The Alertmanager configuration that ships with this product sends everything here, so that a notification can be
+    seen before anyone's mail or chat is set up. Open the address in a browser to read the last ones.
+    """
+    # Imported here: other commands start faster without a server.
+    from exporter.notifications import receive
+
+    log_to_stderr("warning")
+    try:
+        host, port = configuration.parse_address(listen)
+    except ValueError as error:
+        raise ConfigError(f"`--listen` is {listen!r}: {error}") from error
+    receive(host, port, path)

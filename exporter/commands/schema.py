@@ -1,0 +1,41 @@
+"""Create, upgrade or show the schema `monitoring`."""
+
+from pathlib import Path
+
+import click
+
+from exporter import database
+from exporter.commands.common import config_option, load, reports_errors
+from exporter.events import schema as sql
+
+
+@click.group()
+def schema() -> None:
+    """Create, upgrade or show the schema `monitoring` of the event store."""
+
+
+@schema.command()
+@config_option
+@reports_errors
+def apply(path: Path) -> None:
+    """Create or upgrade the schema in the event store (`database` in the configuration).
+
+    May run as often as you like and from any earlier version. Wants a user that may create schemas and roles; the
+    exporter itself then needs no more than the role platform_exporter:
+
+    \b
+      GRANT platform_exporter TO your_exporter_user;
+      GRANT platform_writer TO your_application_user;
+      GRANT platform_grafana TO your_grafana_user;
+    """
+    config = load(path)
+    with database.connect(config.database, "schema") as connection:
+        sql.apply(connection)
+        click.echo(f"schema monitoring is at version {sql.VERSION} in {database.describe(config.database)}")
+
+
+@schema.command()
+@reports_errors
+def show() -> None:
+    """Print the schema's SQL, for those whose database administrator runs it."""
+    click.echo(sql.show(), nl=False)

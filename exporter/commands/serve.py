@@ -1,0 +1,62 @@
+"""Run the exporter until it is told to stop."""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from exporter import config as configuration
+from exporter.commands.common import FILE, config_option, load, log_to_stderr, reports_errors
+from exporter.errors import ConfigError
+
+
+@click.command()
+@config_option
+@click.option("--listen", metavar="ADDR", help="HOST:PORT to listen on, instead of `listen` in the configuration.")
+@click.option(
+    "--web.config.file",
+    "web_config",
+    type=FILE,
+    help="TLS, client certificates and users, in the format of Prometheus's exporter-toolkit.",
+)
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+)
+@reports_errors
+def serve(path: Path, listen: str | None, web_config: Path | None, log_level: str) -> None:
+    """Count events, probe components and answer on /metrics.
+
+    SIGHUP or POST /-/reload reads the configuration again; a bad one is refused and the old one stays. SIGTERM ends.
+
+    \b
+    Example:
+      platform-exporter serve --config platform-exporter.yml
+    """
+    # Imported here: other commands start faster without a server.
+    from exporter.exposition.http import build_app
+    from exporter.exposition.server import serve as serve_http
+    from exporter.service import Service
+
+    log_to_stderr(log_level)
+    config = load(path)
+    try:
+        host, port = configuration.parse_address(listen or config.listen)
+    except ValueError as error:
+        raise ConfigError(f"`--listen` is {listen!r}: {error}") from error
+    service = Service(path, config)
+    service.start()
+    try:
+        serve_http(build_app(service), host, port, web_config, _quietly(service.reload))
+    finally:
+        service.stop()
+
+
+def _quietly(reload: Callable[[], None]) -> Callable[[], None]:
+    """Return `reload` without its ConfigError, which the service has logged and shows as a metric."""
+
+    def on_sighup() -> None:
+        with contextlib.suppress(ConfigError):
+            reload()
+
+    return on_sighup

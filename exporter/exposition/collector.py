@@ -1,0 +1,213 @@
+"""Turn what is counted and probed into metric families.
+
+Counters come only from committed rollups. Where two sources feed one series (the same application seen twice), their
+values add up: a series stands once in the exposition.
+"""
+
+import logging
+import math
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from prometheus_client.core import Metric
+
+from exporter import __version__
+from exporter.aggregation.loop import Total, View
+from exporter.events.sample import PREFIX
+from exporter.exposition.families import FAMILIES, Family, sample_family
+from exporter.probes.base import ProbeResult, Reason, Status
+from exporter.settings import Config, Thresholds
+
+logger = logging.getLogger(__name__)
+
+Key = tuple[str, ...]
+
+FRESH_POLLS = 3
+"""A source that succeeded within this many poll intervals (at least 15 s) is fresh."""
+
+
+class Batch:
+    """Hold families to encode: what prometheus_client's encoders call a registry."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = list(metrics)
+
+    def collect(self) -> list[Metric]:
+        return self._metrics
+
+
+def counted(views: Sequence[View], *, created: bool) -> Iterator[Metric]:
+    """Yield the families of events and states; `created` adds OpenMetrics created timestamps."""
+    merged = _merge(total for view in views for total in view.totals)
+    for (name, kind), series in sorted(merged.items()):
+        family = FAMILIES.get(name) or _sample(name, kind, series)
+        if family is None:
+            continue
+        metric = _start(family)
+        for total in _filled(family, series, merged):
+            _add(metric, family, total, created=created)
+        yield metric
+    readings: dict[str, dict[Key, float]] = {}
+    for view in views:
+        for reading in view.readings:
+            group = readings.setdefault(reading.metric, {})
+            group[reading.labels] = _combine(reading.metric, group.get(reading.labels), reading.value)
+    for name, values in sorted(readings.items()):
+        metric = _start(FAMILIES[name])
+        for labels, value in values.items():
+            _sample_line(metric, FAMILIES[name], labels, value)
+        yield metric
+
+
+def probed(
+    results: Mapping[tuple[str, str], ProbeResult], failures: Mapping[tuple[str, str, str], int]
+) -> Iterator[Metric]:
+    """Yield the families of components. `failures` is by (component, name, reason)."""
+    metrics: dict[str, Metric] = {}
+
+    def add(name: str, labels: Key, value: float) -> None:
+        family = FAMILIES[name]
+        _sample_line(metrics.setdefault(name, _start(family)), family, labels, value)
+
+    for target, result in results.items():
+        add("platform_component_up", target, float(result.up))
+        for status in Status:
+            add("platform_component_status", (*target, status.value), float(result.status is status))
+        add("platform_component_probe_duration_seconds", target, result.duration_seconds)
+        for reason in Reason:
+            key = (target[0], target[1], reason.value)
+            add("platform_component_probe_failures_total", key, float(failures.get(key, 0)))
+        for gauge in result.gauges:
+            name = f"platform_{gauge.metric}"
+            values = {"name": target[1], **gauge.labels}
+            add(name, tuple(values[label] for label in FAMILIES[name].labels), gauge.value)
+    yield from metrics.values()
+
+
+def sources(views: Sequence[View], intervals: Mapping[str, float], now: float) -> Iterator[Metric]:
+    """Yield how well the sources are counted; `now` is on the monotonic clock."""
+    up = _start(FAMILIES["platform_exporter_source_up"])
+    lag = _start(FAMILIES["platform_exporter_source_lag_seconds"])
+    duration = _start(FAMILIES["platform_exporter_source_poll_duration_seconds"])
+    for view in views:
+        labels = {"source": view.source}
+        up.add_sample(up.name, labels, float(is_up(view, intervals[view.source], now)))
+        seconds = view.lag_seconds(now)
+        # Never counted is not "fresh": an infinite lag alerts, an absent series would not.
+        lag.add_sample(lag.name, labels, math.inf if seconds is None else seconds)
+        duration.add_sample(duration.name, labels, view.poll_duration_seconds)
+    yield from (up, lag, duration)
+
+
+def is_up(view: View, interval_seconds: float, now: float) -> bool:
+    """Tell whether a source's last poll was whole and recent; a poll that hangs is not up."""
+    fresh = view.polled_at is not None and now - view.polled_at < max(FRESH_POLLS * interval_seconds, 15.0)
+    return fresh and not view.problems
+
+
+def exporter(config: Config, *, reload_ok: bool, loaded_at: float) -> Iterator[Metric]:
+    """Yield thresholds, reload state and build."""
+    threshold = _start(FAMILIES["platform_threshold"])
+    for labels, value in thresholds(config.thresholds):
+        threshold.add_sample(threshold.name, labels, value)
+    yield threshold
+    for name, value in (
+        ("platform_exporter_config_last_reload_successful", float(reload_ok)),
+        ("platform_exporter_config_last_reload_success_timestamp_seconds", loaded_at),
+    ):
+        metric = _start(FAMILIES[name])
+        metric.add_sample(name, {}, value)
+        yield metric
+    build = _start(FAMILIES["platform_exporter_build_info"])
+    build.add_sample(build.name, {"version": __version__, "python_version": platform.python_version()}, 1.0)
+    yield build
+
+
+def thresholds(settings: Thresholds) -> Iterator[tuple[dict[str, str], float]]:
+    """Yield (labels, value) of every threshold; an override carries the label `app` or `api`."""
+    yield {"indicator": "minimum_events"}, float(settings.minimum_events)
+    for indicator, threshold in settings.indicators().items():
+        overrides: list[tuple[dict[str, str], object]] = [({}, threshold)]
+        overrides += [({"app": app}, band) for app, band in threshold.apps.items()]
+        overrides += [({"api": api}, band) for api, band in threshold.apis.items()]
+        for scope, band in overrides:
+            for severity in ("medium", "high", "critical"):
+                value = getattr(band, severity)
+                if value is not None:
+                    yield {"indicator": indicator, "severity": severity, **scope}, float(value)
+
+
+Series = dict[Key, Total]
+
+
+def _merge(totals: Iterable[Total]) -> dict[tuple[str, str], Series]:
+    merged: dict[tuple[str, str], Series] = {}
+    for total in totals:
+        series = merged.setdefault((total.metric, total.type), {})
+        key = tuple(item for pair in sorted(total.labels.items()) for item in pair)
+        known = series.get(key)
+        series[key] = total if known is None else _sum(known, total)
+    return merged
+
+
+def _sum(a: Total, b: Total) -> Total:
+    created = min(a.created, b.created)
+    if a.type == "gauge":
+        newest = a if (a.at or 0.0) >= (b.at or 0.0) else b
+        return Total(a.metric, a.type, a.labels, newest.value, None, None, newest.at, created)
+    total = None if a.total is None or b.total is None else a.total + b.total
+    buckets = None
+    if a.buckets is not None and b.buckets is not None:
+        buckets = [x + y for x, y in zip(a.buckets, b.buckets, strict=True)]
+    return Total(a.metric, a.type, a.labels, a.value + b.value, total, buckets, None, created)
+
+
+def _sample(name: str, kind: str, series: Series) -> Family | None:
+    if not name.startswith(PREFIX):
+        logger.debug("rollup %s is of no known family; an older version's", name)
+        return None
+    names = {label for total in series.values() for label in total.labels}
+    return sample_family(name, kind, ("app", *sorted(names - {"app"})))
+
+
+def _filled(family: Family, series: Series, merged: Mapping[tuple[str, str], Series]) -> Iterator[Total]:
+    """Yield the series, and zeros for those that are known to be possible but did not occur yet."""
+    yield from series.values()
+    fill = family.zero_fill
+    if fill is None:
+        return
+    for attempt in merged.get((fill.attempts, "counter"), {}).values():
+        for value in fill.values:
+            labels = {**attempt.labels, fill.label: value}
+            if tuple(item for pair in sorted(labels.items()) for item in pair) not in series:
+                yield Total(family.name, family.type, labels, 0.0, None, None, None, attempt.created)
+
+
+def _start(family: Family) -> Metric:
+    name = family.name.removesuffix("_total") if family.type == "counter" else family.name
+    return Metric(name, family.help, family.type)
+
+
+def _sample_line(metric: Metric, family: Family, labels: Key, value: float) -> None:
+    metric.add_sample(family.name, dict(zip(family.labels, labels, strict=True)), value)
+
+
+def _add(metric: Metric, family: Family, total: Total, *, created: bool) -> None:
+    labels = {label: value for label in family.labels if (value := total.labels.get(label, "")) != ""}
+    if total.buckets is not None:
+        for bound, count in zip(family.bounds, total.buckets, strict=True):
+            metric.add_sample(f"{family.name}_bucket", {**labels, "le": repr(bound)}, count)
+        metric.add_sample(f"{family.name}_bucket", {**labels, "le": "+Inf"}, total.value)
+    if family.type in ("histogram", "summary"):
+        metric.add_sample(f"{family.name}_count", labels, total.value)
+        metric.add_sample(f"{family.name}_sum", labels, total.total or 0.0)
+    else:
+        metric.add_sample(family.name, labels, total.value)
+    if created and family.type != "gauge":
+        metric.add_sample(f"{metric.name}_created", labels, total.created)
+
+
+def _combine(metric: str, known: float | None, value: float) -> float:
+    if known is None:
+        return value
+    return min(known, value) if metric.endswith("_timestamp_seconds") else known + value

@@ -1,0 +1,105 @@
+"""Declare every family of series there is: the reference that documents, rules and dashboards are checked against."""
+
+from dataclasses import dataclass
+
+from exporter.events import EVENTS
+from exporter.events.base import Rollup, ZeroFill
+from exporter.events.sample import BUDGET, PREFIX, bounds_of
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Declare a family: its full name (counters with `_total`), type, help and label names in order."""
+
+    name: str
+    type: str
+    help: str
+    labels: tuple[str, ...] = ()
+    bounds: tuple[float, ...] = ()
+    zero_fill: ZeroFill | None = None
+
+
+def _gauge(name: str, text: str, *labels: str) -> Family:
+    return Family(name, "gauge", text, labels)
+
+
+def _counter(name: str, text: str, *labels: str) -> Family:
+    return Family(name, "counter", text, labels)
+
+
+def _of(rollup: Rollup) -> Family:
+    labels = tuple(label.name for label in rollup.labels)
+    return Family(rollup.metric, rollup.type, rollup.help, labels, rollup.bounds, rollup.zero_fill)
+
+
+EVENT_FAMILIES = tuple(_of(rollup) for kind in EVENTS for rollup in kind.rollups if rollup.metric != BUDGET)
+
+STATE_FAMILIES = (
+    _gauge("platform_scraping_jobs", "Scraping jobs by what they are doing now.", "app", "scraper", "status"),
+    _gauge(
+        "platform_scraping_oldest_pending_timestamp_seconds",
+        "When the longest waiting scraping job was created.", "app", "scraper",
+    ),
+    _gauge(
+        "platform_scraping_oldest_heartbeat_timestamp_seconds",
+        "When the running scraping job that is silent for longest gave its last sign of life.", "app", "scraper",
+    ),
+    _gauge("platform_active_users", "Distinct users seen in the window.", "app", "window"),
+    _gauge("platform_active_sessions", "Distinct sessions seen in the window.", "app", "window"),
+    _gauge("platform_error_issues", "Groups of alike errors, by state.", "app", "severity", "status"),
+    _counter("platform_error_regressions_total", "Resolved error issues that occurred again.", "app"),
+    _gauge("platform_open_alerts", "Unresolved alerts in an application's table.", "app", "severity", "alert_source"),
+)  # fmt: skip
+
+PROBE_FAMILIES = (
+    _gauge("platform_component_up", "Whether a component can be used.", "component", "name"),
+    Family(
+        "platform_component_status", "stateset", "How a component is.",
+        ("component", "name", "platform_component_status"),
+    ),
+    _gauge("platform_component_probe_duration_seconds", "Time the last probe took.", "component", "name"),
+    _counter("platform_component_probe_failures_total", "Probes that failed.", "component", "name", "reason"),
+    _gauge("platform_postgresql_connections", "Client connections in use.", "name"),
+    _gauge("platform_postgresql_connections_limit", "Client connections that ordinary users may have.", "name"),
+    _gauge("platform_postgresql_oldest_transaction_seconds", "Age of the oldest open transaction.", "name"),
+    _gauge("platform_postgresql_size_bytes", "Size of all databases of the server.", "name"),
+    _gauge("platform_redis_memory_used_bytes", "Memory Redis uses.", "name"),
+    _gauge("platform_redis_memory_limit_bytes", "Memory Redis may use; 0 is no limit.", "name"),
+    _gauge("platform_redis_clients", "Clients connected to Redis.", "name"),
+    _gauge("platform_minio_drives_online", "Drives of the store that work.", "name"),
+    _gauge("platform_minio_drives_offline", "Drives of the store that do not.", "name"),
+    _gauge("platform_minio_bucket_up", "Whether a bucket can be seen with the keys given.", "name", "bucket"),
+    _gauge("platform_queue_length", "Entries waiting in a queue.", "name", "queue"),
+)  # fmt: skip
+
+EXPORTER_FAMILIES = (
+    Family("platform_threshold", "gauge", "Where an indicator's band of a severity begins.",
+           ("indicator", "severity", "app", "api")),
+    _gauge("platform_exporter_source_up", "Whether a source is counted without problems.", "source"),
+    _gauge("platform_exporter_source_lag_seconds", "Age of the newest count of a source.", "source"),
+    _gauge("platform_exporter_source_poll_duration_seconds", "Time the last poll of a source took.", "source"),
+    _counter("platform_exporter_events_total", "Events counted.", "source"),
+    _counter("platform_exporter_series_folded_total", "Label sets folded away, once a poll.", "source", "metric"),
+    _counter("platform_exporter_rows_rejected_total", "Rows that could not be counted.", "source", "reason"),
+    _gauge("platform_exporter_config_last_reload_successful", "Whether the last reload of the configuration worked."),
+    _gauge("platform_exporter_config_last_reload_success_timestamp_seconds", "When a configuration was last loaded."),
+    _gauge("platform_exporter_build_info", "Constant 1, labelled with versions.", "version", "python_version"),
+)  # fmt: skip
+
+FAMILIES: dict[str, Family] = {
+    family.name: family for family in (*EVENT_FAMILIES, *STATE_FAMILIES, *PROBE_FAMILIES, *EXPORTER_FAMILIES)
+}
+
+
+def sample_family(name: str, kind: str, labels: tuple[str, ...]) -> Family:
+    """Return the family of a custom sample; `labels` are all names that occur."""
+    text = f"Custom sample {name.removeprefix(PREFIX).removesuffix('_total')}."
+    return Family(name, kind, text, labels, bounds_of(name) if kind == "histogram" else ())
+
+
+def series_names(family: Family) -> tuple[str, ...]:
+    """Return the names that queries may use for a family."""
+    if family.type in ("histogram", "summary"):
+        suffixes = ("_bucket", "_sum", "_count") if family.type == "histogram" else ("_sum", "_count")
+        return tuple(f"{family.name}{suffix}" for suffix in suffixes)
+    return (family.name,)

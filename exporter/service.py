@@ -1,0 +1,165 @@
+"""Run the exporter: sources, probes and the numbers shown, under a configuration that may be reloaded."""
+
+import logging
+import threading
+import time
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from exporter import config as configuration
+from exporter.aggregation.loop import View, Worker
+from exporter.errors import ConfigError, MappingError
+from exporter.exposition import collector
+from exporter.exposition.negotiation import Format
+from exporter.probes import build
+from exporter.probes.base import Status
+from exporter.probes.run import ProbeRunner
+from exporter.settings import Config
+from exporter.sources import mapping
+
+logger = logging.getLogger(__name__)
+
+SCRAPE_MARGIN_SECONDS = 0.5
+"""What is left of Prometheus's own timeout for encoding and the way back, so that it never gives up on us."""
+
+SHORTEST_PROBE_SECONDS = 0.05
+
+_WORST_FIRST = (Status.UNHEALTHY, Status.DEGRADED, Status.UNKNOWN, Status.HEALTHY)
+
+
+class Service:
+    """Hold the running parts. `render` may be called from several threads at once."""
+
+    def __init__(self, path: Path, config: Config) -> None:
+        """Build everything; nothing connects before `start`. Raises ConfigError."""
+        self._path = path
+        self._config = config
+        self._workers = _workers(config, {})
+        self._runner = ProbeRunner(build(config.probes))
+        self._reload_ok = True
+        self._loaded_at = time.time()
+        self._lock = threading.Lock()
+        self._cached: tuple[tuple[View, ...], dict[str, bytes]] = ((), {})
+        self._process = CollectorRegistry()
+        ProcessCollector(registry=self._process)
+
+    def start(self) -> None:
+        for worker in self._workers.values():
+            worker.start()
+
+    def stop(self) -> None:
+        """End all threads; blocks for a few seconds at most."""
+        for worker in self._workers.values():
+            worker.stop(timeout_seconds=2.0)
+        self._runner.close()
+
+    def render(self, accept: str, scrape_timeout_seconds: float | None) -> tuple[bytes, str]:
+        """Probe, and return the whole exposition with its content type. Blocks until the probes' deadline at most."""
+        config, workers = self._config, self._workers
+        results = self._runner.run(self._probe_timeout(config, scrape_timeout_seconds))
+        form = Format(accept)
+        views = tuple(worker.view for worker in workers.values())
+        intervals = {name: worker.interval_seconds for name, worker in workers.items()}
+        live = [
+            *collector.probed(results, self._runner.failures()),
+            *collector.sources(views, intervals, time.monotonic()),
+            *collector.exporter(config, reload_ok=self._reload_ok, loaded_at=self._loaded_at),
+            *self._process.collect(),
+        ]
+        return form.join((self._counted(views, form), form.encode(live))), form.content_type
+
+    def not_ready(self) -> list[str]:
+        """Return which sources were never read, and why."""
+        waiting = [worker.view for worker in self._workers.values() if worker.view.polled_at is None]
+        return [f"source {view.source}: {'; '.join(view.problems)}" for view in waiting]
+
+    def health(self) -> dict[str, object]:
+        """Probe and return the health of every component and source, and the worst of all as `status`."""
+        config, workers, now = self._config, self._workers, time.monotonic()
+        results = self._runner.run(config.probe_timeout_seconds)
+        components = [
+            {
+                "component": component,
+                "name": name,
+                "status": result.status.value,
+                "cause": result.cause,
+                "reason": result.reason.value if result.reason else None,
+                "response_time_seconds": round(result.duration_seconds, 6),
+            }
+            for (component, name), result in results.items()
+        ]
+        sources = [
+            {
+                "source": name,
+                "status": _source_status(worker, now).value,
+                "cause": "; ".join(worker.view.problems),
+                "lag_seconds": worker.view.lag_seconds(now),
+            }
+            for name, worker in workers.items()
+        ]
+        found = {item["status"] for item in (*components, *sources)}
+        worst = next((status for status in _WORST_FIRST if status.value in found), Status.UNKNOWN)
+        return {"status": worst.value, "components": components, "sources": sources}
+
+    def reload(self) -> None:
+        """Read the configuration again and change what differs. Raises ConfigError and keeps everything as it was."""
+        with self._lock:
+            try:
+                config = configuration.load(self._path)
+                workers = _workers(config, self._workers)
+                probes = build(config.probes)
+            except ConfigError as error:
+                self._reload_ok = False
+                logger.error("the configuration was not reloaded, the old one stays: %s", error)
+                raise
+            old, self._workers = self._workers, workers
+            self._config = config
+            for name, worker in old.items():
+                if workers.get(name) is not worker:
+                    worker.stop()
+            for name, worker in workers.items():
+                if old.get(name) is not worker:
+                    worker.start()
+            self._runner.replace(probes)
+            self._reload_ok, self._loaded_at = True, time.time()
+            logger.info("the configuration was reloaded from %s", self._path)
+
+    def _counted(self, views: tuple[View, ...], form: Format) -> bytes:
+        """Return the encoded counters, made once for each poll and format."""
+        seen, encoded = self._cached
+        if len(seen) != len(views) or any(a is not b for a, b in zip(seen, views, strict=True)):
+            encoded = {}
+        body = encoded.get(form.content_type)
+        if body is None:
+            body = form.encode(collector.counted(views, created=form.openmetrics))
+            # A new dict rather than a change: other threads may be reading this one.
+            self._cached = (views, {**encoded, form.content_type: body})
+        return body
+
+    @staticmethod
+    def _probe_timeout(config: Config, scrape_timeout_seconds: float | None) -> float:
+        if scrape_timeout_seconds is None:
+            return config.probe_timeout_seconds
+        left = scrape_timeout_seconds - SCRAPE_MARGIN_SECONDS
+        return max(SHORTEST_PROBE_SECONDS, min(config.probe_timeout_seconds, left))
+
+
+def _workers(config: Config, running: dict[str, Worker]) -> dict[str, Worker]:
+    """Return a worker for each source, those of `running` that need no change among them."""
+    workers = {}
+    for source in config.sources:
+        try:
+            plan = mapping.plan(source)
+        except MappingError as error:
+            raise ConfigError(f"`sources`, {source.label}: {error}") from error
+        wanted = Worker(plan, config.database_of(source), config.limits, config.retention_days)
+        known = running.get(source.label)
+        workers[source.label] = known if known is not None and known.same_as(wanted) else wanted
+    return workers
+
+
+def _source_status(worker: Worker, now: float) -> Status:
+    if worker.view.polled_at is None:
+        return Status.UNKNOWN
+    return Status.HEALTHY if collector.is_up(worker.view, worker.interval_seconds, now) else Status.UNHEALTHY

@@ -1,0 +1,224 @@
+"""Make an application's own table a source, without touching the application.
+
+Two columns are added, both with defaults that do not rewrite the table: the transaction that wrote a row, and the
+cluster it was written in. Applications that name their columns notice nothing.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import msgspec
+import psycopg
+
+from exporter.aggregation import step
+from exporter.errors import AdoptError, MappingError, RightsError, SchemaError
+from exporter.events import schema
+from exporter.settings import Source
+from exporter.sources import mapping
+from exporter.sources.mapping import CLUSTER, TX, Mapping
+
+logger = logging.getLogger(__name__)
+
+LOCK_TIMEOUT_MS = 500
+TRIES = 40
+PAUSE_SECONDS = 0.5
+"""ALTER TABLE waits for running transactions, and all others behind it: so it gives up soon and tries again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Hold one statement and what it is for; a `concurrent` one may not run inside a transaction."""
+
+    sql: str
+    purpose: str
+    concurrent: bool = False
+
+
+def steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> list[Step]:
+    """Return what is still to be done in this database; an empty list where all is. Raises AdoptError."""
+    plan = list(_schema_steps(connection))
+    for name, stream in adopted.streams.items():
+        plan += _table_steps(connection, source, name, stream.table)
+    plan += [
+        Step(sql, "let the exporter read it") for table in mapping.tables(adopted) for sql in _grants(connection, table)
+    ]
+    for name, stream in adopted.streams.items():
+        record = msgspec.json.encode(stream).decode().replace("'", "''")
+        plan.append(
+            Step(
+                "INSERT INTO monitoring.adopted (relation, source, stream, mapping) "
+                f"VALUES ('{stream.table}', '{source.label}', '{name}', '{record}') "
+                "ON CONFLICT (relation) DO UPDATE SET source = excluded.source, stream = excluded.stream, "
+                "mapping = excluded.mapping WHERE monitoring.adopted.mapping <> excluded.mapping",
+                "remember what was adopted",
+            )
+        )
+    return plan
+
+
+def undo_steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> list[Step]:
+    """Return what takes an adoption back: columns, indexes, cursors and counters of this source."""
+    plan = []
+    for stream in adopted.streams.values():
+        columns = _columns(connection, stream.table)
+        index = _index(stream.table)
+        schema_name = stream.table.split(".")[0]
+        if columns & {TX, CLUSTER}:
+            plan.append(Step(f"DROP INDEX CONCURRENTLY IF EXISTS {schema_name}.{index}", "remove the index", True))
+            plan.append(
+                Step(
+                    f"ALTER TABLE {stream.table} DROP COLUMN IF EXISTS {TX}, DROP COLUMN IF EXISTS {CLUSTER}",
+                    "remove our columns",
+                )
+            )
+    if _exists(connection, "monitoring.source"):
+        label = source.label.replace("'", "''")
+        for table, column in (
+            ("cursor", "source"), ("rollup", "source"), ("actor", "source"), ("adopted", "source"), ("source", "name"),
+        ):  # fmt: skip
+            plan.append(Step(f"DELETE FROM monitoring.{table} WHERE {column} = '{label}'", "forget the counters"))
+    return plan
+
+
+def carry_out(connection: psycopg.Connection, plan: list[Step], report: Callable[[str], None]) -> None:
+    """Run the steps, each in its own short transaction, telling `report` of each. Raises AdoptError or RightsError."""
+    for item in plan:
+        report(f"{item.purpose}: {_shorten(item.sql)}")
+        _patiently(connection, item)
+
+
+def verify(connection: psycopg.Connection, source: Source) -> None:
+    """Check that every stream and state can be read. Raises MappingError or RightsError that says what is missing."""
+    plan = mapping.plan(source)
+    for stream in plan.streams:
+        columns = ", ".join([*stream.columns.values(), stream.tx, stream.cluster])
+        query = f"SELECT {columns} FROM {stream.relation} t {stream.join} WHERE {stream.where} LIMIT 0"
+        try:
+            connection.execute(query.encode(), [])
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise step.missing_right(error, connection, stream.relation) from error
+        except psycopg.ProgrammingError as error:
+            raise step.explain(error, connection, stream) from error
+    for state in plan.states:
+        columns = ", ".join(state.columns.values())
+        try:
+            connection.execute(f"SELECT {columns} FROM {state.relation} t WHERE {state.where} LIMIT 0".encode(), [])
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise step.missing_right(error, connection, state.relation) from error
+        except psycopg.ProgrammingError as error:
+            raise MappingError(
+                f"source {source.label}, state of {state.relation}: {error.diag.message_primary}; "
+                "change the mapping or the table"
+            ) from error
+
+
+def _schema_steps(connection: psycopg.Connection) -> Iterator[Step]:
+    try:
+        schema.check_version(connection, "counting")
+    except SchemaError:
+        schema.check_version(connection, "counting", missing_ok=True)
+        yield Step(schema.counting_sql(), "create schema monitoring for cursors and counters")
+
+
+def _table_steps(connection: psycopg.Connection, source: Source, name: str, table: str) -> Iterator[Step]:
+    kind = _kind(connection, table)
+    if kind is None:
+        raise AdoptError(
+            f"source {source.label}, stream {name}: table {table} does not exist in database "
+            f"{connection.info.dbname}; change the mapping, or the database of this source"
+        )
+    if kind not in "rp":
+        raise AdoptError(f"{table} is no table (a view or foreign table); wanted the table that applications write")
+    columns = _columns(connection, table)
+    if not {TX, CLUSTER} <= columns:
+        yield Step(
+            f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {CLUSTER} bigint, "
+            f"ADD COLUMN IF NOT EXISTS {TX} xid8 DEFAULT pg_current_xact_id(), "
+            f"ALTER COLUMN {CLUSTER} SET DEFAULT (pg_control_system()).system_identifier",
+            "note in each new row which transaction of which cluster wrote it (no rewrite)",
+        )
+    valid = _index_valid(connection, table)
+    index, schema_name = _index(table), table.split(".")[0]
+    if valid is False:
+        yield Step(f"DROP INDEX CONCURRENTLY {schema_name}.{index}", "remove an index left half built", True)
+    if not valid:
+        # A partitioned table takes no concurrent build.
+        how = "" if kind == "p" else " CONCURRENTLY"
+        build = f"CREATE INDEX{how} {index} ON {table} ({CLUSTER}, {TX})"
+        yield Step(build, "find new rows fast", concurrent=kind != "p")
+
+
+def _grants(connection: psycopg.Connection, table: str) -> Iterator[str]:
+    """Yield the grants the exporter's role lacks on a table."""
+    role = schema.EXPORTER
+    known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone()
+    granted = known and _exists(connection, table) and _may_read(connection, role, table)
+    if not granted:
+        yield f"GRANT USAGE ON SCHEMA {table.split('.')[0]} TO {role}"
+        yield f"GRANT SELECT ON {table} TO {role}"
+
+
+def _may_read(connection: psycopg.Connection, role: str, table: str) -> bool:
+    row = connection.execute(
+        "SELECT has_schema_privilege(%s, %s, 'USAGE') AND has_table_privilege(%s, %s, 'SELECT')",
+        [role, table.split(".")[0], role, table],
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _exists(connection: psycopg.Connection, table: str) -> bool:
+    return _kind(connection, table) is not None
+
+
+def _kind(connection: psycopg.Connection, table: str) -> str | None:
+    row = connection.execute("SELECT relkind::text FROM pg_class WHERE oid = to_regclass(%s)", [table]).fetchone()
+    return row[0] if row else None
+
+
+def _columns(connection: psycopg.Connection, table: str) -> set[str]:
+    rows = connection.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped", [table]
+    ).fetchall()
+    return {row[0] for row in rows}
+
+
+def _index(table: str) -> str:
+    return f"{table.split('.')[1][:50]}_platform"
+
+
+def _index_valid(connection: psycopg.Connection, table: str) -> bool | None:
+    """Return whether our index is usable; None where there is none. A build that broke leaves an invalid one."""
+    row = connection.execute(
+        "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)",
+        [f"{table.split('.')[0]}.{_index(table)}"],
+    ).fetchone()
+    return bool(row[0]) if row else None
+
+
+def _patiently(connection: psycopg.Connection, item: Step) -> None:
+    for attempt in range(1, TRIES + 1):
+        try:
+            # A concurrent build waits for transactions without blocking anyone, so it may wait.
+            timeout = 0 if item.concurrent else LOCK_TIMEOUT_MS
+            connection.execute(f"SET lock_timeout = {timeout}")
+            connection.execute(item.sql.encode())
+            return
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
+            if attempt == TRIES:
+                raise AdoptError(
+                    f"no lock after {TRIES} tries of {LOCK_TIMEOUT_MS} ms for: {_shorten(item.sql)}; "
+                    "a long transaction holds the table (see pg_stat_activity): run this again when it has ended"
+                ) from error
+            time.sleep(PAUSE_SECONDS)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise RightsError(
+                f"user {connection.info.user} may not run: {_shorten(item.sql)} ({error.diag.message_primary}); "
+                "run adopt with the DSN of the tables' owner"
+            ) from error
+
+
+def _shorten(sql: str) -> str:
+    line = " ".join(sql.split())
+    return line if len(line) <= 200 else f"{line[:200]} ... ({len(line)} characters; --dry-run shows all)"
