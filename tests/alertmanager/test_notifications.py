@@ -30,7 +30,7 @@ def alertmanager(
 
 
 def post(server: Alertmanager, *labels: dict[str, str], resolved: bool = False) -> None:
-    """Send alerts as Prometheus does: they start as they fire. One that started earlier would not wait for its group."""
+    """Send alerts as Prometheus does: starting now. One that started earlier would not wait for its group."""
     now = datetime.now(UTC)
     ends = now if resolved else now + timedelta(minutes=4)
     span = {"startsAt": now.isoformat(), "endsAt": ends.isoformat()}
