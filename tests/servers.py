@@ -23,7 +23,7 @@ from stack.identity import PidRecord, identity_of
 from stack.pins import NEWEST_SUITE
 from stack.places import Places
 from stack.polling import poll_until
-from stack.process import recorded_processes
+from stack.process import Process
 from stack.servers import Postgres, Server
 
 __all__ = [
@@ -61,8 +61,9 @@ def end_abandoned_sessions() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{SESSION_PREFIX}*"):
         owner = PidRecord.read(folder / "owner")
         if owner and not owner.identity.exists and folder.stat().st_uid == os.getuid():
-            for process in (process for one in folder.glob("**/") for process in recorded_processes(one)):
-                process.kill()
+            for pid_file in folder.glob("**/*.pid"):
+                if process := Process.recorded(pid_file):
+                    process.kill()
             shutil.rmtree(folder, ignore_errors=True)
 
 
