@@ -78,7 +78,7 @@ class _Pages:
         self._reloading = asyncio.Lock()
 
     async def landing(self, request: Request) -> Response:
-        return HTMLResponse(LANDING_PAGE, headers={**_SAFE, "Content-Security-Policy": _POLICY})
+        return HTMLResponse(LANDING_PAGE, headers=PAGE_HEADERS)
 
     async def metrics(self, request: Request) -> Response:
         if self._scrapes.locked():
@@ -190,6 +190,9 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 _SAFE = {"X-Content-Type-Options": "nosniff"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+PAGE_HEADERS = {**_SAFE, "Content-Security-Policy": _POLICY}
+"""For pages of our own: nothing is loaded, nothing runs, nobody may frame them."""
 
 LANDING_PAGE = f"""<!doctype html>
 <html lang="en">

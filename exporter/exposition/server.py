@@ -46,18 +46,28 @@ MOST_HEADER_BYTES = 64 * 1024
 BACKLOG = 256
 
 
-def serve(app: ASGIApp, host: str, port: int, web_config: Path | None, on_sighup: Callable[[], None]) -> None:
+LISTEN_SETTING = "`listen` in the configuration, or --listen"
+
+
+def serve(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    web_config: Path | None,
+    on_sighup: Callable[[], None],
+    setting: str = LISTEN_SETTING,
+) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests under way and return. Blocks; needs the main thread.
 
-    `on_sighup` is called in a thread at every SIGHUP. Raises WebConfigError, and ListenError where the address cannot
-    be bound.
+    `on_sighup` is called in a thread at every SIGHUP. Raises WebConfigError, and ListenError, naming `setting`, where
+    the address cannot be bound.
     """
     web = WebConfig(web_config) if web_config else None
-    with bind(host, port) as listener:
+    with bind(host, port, setting) as listener:
         Server(app, listener, web, on_sighup).run()
 
 
-def bind(host: str, port: int, setting: str = "`listen` in the configuration, or --listen") -> socket.socket:
+def bind(host: str, port: int, setting: str = LISTEN_SETTING) -> socket.socket:
     """Return a listening socket; an empty host means all addresses, IPv6 and IPv4.
 
     `setting` names what to change in errors. Raises ListenError.
