@@ -119,7 +119,8 @@ class Worker:
         readings = self._states.read(connection)
         now = time.monotonic()
         if self.view.problems != tuple(problems):
-            logger.info("source %s: %s", self.plan.name, "; ".join(problems) or "counting")
+            level = logging.ERROR if problems else logging.INFO
+            logger.log(level, "source %s: %s", self.plan.name, "; ".join(problems) or "counting")
         self.view = View(
             source=self.plan.name,
             totals=totals,
@@ -139,7 +140,7 @@ class Worker:
         except (psycopg.OperationalError, psycopg.InterfaceError):
             raise
         except (PlatformError, psycopg.Error) as error:
-            return f"{name}: {error}".strip()
+            return str(error).strip()
         if counted.rejected or counted.folded:
             logger.info("source %s, %s: %d rows rejected, %d label sets folded", self.plan.name, name,
                         counted.rejected, counted.folded)  # fmt: skip

@@ -128,7 +128,7 @@ def explain(error: psycopg.Error, connection: psycopg.Connection, stream: Stream
             f"run `platform-exporter adopt` for source {stream.source}"
         )
     return MappingError(
-        f"source {stream.source}, stream {stream.name}: {problem} in database {connection.info.dbname}; "
+        f"stream {stream.name}: {problem} in database {connection.info.dbname}; "
         f"wanted table {stream.relation} with the columns that its mapping names: change the mapping or the table"
     )
 

@@ -97,9 +97,10 @@ def check_version(connection: psycopg.Connection, part: str, *, missing_ok: bool
         )
     if not missing_ok and (found is None or found < VERSION):
         state = "is missing" if found is None else f"is version {found}, wanted {VERSION}"
+        command = "schema apply --config FILE" if part == "store" else "adopt PRESET --config FILE"
         raise SchemaError(
             f"schema `monitoring` ({part}) {state} in database {connection.info.dbname}; "
-            "run `platform-exporter schema apply --config FILE`"
+            f"run `platform-exporter {command}`"
         )
 
 

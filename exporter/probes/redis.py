@@ -68,9 +68,9 @@ class RedisComponent:
             self._connection = None
 
     def _ask(self, deadline: float) -> tuple[Info, dict[str, int | None]]:
-        commands = [("PING",), *(("INFO", section) for section in SECTIONS)]
+        commands = [("CLIENT", "SETNAME", CLIENT_NAME), ("PING",), *(("INFO", section) for section in SECTIONS)]
         commands += [(command, queue) for queue, command in self._commands.items()]
-        pong, *replies = self._pipeline(commands, deadline)
+        _, pong, *replies = self._pipeline(commands, deadline)
         if isinstance(pong, redis.ResponseError) and not isinstance(pong, redis.exceptions.NoPermissionError):
             raise ProbeError(reason_of_failure(pong), f"PING was answered with: {pong}")
         info = _parse(replies[: len(SECTIONS)])
@@ -117,7 +117,6 @@ class RedisComponent:
         if self.settings.password is not None:
             options["password"] = self.settings.password.reveal()
         options |= {
-            "client_name": CLIENT_NAME,
             "decode_responses": True,
             "protocol": 2,  # no HELLO, no push messages: all that is asked here is the same in both
             "retry": Retry(NoBackoff(), 0),

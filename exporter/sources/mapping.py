@@ -131,7 +131,7 @@ def plan(source: Source) -> Plan:
             cluster=f"t.{CLUSTER}",
             join=_escape(stream.join),
             where=_escape(stream.where),
-            issues=stream.issues,
+            issues=stream.issues and KINDS[stream.kind].issues,
             sample_labels=labels,
         )
         for name, stream in mapping.streams.items()
