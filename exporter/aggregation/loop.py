@@ -4,12 +4,11 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 import psycopg
 
 from exporter import database
-from exporter.aggregation import maintenance, step
+from exporter.aggregation import maintenance, snapshot, step
 from exporter.aggregation.state import Reading, StateReader
 from exporter.errors import PlatformError, SchemaError
 from exporter.events import schema
@@ -184,21 +183,11 @@ class Worker:
 
 
 def _read(connection: psycopg.Connection, plan: Plan) -> tuple[tuple[Total, ...], float | None]:
-    """Return the committed rollups of a source, and the age in seconds of its least advanced stream.
-
-    The rows come from one snapshot; the age is None while a stream was never counted.
-    """
+    """Return the committed rollups of a source, and `snapshot.age_seconds`."""
     names = [stream.name for stream in plan.streams]
     rows = connection.execute(
         """SELECT metric, type, labels, value, total, buckets, at, extract(epoch FROM created_at)::double precision
         FROM monitoring.rollup WHERE source = %s AND stream = ANY(%s) ORDER BY metric, labels""",
         [plan.name, names],
     ).fetchall()
-    cursors = connection.execute(
-        "SELECT now(), count(*), min(advanced_at) FROM monitoring.cursor WHERE source = %s AND stream = ANY(%s)",
-        [plan.name, names],
-    ).fetchone()
-    assert cursors is not None  # noqa: S101 - an aggregate without GROUP BY gives one row
-    now: datetime = cursors[0]
-    age = (now - cursors[2]).total_seconds() if cursors[1] == len(names) and names else None
-    return tuple(Total(*row) for row in rows), age
+    return tuple(Total(*row) for row in rows), snapshot.age_seconds(connection, plan)

@@ -12,7 +12,7 @@ import psycopg
 
 from exporter.aggregation import rollup
 from exporter.errors import StandbyError
-from exporter.sources.mapping import Stream
+from exporter.sources.mapping import Plan, Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,17 @@ def write(connection: psycopg.Connection, stream: Stream, here: Here) -> None:
             system_identifier = excluded.system_identifier, snapshot = excluded.snapshot, advanced_at = now()""",
         [stream.source, stream.name, stream.relation, here.system_identifier, here.snapshot],
     )
+
+
+def age_seconds(connection: psycopg.Connection, plan: Plan) -> float | None:
+    """Return how long ago the least advanced stream of a source was counted; None while one never was."""
+    names = [stream.name for stream in plan.streams]
+    row = connection.execute(
+        "SELECT count(*), extract(epoch FROM now() - min(advanced_at))::double precision "
+        "FROM monitoring.cursor WHERE source = %s AND stream = ANY(%s)",
+        [plan.name, names],
+    ).fetchone()
+    return float(row[1]) if row and names and row[0] == len(names) else None
 
 
 def windows(stream: Stream, cursor: Cursor | None, here: Here) -> list[Window]:

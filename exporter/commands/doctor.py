@@ -11,6 +11,7 @@ import requests
 
 from exporter import config as configuration
 from exporter import database
+from exporter.aggregation import snapshot
 from exporter.commands.common import config_option, load, reports_errors
 from exporter.errors import PlatformError
 from exporter.events import schema
@@ -77,11 +78,7 @@ def _source(config: Config, source: Source) -> Iterator[Finding]:
 
 
 def _counted(connection: psycopg.Connection, source: Source, config: Config) -> Finding:
-    row = connection.execute(
-        "SELECT extract(epoch FROM now() - min(advanced_at))::double precision, count(*) FROM monitoring.cursor "
-        "WHERE source = %s", [source.label],
-    ).fetchone()  # fmt: skip
-    what, age = f"source {source.label}", row[0] if row else None
+    what, age = f"source {source.label}", snapshot.age_seconds(connection, mapping.plan(source))
     if age is None:
         return Finding(what, False, "was never counted; start `platform-exporter serve`, and read its log")
     limit = max(15.0, 3 * config.database_of(source).poll_interval_seconds)

@@ -8,12 +8,14 @@ import click
 import psycopg
 
 from exporter import database
+from exporter.aggregation import snapshot
 from exporter.commands.common import config_option, load, reports_errors
 from exporter.errors import UnreachableError
 from exporter.probes import build
 from exporter.probes.base import ProbeResult, Status
 from exporter.probes.run import ProbeRunner
 from exporter.settings import Config, Source
+from exporter.sources import mapping
 
 EXIT = {Status.HEALTHY: 0, Status.DEGRADED: 1, Status.UNKNOWN: 1, Status.UNHEALTHY: 2}
 
@@ -56,17 +58,14 @@ def _source(config: Config, source: Source) -> dict[str, str]:
     status, cause = Status.UNKNOWN, "never counted: is `platform-exporter serve` running?"
     try:
         with database.connect(config.database_of(source), "health") as connection:
-            row = connection.execute(
-                "SELECT extract(epoch FROM now() - min(advanced_at))::double precision FROM monitoring.cursor "
-                "WHERE source = %s", [source.label],
-            ).fetchone()  # fmt: skip
+            age = snapshot.age_seconds(connection, mapping.plan(source))
     except UnreachableError as error:
         status, cause = Status.UNHEALTHY, str(error)
     except psycopg.Error as error:
         cause = f"cannot be read: {error.diag.message_primary}; is the schema applied and the role granted?"
     else:
-        if row and row[0] is not None:
-            status, cause = _by_lag(config, row[0]), f"counted {row[0]:.0f} s ago"
+        if age is not None:
+            status, cause = _by_lag(config, age), f"counted {age:.0f} s ago"
     return {"check": f"source {source.label}", "status": status.value, "cause": cause}
 
 

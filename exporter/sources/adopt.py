@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 import psycopg
+from psycopg import sql
 
 from exporter.aggregation import step
 from exporter.errors import AdoptError, MappingError, RightsError, SchemaError
@@ -41,20 +42,10 @@ def steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> l
     plan = list(_schema_steps(connection))
     for name, stream in adopted.streams.items():
         plan += _table_steps(connection, source, name, stream.table)
-    plan += [
-        Step(sql, "let the exporter read it") for table in mapping.tables(adopted) for sql in _grants(connection, table)
-    ]
+    grants = dict.fromkeys(grant for table in mapping.tables(adopted) for grant in _grants(connection, table))
+    plan += [Step(grant, "let the exporter read it") for grant in grants]
     for name, stream in adopted.streams.items():
-        record = msgspec.json.encode(stream).decode().replace("'", "''")
-        plan.append(
-            Step(
-                "INSERT INTO monitoring.adopted (relation, source, stream, mapping) "
-                f"VALUES ('{stream.table}', '{source.label}', '{name}', '{record}') "
-                "ON CONFLICT (relation) DO UPDATE SET source = excluded.source, stream = excluded.stream, "
-                "mapping = excluded.mapping WHERE monitoring.adopted.mapping <> excluded.mapping",
-                "remember what was adopted",
-            )
-        )
+        plan += _record(connection, source, name, stream)
     return plan
 
 
@@ -74,11 +65,11 @@ def undo_steps(connection: psycopg.Connection, source: Source, adopted: Mapping)
                 )
             )
     if _exists(connection, "monitoring.source"):
-        label = source.label.replace("'", "''")
+        label = sql.Literal(source.label).as_string(None)
         for table, column in (
             ("cursor", "source"), ("rollup", "source"), ("actor", "source"), ("adopted", "source"), ("source", "name"),
         ):  # fmt: skip
-            plan.append(Step(f"DELETE FROM monitoring.{table} WHERE {column} = '{label}'", "forget the counters"))
+            plan.append(Step(f"DELETE FROM monitoring.{table} WHERE {column} = {label}", "forget the counters"))
     return plan
 
 
@@ -112,6 +103,25 @@ def verify(connection: psycopg.Connection, source: Source) -> None:
                 f"source {source.label}, state of {state.relation}: {error.diag.message_primary}; "
                 "change the mapping or the table"
             ) from error
+
+
+def _record(connection: psycopg.Connection, source: Source, name: str, stream: mapping.StreamMapping) -> Iterator[Step]:
+    """Yield the statement that remembers the mapping, unless it is remembered just so."""
+    record = msgspec.json.encode(stream).decode()
+    if (
+        _exists(connection, "monitoring.adopted")
+        and connection.execute(
+            "SELECT 1 FROM monitoring.adopted WHERE (relation, source, stream, mapping) = (%s, %s, %s, %s::jsonb)",
+            [stream.table, source.label, name, record],
+        ).fetchone()
+    ):
+        return
+    values = ", ".join(sql.Literal(value).as_string(None) for value in (stream.table, source.label, name, record))
+    yield Step(
+        f"INSERT INTO monitoring.adopted (relation, source, stream, mapping) VALUES ({values}) ON CONFLICT (relation) "
+        "DO UPDATE SET source = excluded.source, stream = excluded.stream, mapping = excluded.mapping",
+        "remember what was adopted",
+    )
 
 
 def _schema_steps(connection: psycopg.Connection) -> Iterator[Step]:
