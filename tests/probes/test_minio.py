@@ -185,6 +185,8 @@ def test_blackholed(cabled: Target, proxy: TcpProxy) -> None:
     proxy.blackhole()
     result = cabled.ask(SHORT_SECONDS)
 
+    proxy.restore()  # it sees nothing of a connection's end while it is a black hole
+
     assert (result.status, result.reason) == (Status.UNHEALTHY, Reason.TIMEOUT)
     poll_until(lambda: proxy.connections == 0, 5)
 

@@ -11,7 +11,7 @@ import redis as client
 from exporter.probes.base import Reason, Status
 from exporter.settings import Secret
 from stack.polling import poll_until
-from stack.servers import Redis
+from stack.servers import Minio, Redis
 from tests.probes.probing import SHORT_SECONDS, Target, gauges, redis, target
 from tests.servers import ServerFactory, TcpProxy
 
@@ -153,6 +153,8 @@ def test_blackholed(cabled: Target, proxy: TcpProxy) -> None:
     proxy.blackhole()
     result = cabled.ask(SHORT_SECONDS)
 
+    proxy.restore()  # it sees nothing of a connection's end while it is a black hole
+
     assert (result.status, result.reason) == (Status.UNHEALTHY, Reason.TIMEOUT)
     poll_until(lambda: proxy.connections == 0, 5)
 
@@ -219,9 +221,9 @@ def test_no_such_host() -> None:
         assert subject.ask().reason is Reason.DNS
 
 
-def test_no_tls(redis_server: Redis) -> None:
-    """A server that does not speak TLS is tls."""
-    with target(redis(f"rediss://{redis_server.address}/0")) as subject:
+def test_no_tls(moto_server: Minio) -> None:
+    """A server that answers TLS with something else is tls; Redis itself would wait for the rest of a line."""
+    with target(redis(f"rediss://{moto_server.address}/0")) as subject:
         assert subject.ask().reason is Reason.TLS
 
 
@@ -246,26 +248,37 @@ def test_replica_cut_off(start_redis: Starter) -> None:
         assert (result.status, result.cause) == (Status.DEGRADED, "the link to its primary is down")
 
 
+def fill(server: Redis) -> int:
+    """Set the limit of a server's memory so that about 95 % of it are used, and return it."""
+    with server.client() as admin:
+        for number in range(100):  # one by one: the memory of a large command is given back soon after
+            admin.set(f"ballast{number}", "x" * 50_000)
+        limit = int(admin.info("memory")["used_memory"] / 0.95)
+        admin.config_set("maxmemory", limit)
+        return limit
+
+
 def test_memory(start_redis: Starter) -> None:
     """From the configured share of its memory on a server is degraded."""
-    server = start_redis(settings={"maxmemory": "8mb"})
-    with target(redis(server.url)) as subject, server.client() as keys:
+    server = start_redis(settings={"maxmemory": "1gb"})
+    with target(redis(server.url)) as subject:
         before = subject.ask()
-        keys.set("ballast", "x" * 6_800_000)
+        limit = fill(server)
         after = subject.ask()
 
         assert before.status is Status.HEALTHY
-        assert gauges(before)["redis_memory_limit_bytes"] == 8 * 1024 * 1024
+        assert gauges(before)["redis_memory_limit_bytes"] == 1 << 30
         assert after.status is Status.DEGRADED
-        assert "of 8388608 bytes of memory are used" in after.cause
+        assert f"of {limit} bytes of memory are used, 9" in after.cause
 
 
 @pytest.mark.parametrize(("queues", "status"), [((), Status.HEALTHY), (("celery",), Status.DEGRADED)])
 def test_cache(start_redis: Starter, queues: tuple[str, ...], status: Status) -> None:
     """A cache that evicts any key is meant to be full, unless queues are in it."""
-    server = start_redis(settings={"maxmemory": "8mb", "maxmemory-policy": "allkeys-lru"})
-    with target(redis(server.url, queues=queues)) as subject, server.client() as keys:
-        keys.set("ballast", "x" * 6_800_000)
+    server = start_redis(settings={"maxmemory-policy": "allkeys-lru"})
+    with target(redis(server.url, queues=queues)) as subject:
+        subject.ask()
+        fill(server)
 
         assert subject.ask().status is status
 
@@ -302,12 +315,12 @@ def test_save_failed(start_redis: Starter, tmp_path: Path) -> None:
 
 def test_loading(start_redis: Starter) -> None:
     """A server that loads its data is down, refused: it answers nobody yet."""
-    server = start_redis()
+    server = start_redis(settings={"rdbcompression": "no"})
     with server.client() as keys:
-        keys.mset({f"key{number}": "x" * 100 for number in range(2000)})
+        keys.mset({f"key{number}": "x" * 10_000 for number in range(2000)})
         keys.save()
     server.stop()
-    server._settings |= {"key-load-delay": "20000", "loading-process-events-interval-bytes": "1024"}
+    server._settings |= {"key-load-delay": "1000"}  # it looks at its connections every 2 MB: so every 0.2 s, for 2 s
     server.prepare()
     server.process.start(server.command())
     with target(redis(server.url)) as subject:
