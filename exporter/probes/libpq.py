@@ -6,6 +6,7 @@ https://www.postgresql.org/docs/current/libpq-async.html
 """
 
 import contextlib
+import os
 import select
 import socket
 import time
@@ -124,19 +125,31 @@ def _resolved(dsn: str, overrides: dict[str, str]) -> str:
     """
     parameters = conninfo_to_dict(dsn, **overrides)
     parameters.setdefault("gssencmode", "disable")  # asking for a Kerberos ticket blocks, and may ask other servers
-    hosts = str(parameters.get("host") or "").split(",")
-    if not parameters.get("hostaddr") and all(host and not host.startswith(("/", "@")) for host in hosts):
-        ports = str(parameters.get("port") or "").split(",")
-        ports = ports * len(hosts) if len(ports) == 1 else ports
-        found = [(host, port, address) for host, port in zip(hosts, ports, strict=False) for address in _look_up(host)]
+    hosts = str(parameters.get("host") or os.environ.get("PGHOST", "")).split(",")
+    ports = str(parameters.get("port") or os.environ.get("PGPORT", "")).split(",")
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    by_name = all(host and not host.startswith(("/", "@")) for host in hosts)  # else there is a Unix socket
+    if by_name and len(ports) == len(hosts) and not parameters.get("hostaddr"):
+        places = _look_up(list(zip(hosts, ports, strict=True)))
         for index, key in enumerate(("host", "port", "hostaddr")):
-            parameters[key] = ",".join(place[index] for place in found)
+            parameters[key] = ",".join(place[index] for place in places)
     return make_conninfo("", **parameters)
 
 
-def _look_up(host: str) -> list[str]:
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+def _look_up(places: list[tuple[str, str]]) -> list[tuple[str, str, str]]:
+    """Return host, port and address of every address there is. Raises socket.gaierror where no host has one."""
+    found: list[tuple[str, str, str]] = []
+    failure: socket.gaierror | None = None
+    for host, port in places:
+        try:
+            answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except socket.gaierror as error:
+            failure = error
+        else:
+            found += [(host, port, address) for address in dict.fromkeys(str(place[0]) for *_, place in answers)]
+    if failure is not None and not found:
+        raise failure
+    return found
 
 
 def _value(raw: bytes | None) -> str | None:

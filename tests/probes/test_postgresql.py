@@ -56,11 +56,11 @@ def dsn_of(role: str, database: Database) -> str:
     return f"postgresql://{role}@{database.server.address}/{database.name}"
 
 
-def probe_connections(postgres: Postgres) -> int:
-    with postgres.connect() as connection:
-        query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'platform-exporter'"
-        (found,) = connection.execute(query).fetchone() or (0,)
-        return int(found)
+def probe_connections(database: Database) -> int:
+    """Return how many connections of probes there are in a test's own database."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'platform-exporter' AND datname = %s"
+    ((found,),) = database.execute(query, (database.name,))
+    return int(found)
 
 
 def test_gauges(healthy: Target) -> None:
@@ -73,6 +73,24 @@ def test_gauges(healthy: Target) -> None:
     assert found["postgresql_size_bytes"] > 1_000_000
 
 
+def test_slow_size(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the sizes take too long to tell, their gauge is left out and the server is healthy all the same."""
+    slow = "SET LOCAL statement_timeout = {limit_milliseconds:d}; SELECT count(pg_sleep(9))"
+    monkeypatch.setattr("exporter.probes.postgresql.SIZE_SQL", slow)
+    with target(postgresql(postgres.dsn)) as subject:
+        result = subject.ask(SHORT_SECONDS)
+
+        assert result.status is Status.HEALTHY
+        assert "postgresql_size_bytes" not in gauges(result)
+
+
+def test_size_now_and_then(healthy: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sizes are asked for now and then, and told in every scrape."""
+    monkeypatch.setattr("exporter.probes.postgresql.SIZE_SQL", "SELECT 1 / 0")
+
+    assert gauges(healthy.ask())["postgresql_size_bytes"] > 1_000_000
+
+
 def test_oldest_transaction(healthy: Target, postgres: Postgres) -> None:
     """The age of the oldest transaction is that of another session's."""
     with postgres.connect() as connection, connection.transaction():
@@ -83,23 +101,21 @@ def test_oldest_transaction(healthy: Target, postgres: Postgres) -> None:
     assert 0 < before < after
 
 
-def test_one_connection(postgres: Postgres) -> None:
+def test_one_connection(database: Database) -> None:
     """Any number of checks use one connection, which names its application."""
-    before = probe_connections(postgres)
-    with target(postgresql(postgres.dsn)) as subject:
+    with target(postgresql(database.dsn)) as subject:
         for _ in range(5):
             subject.ask()
 
-        assert probe_connections(postgres) == before + 1
+        assert probe_connections(database) == 1
 
 
-def test_close(postgres: Postgres) -> None:
+def test_close(database: Database) -> None:
     """Closing the runner gives the connection back."""
-    before = probe_connections(postgres)
-    with target(postgresql(postgres.dsn)) as subject:
+    with target(postgresql(database.dsn)) as subject:
         subject.ask()
 
-    poll_until(lambda: probe_connections(postgres) == before, 5)
+    poll_until(lambda: probe_connections(database) == 0, 5)
 
 
 def test_terminated(healthy: Target, postgres: Postgres) -> None:
@@ -237,7 +253,7 @@ def test_no_such_host() -> None:
 
 def test_second_host(postgres: Postgres) -> None:
     """Of several hosts the first that answers is asked."""
-    dsn = f"postgresql://postgres@127.0.0.1:1,{postgres.address}/postgres"
+    dsn = f"postgresql://postgres@nowhere.invalid:1,127.0.0.1:1,{postgres.address}/postgres"
     with target(postgresql(dsn)) as subject:
         assert subject.ask().status is Status.HEALTHY
 
