@@ -26,7 +26,7 @@ from tests.exposition.serving import DEADLINE_SECONDS, FakeSite, Running, poll, 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
     """Serve plain HTTP."""
     with serving(build_app(FakeSite())) as running:
@@ -39,21 +39,22 @@ def ca() -> trustme.CA:
     return trustme.CA()
 
 
-@pytest.fixture
-def ca_file(ca: trustme.CA, tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def ca_file(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the path of the authority's certificate."""
-    path = tmp_path / "ca.pem"
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
     ca.cert_pem.write_to_path(path)
     return str(path)
 
 
-@pytest.fixture
-def running_tls(ca: trustme.CA, tmp_path: Path) -> Iterator[Running]:
+@pytest.fixture(scope="module")
+def running_tls(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Serve HTTPS."""
+    folder = tmp_path_factory.mktemp("tls")
     certificate = ca.issue_cert("localhost")
-    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
-    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
-    web_config = tmp_path / "web.yml"
+    certificate.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    certificate.private_key_pem.write_to_path(folder / "key.pem")
+    web_config = folder / "web.yml"
     web_config.write_text("tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n")
     with serving(build_app(FakeSite()), web_config) as running:
         yield running

@@ -211,10 +211,12 @@ def hashed() -> str:
     return bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
 
 
-@pytest.fixture
-def guarded(serve: Serve, hashed: str) -> Iterator[Running]:
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory, hashed: str) -> Iterator[Running]:
     """Serve plain HTTP to one user."""
-    with serve(f"basic_auth_users: {{prometheus: {hashed}}}") as running:
+    web_config = tmp_path_factory.mktemp("guarded") / "web.yml"
+    web_config.write_text(f"basic_auth_users: {{prometheus: {hashed}}}")
+    with serving(build_app(FakeSite()), web_config) as running:
         yield running
 
 
@@ -249,15 +251,16 @@ def test_reload_is_guarded(guarded: Running) -> None:
     assert requests.post(guarded.url("/-/reload"), timeout=5).status_code == 401
 
 
-def test_users_rotate(guarded: Running, folder: Path) -> None:
+def test_users_rotate(serve: Serve, hashed: str, folder: Path) -> None:
     """A new password counts for the next request, and the old one no more, though it was remembered."""
     old, new = ("prometheus", "secret"), ("prometheus", "changed")
-    before = requests.get(guarded.url(), auth=old, timeout=5).status_code
-    changed = bcrypt.hashpw(b"changed", bcrypt.gensalt(4)).decode()
-    (folder / "web.yml").write_text(f"basic_auth_users: {{prometheus: {changed}}}")
+    with serve(f"basic_auth_users: {{prometheus: {hashed}}}") as running:
+        before = requests.get(running.url(), auth=old, timeout=5).status_code
+        changed = bcrypt.hashpw(b"changed", bcrypt.gensalt(4)).decode()
+        (folder / "web.yml").write_text(f"basic_auth_users: {{prometheus: {changed}}}")
+        after = [requests.get(running.url(), auth=auth, timeout=5).status_code for auth in (old, new)]
 
-    assert before == 200
-    assert [requests.get(guarded.url(), auth=auth, timeout=5).status_code for auth in (old, new)] == [401, 200]
+    assert (before, after) == (200, [401, 200])
 
 
 def test_wrong_passwords_do_not_stall_scrapes(serve: Serve) -> None:
