@@ -223,6 +223,9 @@ class _Acceptor:
         tls = self._web.tls() if self._web else None
         deadlines = {"ssl_handshake_timeout": HANDSHAKE_SECONDS, "ssl_shutdown_timeout": HANDSHAKE_SECONDS}
         try:
+            # asyncio does this only where a socket's `proto` is set, which an accepted one's is not. Without it head
+            # and body of an answer, which are two writes, are 40 ms apart on a connection that is kept.
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await self._loop.connect_accepted_socket(
                 lambda: Connection(self._server, self._web, self._loop), client, ssl=tls, **(deadlines if tls else {})
             )

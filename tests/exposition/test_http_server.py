@@ -178,6 +178,17 @@ def test_idle_connection_is_kept(monkeypatch: pytest.MonkeyPatch, running: Runni
         assert not is_closed(connection, within_seconds=0.5)
 
 
+def test_kept_connection_is_fast(running: Running) -> None:
+    """Head and body of an answer do not wait for the client's acknowledgement, which may take 40 ms."""
+    with requests.Session() as session:
+        session.get(running.url("/metrics"), timeout=5)
+        start = time.monotonic()
+        for _ in range(20):
+            session.get(running.url("/metrics"), timeout=5)
+
+        assert time.monotonic() - start < 0.5
+
+
 def test_endless_headers_are_refused(running: Running) -> None:
     """Headers beyond the bound get 400 and are not kept in memory."""
     with running.connect() as connection:
