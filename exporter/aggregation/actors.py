@@ -3,6 +3,7 @@
 import psycopg
 
 from exporter.aggregation.rollup import checked
+from exporter.events.base import LONGEST_LABEL
 from exporter.sources.mapping import Stream
 
 WINDOWS = {"5m": 300, "1h": 3600, "1d": 86400, "7d": 604800}
@@ -18,14 +19,16 @@ def statement(stream: Stream, window_sql: str) -> str:
     Only a 64-bit hash of an id is kept: enough to count by, and no second copy of personal data.
     """
     old = f"now() - make_interval(secs => {max(WINDOWS.values())})"
-    kinds = " UNION ALL ".join(
-        f"SELECT left(app, 200), '{kind}', hashtextextended({column}, 0), max(at) FROM checked "
-        f"WHERE rejected IS NULL AND {column} <> '' AND at > {old} GROUP BY 1, 2, 3"
-        for kind, column in (("user", "user_id"), ("session", "session_id"))
-    )
-    return f"""WITH {checked(stream, window_sql)}
+    return f"""WITH {checked(stream, window_sql)}, pairs AS (
+    SELECT app, user_id, session_id, max(at) AS at FROM checked
+    WHERE rejected IS NULL AND (user_id <> '' OR session_id <> '') AND at > {old} GROUP BY 1, 2, 3
+), seen AS (
+    SELECT left(app, {LONGEST_LABEL}) AS app, kind, hashtextextended(id, 0) AS id, max(at) AS last_seen
+    FROM pairs CROSS JOIN LATERAL (VALUES ('user', user_id), ('session', session_id)) AS actor(kind, id)
+    WHERE id <> '' GROUP BY 1, 2, 3
+)
 INSERT INTO monitoring.actor AS a (source, app, kind, id, last_seen)
-SELECT %(source)s, seen.* FROM ({kinds}) AS seen(app, kind, id, last_seen) ORDER BY 2, 3, 4
+SELECT %(source)s, app, kind, id, last_seen FROM seen
 ON CONFLICT (source, app, kind, id) DO UPDATE SET last_seen = excluded.last_seen
 WHERE a.last_seen < excluded.last_seen"""
 
