@@ -300,11 +300,10 @@ def test_full(start_redis: Starter) -> None:
 
 def test_save_failed(start_redis: Starter, tmp_path: Path) -> None:
     """A server whose last save to disk failed is degraded: it may refuse writes."""
-    server = start_redis()
     folder = tmp_path / "gone"
     folder.mkdir()
+    server = start_redis(settings={"dir": str(folder)})
     with target(redis(server.url)) as subject, server.client() as admin:
-        admin.config_set("dir", str(folder))
         folder.rmdir()
         admin.bgsave()
         result = poll_until(lambda: (found := subject.ask()).cause and found, 10)
