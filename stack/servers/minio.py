@@ -116,11 +116,13 @@ def find_store(flavour: Flavour | None = None) -> tuple[Flavour, Binary]:
     """
     Return a flavour and its program; None takes MinIO where it can be had, else moto, and says so.
 
+    Where MinIO is asked for by name, the toolchain to compile it with is fetched too, if need be.
+
     Raises StackError where none can be had.
     """
     if flavour != "moto":
         try:
-            return "minio", find("minio")
+            return "minio", find("minio", fetch_go=flavour == "minio")
         except StackError as exc:
             if flavour == "minio":
                 raise
