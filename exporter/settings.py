@@ -13,9 +13,6 @@ NotNegative = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9_.:-]+$")]
 
-OTHER = "_other_"
-"""The label value that label sets beyond `limits.series_per_metric` are folded into."""
-
 
 class Secret:
     """Hold a value that must never be printed: `repr`, `str` and formatting show asterisks."""

@@ -19,7 +19,6 @@ import re
 from collections.abc import Iterator
 
 from exporter.events.base import EventKind, Rollup
-from exporter.settings import OTHER
 from exporter.sources.mapping import Stream
 
 EVERYTHING = "true"
@@ -243,6 +242,3 @@ def _own() -> str:
         sum(n)::double precision, {rest}, now() FROM fine WHERE rejected IS NOT NULL GROUP BY rejected
     UNION ALL SELECT NULL, '{SELF_FOLDED}', 'counter', jsonb_build_object({source}, 'metric', budget),
         folded::double precision, {rest}, now() FROM taken WHERE folded > 0"""
-
-
-__all__ = ["EVERYTHING", "OTHER", "SELF_EVENTS", "SELF_FOLDED", "SELF_REJECTED", "checked", "statement", "window"]

@@ -7,7 +7,9 @@ All SQL in a declaration is over the kind's own column names and must not raise 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from exporter.settings import OTHER
+
+OTHER = "_other_"
+"""The label value that label sets beyond `limits.series_per_metric` are folded into."""
 
 MAXIMUM = 1e15
 """Values beyond this are rejected as `out_of_range`: their sum must never overflow a double and stop a poll."""

@@ -6,8 +6,7 @@ A row named `db_query_time` in `ms` becomes `platform_sample_db_query_time_secon
 
 from dataclasses import dataclass
 
-from exporter.events.base import LONGEST_LABEL, MAXIMUM, Column, EventKind, Rollup, reject_number
-from exporter.settings import OTHER
+from exporter.events.base import LONGEST_LABEL, MAXIMUM, OTHER, Column, EventKind, Rollup, reject_number
 
 PREFIX = "platform_sample_"
 BUDGET = "platform_sample"
