@@ -23,26 +23,19 @@ from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from exporter.errors import ListenError
+from exporter.exposition.connection import Connection, Waiting
 from exporter.exposition.web_config import WebConfig
 
 logger = logging.getLogger(__name__)
 
 HANDSHAKE_SECONDS = 5.0
-REQUEST_SECONDS = 10.0
-"""How long a client may take to send a whole request, from its first byte (or from the connection)."""
-
-SEND_SECONDS = 30.0
-"""How long a client may take to read the rest of an answer."""
-
 IDLE_SECONDS = 75
 """How long a connection stays open between requests: more than a minute, so that Prometheus reuses its own."""
 
 SHUTDOWN_SECONDS = 4
 MOST_CONNECTIONS = 128
-MOST_HEADER_BYTES = 64 * 1024
 BACKLOG = 256
 
 
@@ -127,7 +120,7 @@ class Server(uvicorn.Server):
         self._web = web
         self._on_sighup = on_sighup
         self._hanging_up = threading.Lock()
-        self.waiting: dict[object, Callable[[], object]] = {}
+        self.waiting: Waiting = {}
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept, on our own socket and in our own way; uvicorn's way knows no deadline."""
@@ -178,6 +171,7 @@ class _Acceptor:
         self._web = web
         self._loop = asyncio.get_running_loop()
         self._handshakes: set[asyncio.Task[None]] = set()
+        self._fresh: set[socket.socket] = set()
         self._accepting = self._loop.create_task(self._accept())
         self._accepting.add_done_callback(self._ended)
 
@@ -201,16 +195,17 @@ class _Acceptor:
             except ConnectionError:
                 continue  # the client went away between its SYN and our accept
             except OSError as error:
-                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                if error.errno in (errno.EBADF, errno.EINVAL, errno.ENOTSOCK):
                     raise
                 logger.error("cannot accept a connection: %s; trying again in a second", error.strerror)
                 await asyncio.sleep(1)
                 continue
             self._make_room()
+            self._fresh.add(client)
             task = self._loop.create_task(self._shake_hands(client))
             self._handshakes.add(task)
-            self._server.waiting[task] = task.cancel
             task.add_done_callback(functools.partial(self._shaken, client))
+            self._server.waiting[task] = task.cancel
             await asyncio.sleep(0)  # a queue of clients would otherwise be accepted without any other work done
 
     def _make_room(self) -> None:
@@ -220,82 +215,27 @@ class _Acceptor:
             waiting.pop(longest)()
 
     async def _shake_hands(self, client: socket.socket) -> None:
-        tls = self._web.tls() if self._web else None
-        deadlines = {"ssl_handshake_timeout": HANDSHAKE_SECONDS, "ssl_shutdown_timeout": HANDSHAKE_SECONDS}
+        self._fresh.discard(client)
         try:
             # asyncio does this only where a socket's `proto` is set, which an accepted one's is not. Without it head
             # and body of an answer, which are two writes, are 40 ms apart on a connection that is kept.
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await self._loop.connect_accepted_socket(
-                lambda: Connection(self._server, self._web, self._loop), client, ssl=tls, **(deadlines if tls else {})
-            )
-        except (OSError, TimeoutError) as error:
+            tls = self._web.tls() if self._web else None
+            deadlines = {"ssl_handshake_timeout": HANDSHAKE_SECONDS, "ssl_shutdown_timeout": HANDSHAKE_SECONDS}
+            await self._loop.connect_accepted_socket(self._connection, client, ssl=tls, **(deadlines if tls else {}))
+        except OSError as error:
+            client.close()
             logger.debug("a client gave up or was refused before its request: %s", error)
 
+    def _connection(self) -> Connection:
+        admits = self._web.admits if self._web else lambda certificate: True
+        return Connection(self._server.config, self._server.server_state, self._server.waiting, admits)
+
     def _shaken(self, client: socket.socket, task: asyncio.Task[None]) -> None:
-        if task.cancelled():
-            client.close()  # a task that is cancelled before its first step has handed the socket to nobody
         self._handshakes.discard(task)
         self._server.waiting.pop(task, None)
-
-
-class Connection(HttpToolsProtocol):
-    """Add to uvicorn's protocol what it lacks: deadlines, a bound on headers, and the check of a client's names."""
-
-    def __init__(self, server: Server, web: WebConfig | None, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(server.config, server.server_state, {}, loop)
-        self._web = web
-        self._waiting = server.waiting
-        self._deadline: asyncio.TimerHandle | None = None
-        self._receiving = self._in_headers = True
-        self._header_bytes = 0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own
-        super().connection_made(transport)
-        self._wait_for_client(REQUEST_SECONDS, self.transport.abort)
-        if self._web and not self._web.admits(transport.get_extra_info("peercert")):
-            transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._header_bytes += len(data)
-        if self._in_headers and self._header_bytes > MOST_HEADER_BYTES and not self.transport.is_closing():
-            self.send_400_response(f"Headers exceed {MOST_HEADER_BYTES} bytes.")
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._receiving = self._in_headers = True
-        self._header_bytes = 0
-        self._wait_for_client(REQUEST_SECONDS, self.transport.abort)
-
-    def on_headers_complete(self) -> None:
-        self._in_headers = False
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        super().on_message_complete()
-        self._receiving = False
-        self._stop_waiting()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if not self._receiving:  # else the answer came before the whole request, whose deadline runs on
-            self._wait_for_client(SEND_SECONDS, self._abort_unless_sent)
-
-    def _wait_for_client(self, seconds: float, expire: Callable[[], None]) -> None:
-        self._stop_waiting()
-        self._deadline = self.loop.call_later(seconds, expire)
-        self._waiting[self] = self.transport.abort
-
-    def _stop_waiting(self) -> None:
-        self._waiting.pop(self, None)
-        if self._deadline:
-            self._deadline.cancel()
-
-    def _abort_unless_sent(self) -> None:
-        if self.transport.get_write_buffer_size():
-            self.transport.abort()
+        if client in self._fresh:  # cancelled before its first step: nobody else knows the socket
+            self._fresh.discard(client)
+            client.close()
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("a connection could not be set up", exc_info=error)

@@ -8,8 +8,7 @@ Format: https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-conf
 import logging
 import re
 import ssl
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from exporter.config import _StrictLoader
 from exporter.errors import WebConfigError
 from exporter.exposition.basic_auth import Users
+from exporter.exposition.rate_limit import RateLimit, build_bucket
 from exporter.exposition.tls import TlsServerConfig, build_context, matches_any, one_of
 from exporter.settings import Secret
 
@@ -40,9 +40,6 @@ HEADERS: dict[str, tuple[str, ...]] = {
 
 _BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
 _QUOTED = re.compile(r"'[^']{2,}'")
-_DURATION = re.compile(r"(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h))+")
-_DURATION_PART = re.compile(r"([\d.]+)(ns|us|µs|ms|s|m|h)")
-_UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class HttpServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -50,13 +47,6 @@ class HttpServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     http2: bool | None = None
     headers: dict[str, str] = {}
-
-
-class RateLimit(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Hold the section: one request an `interval` (Go's durations, such as 100ms), and `burst` of them at once."""
-
-    interval: str | int = 0
-    burst: int = 0
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -156,7 +146,7 @@ class _Rules:
         if settings.http_server_config.http2:
             logger.info("`http_server_config.http2` has no effect: this server speaks HTTP/1.1, as scrapers do too")
         self.headers = _check_headers(settings.http_server_config.headers)
-        self.limit = _build_bucket(settings.rate_limit)
+        self.limit = build_bucket(settings.rate_limit)
         self.users = Users(_check_users(settings.basic_auth_users)) if settings.basic_auth_users else None
         self.tls = build_context(tls, folder) if tls else None
         self.allowed_names = tls.client_allowed_sans if tls else None
@@ -169,27 +159,6 @@ class _Rules:
         if status is HTTPStatus.UNAUTHORIZED:
             return _answer(status, {"WWW-Authenticate": 'Basic realm="platform-exporter", charset="UTF-8"'})
         return None if status is HTTPStatus.OK else _answer(status, {"Retry-After": "1"})
-
-
-class Bucket:
-    """Let `burst` requests through at once, and one more every `interval_seconds`."""
-
-    def __init__(self, interval_seconds: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._interval_seconds = interval_seconds
-        self._burst = burst
-        self._clock = clock
-        self._tokens = float(burst)
-        self._filled_at = clock()
-
-    def take(self) -> bool:
-        """Take one token; return False where there is none."""
-        now = self._clock()
-        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) / self._interval_seconds)
-        self._filled_at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
 
 
 def parse(text: str) -> Settings:
@@ -259,23 +228,6 @@ def _check_users(users: Mapping[str, Secret]) -> dict[str, str]:
             wanted = "a name without a colon" if ":" in name else "a bcrypt hash such as `htpasswd -nBC 10 USER` prints"
             raise WebConfigError(f"`basic_auth_users`: the entry of {name!r} is none; wanted {wanted}")
     return {name: hashed.reveal() for name, hashed in users.items()}
-
-
-def _build_bucket(limit: RateLimit) -> Bucket | None:
-    seconds = _parse_duration(limit.interval)
-    if not seconds:
-        return None
-    if limit.burst < 1:
-        raise WebConfigError(f"`rate_limit.burst` is {limit.burst}, which refuses every request; wanted 1 or more")
-    return Bucket(seconds, limit.burst)
-
-
-def _parse_duration(text: str | int) -> float:
-    if text in (0, "0", ""):
-        return 0.0
-    if not isinstance(text, str) or not _DURATION.fullmatch(text):
-        raise WebConfigError(f"`rate_limit.interval` is {text!r}; wanted a duration such as 100ms, 1s or 1m30s, or 0")
-    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
 
 
 def _answer(status: HTTPStatus, headers: dict[str, str]) -> ASGIApp:

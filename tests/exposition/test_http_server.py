@@ -18,6 +18,7 @@ import requests
 import trustme
 
 from exporter.errors import ListenError
+from exporter.exposition import connection as connection_module
 from exporter.exposition import server as server_module
 from exporter.exposition.http import build_app
 from exporter.exposition.server import MOST_CONNECTIONS, bind
@@ -125,7 +126,7 @@ def test_more_stalled_tls_clients_than_connections_stall_nobody(running_tls: Run
 )
 def test_client_that_stalls_is_closed(monkeypatch: pytest.MonkeyPatch, running: Running, sent: bytes) -> None:
     """A client that does not send its whole request in time is closed."""
-    monkeypatch.setattr(server_module, "REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(connection_module, "REQUEST_SECONDS", 0.2)
     with running.connect() as connection:
         connection.sendall(sent)
 
@@ -134,7 +135,7 @@ def test_client_that_stalls_is_closed(monkeypatch: pytest.MonkeyPatch, running: 
 
 def test_client_that_trickles_is_closed(monkeypatch: pytest.MonkeyPatch, running: Running) -> None:
     """A byte now and then does not extend the time for a request."""
-    monkeypatch.setattr(server_module, "REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr(connection_module, "REQUEST_SECONDS", 0.3)
     with running.connect() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nX-Slow: ")
 
@@ -159,7 +160,7 @@ def test_handshake_that_stalls_is_closed(monkeypatch: pytest.MonkeyPatch, runnin
 
 def test_client_that_does_not_read_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that asks for much and reads none of it is closed."""
-    monkeypatch.setattr(server_module, "SEND_SECONDS", 0.2)
+    monkeypatch.setattr(connection_module, "SEND_SECONDS", 0.2)
     with serving(build_app(FakeSite(body=b"x" * 20_000_000))) as running, running.connect() as connection:
         connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
 
@@ -169,8 +170,8 @@ def test_client_that_does_not_read_is_closed(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_idle_connection_is_kept(monkeypatch: pytest.MonkeyPatch, running: Running) -> None:
     """Between requests the short deadlines do not apply: Prometheus reuses its connection."""
-    monkeypatch.setattr(server_module, "REQUEST_SECONDS", 0.1)
-    monkeypatch.setattr(server_module, "SEND_SECONDS", 0.1)
+    monkeypatch.setattr(connection_module, "REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr(connection_module, "SEND_SECONDS", 0.1)
     with running.connect() as connection:
         connection.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
 
