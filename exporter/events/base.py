@@ -7,7 +7,6 @@ All SQL in a declaration is over the kind's own column names and must not raise 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-
 OTHER = "_other_"
 """The label value that label sets beyond `limits.series_per_metric` are folded into."""
 
