@@ -50,10 +50,7 @@ def poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Coun
         except psycopg.errors.InsufficientPrivilege as error:
             raise missing_right(error, connection, stream.relation) from error
         except psycopg.errors.ReadOnlySqlTransaction as error:
-            info = connection.info
-            raise StandbyError(
-                f"database {info.dbname} at {info.host}:{info.port} is read-only; wanted one that accepts writes"
-            ) from error
+            raise read_only(connection) from error
     raise AssertionError("unreachable")
 
 
@@ -119,6 +116,15 @@ def register(connection: psycopg.Connection, source: str) -> None:
         ) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise missing_right(error, connection, "monitoring.source") from error
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        snapshot.look(connection)  # says it better, if it is a standby
+        raise read_only(connection) from error
+
+
+def read_only(connection: psycopg.Connection) -> StandbyError:
+    """Say that a database takes no writes although it is no standby."""
+    info = connection.info
+    return StandbyError(f"database {info.dbname} at {info.host}:{info.port} is read-only; wanted one that takes writes")
 
 
 def explain(error: psycopg.Error, connection: psycopg.Connection, stream: Stream) -> MappingError | SchemaError:
