@@ -9,7 +9,7 @@ The shape of it, each step a CTE:
     candidate  grouped by each series' own labels: one row a series, with what it would be folded into
     level0     candidates that exist already, or fit under the limit (the largest first), are kept
     level1     the rest, with their open labels `_other_`; kept if they fit
-    level2     the rest of the rest, with every label `_other_`: one series a metric
+    level2     the rest of the rest, with every label `_other_`: one series a metric (of samples, one a type)
     final      what is kept, and the exporter's own counters; upserted into monitoring.rollup
 
 Only counts come back: a million distinct values never reach Python, nor a row each.
@@ -30,9 +30,13 @@ SELF_FOLDED = "platform_exporter_series_folded_total"
 
 
 def window(stream: Stream) -> str:
-    """Return SQL that is true for rows of %(cluster)s that became visible after %(snapshot)s was taken."""
+    """Return SQL that is true for rows of %(cluster)s that became visible after %(snapshot)s was taken.
+
+    A transaction that has not begun yet is no row's: one forged by a writer would otherwise be new at every poll.
+    """
     return (
         f"{stream.cluster} = %(cluster)s AND {stream.tx} >= pg_snapshot_xmin(%(snapshot)s::pg_snapshot) "
+        f"AND {stream.tx} < pg_snapshot_xmax(pg_current_snapshot()) "
         f"AND NOT pg_visible_in_snapshot({stream.tx}, %(snapshot)s::pg_snapshot)"
     )
 
@@ -93,7 +97,7 @@ def statement(stream: Stream, window_sql: str) -> str:
     SELECT budget, metric1 AS metric, type, labels1 AS labels, metric2, labels2, {sums}
     FROM level0 WHERE NOT admitted GROUP BY 1, 2, 3, 4, 5, 6
 ), level1 AS (
-    SELECT m.*, {_admit("m.known, m.budget", "%(limit)s - 1 - coalesce(r.used, 0) - t.used")} AS admitted
+    SELECT m.*, {_admit("m.known, m.budget", f"%(limit)s - {_last(kind)} - coalesce(r.used, 0) - t.used")} AS admitted
     FROM ({_marked("folded1")}) m LEFT JOIN room r USING (budget) JOIN taken t USING (budget)
 ), level2 AS (
     SELECT budget, metric2 AS metric, type, labels2 AS labels, {sums}
@@ -168,9 +172,14 @@ def _weight(kind: EventKind) -> str:
 
 
 def _aggregates(kind: EventKind) -> Iterator[str]:
-    """Yield `, sum(...) AS name` for every rollup; rejected rows are in groups of their own and never read."""
+    """Yield `, sum(...) AS name` for every rollup.
+
+    Rejected rows are in groups of their own, never read, but their values must not be added up either: a sum or a
+    product of what is out of range overflows, and an error would stop the stream for ever.
+    """
     weight = _weight(kind)
-    count = f"sum({weight})" if weight else "count(*)"
+    good = "FILTER (WHERE rejected IS NULL)"
+    count = f"sum({weight}) {good}" if weight else "count(*)"
     for index, rollup in enumerate(kind.rollups):
         value = f"({rollup.value})::double precision"
         parts = _parts(rollup)
@@ -178,11 +187,12 @@ def _aggregates(kind: EventKind) -> Iterator[str]:
         if "count" in parts:
             yield f", {count} AS r{index}_count"
         if "sum" in parts:
-            constant = count if rollup.value in ("1", weight) else f"sum({weighted})"
+            constant = count if rollup.value in ("1", weight) else f"sum({weighted}) {good}"
             yield f", {constant} AS r{index}_sum"
         if "bins" in parts:
             for position, bound in enumerate(rollup.bounds_sql):
-                yield f", {count} FILTER (WHERE {value} <= {bound}) AS r{index}_b{position}"
+                within = f"FILTER (WHERE {value} <= {bound} AND rejected IS NULL)"
+                yield f", {f'sum({weight})' if weight else 'count(*)'} {within} AS r{index}_b{position}"
         if "latest" in parts:
             pair = f"ARRAY[extract(epoch FROM at)::double precision, {value}]"
             yield f", max({pair}) FILTER (WHERE {value} IS NOT NULL) AS r{index}_latest"
@@ -218,6 +228,11 @@ def _candidate(index: int, rollup: Rollup, widest: int) -> str:
         {"".join(f"{text} AS b{position}, " for position, text in enumerate(bins))}{latest} AS latest,
         min(since) AS since
     FROM good WHERE {" AND ".join(conditions) or "true"} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8"""
+
+
+def _last(kind: EventKind) -> int:
+    """Return how many series the last level may add to a metric: one, or of samples one a type."""
+    return max(1 if rollup.type != "sample" else 4 for rollup in kind.rollups)
 
 
 def _marked(name: str) -> str:

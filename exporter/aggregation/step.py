@@ -59,7 +59,7 @@ def _poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Cou
         "source": stream.source,
         "stream": stream.name,
         "limit": limits.series_per_metric,
-        "reserve": max(1, limits.series_per_metric // 10),
+        "reserve": max(4, limits.series_per_metric // 10),
         "future_tolerance_seconds": limits.future_tolerance_seconds,
         "sample_labels": list(stream.sample_labels),
     }
@@ -69,6 +69,7 @@ def _poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Cou
         # look() first: taking the lock writes, which a standby refuses with a less helpful message.
         here = snapshot.look(connection)
         if not _lock(connection, stream.source):
+            register(connection, stream.source)  # `adopt --undo` removes the row under a running exporter
             return Counted(advanced=False)
         cursor = snapshot.read(connection, stream)
         seen = rejected = folded = 0

@@ -12,6 +12,9 @@ PREFIX = "platform_sample_"
 BUDGET = "platform_sample"
 """What all samples of a source share one series limit under: the rows choose the names, so names count too."""
 
+LABEL_BYTES = 1200
+"""What a sample's own label values share: an index entry holds at most 2704 bytes, and `app` may take 800."""
+
 BOUNDS = {
     "seconds": (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0),
     "bytes": (1e3, 1e4, 1e5, 5e5, 1e6, 5e6, 1e7, 5e7, 1e8, 5e8, 1e9, 1e10),
@@ -41,8 +44,13 @@ def _by_unit(values: dict[str, str], otherwise: str) -> str:
 
 _BASE_UNIT = _by_unit({unit: f"'{base}'" for unit, (base, _) in _UNITS.items()}, f"left({_clean('unit')}, 30)")
 _FACTOR = _by_unit({unit: repr(factor) for unit, (_, factor) in _UNITS.items()}, "1.0")
+# Nothing that is in range overflows or underflows here, and what is out of range (NaN too) is not computed at all.
+_SCALED = f"""CASE WHEN abs(value) < 1e-200 THEN 0.0
+    WHEN abs(value) <= {MAXIMUM!r} THEN value * {_FACTOR} END"""
 _LABELS = f"""jsonb_build_object('app', coalesce(left(app, {LONGEST_LABEL}), '')) || coalesce((
-    SELECT jsonb_object_agg(k, left(v, {LONGEST_LABEL}))
+    SELECT jsonb_object_agg(k, left(v,
+        least({LONGEST_LABEL}, {LABEL_BYTES} / greatest(1, cardinality(%(sample_labels)s::text[])))
+        / CASE WHEN octet_length(v) = length(v) THEN 1 ELSE 4 END))
     FROM jsonb_each_text(CASE WHEN jsonb_typeof(labels) = 'object' THEN labels END) AS pair(k, v)
     WHERE k = ANY(%(sample_labels)s) AND v IS NOT NULL), '{{}}')"""
 
@@ -122,7 +130,7 @@ SAMPLE = EventKind(
         reject_number("value", minimum=-MAXIMUM),
     ),
     rollups=(SampleRollup(BUDGET, "Custom samples.", (), value="scaled", type="sample"),),
-    derived={"base_unit": _BASE_UNIT, "scaled": f"value * {_FACTOR}"},
+    derived={"base_unit": _BASE_UNIT, "scaled": _SCALED},
 )
 
 
