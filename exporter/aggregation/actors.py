@@ -3,11 +3,14 @@
 import psycopg
 
 from exporter.aggregation.rollup import checked
-from exporter.events.base import LONGEST_LABEL
+from exporter.events.base import LONGEST_LABEL, OTHER
 from exporter.sources.mapping import Stream
 
 WINDOWS = {"5m": 300, "1h": 3600, "1d": 86400, "7d": 604800}
 """The label `window` of platform_active_users and platform_active_sessions, in seconds."""
+
+APPS = 100
+"""How many apps have series of their own; what rows name must not decide how many series there are."""
 
 MARGIN_SECONDS = 3600
 """How much longer than the longest window an actor is kept."""
@@ -42,12 +45,22 @@ def forget(connection: psycopg.Connection, source: str) -> None:
 
 
 def count(connection: psycopg.Connection, source: str) -> list[tuple[str, str, str, float]]:
-    """Return (kind, app, window, distinct actors) for every app seen, windows without anyone as 0."""
+    """Return (kind, app, window, distinct actors), windows without anyone as 0.
+
+    The apps with the most actors stand for themselves, the others together as `_other_`.
+    """
     columns = ", ".join(
-        f"count(*) FILTER (WHERE last_seen > now() - make_interval(secs => {seconds}))" for seconds in WINDOWS.values()
+        f'count(*) FILTER (WHERE last_seen > now() - make_interval(secs => {seconds})) AS "{name}"'
+        for name, seconds in WINDOWS.items()
     )
+    sums = ", ".join(f'sum("{name}")' for name in WINDOWS)
     rows = connection.execute(
-        f"SELECT kind, app, {columns} FROM monitoring.actor WHERE source = %s GROUP BY 1, 2", [source]
+        f"""SELECT kind, CASE WHEN rank <= {APPS} THEN app ELSE '{OTHER}' END, {sums} FROM (
+            SELECT *, row_number() OVER (PARTITION BY kind ORDER BY seen DESC, app) AS rank FROM (
+                SELECT kind, app, count(*) AS seen, {columns} FROM monitoring.actor WHERE source = %s GROUP BY 1, 2
+            ) by_app) ranked
+        GROUP BY 1, 2""",
+        [source],
     ).fetchall()
     return [
         (row[0], row[1], window, float(value)) for row in rows for window, value in zip(WINDOWS, row[2:], strict=True)

@@ -1,10 +1,13 @@
 """Group errors into issues, and notice a resolved one that occurs again: a regression."""
 
 from exporter.aggregation.rollup import checked
-from exporter.events.base import LONGEST_LABEL
+from exporter.events.base import LONGEST_LABEL, OTHER
 from exporter.sources.mapping import Stream
 
 REGRESSIONS = "platform_error_regressions_total"
+ERRORS = "platform_errors_total"
+"""Whose apps have series of their own; the others' regressions are counted as one app, `_other_`."""
+
 GRACE_SECONDS = 5
 """An occurrence this shortly after an issue was resolved may have been on its way: no regression."""
 
@@ -17,7 +20,8 @@ def statement(stream: Stream, window_sql: str) -> str:
     latest = "(array_agg({0} ORDER BY at DESC))[1]"
     return f"""WITH {checked(stream, window_sql)}, seen AS (
     SELECT left(app, {LONGEST_LABEL}) AS app,
-        coalesce(nullif(fingerprint, ''), md5(concat_ws(' ', error_type, endpoint))) AS fingerprint,
+        CASE WHEN length(fingerprint) > {LONGEST_LABEL} THEN md5(fingerprint)
+            ELSE coalesce(nullif(fingerprint, ''), md5(concat_ws(' ', error_type, endpoint))) END AS fingerprint,
         {latest.format("lower(severity)")} AS severity, {latest.format("error_type")} AS error_type,
         left({latest.format("message")}, 1000) AS message, {latest.format("endpoint")} AS endpoint,
         min(at) AS first_seen, max(at) AS last_seen, count(*) AS events, {latest.format("release")} AS release
@@ -42,6 +46,10 @@ def statement(stream: Stream, window_sql: str) -> str:
             + CASE WHEN (i.app, i.fingerprint) IN (SELECT app, fingerprint FROM reopened) THEN 1 ELSE 0 END
 )
 INSERT INTO monitoring.rollup AS r (source, stream, metric, type, labels, value, created_at)
-SELECT %(source)s, %(stream)s, '{REGRESSIONS}', 'counter', jsonb_build_object('app', app), count(b.app), now()
-FROM seen LEFT JOIN reopened b USING (app, fingerprint) GROUP BY app
+SELECT %(source)s, %(stream)s, '{REGRESSIONS}', 'counter', jsonb_build_object('app', shown), count(b.app), now()
+FROM (SELECT *, CASE WHEN app IN (
+        SELECT labels->>'app' FROM monitoring.rollup
+        WHERE source = %(source)s AND stream = %(stream)s AND metric = '{ERRORS}' AND type = 'counter'
+    ) THEN app ELSE '{OTHER}' END AS shown FROM seen) s
+LEFT JOIN reopened b USING (app, fingerprint) GROUP BY shown
 ON CONFLICT (source, stream, metric, type, labels) DO UPDATE SET value = r.value + excluded.value"""
