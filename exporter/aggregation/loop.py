@@ -136,9 +136,10 @@ class Worker:
         stream = next(stream for stream in self.plan.streams if stream.name == name)
         try:
             counted = step.poll(connection, stream, self._limits)
-        except (psycopg.OperationalError, psycopg.InterfaceError):
-            raise
         except (PlatformError, psycopg.Error) as error:
+            # A lock not had or a full disk is an OperationalError too, and concerns this stream; a lost server, all.
+            if connection.closed or self._stopping.is_set():
+                raise
             return str(error).strip()
         if counted.rejected or counted.folded:
             logger.info("source %s, %s: %d rows rejected, %d label sets folded", self.plan.name, name,
