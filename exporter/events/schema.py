@@ -157,7 +157,7 @@ CREATE TABLE IF NOT EXISTS {table} (
     tx xid8 NOT NULL DEFAULT pg_current_xact_id(),
     cluster bigint NOT NULL DEFAULT monitoring.cluster_id()
 ) PARTITION BY RANGE (at);"""
-    for column in kind.columns:
+    for column in kind.all_columns:
         # NOT NULL is left out: an upgrade must not fail on rows that are there.
         default = f" DEFAULT {column.default}" if column.default else ""
         yield f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column.name} {column.type}{default};"

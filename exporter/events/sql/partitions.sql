@@ -40,7 +40,7 @@ BEGIN
             RETURN true;
         END IF;
         EXECUTE format('SELECT EXISTS (SELECT FROM monitoring.%I WHERE cluster = %L AND tx >= pg_snapshot_xmin(%L) '
-            'AND NOT pg_visible_in_snapshot(tx, %L))', child, c.system_identifier, c.snapshot, c.snapshot)
+            'AND tx < pg_snapshot_xmax(pg_current_snapshot()) AND NOT pg_visible_in_snapshot(tx, %L))', child, c.system_identifier, c.snapshot, c.snapshot)
             INTO waiting;
         IF waiting THEN
             RETURN true;
