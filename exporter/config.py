@@ -1,7 +1,7 @@
 """Read the configuration: the only reader of YAML, environment variables and secret files.
 
 YAML -> `${VAR}` -> `X_file` -> defaults of thresholds -> `settings.Config` -> checks across keys. Every error is a
-ConfigError that names the key, the value (never a secret's) and what was wanted.
+ConfigError of one line that names the file, the key, the value (never a secret's) and what was wanted.
 """
 
 import difflib
@@ -10,14 +10,13 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
 import psycopg.conninfo
-import yaml
 
-from exporter import settings
+from exporter import settings, strict_yaml
 from exporter.errors import ConfigError
 from exporter.settings import Band, Config, Secret
 
@@ -42,34 +41,29 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
 def parse(text: str, path: Path, environment: Mapping[str, str]) -> Config:
     """Turn the text of a configuration file into a Config; `path` names it in errors. Raises ConfigError."""
     try:
-        tree = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader that also refuses duplicate keys
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from error
+        return _parse(text, path.parent, environment)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _parse(text: str, folder: Path, environment: Mapping[str, str]) -> Config:
+    try:
+        tree = strict_yaml.load(text)
+    except strict_yaml.StrictYamlError as error:
+        raise ConfigError(f"not YAML: {error}") from error
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: holds {type(tree).__name__}, wanted a mapping with at least the key `database`")
-    tree = _resolve(tree, "", path.parent, environment)
-    tree = _resolve_presets(tree, path.parent)
+        kind = "nothing" if tree is None else type(tree).__name__
+        raise ConfigError(f"holds {kind}, wanted a mapping with at least the key `database`")
+    tree = _resolve(tree, "", folder, environment)
+    _resolve_paths(tree, folder)
     _merge_threshold_defaults(tree)
     try:
         config = settings.convert(tree)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {_explain(str(error), tree)}") from error
+        raise ConfigError(_explain(str(error), tree)) from None  # its message may quote what must not be shown
     for problem in _problems(config):
-        raise ConfigError(f"{path}: {problem}")
+        raise ConfigError(problem)
     return config
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Load plain YAML values and refuse a key given twice, of which YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.MarkedYAMLError(problem=f"key `{key}` is given twice", problem_mark=key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
 
 
 def _resolve(value: Any, where: str, folder: Path, environment: Mapping[str, str]) -> Any:
@@ -99,9 +93,8 @@ def _expand(text: str, where: str, environment: Mapping[str, str]) -> str:
             return "$"
         name, default = match.group("name"), match.group("default")
         if name is None:
-            raise ConfigError(
-                f"`{where}`: `{match.group(0)}` is no variable; wanted ${{NAME}}, or $$ for a dollar sign"
-            )
+            shown = "what follows a dollar sign" if _is_secret(where) else f"`{match.group(0)}`"
+            raise ConfigError(f"`{where}`: {shown} is no variable; wanted ${{NAME}}, or $$ for a dollar sign")
         value = environment.get(name, default)
         if value is None:
             raise ConfigError(
@@ -118,9 +111,9 @@ def _read_secret(item: object, where: str, folder: Path) -> str:
     path = folder / item
     try:
         secret = path.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(
-            f"`{where}`: {path} cannot be read ({_reason(error)}); wanted a file holding the secret, "
+            f"`{where}`: {str(path)!r} cannot be read ({_reason(error)}); wanted a file holding the secret, "
             f"readable by user id {os.geteuid()}"
         ) from error
     if not secret:
@@ -128,14 +121,20 @@ def _read_secret(item: object, where: str, folder: Path) -> str:
     return secret
 
 
-def _resolve_presets(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Make mapping files that sources name relative to the configuration's folder, like secret files."""
-    sources = tree.get("sources")
-    for source in sources if isinstance(sources, list) else []:
-        preset = source.get("preset") if isinstance(source, dict) else None
+def _resolve_paths(tree: dict[str, Any], folder: Path) -> None:
+    """Make mapping and CA files relative to the configuration's folder, like secret files."""
+    for source in _mappings(tree.get("sources")):
+        preset = source.get("preset")
         if isinstance(preset, str) and preset.endswith((".yml", ".yaml")):
             source["preset"] = str(folder / preset)
-    return tree
+    probes = tree.get("probes")
+    for target in _mappings(probes.get("minio")) if isinstance(probes, dict) else ():
+        if isinstance(target.get("ca_file"), str):
+            target["ca_file"] = str(folder / target["ca_file"])
+
+
+def _mappings(value: object) -> Iterator[dict[str, Any]]:
+    yield from (item for item in value if isinstance(item, dict)) if isinstance(value, list) else ()
 
 
 def _merge_threshold_defaults(tree: dict[str, Any]) -> None:
@@ -150,32 +149,49 @@ def _merge_threshold_defaults(tree: dict[str, Any]) -> None:
 
 
 def _explain(message: str, tree: object) -> str:
-    """Rewrite msgspec's message so that the key comes first and its value is shown, unless it is a secret."""
+    """Rewrite msgspec's message so that the key comes first and its value is shown, unless it may hold a secret."""
     problem, _, path = message.partition(" - at `")
     where = path.rstrip("`").removeprefix("$").lstrip(".")
-    problem = problem.replace("Object contains unknown field", "unknown key").replace(
-        "Object missing required field", "missing key"
-    )
-    if problem.startswith("unknown key"):
-        return f"{problem}{f' in `{where}`' if where else ''}{_suggest(problem.split('`')[1])}"
+    if problem.startswith("Object contains unknown field"):
+        return _explain_unknown(problem.split("`")[1], where)
+    problem = problem.replace("Object missing required field", "missing key")
     if not where:
         return problem
     found, value = _look_up(tree, where)
-    if not found or where.rsplit(".", 1)[-1] in SECRET_KEYS:
+    # Where a section was wanted and a text given, that text is likely a DSN.
+    of_section = "`object`" in problem or "`array`" in problem
+    if not found or of_section or _is_secret(where) or not isinstance(value, str | int | float | None):
         return f"`{where}`: {problem}"
     return f"`{where}` is {value!r}: {problem}"
 
 
-def _suggest(key: str) -> str:
-    known = {name for section in _sections(settings._Settings) for name in section.__struct_fields__}
+def _explain_unknown(key: str, where: str) -> str:
+    """Say which key is unknown, and which there are; a key that looks like no key may be a DSN."""
+    shown = f"`{key}`" if re.fullmatch(r"[\w.-]{1,64}", key) else "(not shown)"
+    section = _section_at(where)
+    known = list(section.__struct_fields__)
+    known += [f"{name}_file" for name in known if name in SECRET_KEYS]
     close = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean `{close[0]}`?" if close else ""
+    advice = f"did you mean `{close[0]}`?" if close else f"wanted one of {', '.join(known)}"
+    return f"unknown key {shown}{f' in `{where}`' if where else ''}; {advice}"
 
 
-def _sections(base: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
-    for section in base.__subclasses__():
-        yield section
-        yield from _sections(section)
+def _section_at(where: str) -> type[msgspec.Struct]:
+    """Return the section that a path such as `probes.redis[0]` leads to."""
+    section: type[msgspec.Struct] = Config
+    for step in re.findall(r"\w+", where):
+        section = _section_in(get_type_hints(section).get(step)) or section
+    return section
+
+
+def _section_in(hint: Any) -> type[msgspec.Struct] | None:
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return hint
+    return next(filter(None, map(_section_in, get_args(hint))), None)
+
+
+def _is_secret(where: str) -> bool:
+    return where.rsplit(".", 1)[-1] in SECRET_KEYS
 
 
 def _look_up(tree: Any, where: str) -> tuple[bool, Any]:
@@ -195,30 +211,68 @@ def _problems(config: Config) -> Iterator[str]:
     except ValueError as error:
         yield f"`listen` is {config.listen!r}: {error}"
     yield from _dsn_problems("database.dsn", config.database.dsn)
-    labels = [source.label for source in config.sources]
-    yield from _duplicates("sources", labels)
+    yield from _duplicates("sources", [source.label for source in config.sources])
     for index, source in enumerate(config.sources):
         if source.database:
             yield from _dsn_problems(f"sources[{index}].database.dsn", source.database.dsn)
+        yield from _label_problems(f"sources[{index}].sample_labels", source.sample_labels or ())
     for index, target in enumerate(config.probes.postgresql):
         yield from _dsn_problems(f"probes.postgresql[{index}].dsn", target.dsn)
     for index, redis in enumerate(config.probes.redis):
-        if urlsplit(redis.url.reveal()).scheme not in ("redis", "rediss", "unix"):
-            yield f"`probes.redis[{index}].url`: wanted redis://, rediss:// or unix://"
+        yield from _redis_problems(f"probes.redis[{index}].url", redis.url)
     for index, minio in enumerate(config.probes.minio):
-        if "/" in minio.endpoint:
-            yield f"`probes.minio[{index}].endpoint` is {minio.endpoint!r}: wanted HOST:PORT without scheme or path"
+        yield from _minio_problems(f"probes.minio[{index}]", minio)
     for kind in settings.Probes.__struct_fields__:
         yield from _duplicates(f"probes.{kind}", [target.name for target in getattr(config.probes, kind)])
     yield from _threshold_problems(config)
 
 
 def _dsn_problems(where: str, dsn: Secret) -> Iterator[str]:
+    """Yield what is wrong with a DSN, without quoting it; the parser's own message would, password and all."""
     try:
-        psycopg.conninfo.conninfo_to_dict(dsn.reveal())
+        parts = psycopg.conninfo.conninfo_to_dict(dsn.reveal())
     except psycopg.ProgrammingError:
-        # The parser's own message may quote the DSN, and so the password in it.
         yield f"`{where}`: not a PostgreSQL connection string; wanted postgresql://USER@HOST:PORT/DATABASE or key=value"
+        return
+    # A password with @ or / in it makes libpq take its end for the host, and show it in every message.
+    hosts, ports = str(parts.get("host") or "").split(","), str(parts.get("port") or "").split(",")
+    if any("@" in host[1:] for host in hosts) or not all(port == "" or _is_port(port) for port in ports):
+        yield (
+            f"`{where}`: host or port are none; wanted postgresql://USER@HOST:PORT/DATABASE, and in a password "
+            "%40 for @, %2F for / and %3A for : (or put it into `password_file`, as it is)"
+        )
+
+
+def _redis_problems(where: str, url: Secret) -> Iterator[str]:
+    try:
+        parts = urlsplit(url.reveal())
+        good = parts.scheme in ("redis", "rediss", "unix") and (parts.port is None or parts.port > 0)
+    except ValueError:
+        good = False
+    if not good:
+        yield (
+            f"`{where}`: wanted redis://HOST:PORT/NUMBER, rediss:// or unix://PATH, and in a password %2F for /, %40 "
+            "for @ and so on (or put it into `password_file`, as it is)"
+        )
+
+
+def _minio_problems(where: str, target: settings.MinioProbe) -> Iterator[str]:
+    match = re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(\d+))?", target.endpoint)
+    if not match or (match[1] and not _is_port(match[1])):
+        shown = "" if "@" in target.endpoint else f" is {target.endpoint!r}"
+        yield f"`{where}.endpoint`{shown}: wanted HOST:PORT without scheme, user or path"
+    if target.ca_file is not None and not os.access(target.ca_file, os.R_OK):
+        yield f"`{where}.ca_file` is {target.ca_file!r}: cannot be read; wanted a PEM file of certificates"
+
+
+def _label_problems(where: str, names: tuple[str, ...]) -> Iterator[str]:
+    for name in names:
+        if name in ("app", "le", "quantile") or name.startswith("__"):
+            yield f"`{where}`: {name!r} has a meaning of its own in every series; wanted another label"
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text) <= 65535
 
 
 def _duplicates(where: str, names: list[str]) -> Iterator[str]:
@@ -242,10 +296,12 @@ def _threshold_problems(config: Config) -> Iterator[str]:
 def parse_address(text: str) -> tuple[str, int]:
     """Split HOST:PORT or [V6]:PORT or :PORT (all addresses). Raises ValueError that says what was wanted."""
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or not 0 <= int(port) <= 65535 or (":" in host and not host.startswith("[")):
+    if not colon or not (_is_port(port) or port == "0") or (":" in host and not host.startswith("[")):
         raise ValueError("wanted HOST:PORT such as 127.0.0.1:9847, [::1]:9847 or :9847")
     return host.strip("[]"), int(port)
 
 
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    return error.strerror or type(error).__name__ if isinstance(error, OSError) else "not UTF-8"
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return "not UTF-8" if isinstance(error, UnicodeDecodeError) else "no path"

@@ -8,9 +8,8 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta, Struct
 
-Positive = Annotated[float, Meta(gt=0)]
-NotNegative = Annotated[float, Meta(ge=0)]
-Count = Annotated[int, Meta(ge=1)]
+Finite = Annotated[float, Meta(ge=-1e15, le=1e15)]
+Days = Annotated[int, Meta(ge=1, le=36_500)]
 Name = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9_.:-]+$")]
 
 
@@ -112,15 +111,15 @@ class Limits(_Settings, frozen=True):
     """Bound what data can do to us: series per metric and source, and how far ahead an event's clock may be."""
 
     series_per_metric: Annotated[int, Meta(ge=20, le=100_000)] = 500
-    future_tolerance_seconds: Positive = 300.0
+    future_tolerance_seconds: Annotated[float, Meta(gt=0, le=31_536_000)] = 300.0
 
 
 class Band(_Settings, frozen=True):
     """Hold an indicator's thresholds by severity; None leaves a severity out."""
 
-    medium: float | None = None
-    high: float | None = None
-    critical: float | None = None
+    medium: Finite | None = None
+    high: Finite | None = None
+    critical: Finite | None = None
 
 
 class Threshold(Band, frozen=True):
@@ -154,12 +153,12 @@ class Thresholds(_Settings, frozen=True):
 class Retention(_Settings, frozen=True):
     """Say for how many days the rows of each kind of event are kept before their partition is dropped."""
 
-    http_request: Count = 14
-    api_call: Count = 30
-    scraping_run: Count = 90
-    user_activity: Count = 90
-    error: Count = 90
-    sample: Count = 14
+    http_request: Days = 14
+    api_call: Days = 30
+    scraping_run: Days = 90
+    user_activity: Days = 90
+    error: Days = 90
+    sample: Days = 14
 
 
 class Stack(_Settings, frozen=True):
@@ -193,12 +192,13 @@ def convert(tree: object) -> Config:
 
     Raises msgspec.ValidationError, whose message ends in ``- at `$.path` ``.
     """
-    return msgspec.convert(tree, Config, dec_hook=_decode)
+    # Not strict: what a variable of the environment gave is a text, also where a number is wanted.
+    return msgspec.convert(tree, Config, strict=False, dec_hook=_decode)
 
 
 def _decode(kind: type, value: object) -> object:
     if kind is Secret:
         if isinstance(value, str) and value:
             return Secret(value)
-        raise ValueError("Expected a text that is not empty")
+        raise ValueError("Expected a text that is not empty (a number only in quotes)")
     raise NotImplementedError(kind)

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 from msgspec import Struct
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exporter.config import _StrictLoader
+from exporter import strict_yaml
 from exporter.errors import WebConfigError
 from exporter.exposition.basic_auth import Users
 from exporter.exposition.rate_limit import RateLimit, build_bucket
@@ -39,7 +38,6 @@ HEADERS: dict[str, tuple[str, ...]] = {
 """The headers that may be set, and the values that each may have; none listed means any."""
 
 _BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
-_QUOTED = re.compile(r"'[^']{2,}'")
 
 
 class HttpServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -164,12 +162,9 @@ class _Rules:
 def parse(text: str) -> Settings:
     """Turn the file's text into Settings; values are not checked beyond their types. Raises WebConfigError."""
     try:
-        tree = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader that also refuses duplicate keys
-    except yaml.YAMLError as error:
-        # YAML's own message quotes the line and words of it, which may hold a key or a hash.
-        mark = getattr(error, "problem_mark", None)
-        problem = _QUOTED.sub("'...'", getattr(error, "problem", None) or "a character that YAML does not allow")
-        raise WebConfigError(f"not YAML: {problem}{f', line {mark.line + 1}' if mark else ''}") from None
+        tree = strict_yaml.load(text)
+    except strict_yaml.StrictYamlError as error:
+        raise WebConfigError(f"not YAML: {error}") from None
     if tree is not None and not isinstance(tree, dict):
         raise WebConfigError(f"holds {type(tree).__name__}, wanted a mapping with keys such as `tls_server_config`")
     try:
@@ -198,7 +193,7 @@ def _decode(kind: type, value: object) -> object:
 def _explain(message: str) -> str:
     """Put the key first. The value is left out: it may be a secret."""
     problem, _, path = message.partition(" - at `")
-    where = path.rstrip("`").removeprefix("$").lstrip(".").replace("key` in `$.", "")
+    where = path.rstrip("`").removeprefix("$").lstrip(".")
     problem = problem.replace("Object contains unknown field", "unknown key")
     if not problem.startswith("unknown key"):
         return f"`{where}`: {problem}"

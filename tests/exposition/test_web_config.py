@@ -170,7 +170,7 @@ BAD = [
     ("basic_auth_users: {prometheus: plain}", "the entry of 'prometheus' is none; wanted a bcrypt hash"),
     (f"basic_auth_users: {{a:b: {HASH}}}", "wanted a name without a colon"),
     ("basic_auth_users: {prometheus: }", "`basic_auth_users[...]`: Expected `str`, got `NoneType`"),
-    (f"basic_auth_users: {{5: {HASH}}}", "`basic_auth_users`: Expected `str`, got `int`"),
+    (f"basic_auth_users: {{5: {HASH}}}", "a key is of type int; wanted a text"),
     ("rate_limit: {interval: 1s}", "`rate_limit.burst` is 0, which refuses every request; wanted 1 or more"),
     ("rate_limit: {interval: 1 second, burst: 1}", "`rate_limit.interval` is '1 second'; wanted a duration such as"),
     ("rate_limit: {interval: 5, burst: 1}", "`rate_limit.interval` is 5; wanted a duration such as"),
