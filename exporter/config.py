@@ -159,7 +159,7 @@ def _explain(message: str, tree: object) -> str:
         return problem
     found, value = _look_up(tree, where)
     # Where a section was wanted and a text given, that text is likely a DSN.
-    of_section = "`object`" in problem or "`array`" in problem
+    of_section = "`object" in problem or "`array" in problem
     if not found or of_section or _is_secret(where) or not isinstance(value, str | int | float | None):
         return f"`{where}`: {problem}"
     return f"`{where}` is {value!r}: {problem}"

@@ -1,0 +1,556 @@
+"""Read good and bad configurations: every key, every error, and no secret in any of them."""
+
+import os
+import traceback
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from exporter import config
+from exporter.errors import ConfigError
+from exporter.settings import Config, Secret, convert
+
+SECRET = "hunter2-tOp"
+STORE = "database:\n  dsn: postgresql://platform@127.0.0.1:5432/platform\n"
+
+
+def parse(text: str, environment: dict[str, str] | None = None, folder: Path = Path("/etc/platform")) -> Config:
+    """Return the configuration in `text`."""
+    return config.parse(text, folder / "platform.yml", environment or {})
+
+
+def refusal(text: str, environment: dict[str, str] | None = None, folder: Path = Path("/etc/platform")) -> str:
+    """Return the message a text is refused with, without the file's name."""
+    with pytest.raises(ConfigError) as caught:
+        parse(text, environment, folder)
+    message = str(caught.value)
+    start = f"{folder / 'platform.yml'}: "
+    assert message.startswith(start)
+    assert "\n" not in message
+    return message.removeprefix(start)
+
+
+def test_defaults_are_those_documented() -> None:
+    """What a file leaves out has the value the documentation names."""
+    plain = msgspec.to_builtins(parse(STORE), enc_hook=lambda secret: secret.reveal())
+
+    assert plain == {
+        "database": {
+            "dsn": "postgresql://platform@127.0.0.1:5432/platform",
+            "password": None,
+            "poll_interval_seconds": 5.0,
+            "connect_timeout_seconds": 5.0,
+        },
+        "listen": "127.0.0.1:9847",
+        "sources": ({"preset": "native", "name": None, "app": None, "database": None, "sample_labels": None},),
+        "probes": {"postgresql": (), "redis": (), "minio": ()},
+        "probe_timeout_seconds": 1.0,
+        "limits": {"series_per_metric": 500, "future_tolerance_seconds": 300.0},
+        "thresholds": {
+            "minimum_events": 20,
+            "http_latency_seconds": {"medium": 0.5, "high": None, "critical": 1.0, "apps": {}, "apis": {}},
+            "http_error_ratio": {"medium": 0.02, "high": None, "critical": 0.05, "apps": {}, "apis": {}},
+            "api_success_ratio": {"medium": 0.95, "high": None, "critical": 0.9, "apps": {}, "apis": {}},
+            "scraping_failure_ratio": {"medium": 0.1, "high": 0.25, "critical": 0.5, "apps": {}, "apis": {}},
+            "source_lag_seconds": {"medium": None, "high": 60.0, "critical": 300.0, "apps": {}, "apis": {}},
+        },
+        "retention_days": {
+            "http_request": 14, "api_call": 30, "scraping_run": 90, "user_activity": 90, "error": 90, "sample": 14,
+        },
+        "stack": {"prometheus_url": None, "alertmanager_url": None, "grafana_url": None},
+    }  # fmt: skip
+
+
+def test_probes_have_defaults() -> None:
+    """A probe needs a name and where to go; the rest is there."""
+    probes = parse(
+        STORE + "probes:\n  postgresql: [{name: a, dsn: 'host=h'}]\n  redis: [{name: a, url: 'redis://h'}]\n"
+        "  minio: [{name: a, endpoint: 'h:9000', access_key: k, secret_key: s}]\n"
+    ).probes
+
+    assert (probes.postgresql[0].primary, probes.postgresql[0].connections_degraded_ratio) == (True, 0.9)
+    assert (probes.redis[0].queues, probes.redis[0].primary, probes.redis[0].memory_degraded_ratio) == ((), True, 0.9)
+    assert (probes.minio[0].secure, probes.minio[0].region, probes.minio[0].buckets) == (True, None, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "suggestion"),
+    [
+        (STORE + "sauces: []", "", "sources"),
+        ("database: {dsn: 'host=h', passwort: x}", "database", "password"),
+        ("database: {dsn: 'host=h', pasword_file: x}", "database", "password_file"),
+        (STORE + "sources: [{presett: native}]", "sources[0]", "preset"),
+        (STORE + "sources: [{database: {dns: x}}]", "sources[0].database", "dsn"),
+        (STORE + "probes: {postgres: []}", "probes", "postgresql"),
+        (STORE + "probes: {redis: [{name: a, url: 'redis://h', queue: [b]}]}", "probes.redis[0]", "queues"),
+        (STORE + "limits: {series: 5}", "limits", "series_per_metric"),
+        (STORE + "thresholds: {http_latency: {}}", "thresholds", "http_latency_seconds"),
+        (STORE + "thresholds: {http_error_ratio: {crit: 1}}", "thresholds.http_error_ratio", "critical"),
+        (STORE + "thresholds: {http_error_ratio: {apps: {x: {hihg: 1}}}}", "thresholds.http_error_ratio.apps[...]",
+         "high"),
+        (STORE + "retention_days: {errors: 3}", "retention_days", "error"),
+        (STORE + "stack: {grafana: x}", "stack", "grafana_url"),
+    ],
+)  # fmt: skip
+def test_unknown_key_is_named_with_the_one_meant(text: str, where: str, suggestion: str) -> None:
+    """At every level an unknown key is an error that names it, its place and the key of that place most like it."""
+    message = refusal(text)
+
+    assert message.startswith("unknown key `")
+    assert (f" in `{where}`" in message) == bool(where)
+    assert f"did you mean `{suggestion}`?" in message or f"{suggestion}" in message.partition("wanted one of")[2]
+
+
+def test_unknown_key_unlike_any_lists_those_there_are() -> None:
+    """Where no key resembles the unknown one, the keys of that section are listed."""
+    assert refusal(STORE + "stack: {x: 1}") == (
+        "unknown key `x` in `stack`; wanted one of prometheus_url, alertmanager_url, grafana_url"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds nothing, wanted a mapping with at least the key `database`"),
+        ("- a", "holds list, wanted a mapping with at least the key `database`"),
+        ("{}", "missing key `database`"),
+        ("database: {}", "`database`: missing key `dsn`"),
+        ("database: ", "`database`: Expected `object`, got `null`"),
+        (STORE + "listen: 9847", "`listen` is 9847: Expected `str`, got `int`"),
+        (STORE + "sources: native", "`sources`: Expected `array`, got `str`"),
+        (STORE + "sources: [{preset: 5}]", "`sources[0].preset` is 5: Expected `str`, got `int`"),
+        (STORE + "probe_timeout_seconds: soon", "`probe_timeout_seconds` is 'soon': Expected `float`, got `str`"),
+        (STORE + "probe_timeout_seconds: 0.01", "`probe_timeout_seconds` is 0.01: Expected `float` >= 0.05"),
+        (STORE + "probe_timeout_seconds: .nan", "`probe_timeout_seconds` is nan: Expected `float` >= 0.05"),
+        (STORE + "probe_timeout_seconds: 61", "`probe_timeout_seconds` is 61: Expected `float` <= 60.0"),
+        (STORE + "limits: {series_per_metric: 19}", "`limits.series_per_metric` is 19: Expected `int` >= 20"),
+        (STORE + "limits: {future_tolerance_seconds: .inf}",
+         "`limits.future_tolerance_seconds` is inf: Expected `float` <= 31536000.0"),
+        (STORE + "retention_days: {error: 0}", "`retention_days.error` is 0: Expected `int` >= 1"),
+        (STORE + "retention_days: {error: 99999}", "`retention_days.error` is 99999: Expected `int` <= 36500"),
+        ("database: {dsn: 'host=h', poll_interval_seconds: 0}",
+         "`database.poll_interval_seconds` is 0: Expected `float` >= 0.1"),
+        (STORE + "probes: {redis: [{name: 'a b', url: 'redis://h'}]}",
+         "`probes.redis[0].name` is 'a b': Expected `str` matching regex '^[A-Za-z0-9_.:-]+$'"),
+        ("database: {dsn: 5}", "`database.dsn`: Expected a text that is not empty (a number only in quotes)"),
+        ("database: {dsn: ''}", "`database.dsn`: Expected a text that is not empty (a number only in quotes)"),
+    ],
+)  # fmt: skip
+def test_wrong_value_is_told_with_what_was_wanted(text: str, message: str) -> None:
+    """A wrong type or a value out of bounds is an error that names key, value and what was wanted."""
+    assert refusal(text) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\na: 2", "not YAML: line 2, column 1: key `a` is given twice"),
+        (STORE + "stack: {x: 1, x: 2}", "not YAML: line 3, column 15: key `x` is given twice"),
+        ("\tdatabase: x", "not YAML: line 1, column 1: found character '\\t' that cannot start any token"),
+        ("? [a]\n: b", "not YAML: line 1, column 3: a key is of type list; wanted a text, in quotes if need be"),
+        ("5: b", "not YAML: line 1, column 1: a key is of type int; wanted a text, in quotes if need be"),
+        ("listen: 2026-13-45",
+         "not YAML: line 1, column 9: a value looks like a date or a number, and is none; put quotes around a text"),
+        ("a: &a [*a]", "not YAML: line 1, column 8: an alias inside its own anchor"),
+        ("a: b\0", "not YAML: special characters are not allowed"),
+    ],
+)  # fmt: skip
+def test_text_that_is_no_strict_yaml_is_told_with_its_place(text: str, message: str) -> None:
+    """What is no YAML, or YAML that nobody means, is refused with line and column."""
+    assert refusal(text) == message
+
+
+def test_anchors_and_merges_work() -> None:
+    """YAML's anchors may be used to say a thing once."""
+    text = STORE + "probes:\n  redis:\n  - &r {name: a, url: 'redis://h', queues: [q]}\n  - {<<: *r, name: b}\n"
+
+    assert parse(text).probes.redis[1].queues == ("q",)
+
+
+def test_variable_is_taken_from_the_environment() -> None:
+    """`${VAR}` inside a text becomes the variable's value."""
+    assert parse(STORE + "listen: '${HOST}:9847'", {"HOST": "db"}).listen == "db:9847"
+
+
+def test_variable_may_stand_for_a_number() -> None:
+    """`${VAR}` may be the whole of a key that wants a number."""
+    assert parse(STORE + "probe_timeout_seconds: ${LIMIT}", {"LIMIT": "2.5"}).probe_timeout_seconds == 2.5
+
+
+@pytest.mark.parametrize(("environment", "host"), [({}, "localhost"), ({"HOST": "db"}, "db"), ({"HOST": ""}, "")])
+def test_variable_may_have_a_default(environment: dict[str, str], host: str) -> None:
+    """`${VAR:-default}` is the default only where the variable is not set at all."""
+    assert parse(STORE + "listen: '${HOST:-localhost}:1'", environment).listen == f"{host}:1"
+
+
+def test_two_dollars_are_one() -> None:
+    """`$$` is a dollar sign, and what follows is no variable."""
+    dsn = parse("database: {dsn: 'host=h', password: 'a$${X}b$$'}").database.password
+
+    assert dsn == Secret("a${X}b$")
+
+
+def test_lone_dollar_stays() -> None:
+    """A dollar sign before anything but a brace or another one is itself."""
+    assert parse("database: {dsn: 'host=h', password: 'a$b$'}").database.password == Secret("a$b$")
+
+
+def test_undefined_variable_is_told() -> None:
+    """A variable without value or default is an error that names key and variable."""
+    assert refusal(STORE + "listen: '${HOST}:1'") == (
+        "`listen`: the environment variable HOST is not set; set it, or write ${HOST:-default}"
+    )
+
+
+@pytest.mark.parametrize("bad", ["${a-b}", "${}", "${1}", "${open"])
+def test_malformed_variable_is_told(bad: str) -> None:
+    """A brace that holds no variable's name is an error."""
+    assert refusal(STORE + f"listen: '{bad}'") == (
+        f"`listen`: `{bad}` is no variable; wanted ${{NAME}}, or $$ for a dollar sign"
+    )
+
+
+SECRETS = [
+    ("database", "database: {{{key}}}", "dsn", "host=h"),
+    ("database", "database: {{dsn: 'host=h', {key}}}", "password", SECRET),
+    ("sources[0].database", STORE + "sources: [{{database: {{{key}}}}}]", "dsn", "host=h"),
+    ("sources[0].database", STORE + "sources: [{{database: {{dsn: 'host=h', {key}}}}}]", "password", SECRET),
+    ("probes.postgresql[0]", STORE + "probes: {{postgresql: [{{name: a, {key}}}]}}", "dsn", "host=h"),
+    ("probes.postgresql[0]", STORE + "probes: {{postgresql: [{{name: a, dsn: 'host=h', {key}}}]}}", "password", SECRET),
+    ("probes.redis[0]", STORE + "probes: {{redis: [{{name: a, {key}}}]}}", "url", "redis://h"),
+    ("probes.redis[0]", STORE + "probes: {{redis: [{{name: a, url: 'redis://h', {key}}}]}}", "password", SECRET),
+    ("probes.minio[0]", STORE + "probes: {{minio: [{{name: a, endpoint: h, secret_key: s, {key}}}]}}", "access_key",
+     SECRET),
+    ("probes.minio[0]", STORE + "probes: {{minio: [{{name: a, endpoint: h, access_key: s, {key}}}]}}", "secret_key",
+     SECRET),
+]  # fmt: skip
+BY_KEY = pytest.mark.parametrize(
+    ("where", "text", "key", "value"), SECRETS, ids=[f"{where}.{key}" for where, _, key, _ in SECRETS]
+)
+
+
+def look_up(settings: object, path: str) -> object:
+    """Return what stands at a path such as `probes.redis[0].url`."""
+    for step in path.replace("[0]", ".0").split("."):
+        settings = settings[0] if step == "0" else getattr(settings, step)  # type: ignore[index]
+    return settings
+
+
+@BY_KEY
+def test_secret_may_be_in_a_file(where: str, text: str, key: str, value: str, tmp_path: Path) -> None:
+    """Every secret may be given as X_file, whose path starts at the configuration's folder."""
+    (tmp_path / "secret").write_text(value)
+
+    found = look_up(parse(text.format(key=f"{key}_file: secret"), folder=tmp_path), f"{where}.{key}")
+
+    assert found == Secret(value)
+
+
+@BY_KEY
+def test_secret_file_that_is_missing_is_told(where: str, text: str, key: str, value: str, tmp_path: Path) -> None:
+    """A secret file that is not there is an error that names key and path."""
+    assert refusal(text.format(key=f"{key}_file: gone"), folder=tmp_path) == (
+        f"`{where}.{key}_file`: '{tmp_path}/gone' cannot be read (No such file or directory); "
+        f"wanted a file holding the secret, readable by user id {os.geteuid()}"
+    )
+
+
+@BY_KEY
+def test_secret_given_twice_is_told(where: str, text: str, key: str, value: str, tmp_path: Path) -> None:
+    """A secret both in the configuration and in a file is an error that names both keys."""
+    (tmp_path / "secret").write_text(value)
+
+    message = refusal(text.format(key=f"{key}_file: secret, {key}: '{value}'"), folder=tmp_path)
+
+    assert message == f"`{where}.{key}_file` and `{where}.{key}` are both given; wanted one of them"
+
+
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [("s\n", "s"), ("s\r\n", "s"), ("s \n", "s "), (" s", " s"), ("a\nb\n", "a\nb"), ("${X}$$", "${X}$$"), ("é", "é")],
+)
+def test_secret_file_loses_its_last_newline_only(content: str, secret: str, tmp_path: Path) -> None:
+    """What editors append to a secret file is no part of the secret; all else is, unchanged."""
+    (tmp_path / "secret").write_bytes(content.encode())
+
+    assert parse("database: {dsn: 'host=h', password_file: secret}", folder=tmp_path).database.password == Secret(
+        secret
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty; wanted a file holding the secret"),
+        (b"\n", "is empty; wanted a file holding the secret"),
+        (b"\xff\xfe", "cannot be read (not UTF-8); wanted a file holding the secret"),
+    ],
+)
+def test_secret_file_without_a_secret_is_told(content: bytes, message: str, tmp_path: Path) -> None:
+    """A secret file that is empty or binary is an error."""
+    (tmp_path / "secret").write_bytes(content)
+
+    assert message in refusal("database: {dsn: 'host=h', password_file: secret}", folder=tmp_path)
+
+
+def test_secret_file_that_is_a_folder_is_told(tmp_path: Path) -> None:
+    """A secret file that cannot be read, whatever the cause, is an error that names it."""
+    message = refusal("database: {dsn: 'host=h', password_file: .}", folder=tmp_path)
+
+    assert message.startswith("`database.password_file`: ")
+    assert "cannot be read (Is a directory)" in message
+
+
+def test_secret_file_that_gives_nothing_is_told() -> None:
+    """A secret file that exists and gives nothing is told apart from one that is missing."""
+    # Nobody can read this one at its beginning, root neither.
+    message = refusal("database: {dsn: 'host=h', password_file: /proc/self/mem}")
+
+    assert message.startswith("`database.password_file`: '/proc/self/mem' cannot be read (")
+
+
+@pytest.mark.parametrize("path", ["7", "[a]", "", "{a: b}"])
+def test_secret_file_must_be_a_path(path: str) -> None:
+    """X_file wants a text."""
+    assert refusal(f"database: {{dsn: 'host=h', password_file: {path}}}").startswith("`database.password_file` is ")
+
+
+def test_variables_work_in_secret_paths(tmp_path: Path) -> None:
+    """The path of a secret file may come from the environment."""
+    (tmp_path / "secret").write_text("s")
+
+    password = parse("database: {dsn: 'host=h', password_file: '${D}/secret'}", {"D": str(tmp_path)}).database.password
+
+    assert password == Secret("s")
+
+
+@pytest.mark.parametrize(("given", "used"), [("maps/x.yml", "/etc/platform/maps/x.yml"), ("/x.yaml", "/x.yaml")])
+def test_mapping_file_starts_at_the_configurations_folder(given: str, used: str) -> None:
+    """A mapping's relative path is relative to the configuration, wherever the program was started."""
+    assert parse(STORE + f"sources: [{{preset: {given}}}]").sources[0].preset == used
+
+
+def test_ca_file_starts_at_the_configurations_folder(tmp_path: Path) -> None:
+    """A CA file's relative path is relative to the configuration too."""
+    (tmp_path / "ca.pem").write_text("x")
+    text = STORE + "probes: {minio: [{name: a, endpoint: h, access_key: k, secret_key: s, ca_file: ca.pem}]}"
+
+    assert parse(text, folder=tmp_path).probes.minio[0].ca_file == str(tmp_path / "ca.pem")
+
+
+def test_ca_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """A CA file that is missing is an error of the configuration, not of every later probe."""
+    text = STORE + "probes: {minio: [{name: a, endpoint: h, access_key: k, secret_key: s, ca_file: ca.pem}]}"
+
+    assert refusal(text, folder=tmp_path) == (
+        f"`probes.minio[0].ca_file` is '{tmp_path}/ca.pem': cannot be read; wanted a PEM file of certificates"
+    )
+
+
+def test_threshold_keeps_the_defaults_of_other_severities() -> None:
+    """Overriding one severity leaves the others as they are."""
+    threshold = parse(STORE + "thresholds: {http_latency_seconds: {critical: 3}}").thresholds.http_latency_seconds
+
+    assert (threshold.medium, threshold.high, threshold.critical) == (0.5, None, 3.0)
+
+
+def test_threshold_may_be_left_out() -> None:
+    """null takes a severity's threshold away."""
+    threshold = parse(STORE + "thresholds: {http_latency_seconds: {medium: null}}").thresholds.http_latency_seconds
+
+    assert (threshold.medium, threshold.critical) == (None, 1.0)
+
+
+def test_threshold_may_differ_by_app_and_api() -> None:
+    """An app's or an API's own band stands beside the general one."""
+    text = STORE + "thresholds: {api_success_ratio: {apps: {a: {critical: 0.5}}, apis: {b: {medium: 0.8}}}}"
+    threshold = parse(text).thresholds.api_success_ratio
+
+    assert (threshold.medium, threshold.apps["a"].critical, threshold.apis["b"].medium) == (0.95, 0.5, 0.8)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{http_latency_seconds: {medium: 2}}",
+         "`thresholds.http_latency_seconds`: medium, high, critical are [2.0, 1.0]; wanted rising values"),
+        ("{api_success_ratio: {medium: 0.5}}",
+         "`thresholds.api_success_ratio`: medium, high, critical are [0.5, 0.9]; wanted falling values"),
+        ("{scraping_failure_ratio: {high: 0.6}}",
+         "`thresholds.scraping_failure_ratio`: medium, high, critical are [0.1, 0.6, 0.5]; wanted rising values"),
+        ("{http_error_ratio: {apps: {x: {medium: 2, high: 1}}}}",
+         "`thresholds.http_error_ratio.apps.x`: medium, high, critical are [2.0, 1.0]; wanted rising values"),
+        ("{api_success_ratio: {apis: {x: {medium: 0.1, high: 0.2}}}}",
+         "`thresholds.api_success_ratio.apis.x`: medium, high, critical are [0.1, 0.2]; wanted falling values"),
+    ],
+)  # fmt: skip
+def test_thresholds_must_be_in_order(text: str, message: str) -> None:
+    """Bands that overlap make no sense: critical must be at least as bad as high, high as medium."""
+    assert refusal(STORE + f"thresholds: {text}") == message
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf"])
+def test_threshold_must_be_finite(value: str) -> None:
+    """A threshold that nothing compares to is refused."""
+    assert "`thresholds.http_error_ratio.medium` is" in refusal(
+        STORE + f"thresholds: {{http_error_ratio: {{medium: {value}}}}}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sources: [{preset: native}, {}]", "`sources`: the name 'native' is given twice"),
+        ("sources: [{preset: a/x.yml}, {preset: b/x.yaml}]", "`sources`: the name 'x' is given twice"),
+        ("sources: [{preset: scitex, name: s}, {name: s}]", "`sources`: the name 's' is given twice"),
+        ("probes: {redis: [{name: a, url: 'redis://h'}, {name: a, url: 'redis://i'}]}",
+         "`probes.redis`: the name 'a' is given twice"),
+    ],
+)  # fmt: skip
+def test_duplicate_names_are_told(text: str, message: str) -> None:
+    """Two sources or two targets of one name would write the same series."""
+    assert refusal(STORE + text) == f"{message}; wanted one entry per name (set `name`)"
+
+
+def test_targets_of_different_kinds_may_share_a_name() -> None:
+    """PostgreSQL `main` and Redis `main` are different components."""
+    text = "probes: {redis: [{name: a, url: 'redis://h'}], postgresql: [{name: a, dsn: 'host=h'}]}"
+
+    assert parse(STORE + text).probes.redis[0].name == "a"
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:9847", ("127.0.0.1", 9847)), ("[::1]:9847", ("::1", 9847)), (":9847", ("", 9847)),
+        ("localhost:0", ("localhost", 0)), ("0.0.0.0:65535", ("0.0.0.0", 65535)),
+    ],
+)  # fmt: skip
+def test_address_is_host_and_port(text: str, address: tuple[str, int]) -> None:
+    """An address names a host, or none for all, and a port."""
+    assert config.parse_address(text) == address
+
+
+@pytest.mark.parametrize("listen", ["9847", "localhost", "::1:9847", "h:65536", "h:-1", "h:²", "h:", "", "h:98 47"])
+def test_bad_listen_is_told(listen: str) -> None:
+    """An address that is none is an error that shows what one looks like."""
+    assert refusal(STORE + f"listen: '{listen}'") == (
+        f"`listen` is '{listen}': wanted HOST:PORT such as 127.0.0.1:9847, [::1]:9847 or :9847"
+    )
+
+
+@pytest.mark.parametrize("dsn", ["nonsense", "host=h password=a b", "postgresql://h/d?passwrd=x", "mysql://h"])
+def test_bad_dsn_is_told(dsn: str) -> None:
+    """What libpq cannot read is refused before anything connects."""
+    assert refusal(f"database: {{dsn: '{dsn}'}}") == (
+        "`database.dsn`: not a PostgreSQL connection string; wanted postgresql://USER@HOST:PORT/DATABASE or key=value"
+    )
+
+
+@pytest.mark.parametrize(
+    "dsn", ["postgresql://u@h:1,i:2/d", "host=@abstract", "host=/run/postgresql", "postgresql:///d"]
+)
+def test_unusual_dsn_is_taken(dsn: str) -> None:
+    """Several hosts, sockets and defaults are good DSNs."""
+    assert parse(f"database: {{dsn: '{dsn}'}}").database.dsn == Secret(dsn)
+
+
+@pytest.mark.parametrize("endpoint", ["http://h:9000", "h:9000/x", "h:9:9", "h:99999", "h:", "user@h"])
+def test_bad_endpoint_is_told(endpoint: str) -> None:
+    """A MinIO endpoint is a host and a port; scheme, user and path are refused."""
+    text = STORE + f"probes: {{minio: [{{name: a, endpoint: '{endpoint}', access_key: k, secret_key: s}}]}}"
+
+    assert "wanted HOST:PORT without scheme, user or path" in refusal(text)
+
+
+@pytest.mark.parametrize("url", ["h:6379", "http://h", "redis://[bad", "redis://h:port", "redis://h:70000"])
+def test_bad_redis_url_is_told(url: str) -> None:
+    """A Redis URL without the scheme, or with a port that is none, is refused."""
+    message = refusal(STORE + f"probes: {{redis: [{{name: a, url: '{url}'}}]}}")
+
+    assert message.startswith("`probes.redis[0].url`: wanted redis://HOST:PORT/NUMBER, rediss:// or unix://PATH")
+
+
+@pytest.mark.parametrize("label", ["app", "le", "quantile", "__name__"])
+def test_reserved_sample_label_is_told(label: str) -> None:
+    """A sample's label may not take the place of one that every series or bucket has."""
+    assert f"`sources[0].sample_labels`: '{label}' has a meaning" in refusal(
+        STORE + f"sources: [{{sample_labels: [{label}]}}]"
+    )
+
+
+def test_missing_file_is_told(tmp_path: Path) -> None:
+    """A configuration that is not there is an error that names it."""
+    with pytest.raises(ConfigError, match=r"gone\.yml: cannot be read \(No such file or directory\); wanted a YAML"):
+        config.load(tmp_path / "gone.yml")
+
+
+def test_binary_file_is_told(tmp_path: Path) -> None:
+    """A configuration that is no text is an error."""
+    path = tmp_path / "x.yml"
+    path.write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(ConfigError, match=r"cannot be read \(not UTF-8\)"):
+        config.load(path)
+
+
+LEAKS = [
+    f"database: postgresql://u:{SECRET}@h/d",
+    f"database: [{SECRET}]",
+    f"database:\n  dsn: host=h\n  password: {SECRET}\n  password: {SECRET}",
+    f'database:\n  dsn: host=h\n  password: "{SECRET}',
+    f"database:\n  dsn: host=h\n  password: *{SECRET}",
+    f"database:\n  dsn: host=h\n  password: !{SECRET}",
+    f"database:\n  dsn: host=h\n  password: a: {SECRET}",
+    f"database:\n  dsn: host=h\n  password: %{SECRET}",
+    f"database: {{dsn: 'host=h', password: 'a${{b-{SECRET}'}}",
+    f"database: {{dsn: 'host=h', password: [{SECRET}]}}",
+    f"database: {{dsn: 'host=h password={SECRET} x'}}",
+    f"database: {{dsn: 'postgresql://u:{SECRET}@x@h/d'}}",
+    f"database: {{dsn: 'postgresql://u:a@{SECRET}@h/d'}}",
+    f"database: {{dsn: 'postgresql://u:{SECRET}/x@h/d'}}",
+    f"database: {{dsn: 'postgresql://u:{SECRET}@h:x/d'}}",
+    f"database: {{dsn: 'postgresql://u:{SECRET}@h/d?x=y'}}",
+    f"database: {{postgresql://u:{SECRET}@h/d}}",
+    STORE + f"probes: {{postgresql: 'postgresql://u:{SECRET}@h/d'}}",
+    STORE + f"probes: {{postgresql: {{name: a, dsn: 'postgresql://u:{SECRET}@h/d'}}}}",
+    STORE + f"probes: {{postgresql: ['postgresql://u:{SECRET}@h/d']}}",
+    STORE + f"probes: {{redis: [{{name: a, url: 'redis://:{SECRET}/x@h'}}]}}",
+    STORE + f"probes: {{redis: [{{name: a, url: 'http://:{SECRET}@h'}}]}}",
+    STORE + f"probes: {{redis: [{{name: a, url: 'redis://:{SECRET}@[h'}}]}}",
+    STORE + f"probes: {{minio: [{{name: a, endpoint: 'http://k:{SECRET}@h', access_key: k, secret_key: s}}]}}",
+    STORE + f"probes: {{minio: [{{name: a, endpoint: 'h', access_key: k, secret_key: [{SECRET}]}}]}}",
+    STORE + f"sources: [{{database: 'postgresql://u:{SECRET}@h/d'}}]",
+    STORE + f"sources: 'postgresql://u:{SECRET}@h/d'",
+]
+
+
+@pytest.mark.parametrize("text", LEAKS)
+def test_no_error_shows_a_secret(text: str) -> None:
+    """Whatever is wrong, neither the message nor a traceback of it holds a password that stands in the file."""
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("shown", [repr, str, "{}".format, "{!r}".format, msgspec.to_builtins])
+def test_a_configuration_can_be_printed(shown: object) -> None:
+    """No way of printing a configuration shows a secret."""
+    text = (
+        f"database: {{dsn: 'postgresql://u:{SECRET}@h/d', password: {SECRET}}}\n"
+        f"probes: {{redis: [{{name: a, url: 'redis://:{SECRET}@h', password: {SECRET}}}]}}"
+    )
+    try:
+        printed = str(shown(parse(text)))  # type: ignore[operator]
+    except TypeError as error:  # a Secret cannot be encoded
+        printed = str(error)
+
+    assert SECRET not in printed
+
+
+def test_settings_cannot_be_changed() -> None:
+    """A configuration is a value: what runs with it cannot change it."""
+    with pytest.raises(AttributeError, match="immutable"):
+        convert({"database": {"dsn": "host=h"}}).database.poll_interval_seconds = 1  # type: ignore[misc]
