@@ -1,0 +1,77 @@
+# Everything stays inside this checkout: .venv (Python), .tools (programs obtained), .stack (the running stack's data).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+STATE ?= .stack
+ARGS ?=
+PYTEST_ARGS ?=
+PIP := $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-input
+
+# The first that is new enough; tried by running it, as pyenv leaves names in PATH that do not run.
+FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
+	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then command -v $$name; exit 0; fi; done; \
+	echo "make: no Python 3.11 or newer found in PATH: install one (Debian 12: apt-get install python3 python3-venv)" >&2; exit 1
+
+.PHONY: help up down status test lint format types bench clean distclean
+
+help: ## Show this
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(VENV)/stack.stamp ## Start the whole platform on this machine, with demo data and a breach to watch
+	@$(PYTHON) -m stack up --state $(STATE) $(ARGS)
+
+down: ## End what `make up` started; its data stay
+	@python=$(PYTHON); [ -x $$python ] || python=$$($(FIND_PYTHON)); $$python -m stack down --state $(STATE)
+
+status: $(VENV)/stack.stamp ## Show what runs, what it counted and what it told
+	@$(PYTHON) -m stack status --state $(STATE)
+
+test: lint types ## Check everything: lint, types, all tests on real servers
+	@$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(PYTEST_ARGS)
+
+lint: $(VENV)/dev.stamp ## Check style, YAML and the direction of imports
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/ruff format --quiet --check . || { echo "make: run 'make format'" >&2; exit 1; }
+	@$(VENV)/bin/yamllint --strict --config-data \
+		'{extends: default, ignore: [.venv, .tools, .stack], rules: {line-length: {max: 250}, document-start: disable, braces: disable, comments: {min-spaces-from-content: 1}, truthy: {check-keys: false}}}' .
+	@if [ -f .importlinter ] || grep -q '^\[tool.importlinter' pyproject.toml; then $(VENV)/bin/lint-imports; fi
+
+types: $(VENV)/dev.stamp ## Check types
+	@$(VENV)/bin/mypy
+
+format: $(VENV)/dev.stamp ## Put the code in shape
+	@$(VENV)/bin/ruff check --fix --quiet . || true
+	@$(VENV)/bin/ruff format .
+
+bench: $(VENV)/dev.stamp ## Measure what the project promises in figures (all, or ONLY=detection)
+	@for file in benchmarks/$(or $(ONLY),[a-z]*).py; do echo "== $$file"; \
+		name=$${file%.py}; $(PYTHON) -m $${name//\//.} $(ARGS); done
+
+clean: ## End the stack and remove its data
+	@python=$(PYTHON); [ -x $$python ] || python=$$($(FIND_PYTHON)); $$python -m stack clean --state $(STATE)
+
+distclean: clean ## Remove the virtual environment and the programs obtained, too
+	@for record in .tools/*.location; do [ -f $$record ] && rm -rf "$$(cat $$record)" || true; done
+	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache
+
+# Made anew where pyproject.toml changed, which is a matter of a second where nothing is missing.
+$(VENV)/stack.stamp: pyproject.toml
+	@$(MAKE) $(VENV)/bin/pip
+	@echo "Installing what the stack needs into $(VENV)"
+	@$(PIP) --editable '.[stack]'
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml
+	@$(MAKE) $(VENV)/bin/pip
+	@echo "Installing what the tests need into $(VENV)"
+	@$(PIP) --editable '.[stack,dev]'
+	@touch $(VENV)/stack.stamp $@
+
+$(VENV)/bin/pip:
+	@python=$$($(FIND_PYTHON)); echo "Making $(VENV) with $$python ($$($$python --version))"; \
+		$$python -m stack.bootstrap $(VENV)

@@ -1,0 +1,62 @@
+"""Be `python -m stack`: the whole platform as plain processes."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from stack.errors import StackError
+from stack.places import CHECKOUT
+
+
+def main() -> int:
+    """Do what the arguments say; return the exit status: 0 fine, 1 failed, 2 wrong usage."""
+    options = _parser().parse_args()
+    # Imported by need: `down` and `clean` work without the virtual environment.
+    try:
+        if options.command == "up":
+            from stack import up
+
+            return up.run(
+                options.state,
+                free_ports=options.free_ports,
+                grafana=not options.no_grafana,
+                wait=not options.no_wait,
+            )
+        if options.command == "status":
+            from stack import status
+
+            return status.run(options.state)
+        from stack import down
+
+        return down.clean(options.state) if options.command == "clean" else down.run(options.state)
+    except StackError as exc:
+        print(f"\nstack: {exc}", file=sys.stderr)
+    except OSError as exc:
+        print(f"\nstack: {exc}; nothing else was changed", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("\nstack: interrupted; what was started runs on, `make down` ends it", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m stack", description="Run the platform as plain processes.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in (
+        ("up", "start what does not run yet, and show that it works"),
+        ("down", "end what was started; its data stay"),
+        ("status", "show what runs, what it has counted and what it told"),
+        ("clean", "end it and remove its data"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument(
+            "--state", type=Path, default=CHECKOUT / ".stack", metavar="DIR", help="its folder (default: .stack)"
+        )
+        if name == "up":
+            command.add_argument("--free-ports", action="store_true", help="take any free ports, not the usual ones")
+            command.add_argument("--no-grafana", action="store_true", help="leave Grafana out")
+            command.add_argument("--no-wait", action="store_true", help="do not wait for the demo's first notification")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""Write the configuration of every program of the stack: the project's own files, with this stack's addresses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stack.demo import DATABASES
+from stack.places import CHECKOUT
+from stack.state import State, fingerprint
+
+EXPORTER_FILE, OWNER_FILE, FEEDER_FILE = "platform-exporter.yml", "owner.yml", "feeder.json"
+BUCKET, QUEUE = "artifacts", "celery"
+
+
+def exporter(state: State) -> Path:
+    """Write the exporter's configuration, for the user `exporter`."""
+    content = {
+        "listen": state.address("exporter"),
+        "database": _database(state, "platform", "exporter"),
+        "sources": _sources(state, "exporter"),
+        "probes": {
+            "postgresql": [{"name": "main", **_database(state, "platform", "exporter")}],
+            "redis": [
+                {
+                    "name": "main",
+                    "url": f"redis://{state.address('redis')}/0",
+                    "password_file": "secrets/redis.password",
+                    "queues": [QUEUE],
+                }
+            ],
+            "minio": [
+                {
+                    "name": "main",
+                    "endpoint": state.address("minio"),
+                    "access_key": "platform",
+                    "secret_key_file": "minio.secret",
+                    "secure": False,
+                    "region": "us-east-1",
+                    "buckets": [BUCKET],
+                }
+            ],
+        },
+        "stack": {
+            f"{name}_url": state.url(name)
+            for name in ("prometheus", "alertmanager", "grafana")
+            if name not in state.missing
+        },
+    }
+    return _write(state, EXPORTER_FILE, content)
+
+
+def owner(state: State) -> Path:
+    """Write the configuration with which schemas are made: for the superuser, who owns the tables."""
+    content = {"database": _database(state, "platform", "postgres"), "sources": _sources(state, "postgres")}
+    return _write(state, OWNER_FILE, content)
+
+
+def feeder(state: State) -> Path:
+    """Write where the demo's traffic goes, and as whom; readable by the owner only."""
+    users = {**{name: name for name in DATABASES}, "platform": "writer"}
+    addresses = {
+        database: f"postgresql://{user}:{state.secret(user)}@{state.address('postgres')}/{database}"
+        for database, user in users.items()
+    }
+    addresses["redis"] = f"redis://:{state.secret('redis')}@{state.address('redis')}/0"
+    return state.write(FEEDER_FILE, json.dumps(addresses, indent=2) + "\n", mode=0o600)
+
+
+def prometheus(state: State) -> tuple[Path, str]:
+    """Write Prometheus' configuration, rules and targets; return the file and a fingerprint of what it reads once."""
+    content = yaml.safe_load((CHECKOUT / "prometheus/prometheus.yml").read_text())
+    # Without Grafana, a notification's links lead to the runbook's file.
+    runbook = (CHECKOUT / "prometheus/runbook.md").as_uri()
+    if "grafana" not in state.missing:
+        url = state.url("grafana")
+        content["global"]["external_labels"] = {
+            name: value.replace("http://127.0.0.1:3000", url)
+            for name, value in content["global"]["external_labels"].items()
+        }
+    else:
+        content["global"]["external_labels"] |= {"runbook_url": runbook}
+    targets: dict[str, list[str]] = {name: [] for name in ("postgres_exporter", "redis_exporter", "minio")}
+    targets |= {name: [state.address(name)] for name in ("exporter", "prometheus", "alertmanager")}
+    if "minio" not in state.missing:
+        targets["minio"] = [state.address("minio")]
+    for name, addresses in targets.items():
+        # Prometheus watches these files itself.
+        _write(state, f"config/prometheus/targets/{name}.yml", [{"targets": addresses}] if addresses else [])
+    rules = CHECKOUT / "prometheus/rules"
+    _link(state.folder / "config/prometheus/rules", rules)
+    path = _write(state, "config/prometheus/prometheus.yml", content)
+    return path, fingerprint(path.read_text(), [rule.read_text() for rule in sorted(rules.glob("*.yml"))])
+
+
+def alertmanager(state: State) -> tuple[Path, str]:
+    """Write Alertmanager's configuration; return the file and a fingerprint of it."""
+    content = yaml.safe_load((CHECKOUT / "alertmanager/alertmanager.yml").read_text())
+    for receiver in content["receivers"]:
+        for hook in receiver.get("webhook_configs", ()):
+            hook["url"] = hook["url"].replace("http://127.0.0.1:9848", state.url("receiver"))
+    templates = CHECKOUT / "alertmanager/templates"
+    _link(state.folder / "config/alertmanager/templates", templates)
+    path = _write(state, "config/alertmanager/alertmanager.yml", content)
+    return path, fingerprint(path.read_text(), [file.read_text() for file in sorted(templates.glob("*.tmpl"))])
+
+
+def grafana_environment(state: State) -> dict[str, str]:
+    """Return what Grafana's provisioning files refer to: grafana.env, with this stack's addresses."""
+    lines = (CHECKOUT / "grafana/grafana.env").read_text().splitlines()
+    known = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    return known | {
+        "GF_PLATFORM_PROMETHEUS_URL": state.url("prometheus"),
+        "GF_PLATFORM_ALERTMANAGER_URL": state.url("alertmanager"),
+        "GF_PLATFORM_POSTGRESQL_ADDRESS": state.address("postgres"),
+        "GF_PLATFORM_POSTGRESQL_USER": "grafana",
+        "GF_PLATFORM_POSTGRESQL_PASSWORD": state.secret("grafana"),
+        "GF_PLATFORM_DASHBOARDS": str(CHECKOUT / "grafana/dashboards"),
+    }
+
+
+def _database(state: State, database: str, user: str) -> dict[str, str]:
+    password = "postgres.password" if user == "postgres" else f"secrets/{user}.password"
+    return {"dsn": f"postgresql://{user}@{state.address('postgres')}/{database}", "password_file": password}
+
+
+def _sources(state: State, user: str) -> list[dict[str, Any]]:
+    adopted = [{"preset": name, "database": _database(state, name, user)} for name in DATABASES]
+    return [{"preset": "native"}, *adopted]
+
+
+def _write(state: State, name: str, content: object) -> Path:
+    text = yaml.safe_dump(content, sort_keys=False, width=140, allow_unicode=True)
+    return state.write(name, f"# Written by `make up`, and anew at the next one.\n{text}")
+
+
+def _link(link: Path, target: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)

@@ -1,0 +1,286 @@
+"""Start the whole platform as plain processes, and show that it works."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import requests
+
+from stack import demo, settings_files, users, witness
+from stack.binaries import Binary, find
+from stack.errors import StackError
+from stack.own import Feeder, OwnServer, own_command
+from stack.places import CHECKOUT, lock
+from stack.ports import _is_free as is_free
+from stack.ports import free_port
+from stack.servers import Alertmanager, Grafana, Minio, Postgres, Prometheus, Redis, Server
+from stack.servers.minio import Flavour
+from stack.state import State, fingerprint
+
+USUAL_PORTS = {
+    "postgres": 5432,
+    "redis": 6379,
+    "minio": 9000,
+    "exporter": 9847,
+    "receiver": 9848,
+    "alertmanager": 9093,
+    "prometheus": 9090,
+    "grafana": 3000,
+}
+
+# Worst case of the demo's breach: some 20 s for 20 events, `for` 30 s, and the way to the receiver 30 s.
+SIGHT_DEADLINE_SECONDS = 180
+
+AnyServer = TypeVar("AnyServer", bound=Server)
+
+
+def run(folder: Path, *, free_ports: bool = False, grafana: bool = True, wait: bool = True) -> int:
+    """
+    Start what does not run yet in this state folder and print where it answers.
+
+    Returns 1 where the demo's events do not come through. Raises StackError that names the step and what to do.
+    """
+    began = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    state = State.open(folder)
+    with lock(state.folder, "up"):
+        stack = Stack(state, free_ports=free_ports)
+        stack.start(grafana=grafana)
+    said = "Everything is started" if stack.started else "Everything runs already"
+    print(f"\n{said}, after {time.monotonic() - began:.0f} s.", flush=True)
+    well = not wait or _show(state, SIGHT_DEADLINE_SECONDS if "feeder" in stack.started else 0)
+    _print_addresses(state)
+    if not well:
+        print("\nUp, but not all is well: see above.")
+    elif stack.started:
+        print(f"\nUp after {time.monotonic() - began:.0f} s.")
+    return 0 if well else 1
+
+
+class Stack:
+    """Bring up one stack. `started` holds the names of what this start had to start."""
+
+    def __init__(self, state: State, *, free_ports: bool) -> None:
+        self.state = state
+        self.started: list[str] = []
+        self._free_ports = free_ports
+
+    def start(self, *, grafana: bool) -> None:
+        """Start everything that does not run, in the order in which one needs the other."""
+        binaries, flavour = self._programs(grafana)
+        self._choose_ports(grafana)
+        state, folder = self.state, self.state.folder
+
+        postgres = Postgres(folder, port=state.ports["postgres"], auth="scram-sha-256", binary=binaries["postgres"])
+        self._ensure(postgres, "PostgreSQL")
+        with _step("the demo databases"):
+            for name in demo.DATABASES:
+                if demo.load(postgres, name):
+                    _line(name, "demo database loaded, its times moved up to now")
+        redis = Redis(
+            folder, port=state.ports["redis"], password=state.secret("redis"), binary=binaries["redis-server"]
+        )
+        self._ensure(redis, "Redis")
+        minio = Minio(folder, port=state.ports["minio"], flavour=flavour, binary=binaries["minio"])
+        self._ensure(minio, "MinIO" if flavour == "minio" else "S3 store (moto)", flavour)
+        with _step(f"the bucket {settings_files.BUCKET}"):
+            if not minio.client().bucket_exists(bucket_name=settings_files.BUCKET):
+                minio.client().make_bucket(bucket_name=settings_files.BUCKET)
+
+        self._start_exporter(postgres)
+        notifications = ["receive-notifications", "--listen", state.address("receiver")]
+        notifications += ["--file", str(folder / "notifications.jsonl")]
+        receiver = OwnServer(folder, notifications, name="receiver", port=state.ports["receiver"])
+        self._ensure(receiver, "notification receiver")
+        self._start_monitoring(binaries, grafana)
+        settings = settings_files.feeder(state)
+        self._ensure(Feeder(folder, settings), "demo traffic", settings.read_text())
+        state.save()
+
+    def _start_exporter(self, postgres: Postgres) -> None:
+        state = self.state
+        config = settings_files.exporter(state)
+        exporter = OwnServer(
+            state.folder,
+            ["serve", "--config", str(config)],
+            name="exporter",
+            port=state.ports["exporter"],
+            ready_path="/-/ready",
+        )
+        if not exporter.attach():
+            self._make_schemas(postgres)
+        for user in users.MEMBERS:
+            state.secret(user)
+        self._ensure(exporter, "exporter", config.read_text())
+
+    def _make_schemas(self, postgres: Postgres) -> None:
+        with _step("the database platform"), postgres.connect() as connection:
+            if not connection.execute("select 1 from pg_database where datname = 'platform'").fetchone():
+                postgres.create_database("platform")
+        owner = str(settings_files.owner(self.state))
+        for arguments in (["schema", "apply"], *(["adopt", name] for name in demo.DATABASES)):
+            _exporter_command([*arguments, "--config", owner])
+        _line("schema", "applied; " + " and ".join(demo.DATABASES) + " adopted")
+        with _step("the login users"):
+            users.make_users(postgres, self.state.secret)
+
+    def _start_monitoring(self, binaries: dict[str, Binary], grafana: bool) -> None:
+        state, folder = self.state, self.state.folder
+        config, mark = settings_files.alertmanager(state)
+        flags = [f"--web.external-url={state.url('alertmanager')}"]
+        alertmanager = Alertmanager(
+            folder, config, port=state.ports["alertmanager"], flags=flags, binary=binaries["alertmanager"]
+        )
+        self._ensure(alertmanager, "Alertmanager", mark)
+        config, mark = settings_files.prometheus(state)
+        flags = [f"--web.external-url={state.url('prometheus')}", "--storage.tsdb.retention.time=30d"]
+        prometheus = Prometheus(
+            folder, config, port=state.ports["prometheus"], flags=flags, binary=binaries["prometheus"]
+        )
+        self._ensure(prometheus, "Prometheus", mark)
+        if "grafana" in binaries:
+            environment = settings_files.grafana_environment(state)
+            server = Grafana(
+                folder,
+                port=state.ports["grafana"],
+                provisioning=CHECKOUT / "grafana/provisioning",
+                environment=environment,
+                binary=binaries["grafana"],
+            )
+            self._ensure(server, "Grafana", environment)
+
+    def _programs(self, grafana: bool) -> tuple[dict[str, Binary], Flavour]:
+        """Return the programs by name, obtained all at once, and which store the one called `minio` is."""
+        names = ["postgres", "redis-server", "prometheus", "alertmanager"]
+        self.state.missing.clear()
+        with ThreadPoolExecutor() as pool:
+            found = {name: pool.submit(find, name) for name in names}
+            store = pool.submit(self._optional, "minio")
+            dashboards = pool.submit(self._optional, "grafana") if grafana else None
+            binaries = {name: future.result() for name, future in found.items()}
+            minio = store.result()
+            if dashboards and (binary := dashboards.result()):
+                binaries["grafana"] = binary
+        if not grafana:
+            self.state.missing["grafana"] = "left out by --no-grafana"
+        flavour: Flavour = "minio" if minio else "moto"
+        binaries["minio"] = minio or find("moto")
+        self.state.programs = {name: f"{binary.version}, {binary.origin}" for name, binary in binaries.items()}
+        return binaries, flavour
+
+    def _optional(self, name: str) -> Binary | None:
+        try:
+            return find(name)
+        except StackError as exc:
+            self.state.missing[name] = str(exc)
+            return None
+
+    def _choose_ports(self, grafana: bool) -> None:
+        for name, usual in USUAL_PORTS.items():
+            recorded = self.state.ports.get(name)
+            if recorded and self.state.running(name):
+                continue
+            # The usual one again as soon as it is free; whoever depends on the address is then started anew.
+            candidates = [] if self._free_ports else [usual]
+            candidates += [recorded] if recorded else []
+            port = next((port for port in candidates if is_free(port)), None) or free_port()
+            if not self._free_ports and port != usual and name not in self.state.missing:
+                _line(name, f"port {usual} is taken by another program: taking {port}")
+            self.state.ports[name] = port
+        self.state.save()
+
+    def _ensure(self, server: Server, title: str, *settings: object) -> None:
+        """Start a server, or start it anew where it was started with other settings or does not answer."""
+        mark = fingerprint(server.port, str(server.binary.path), settings)
+        name, began = server.name, time.monotonic()
+        with _step(title):
+            if server.attach():
+                if self.state.started_with.get(name) == mark and _answers(server):
+                    return
+                server.stop()
+            server.start()
+        self.state.started_with[name] = mark
+        self.state.save()
+        self.started.append(name)
+        where = "" if isinstance(server, Feeder) else server.address
+        program = ", ".join(filter(None, (server.binary.version, server.binary.origin)))
+        _line(title, f"{where:16} {time.monotonic() - began:4.1f} s   {program}")
+
+
+def _answers(server: Server) -> bool:
+    try:
+        return server.ready()
+    except (OSError, requests.RequestException):
+        return False
+
+
+def _exporter_command(arguments: list[str]) -> None:
+    command = own_command(["-m", "exporter", *arguments])
+    run = subprocess.run(
+        list(command.argv), env=command.environment, cwd=command.folder, capture_output=True, text=True, check=False
+    )
+    if run.returncode != 0:
+        said = (run.stderr or run.stdout).strip()[-800:]
+        raise StackError(f"`platform-exporter {' '.join(arguments)}` failed with status {run.returncode}:\n{said}")
+
+
+@contextmanager
+def _step(what: str) -> Iterator[None]:
+    """Name the step in the error of whatever fails in it."""
+    try:
+        yield
+    except StackError as exc:
+        raise StackError(f"{what}: {exc}") from exc
+    except Exception as exc:
+        # A person wants the step's name, whatever library failed.
+        raise StackError(f"{what}: {type(exc).__name__}: {exc}") from exc
+
+
+def _line(title: str, text: str) -> None:
+    print(f"  {title:24} {text}".rstrip(), flush=True)
+
+
+def _show(state: State, deadline_seconds: float) -> bool:
+    """Print what is seen of the demo's events; return False where something does not come through in time."""
+    print("\nThe demo's events, all the way:", flush=True)
+    began, well = time.monotonic(), True
+    for sight in witness.sights(state):
+        seen = witness.wait_for(sight, max(0.0, deadline_seconds - (time.monotonic() - began)))
+        if seen:
+            _line(sight.what, f"{seen}   (after {time.monotonic() - began:.0f} s)" if deadline_seconds else seen)
+        elif deadline_seconds:
+            well = False
+            _line(sight.what, f"NOT within {deadline_seconds:.0f} s: see `make status` and the logs in {state.folder}")
+        else:
+            _line(sight.what, "not now: the demo's incident lasts 10 minutes of each hour")
+    return well
+
+
+def _print_addresses(state: State) -> None:
+    folder = _short(state.folder)
+    print()
+    _line("Metrics", f"{state.url('exporter')}/metrics")
+    _line("Prometheus", f"{state.url('prometheus')}/alerts")
+    _line("Alertmanager", state.url("alertmanager"))
+    _line("Notifications", f"{state.url('receiver')}   and {folder}/notifications.jsonl")
+    if "grafana" not in state.missing:
+        _line("Grafana", f"{state.url('grafana')}   user admin, password in {folder}/grafana.password")
+    databases = ", ".join(("platform", *demo.DATABASES))
+    _line("PostgreSQL", f"{state.address('postgres')}   {databases}; passwords in {folder}/secrets")
+    _line("Redis", state.address("redis"))
+    _line("S3 store", state.address("minio"))
+    if state.missing:
+        print("\nMissing:")
+        for name, reason in state.missing.items():
+            instead = "; moto stands in for it" if name == "minio" else ""
+            _line({"minio": "MinIO", "grafana": "Grafana"}[name], f"{reason}{instead}")
+    config = f"{folder}/{settings_files.EXPORTER_FILE}"
+    print(f"\nNext:\n  make status\n  .venv/bin/platform-exporter doctor --config {config}\n  make down")
+
+
+def _short(folder: Path) -> str:
+    return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(folder)
