@@ -1,6 +1,7 @@
 """Run the exporter until it is told to stop."""
 
 import contextlib
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,8 @@ def serve(path: Path, listen: str | None, web_config: Path | None, log_level: st
     from exporter.exposition.server import serve as serve_http
     from exporter.service import Service
 
+    # Until the server listens to it, a reload signal must not end the process, as it would by default.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     log_to_stderr(log_level)
     config = load(path)
     try:
