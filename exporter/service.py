@@ -40,7 +40,7 @@ class Service:
         self._reload_ok = True
         self._loaded_at = time.time()
         self._lock = threading.Lock()
-        self._cached: tuple[tuple[View, ...], dict[str, bytes]] = ((), {})
+        self._cached: tuple[tuple[View, ...], dict[bool, bytes]] = ((), {})
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
@@ -130,11 +130,11 @@ class Service:
         seen, encoded = self._cached
         if len(seen) != len(views) or any(a is not b for a, b in zip(seen, views, strict=True)):
             encoded = {}
-        body = encoded.get(form.content_type)
+        body = encoded.get(form.openmetrics)
         if body is None:
             body = form.encode(collector.counted(views, created=form.openmetrics))
             # A new dict rather than a change: other threads may be reading this one.
-            self._cached = (views, {**encoded, form.content_type: body})
+            self._cached = (views, {**encoded, form.openmetrics: body})
         return body
 
     @staticmethod

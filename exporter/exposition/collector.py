@@ -8,12 +8,13 @@ import logging
 import math
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from prometheus_client.core import Metric
 
 from exporter import __version__
 from exporter.aggregation.loop import Total, View
-from exporter.events.sample import PREFIX
+from exporter.events.sample import PREFIX, bounds_of
 from exporter.exposition.families import FAMILIES, Family, sample_family
 from exporter.probes.base import ProbeResult, Reason, Status
 from exporter.settings import Config, Thresholds
@@ -38,11 +39,8 @@ class Batch:
 
 def counted(views: Sequence[View], *, created: bool) -> Iterator[Metric]:
     """Yield the families of events and states; `created` adds OpenMetrics created timestamps."""
-    merged = _merge(total for view in views for total in view.totals)
-    for (name, kind), series in sorted(merged.items()):
-        family = FAMILIES.get(name) or _sample(name, kind, series)
-        if family is None:
-            continue
+    merged = _merge(total for view in views for total in view.totals if _is_current(total))
+    for family, series in _families(merged):
         metric = _start(family)
         for total in _filled(family, series, merged):
             _add(metric, family, total, created=created)
@@ -144,10 +142,68 @@ def _merge(totals: Iterable[Total]) -> dict[tuple[str, str], Series]:
     merged: dict[tuple[str, str], Series] = {}
     for total in totals:
         series = merged.setdefault((total.metric, total.type), {})
-        key = tuple(item for pair in sorted(total.labels.items()) for item in pair)
+        key = _key(total.labels)
         known = series.get(key)
         series[key] = total if known is None else _sum(known, total)
     return merged
+
+
+def _key(labels: Mapping[str, str]) -> Key:
+    """Return what tells series apart: an empty label is no label (https://prometheus.io/docs/concepts/data_model)."""
+    return tuple(item for pair in sorted(labels.items()) if pair[1] != "" for item in pair)
+
+
+def _is_current(total: Total) -> bool:
+    """Tell whether a rollup is one that this version writes; an older version's may differ in name, type or buckets."""
+    family = FAMILIES.get(total.metric)
+    known = total.metric.startswith(PREFIX) if family is None else family.type == total.type
+    bounds = bounds_of(total.metric) if family is None else family.bounds
+    current = known and (total.type != "histogram" or len(total.buckets or ()) == len(bounds))
+    if not current:
+        logger.debug("rollup %s of type %s is an older version's", total.metric, total.type)
+    return current
+
+
+def _families(merged: Mapping[tuple[str, str], Series]) -> Iterator[tuple[Family, Series]]:
+    """Yield every family with its series, no name twice.
+
+    The rows of samples choose names and types, so two may claim one name: a gauge and a histogram `x`, or a counter
+    whose series `x_total` is a gauge's name. The one that was there first keeps it, the other gets its type appended;
+    only where that name is taken too is it left out.
+    """
+    taken = {name for family in FAMILIES.values() for name in _names(family)}
+    chosen: dict[tuple[str, str], Family] = {}
+    since = {key: min(total.created for total in series.values()) for key, series in merged.items()}
+    for name, kind in sorted(merged, key=lambda key: (since[key], key)):
+        family = FAMILIES.get(name)
+        if family is None:
+            first = _sample(name, kind, merged[name, kind])
+            family = next((f for f in (first, _renamed(first)) if taken.isdisjoint(_names(f))), None)
+        if family is None:
+            logger.warning("sample %s of type %s is left out: its name is another's", name, kind)
+            continue
+        taken.update(_names(family))
+        chosen[name, kind] = family
+    for key in sorted(chosen):
+        yield chosen[key], merged[key]
+
+
+def _names(family: Family) -> set[str]:
+    """Return every name that a family occupies, in either format."""
+    name = family.name.removesuffix("_total") if family.type == "counter" else family.name
+    suffixes = {
+        "counter": ("_total", "_created"),
+        "histogram": ("_bucket", "_count", "_sum", "_created"),
+        "summary": ("_count", "_sum", "_created"),
+    }
+    return {name, family.name, *(name + suffix for suffix in suffixes.get(family.type, ()))}
+
+
+def _renamed(family: Family) -> Family:
+    name = family.name.removesuffix("_total") if family.type == "counter" else family.name
+    suffix = "_total" if family.type == "counter" else ""
+    text = f"{family.help.removesuffix('.')}; the name without _{family.type} is that of another sample."
+    return replace(family, name=f"{name}_{family.type}{suffix}", help=text)
 
 
 def _sum(a: Total, b: Total) -> Total:
@@ -162,10 +218,7 @@ def _sum(a: Total, b: Total) -> Total:
     return Total(a.metric, a.type, a.labels, a.value + b.value, total, buckets, None, created)
 
 
-def _sample(name: str, kind: str, series: Series) -> Family | None:
-    if not name.startswith(PREFIX):
-        logger.debug("rollup %s is of no known family; an older version's", name)
-        return None
+def _sample(name: str, kind: str, series: Series) -> Family:
     names = {label for total in series.values() for label in total.labels}
     return sample_family(name, kind, ("app", *sorted(names - {"app"})))
 
@@ -179,7 +232,7 @@ def _filled(family: Family, series: Series, merged: Mapping[tuple[str, str], Ser
     for attempt in merged.get((fill.attempts, "counter"), {}).values():
         for value in fill.values:
             labels = {**attempt.labels, fill.label: value}
-            if tuple(item for pair in sorted(labels.items()) for item in pair) not in series:
+            if _key(labels) not in series:
                 yield Total(family.name, family.type, labels, 0.0, None, None, None, attempt.created)
 
 
