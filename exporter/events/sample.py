@@ -59,6 +59,11 @@ def _bare(name: str) -> str:
     return f"regexp_replace(left({_clean(name)}, 100), '_total$', '')"
 
 
+# What the series' name ends in decides the bounds, in `bounds_of` too: a row may give the unit in `unit` or in `name`.
+_BOUNDS_UNIT = f"""CASE WHEN lower(kind) = 'histogram' THEN
+    substring('_' || coalesce(nullif({_BASE_UNIT}, ''), {_bare("name")}) FROM '_(seconds|bytes)$') END"""
+
+
 def _metric_sql() -> str:
     """Return SQL over the groups for the metric's name: the unit appended once, `_total` on counters."""
     bare = _bare("sample_name")
@@ -107,7 +112,7 @@ class SampleRollup(Rollup):
     @property
     def bounds_sql(self) -> tuple[str, ...]:
         return tuple(
-            f"(CASE base_unit WHEN 'seconds' THEN {seconds!r} WHEN 'bytes' THEN {size!r} ELSE {plain!r} END)"
+            f"(CASE bounds_unit WHEN 'seconds' THEN {seconds!r} WHEN 'bytes' THEN {size!r} ELSE {plain!r} END)"
             for seconds, size, plain in zip(BOUNDS["seconds"], BOUNDS["bytes"], BOUNDS[""], strict=True)
         )
 
@@ -130,7 +135,7 @@ SAMPLE = EventKind(
         reject_number("value", minimum=-MAXIMUM),
     ),
     rollups=(SampleRollup(BUDGET, "Custom samples.", (), value="scaled", type="sample"),),
-    derived={"base_unit": _BASE_UNIT, "scaled": _SCALED},
+    derived={"base_unit": _BASE_UNIT, "bounds_unit": _BOUNDS_UNIT, "scaled": _SCALED},
 )
 
 
