@@ -198,7 +198,7 @@ def choose_targets(folder: str) -> None:
 def reload_exporter() -> None:
     """Have a running exporter read its configuration; one that does not run yet reads it when it starts."""
     try:
-        build_opener(ProxyHandler({})).open(Request(f"http://{EXPORTER}/-/reload", method="POST"), timeout=5).close()  # noqa: S310
+        build_opener(ProxyHandler({})).open(Request(f"http://{EXPORTER}/-/reload", method="POST"), timeout=5).close()
     except URLError as error:
         if hasattr(error, "code"):
             sys.exit(f"setup: the exporter refuses its configuration; see its log ({error})")

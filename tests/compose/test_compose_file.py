@@ -1,0 +1,289 @@
+"""docker-compose.yml keeps its promises: hardened, limited, without default passwords, and whole."""
+
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stack import pins
+from tests.compose.shipped import COMPOSE, ROOT, SERVICES, loaded, made_secrets
+
+ONE_SHOT = {name for name, service in SERVICES.items() if service["restart"] == "no"}
+EVERY_SERVICE = pytest.mark.parametrize("name", SERVICES)
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of secrets made by the shipped script."""
+    return made_secrets(tmp_path_factory.mktemp("made") / "secrets")
+
+
+def bind_mounts() -> list[tuple[str, str]]:
+    """Return service and source of every mount of a file or folder of this repository."""
+    mounts = []
+    for name, service in SERVICES.items():
+        for volume in service.get("volumes", []):
+            source = volume["source"] if isinstance(volume, dict) else volume.split(":")[0]
+            if source.startswith((".", "/")):
+                mounts.append((name, source))
+    return mounts
+
+
+def images() -> set[str]:
+    """Return every image named in the compose file and in both Dockerfiles, but those made here."""
+    named = {service["image"] for service in SERVICES.values()}
+    named -= {service["image"] for service in SERVICES.values() if service.get("pull_policy") == "never"}
+    for dockerfile in (ROOT / "Dockerfile", ROOT / "docker" / "minio" / "Dockerfile"):
+        named |= set(re.findall(r"^FROM (\S+)", dockerfile.read_text(), re.MULTILINE))
+    return named
+
+
+@EVERY_SERVICE
+def test_a_service_is_hardened(name: str) -> None:
+    """No service writes to its root, has a capability, gains one, or runs as root."""
+    service = SERVICES[name]
+
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert "privileged" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["init"] is True
+    assert re.fullmatch(r"[1-9]\d*:\d+", service["user"])
+
+
+@EVERY_SERVICE
+def test_a_service_is_limited(name: str) -> None:
+    """No service takes all memory, processors or processes of the machine, or fills its disk with logs."""
+    service = SERVICES[name]
+
+    limits = service["deploy"]["resources"]["limits"]
+    assert set(limits) == {"cpus", "memory", "pids"}
+    assert service["logging"]["driver"] == "json-file"
+    assert set(service["logging"]["options"]) == {"max-size", "max-file"}
+    assert "stop_grace_period" in service
+
+
+@EVERY_SERVICE
+def test_a_service_tells_its_health(name: str) -> None:
+    """Every service that stays has a health check; those that end restart never."""
+    service = SERVICES[name]
+
+    assert (name in ONE_SHOT) != ("healthcheck" in service)
+    assert service["restart"] == ("no" if name in ONE_SHOT else "unless-stopped")
+
+
+@EVERY_SERVICE
+def test_what_is_waited_for_is_healthy_or_done(name: str) -> None:
+    """`depends_on` waits for the end of what ends and the health of what stays, and for nothing in other profiles."""
+    for other, wait in SERVICES[name].get("depends_on", {}).items():
+        wanted = "service_completed_successfully" if other in ONE_SHOT else "service_healthy"
+
+        assert wait["condition"] == wanted
+        assert set(SERVICES[other].get("profiles", [])) <= set(SERVICES[name].get("profiles", []))
+
+
+def test_only_grafana_is_published_and_on_loopback() -> None:
+    """Nothing but Grafana can be reached from outside the stack, and Grafana from this machine only."""
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+
+    assert list(published) == ["grafana"]
+    assert all(port.startswith("127.0.0.1:") for port in published["grafana"])
+
+
+def test_all_but_grafana_are_on_the_internal_network_alone() -> None:
+    """No service but Grafana has a way out; two share the network of a third."""
+    networks = {name: set(service.get("networks", {})) for name, service in SERVICES.items()}
+    sharing = {name for name, service in SERVICES.items() if service.get("network_mode") == "service:alerting"}
+
+    assert COMPOSE["networks"]["internal"] == {"internal": True}
+    assert sharing == {"alertmanager", "notifications"}
+    assert {name for name, its in networks.items() if its != {"internal"}} == {"grafana", *sharing}
+    assert all(service.get("network_mode") in (None, "service:alerting") for service in SERVICES.values())
+
+
+def test_profiles_are_demo_and_exporters() -> None:
+    """What starts without a profile is the whole of it, less demo data and other exporters."""
+    profiles = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
+
+    assert profiles == {
+        "demo-create": ["demo"],
+        "demo-load": ["demo"],
+        "demo": ["demo"],
+        "exporters": ["exporters"],
+        "postgres-exporter": ["exporters"],
+        "redis-exporter": ["exporters"],
+    }
+
+
+@pytest.mark.parametrize(("name", "source"), bind_mounts())
+def test_what_is_mounted_exists(name: str, source: str) -> None:
+    """A missing source would be made by the engine: an empty folder, owned by root."""
+    assert (ROOT / source).exists(), f"{name} mounts {source}"
+
+
+@pytest.mark.parametrize(("name", "source"), bind_mounts())
+def test_what_is_mounted_cannot_be_written(name: str, source: str) -> None:
+    """No container changes the checkout."""
+    mounts = [volume for volume in SERVICES[name]["volumes"] if isinstance(volume, str)]
+
+    assert all(mount.endswith(":ro") for mount in mounts if mount.startswith(f"{source}:"))
+
+
+def test_volumes_are_declared_and_used() -> None:
+    """Every named volume is declared once and mounted somewhere."""
+    used = set()
+    for service in SERVICES.values():
+        for volume in service.get("volumes", []):
+            source = volume["source"] if isinstance(volume, dict) else volume.split(":")[0]
+            if not source.startswith("."):
+                used.add(source)
+
+    assert used == set(COMPOSE["volumes"])
+
+
+def test_every_secret_is_a_file_that_the_script_makes(secrets: Path) -> None:
+    """docker/make-secrets.sh makes all that is mounted and asked for."""
+    made = {path.name for path in secrets.iterdir()}
+    wanted = {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()}
+    used = {name for service in SERVICES.values() for name in service.get("secrets", [])}
+    asked_for = {Path(file).name for service in SERVICES.values() for file in service.get("env_file", [])}
+
+    assert wanted | asked_for <= made
+    assert used <= set(COMPOSE["secrets"])
+    assert all(list(secret) == ["file"] for secret in COMPOSE["secrets"].values())
+
+
+def test_secrets_are_made_once_and_kept_private(secrets: Path) -> None:
+    """A second run changes nothing; the folder is its owner's, and git never sees it."""
+    before = {path.name: path.read_bytes() for path in secrets.iterdir()}
+
+    made_secrets(secrets)
+
+    assert {path.name: path.read_bytes() for path in secrets.iterdir()} == before
+    assert secrets.stat().st_mode & 0o777 == 0o700
+    assert before[".gitignore"] == b"*\n"
+    passwords = [value for name, value in before.items() if name.endswith(("_password", "_key"))]
+    assert len(set(passwords)) == len(passwords)
+    assert all(re.fullmatch(rb"[0-9a-f]{48}", value) for value in passwords)
+
+
+def test_a_secret_made_anew_is_known_to_redis(secrets: Path, tmp_path: Path) -> None:
+    """What is derived from a secret follows it."""
+    folder = made_secrets(tmp_path / "secrets")
+    users = (folder / "redis_users").read_text()
+    (folder / "redis_metrics_password").unlink()
+
+    made_secrets(folder)
+
+    assert (folder / "redis_users").read_text() != users
+    assert (folder / "redis_metrics_password").read_text() in (folder / "redis_exporter_passwords").read_text()
+
+
+def test_no_password_stands_in_the_environment() -> None:
+    """Passwords come from files: a variable that is one names a file instead."""
+    for service in SERVICES.values():
+        for key, value in service.get("environment", {}).items():
+            if re.search(r"PASS|SECRET|TOKEN|_KEY", key):
+                assert value.startswith("/run/secrets/"), key
+                assert value.removeprefix("/run/secrets/") in service["secrets"], key
+
+
+def test_images_are_pinned_and_their_tags_accounted_for() -> None:
+    """No image is `latest`, none is of another registry, and docs/docker.md says where each tag was seen."""
+    documented = (ROOT / "docs" / "docker.md").read_text()
+
+    for image in images():
+        name, _, tag = image.partition(":")
+        assert re.match(r"v?\d+\.\d+", tag), image
+        assert "." not in name.split("/")[0], image
+        assert f"`{image}`" in documented, image
+
+
+def test_the_own_image_has_the_projects_version() -> None:
+    """The image's tag is the version in pyproject.toml."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+    assert SERVICES["exporter"]["image"] == f"platform-exporter:{version}"
+
+
+def test_minio_is_the_one_that_plain_processes_use() -> None:
+    """Both ways of running it build the same MinIO."""
+    dockerfile = (ROOT / "docker" / "minio" / "Dockerfile").read_text()
+
+    assert f"{pins.MINIO_MODULE}@{pins.MINIO_VERSION}\n" in dockerfile
+
+
+def test_grafana_gets_every_variable_its_provisioning_uses() -> None:
+    """Grafana expands an unset variable to nothing, silently."""
+    used = set()
+    for file in (ROOT / "grafana" / "provisioning").rglob("*.yml"):
+        used |= {name for line in loaded_strings(yaml.safe_load(file.read_text())) for name in _variables(line)}
+    given = {name.removesuffix("__FILE") for name in SERVICES["grafana"]["environment"]}
+
+    assert used
+    assert used <= given
+
+
+def test_grafana_lets_nobody_in_unasked() -> None:
+    """No anonymous access, no sign-up, no default password or key."""
+    environment = SERVICES["grafana"]["environment"]
+
+    assert environment["GF_AUTH_ANONYMOUS_ENABLED"] == "false"
+    assert environment["GF_USERS_ALLOW_SIGN_UP"] == "false"
+    assert environment["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/run/secrets/grafana_admin_password"
+    assert environment["GF_SECURITY_SECRET_KEY__FILE"] == "/run/secrets/grafana_secret_key"
+
+
+def test_prometheus_keeps_a_bounded_history() -> None:
+    """History ends by time and by size."""
+    flags = " ".join(SERVICES["prometheus"]["command"])
+
+    assert re.search(r"--storage\.tsdb\.retention\.time=\d+d\b", flags)
+    assert re.search(r"--storage\.tsdb\.retention\.size=\d+GB\b", flags)
+
+
+@pytest.mark.parametrize("folder", ["compose", "compose-exporters"])
+def test_targets_are_services(folder: str) -> None:
+    """Every address Prometheus is given in containers is a service, or the name of the network that two share."""
+    aliases = set(SERVICES["alerting"]["networks"]["internal"]["aliases"])
+    targets = [group for file in (ROOT / "prometheus" / "targets" / folder).glob("*.yml") for group in loaded(file)]
+    hosts = {target.partition(":")[0] for group in targets for target in group["targets"]}
+
+    assert "exporter" in hosts
+    assert hosts <= SERVICES.keys() | aliases
+
+
+def test_scripts_are_executable_and_plain_sh() -> None:
+    """People start the scripts by name, on systems without bash too."""
+    for script in (ROOT / "docker").glob("*.sh"):
+        assert script.stat().st_mode & 0o111, script
+        assert script.read_text().startswith("#!/bin/sh\n"), script
+        subprocess.run(["sh", "-n", str(script)], check=True)
+
+
+def test_the_builder_gets_nothing_but_what_the_image_copies() -> None:
+    """.dockerignore lets through exactly the sources of COPY, and the licence."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    allowed = {line[1:] for line in lines if line.startswith("!")}
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+
+    assert "*" in lines
+    assert {source for sources in copied for source in sources.split()} == allowed
+
+
+def loaded_strings(tree: Any) -> Iterator[str]:
+    """Yield every text in a tree of YAML."""
+    if isinstance(tree, str):
+        yield tree
+    for item in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
+        yield from loaded_strings(item)
+
+
+def _variables(text: str) -> list[str]:
+    return re.findall(r"\$\{?([A-Z][A-Z0-9_]*)", text)

@@ -1,0 +1,326 @@
+"""What runs inside the containers of docker-compose.yml, run as plain processes against real servers."""
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+from minio import Minio as MinioClient
+from minio.error import S3Error
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from stack.binaries import find
+from stack.servers.minio import Minio
+from stack.servers.postgres import Postgres
+from tests.compose.shipped import ROOT, made_secrets
+from tests.servers import ServerFactory
+
+CONTAINER_MOUNTS = ("docker", "prometheus/targets")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Hold the servers that compose would run, and the environment that tells its scripts where they are."""
+
+    folder: Path
+    postgres: Postgres
+    minio: Minio
+    redis_address: str
+    environment: Mapping[str, str]
+
+    @property
+    def configuration(self) -> Path:
+        """Return the configuration that the exporter would read."""
+        return self.folder / "configuration" / "platform-exporter.yml"
+
+    def secret(self, name: str) -> str:
+        """Return a secret."""
+        return (self.folder / "secrets" / name).read_text()
+
+    def run(self, *argv: str | Path) -> str:
+        """Run a command as a container would and return its output; fail with what it said."""
+        done = subprocess.run(
+            argv, env={**os.environ, **self.environment}, cwd=self.folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def script(self, name: str, *arguments: str) -> str:
+        """Run one of docker/*.py as mounted."""
+        return self.run(sys.executable, self.folder / "srv" / "docker" / name, *arguments)
+
+    def connect(self, login: str, database: str = "platform") -> psycopg.Connection:
+        """Connect over TCP with the login's secret."""
+        dsn = f"postgresql://{login}@{self.postgres.address}/{database}"
+        return psycopg.connect(dsn, password=self.secret(f"{login}_password"), autocommit=True)
+
+
+@contextmanager
+def shipped_redis(folder: Path, secrets: Path) -> Iterator[str]:
+    """Run Redis with docker/redis.conf and the secret's users; yield its address."""
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder.mkdir()
+    settings = {"port": port, "bind": "127.0.0.1", "aclfile": secrets / "redis_users"}
+    arguments = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
+    command = [find("redis-server").path, ROOT / "docker" / "redis.conf", *arguments]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(list(map(str, command)), cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        wait_for(lambda: can_connect(port), lambda: (folder / "log").read_text())
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def can_connect(port: int) -> bool:
+    """Tell whether somebody listens."""
+    with closing(socket.socket()) as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_for(condition: Callable[[], bool], explain: Callable[[], str], seconds: float = 15) -> None:
+    """Poll to a deadline; fail with the explanation."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, explain()
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, session_servers: ServerFactory) -> Iterator[Stack]:
+    """Return the servers after `setup` ran once."""
+    folder = tmp_path_factory.mktemp("compose")
+    secrets = made_secrets(folder / "secrets")
+    for mounted in CONTAINER_MOUNTS:
+        shutil.copytree(ROOT / mounted, folder / "srv" / mounted)
+    for volume in ("configuration", "targets"):
+        (folder / volume).mkdir()
+    postgres = session_servers.start(Postgres, durable=False, auth="scram-sha-256")
+    with postgres.connect() as connection, psycopg.ClientCursor(connection) as cursor:
+        cursor.execute("ALTER ROLE postgres PASSWORD %s", [(secrets / "postgres_superuser_password").read_text()])
+    minio = session_servers.make(Minio, flavour="minio", drives=1)
+    minio.access_key, minio.secret_key = "platform-root", (secrets / "minio_root_password").read_text()
+    minio.start()
+    with shipped_redis(folder / "redis", secrets) as redis_address:
+        environment = {
+            "PLATFORM_SECRETS": str(secrets),
+            "PLATFORM_POSTGRES": postgres.address,
+            "PLATFORM_MINIO": minio.address,
+            "PLATFORM_REDIS": redis_address,
+            "PLATFORM_EXPORTER": "127.0.0.1:9",
+            "PLATFORM_CONFIGURATION": str(folder / "configuration"),
+            "PLATFORM_TARGETS": str(folder / "targets"),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PGHOST": postgres.address.partition(":")[0],
+            "PGPORT": postgres.address.partition(":")[2],
+            "PATH": f"{find('postgres').path}:{os.environ['PATH']}",
+        }
+        stack = Stack(folder, postgres, minio, redis_address, environment)
+        stack.script("setup.py")
+        yield stack
+
+
+@pytest.mark.parametrize("with_demo", [False, True])
+def test_the_configuration_is_good(tmp_path: Path, with_demo: bool) -> None:
+    """The exporter's configuration passes check-config where the secrets are, with the demo's sources too."""
+    shutil.copytree(ROOT / "docker", tmp_path / "docker")
+    code = (
+        "import demo; print(demo.configuration(), end='')"
+        if with_demo
+        else "import demo; print(open(demo.setup.HERE / 'platform-exporter.yml').read(), end='')"
+    )
+    text = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path / "docker", text=True)
+    (tmp_path / "platform-exporter.yml").write_text(text)
+    environment = {**os.environ, "PLATFORM_SECRETS": str(made_secrets(tmp_path / "secrets"))}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "exporter", "check-config", tmp_path / "platform-exporter.yml"],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "store      database platform at postgres:5432 as platform" in done.stdout
+    assert ("scitex" in done.stdout) == with_demo
+
+
+def test_set_up_may_run_again(stack: Stack) -> None:
+    """It runs at every start, and leaves nothing half-written beside the files it lays."""
+    said = stack.script("setup.py")
+
+    assert "schema monitoring is at version" in said
+    assert "exporter: not running yet" in said
+    assert [path.name for path in stack.configuration.parent.iterdir()] == ["platform-exporter.yml"]
+    shipped = ROOT / "prometheus" / "targets" / "compose"
+    assert {p.name: p.read_text() for p in (stack.folder / "targets").iterdir()} == {
+        p.name: p.read_text() for p in shipped.iterdir()
+    }
+
+
+def test_a_changed_password_is_taken_over(stack: Stack) -> None:
+    """A secret file made anew is what its login signs in with from the next start on."""
+    file = stack.folder / "secrets" / "platform_metrics_password"
+    file.unlink()
+    made_secrets(file.parent)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        stack.connect("platform_metrics", "postgres")
+
+    stack.script("setup.py")
+
+    with stack.connect("platform_metrics", "postgres") as connection:
+        assert connection.execute("SELECT pg_has_role('pg_monitor', 'MEMBER')").fetchone() == (True,)
+
+
+def test_applications_write_and_read_nothing(stack: Stack) -> None:
+    """The applications' login may add events and no more."""
+    event = """INSERT INTO monitoring.api_call (at, app, api, endpoint, outcome, duration_seconds)
+               VALUES (now(), 'x', 'arxiv', '/q', 'success', 0.2)"""
+    with stack.connect("platform_app") as connection:
+        connection.execute(event)
+
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT * FROM monitoring.api_call")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("CREATE TABLE public.mine ()")
+
+
+def test_dashboards_read_the_views_and_change_nothing(stack: Stack) -> None:
+    """Grafana's login sees the views, no address, and cannot write."""
+    with stack.connect("platform_dashboards") as connection:
+        connection.execute("SELECT * FROM monitoring_views.api_call")
+
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT * FROM monitoring.http_request")
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            connection.execute("CREATE TEMPORARY TABLE t ()")
+
+
+def test_no_login_may_administer(stack: Stack) -> None:
+    """None of the logins is a superuser or creates databases, and only the owner creates roles."""
+    with stack.postgres.connect(password=stack.secret("postgres_superuser_password")) as connection:
+        rows = connection.execute(
+            """SELECT rolname, rolsuper, rolcreatedb, rolcreaterole, rolpassword LIKE 'SCRAM-SHA-256$%' FROM pg_authid
+               WHERE rolcanlogin AND rolname <> 'postgres' ORDER BY rolname"""
+        ).fetchall()
+
+    assert [row[0] for row in rows] == [
+        "platform",
+        "platform_app",
+        "platform_dashboards",
+        "platform_metrics",
+        "platform_owner",
+    ]
+    assert all(row[1:3] == (False, False) and row[4] for row in rows)
+    assert [row[0] for row in rows if row[3]] == ["platform_owner"]
+
+
+def test_minio_shows_the_exporter_its_bucket_only(stack: Stack) -> None:
+    """The exporter's keys see that the bucket is there, and can put nothing in it."""
+    keys = {"access_key": "platform", "secret_key": stack.secret("minio_platform_secret_key")}
+    store = MinioClient(endpoint=stack.minio.address, secure=False, region="us-east-1", **keys)
+
+    assert store.bucket_exists(bucket_name="artifacts")
+    with pytest.raises(S3Error, match="AccessDenied"):
+        store.put_object(bucket_name="artifacts", object_name="x", data=io.BytesIO(b"x"), length=1)
+
+
+def test_redis_lets_each_user_do_its_work_only(stack: Stack) -> None:
+    """Nobody enters without a password; the exporter's user reads no value; applications do not administer."""
+
+    def client(user: str | None, password: str | None) -> redis.Redis:
+        host, _, port = stack.redis_address.partition(":")
+        return redis.Redis(host=host, port=int(port), username=user, password=password, retry=Retry(NoBackoff(), 0))
+
+    with closing(client(None, stack.secret("redis_password"))) as application:
+        application.rpush("celery", "task")
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            application.config_get("dir")
+    with closing(client("platform", stack.secret("redis_platform_password"))) as prober:
+        assert prober.llen("celery") == 1
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            prober.lrange("celery", 0, -1)
+    with closing(client("metrics", stack.secret("redis_metrics_password"))) as metrics:
+        metrics.config_get("maxmemory")
+        metrics.slowlog_len()
+    with closing(client(None, None)) as stranger, pytest.raises(redis.exceptions.AuthenticationError):
+        stranger.ping()
+
+
+def test_the_exporters_profile_changes_the_targets(stack: Stack) -> None:
+    """Prometheus is pointed at the other exporters, until setup runs without them."""
+    stack.script("exporters.py")
+
+    assert "redis-exporter:9121" in (stack.folder / "targets" / "redis_exporter.yml").read_text()
+    stack.script("setup.py")
+    assert "redis-exporter:9121" not in (stack.folder / "targets" / "redis_exporter.yml").read_text()
+
+
+def test_the_demo_is_counted(stack: Stack) -> None:
+    """Demo data are loaded once, adopted, and reach /metrics of an exporter started like the image's."""
+    loader = ("sh", stack.folder / "srv" / "docker" / "demo-load.sh", ROOT / "demo")
+    stack.script("demo.py", "create")
+    assert stack.run(*loader).count("loaded") == 2
+    stack.script("demo.py", "adopt")
+
+    with exporter(stack) as address:
+        healthcheck = ROOT / "docker" / "healthcheck.py"
+        stack.run(sys.executable, healthcheck, f"http://{address}/-/healthy", f"http://{address}/-/ready")
+        metrics = urllib.request.urlopen(f"http://{address}/metrics", timeout=5).read().decode()
+
+        assert 'platform_exporter_source_up{source="stratlogic"} 1' in metrics
+        assert 'platform_exporter_source_up{source="scitex"} 1' in metrics
+        assert 'platform_exporter_source_up{source="native"} 1' in metrics
+        for component in ("postgresql", "redis", "minio"):
+            assert f'platform_component_up{{component="{component}",name="main"}} 1' in metrics
+        assert 'platform_minio_bucket_up{bucket="artifacts",name="main"} 1' in metrics
+        assert 'platform_queue_length{name="main",queue="celery"}' in metrics
+
+        again = {**stack.environment, "PLATFORM_EXPORTER": address}
+        reloading = Stack(stack.folder, stack.postgres, stack.minio, stack.redis_address, again)
+        assert "exporter: reloaded" in reloading.script("setup.py")
+        assert stack.run(*loader).count("tables already") == 2
+        assert "exporter: reloaded" in reloading.script("demo.py", "adopt")
+
+
+@contextmanager
+def exporter(stack: Stack) -> Iterator[str]:
+    """Run `serve` with the configuration laid out; yield its address once it is ready."""
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [sys.executable, "-m", "exporter", "serve", "--config", str(stack.configuration), "--listen", address]
+    log = stack.folder / "exporter.log"
+    with log.open("w") as errors:
+        process = subprocess.Popen(command, env={**os.environ, **stack.environment}, cwd=ROOT, stderr=errors)
+
+    def ready() -> bool:
+        try:
+            return bool(urllib.request.urlopen(f"http://{address}/-/ready", timeout=2).status == 200)
+        except OSError:
+            return False
+
+    try:
+        wait_for(ready, log.read_text, seconds=60)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
