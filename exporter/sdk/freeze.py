@@ -1,0 +1,74 @@
+"""Copy what an application hands over as context, so that it can neither change nor grow afterwards."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from math import isfinite
+from pathlib import PurePath
+from typing import Any
+from uuid import UUID
+
+DEEPEST = 5
+MOST_ITEMS = 64
+LONGEST_TEXT = 2_000
+LARGEST_INTEGER = 2**63
+
+_SPELLED = (UUID, datetime, date, Decimal, PurePath)
+
+
+def freeze(value: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, int]:
+    """Return a bounded copy of plain values, and its size in bytes, roughly. Objects become "<their class>".
+
+    No method of an object is called: neither its `__str__` nor its `__repr__` may run queries or tell secrets.
+    """
+    if value is None:
+        return None, 0
+    sizes = [0]
+    copy = _copy(value if isinstance(value, Mapping) else {"value": value}, 0, sizes)
+    return copy, sizes[0]
+
+
+def _copy(value: Any, depth: int, sizes: list[int]) -> Any:
+    kind = type(value)
+    if kind is str:
+        sizes[0] += 80 + min(len(value), LONGEST_TEXT)
+        return value if len(value) <= LONGEST_TEXT else value[:LONGEST_TEXT]
+    sizes[0] += 80
+    if value is None or kind is bool:
+        return value
+    if kind is int:
+        return value if -LARGEST_INTEGER <= value < LARGEST_INTEGER else "<int>"
+    if kind is float:
+        return value if isfinite(value) else "<float>"
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        return _copy_container(value, depth, sizes)
+    return plain_text(value)
+
+
+def _copy_container(value: Any, depth: int, sizes: list[int]) -> Any:
+    if depth >= DEEPEST or sizes[0] > 20 * LONGEST_TEXT:
+        return "..."
+    if isinstance(value, Mapping):
+        copy: dict[str, Any] = {}
+        for number, key in enumerate(list(value)):
+            if number >= MOST_ITEMS:
+                copy["..."] = len(value) - number
+                break
+            copy[(key if type(key) is str else plain_text(key))[:200]] = _copy(value[key], depth + 1, sizes)
+        return copy
+    return [_copy(item, depth + 1, sizes) for item in list(value)[:MOST_ITEMS]]
+
+
+def plain_text(value: Any) -> str:
+    """Return the text of a plain value, and of any other its class's name in angle brackets."""
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, str):
+        return str.__str__(value)[:LONGEST_TEXT]
+    kind = type(value)
+    if kind in (int, float, bool) and -LARGEST_INTEGER <= value < LARGEST_INTEGER:
+        return str(value)
+    if kind in _SPELLED or kind.__module__ in ("pathlib", "ipaddress", "uuid"):
+        return str(value)[:LONGEST_TEXT]
+    return f"<{kind.__name__}>"

@@ -1,0 +1,76 @@
+"""Tell how a call to an outside API ended, without importing any HTTP library.
+
+Reasons are those of the event kind api_call.
+"""
+
+from collections.abc import Iterator
+
+_STATUS_ATTRIBUTES = ("status_code", "status", "code")
+
+
+def reason_of_status(status: int | None) -> str | None:
+    """Return why a response of this status is a failure, None where it is none."""
+    if status is None or status < 400:
+        return None
+    if status == 429:
+        return "rate_limited"
+    if status == 403:
+        return "forbidden"
+    return "client_error" if status < 500 else "server_error"
+
+
+def reason_of_exception(exc: BaseException) -> tuple[str, int | None]:
+    """Return why a call failed that raised `exc`, and the status where the exception holds a response."""
+    status = _status_in(exc)
+    reason = reason_of_status(status)
+    if reason is not None:
+        return reason, status
+    for cause in _chain(exc):
+        names = [kind.__name__ for kind in type(cause).__mro__]
+        if isinstance(cause, TimeoutError) or any("Timeout" in name for name in names):
+            return "timeout", status
+    for cause in _chain(exc):
+        names = [kind.__name__ for kind in type(cause).__mro__]
+        if isinstance(cause, OSError) or any(name in _BROKEN for name in names):
+            return "connection", status
+    return "other", status
+
+
+# Of requests, urllib3, httpx, httpcore and aiohttp, in that order.
+_BROKEN = frozenset(
+    (
+        "ConnectionError",
+        "ProtocolError",
+        "NewConnectionError",
+        "TransportError",
+        "NetworkError",
+        "ClientConnectionError",
+    )
+)
+
+
+def status_of(response: object) -> int | None:
+    """Return the status of a response of requests, httpx, aiohttp, urllib or Django."""
+    for name in _STATUS_ATTRIBUTES:
+        status = getattr(response, name, None)
+        if isinstance(status, int) and not isinstance(status, bool):
+            return int(status)
+    return None
+
+
+def _status_in(exc: BaseException) -> int | None:
+    """Return the status told by the likes of requests.HTTPError, httpx.HTTPStatusError, aiohttp's and urllib's."""
+    response = getattr(exc, "response", None)
+    status = status_of(response) if response is not None else None
+    if status is None and not isinstance(exc, SystemExit):
+        status = status_of(exc)
+    return status if status is not None and 100 <= status <= 599 else None
+
+
+def _chain(exc: BaseException) -> Iterator[BaseException]:
+    current: BaseException | None = exc
+    for _ in range(8):
+        if current is None:
+            return
+        yield current
+        current = current.__cause__ or current.__context__
