@@ -29,15 +29,16 @@ SELF_REJECTED = "platform_exporter_rows_rejected_total"
 SELF_FOLDED = "platform_exporter_series_folded_total"
 
 
-def window(stream: Stream) -> str:
+def window(stream: Stream, *, elsewhere: bool = False) -> str:
     """Return SQL that is true for rows of %(cluster)s that became visible after %(snapshot)s was taken.
 
     A transaction that has not begun yet is no row's: one forged by a writer would otherwise be new at every poll.
+    `elsewhere` says that the cluster is another one, whose transactions may well be ahead of those here.
     """
+    begun = "" if elsewhere else f"AND {stream.tx} < pg_snapshot_xmax(pg_current_snapshot()) "
     return (
         f"{stream.cluster} = %(cluster)s AND {stream.tx} >= pg_snapshot_xmin(%(snapshot)s::pg_snapshot) "
-        f"AND {stream.tx} < pg_snapshot_xmax(pg_current_snapshot()) "
-        f"AND NOT pg_visible_in_snapshot({stream.tx}, %(snapshot)s::pg_snapshot)"
+        f"{begun}AND NOT pg_visible_in_snapshot({stream.tx}, %(snapshot)s::pg_snapshot)"
     )
 
 

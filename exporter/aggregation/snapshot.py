@@ -102,7 +102,9 @@ def windows(stream: Stream, cursor: Cursor | None, here: Here) -> list[Window]:
     """
     if cursor is None:
         return [Window(rollup.EVERYTHING, {})]
-    since = Window(rollup.window(stream), {"cluster": cursor.system_identifier, "snapshot": cursor.snapshot})
-    if cursor.system_identifier == here.system_identifier:
+    moved = cursor.system_identifier != here.system_identifier
+    parameters = {"cluster": cursor.system_identifier, "snapshot": cursor.snapshot}
+    since = Window(rollup.window(stream, elsewhere=moved), parameters)
+    if not moved:
         return [since]
     return [since, Window(f"{stream.cluster} = %(cluster)s", {"cluster": here.system_identifier})]
