@@ -22,7 +22,7 @@ def statement(stream: Stream, window_sql: str) -> str:
     SELECT left(app, {LONGEST_LABEL}) AS app,
         CASE WHEN length(fingerprint) > {LONGEST_LABEL} THEN md5(fingerprint)
             ELSE coalesce(nullif(fingerprint, ''), md5(concat_ws(' ', error_type, endpoint))) END AS fingerprint,
-        {latest.format("lower(severity)")} AS severity, {latest.format("error_type")} AS error_type,
+        {latest.format('lower(severity COLLATE "C")')} AS severity, {latest.format("error_type")} AS error_type,
         left({latest.format("message")}, 1000) AS message, {latest.format("endpoint")} AS endpoint,
         min(at) AS first_seen, max(at) AS last_seen, count(*) AS events, {latest.format("release")} AS release
     FROM checked WHERE rejected IS NULL GROUP BY 1, 2

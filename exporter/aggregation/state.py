@@ -86,7 +86,8 @@ def _jobs(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
 def _alerts(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
     rows = _rows(
         connection,
-        f"""SELECT app, CASE WHEN lower(severity) IN ('low', 'medium', 'high', 'critical') THEN lower(severity)
+        f"""SELECT app, CASE WHEN lower(severity COLLATE "C") IN ('low', 'medium', 'high', 'critical')
+                THEN lower(severity COLLATE "C")
             ELSE 'other' END, coalesce(alert_source, ''), count(*)
         FROM {_source(state)} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT 500""",
     )
@@ -102,7 +103,8 @@ def _issues(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
             SELECT app, fingerprint,
                 CASE WHEN bool_or(resolved = 'open') THEN 'open' ELSE max(resolved) END AS status,
                 (ARRAY['low', 'medium', 'high', 'critical', 'other'])[max(coalesce(
-                    array_position(ARRAY['low', 'medium', 'high', 'critical'], lower(severity)), 5))] AS severity
+                    array_position(ARRAY['low', 'medium', 'high', 'critical'], lower(severity COLLATE "C")), 5))]
+                    AS severity
             FROM {_source(state)} GROUP BY 1, 2) issue
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",
     )

@@ -27,7 +27,7 @@ ERROR = EventKind(
             "Errors recorded.",
             (
                 APP,
-                Label("severity", closed("lower(severity)", SEVERITIES), open=False),
+                Label("severity", closed('lower(severity COLLATE "C")', SEVERITIES), open=False),
                 Label("error_type", "error_type"),
             ),
             value="1",

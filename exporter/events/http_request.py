@@ -34,7 +34,7 @@ HTTP_REQUEST = EventKind(
             (
                 APP,
                 _ROUTE,
-                Label("method", closed("upper(method)", METHODS), open=False),
+                Label("method", closed('upper(method COLLATE "C")', METHODS), open=False),
                 Label("code", "CASE WHEN status BETWEEN 100 AND 599 THEN status::text ELSE 'other' END", open=False),
             ),
             value="coalesce(weight, 1)",

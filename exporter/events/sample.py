@@ -33,13 +33,17 @@ _UNITS = {
 }  # fmt: skip
 
 
+# Letters change case as in C: where the database speaks Turkish, lower('HISTOGRAM') has a dotless i.
+_KIND = 'lower(kind COLLATE "C")'
+
+
 def _clean(sql: str) -> str:
-    return f"trim(BOTH '_' FROM regexp_replace(lower({sql}), '[^a-z0-9]+', '_', 'g'))"
+    return f"""trim(BOTH '_' FROM regexp_replace(lower({sql} COLLATE "C"), '[^a-z0-9]+', '_', 'g'))"""
 
 
 def _by_unit(values: dict[str, str], otherwise: str) -> str:
     cases = " ".join(f"WHEN '{unit}' THEN {value}" for unit, value in values.items())
-    return f"CASE coalesce(lower(trim(unit)), '') {cases} ELSE {otherwise} END"
+    return f"""CASE coalesce(lower(trim(unit) COLLATE "C"), '') {cases} ELSE {otherwise} END"""
 
 
 _BASE_UNIT = _by_unit({unit: f"'{base}'" for unit, (base, _) in _UNITS.items()}, f"left({_clean('unit')}, 30)")
@@ -60,7 +64,7 @@ def _bare(name: str) -> str:
 
 
 # What the series' name ends in decides the bounds, in `bounds_of` too: a row may give the unit in `unit` or in `name`.
-_BOUNDS_UNIT = f"""CASE WHEN lower(kind) = 'histogram' THEN
+_BOUNDS_UNIT = f"""CASE WHEN {_KIND} = 'histogram' THEN
     substring('_' || coalesce(nullif({_BASE_UNIT}, ''), {_bare("name")}) FROM '_(seconds|bytes)$') END"""
 
 
@@ -87,7 +91,7 @@ class SampleRollup(Rollup):
     def groups(self) -> dict[str, str]:
         return {
             "sample_name": "left(name, 200)",
-            "sample_type": "lower(kind)",
+            "sample_type": _KIND,
             "sample_unit": "base_unit",
             "sample_labels": f"({_LABELS})",
         }
@@ -128,10 +132,10 @@ SAMPLE = EventKind(
         Column("labels", "jsonb", "an object of label names and values"),
     ),
     checks=(
-        "CASE WHEN lower(kind) NOT IN ('counter', 'gauge', 'histogram', 'summary') THEN 'malformed' END",
+        f"CASE WHEN {_KIND} NOT IN ('counter', 'gauge', 'histogram', 'summary') THEN 'malformed' END",
         "CASE WHEN jsonb_typeof(labels) NOT IN ('object', 'null') THEN 'malformed' END",
         "CASE WHEN name !~ '[A-Za-z0-9]' THEN 'malformed' END",
-        "CASE WHEN value < 0 AND value <> '-Infinity' AND lower(kind) = 'counter' THEN 'negative' END",
+        f"CASE WHEN value < 0 AND value <> '-Infinity' AND {_KIND} = 'counter' THEN 'negative' END",
         reject_number("value", minimum=-MAXIMUM),
     ),
     rollups=(SampleRollup(BUDGET, "Custom samples.", (), value="scaled", type="sample"),),
