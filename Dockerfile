@@ -8,7 +8,7 @@ COPY exporter exporter
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
     && python -m venv --without-pip /opt/platform-exporter \
     # Only wheels: a dependency without one would need a compiler, and this stage has none either.
-    && pip --python /opt/platform-exporter/bin/python install --no-cache-dir --no-compile --only-binary :all: /wheels/*.whl
+    && pip --python /opt/platform-exporter/bin/python install --no-cache-dir --only-binary :all: /wheels/*.whl
 
 FROM python:3.13.9-slim-trixie
 LABEL org.opencontainers.image.title="platform-exporter" \
