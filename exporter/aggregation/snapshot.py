@@ -92,13 +92,40 @@ def age_seconds(connection: psycopg.Connection, plan: Plan) -> float | None:
     return float(row[1]) if row and names and row[0] == len(names) else None
 
 
-def windows(stream: Stream, cursor: Cursor | None, here: Here) -> list[Window]:
+def arrive(connection: psycopg.Connection, stream: Stream, cursor: Cursor, here: Here) -> str:
+    """Note that the cursor's cluster was left, and return the last transaction counted in this one, 0 if none was.
+
+    A database may come back: dumped here, restored elsewhere, dumped there and restored here. Transactions of rows
+    written after that come after all those that any dump can hold.
+    """
+    connection.execute(
+        f"""INSERT INTO monitoring.former_cluster AS f (source, stream, system_identifier, last_tx)
+        SELECT %(source)s, %(stream)s, %(cluster)s, greatest(pg_snapshot_xmax(%(snapshot)s::pg_snapshot),
+            (SELECT {stream.tx} FROM {stream.relation} t WHERE {stream.cluster} = %(cluster)s
+            ORDER BY {stream.tx} DESC LIMIT 1))
+        ON CONFLICT (source, stream, system_identifier) DO UPDATE SET last_tx = greatest(f.last_tx, excluded.last_tx)
+        """.encode(),
+        {
+            "source": stream.source,
+            "stream": stream.name,
+            "cluster": cursor.system_identifier,
+            "snapshot": cursor.snapshot,
+        },
+    )
+    row = connection.execute(
+        "SELECT last_tx::text FROM monitoring.former_cluster WHERE (source, stream, system_identifier) = (%s, %s, %s)",
+        [stream.source, stream.name, here.system_identifier],
+    ).fetchone()
+    return row[0] if row else "0"
+
+
+def windows(connection: psycopg.Connection, stream: Stream, cursor: Cursor | None, here: Here) -> list[Window]:
     """Return what to count now.
 
     At first everything. Then what became visible since the cursor. After a dump was restored into another cluster two
     windows: what the old cursor had not seen among rows of the old cluster (one last time), and every row written
-    here, whose transaction ids say nothing against the old cursor. Rows keep the cluster they were written in, so no
-    row is in both, and those of the old cluster are never looked at again.
+    here since, whose transaction ids say nothing against the old cursor. Rows keep the cluster they were written in,
+    so no row is in both, and those of the old cluster are never looked at again.
     """
     if cursor is None:
         return [Window(rollup.EVERYTHING, {})]
@@ -107,4 +134,6 @@ def windows(stream: Stream, cursor: Cursor | None, here: Here) -> list[Window]:
     since = Window(rollup.window(stream, elsewhere=moved), parameters)
     if not moved:
         return [since]
-    return [since, Window(f"{stream.cluster} = %(cluster)s", {"cluster": here.system_identifier})]
+    written_here = f"{stream.cluster} = %(cluster)s AND {stream.tx} > %(last_tx)s::xid8"
+    last_tx = arrive(connection, stream, cursor, here)
+    return [since, Window(written_here, {"cluster": here.system_identifier, "last_tx": last_tx})]

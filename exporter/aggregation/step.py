@@ -73,7 +73,7 @@ def _poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Cou
             return Counted(advanced=False)
         cursor = snapshot.read(connection, stream)
         seen = rejected = folded = 0
-        for window in snapshot.windows(stream, cursor, here):
+        for window in snapshot.windows(connection, stream, cursor, here):
             row = _execute(connection, rollup.statement(stream, window.sql), parameters | window.parameters)
             seen, rejected, folded = seen + row[0], rejected + row[1], folded + row[2]
             if row[0] > row[1]:

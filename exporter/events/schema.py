@@ -211,7 +211,7 @@ END $$;"""
 def _counting_grants() -> Iterator[str]:
     yield f"GRANT USAGE ON SCHEMA monitoring TO {EXPORTER}, {WRITER};"
     yield f"GRANT SELECT ON ALL TABLES IN SCHEMA monitoring TO {EXPORTER};"
-    for table in ("source", "cursor", "rollup", "actor", "error_issue"):
+    for table in ("source", "cursor", "former_cluster", "rollup", "actor", "error_issue"):
         yield f"GRANT INSERT, UPDATE, DELETE ON monitoring.{table} TO {EXPORTER};"
 
 

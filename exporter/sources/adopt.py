@@ -67,7 +67,8 @@ def undo_steps(connection: psycopg.Connection, source: Source, adopted: Mapping)
     if _exists(connection, "monitoring.source"):
         label = sql.Literal(source.label).as_string(None)
         for table, column in (
-            ("cursor", "source"), ("rollup", "source"), ("actor", "source"), ("adopted", "source"), ("source", "name"),
+            ("cursor", "source"), ("former_cluster", "source"), ("rollup", "source"), ("actor", "source"),
+            ("adopted", "source"), ("source", "name"),
         ):  # fmt: skip
             plan.append(Step(f"DELETE FROM monitoring.{table} WHERE {column} = {label}", "forget the counters"))
     return plan

@@ -53,6 +53,16 @@ CREATE TABLE IF NOT EXISTS monitoring.cursor (
     PRIMARY KEY (source, stream)
 );
 
+-- Clusters a stream was counted in before, and the last transaction there that any of its rows can be of. Where the
+-- database comes back to one of them, only what is written after that is new.
+CREATE TABLE IF NOT EXISTS monitoring.former_cluster (
+    source text NOT NULL,
+    stream text NOT NULL,
+    system_identifier bigint NOT NULL,
+    last_tx xid8 NOT NULL,
+    PRIMARY KEY (source, stream, system_identifier)
+);
+
 -- The counters themselves. `value` is a counter's or gauge's value, or a histogram's count; `total` a histogram's
 -- sum; `buckets` its cumulative counts without +Inf; `at` when a gauge's value was taken, in Unix seconds.
 CREATE TABLE IF NOT EXISTS monitoring.rollup (
