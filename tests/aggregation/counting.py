@@ -1,0 +1,169 @@
+"""What the tests of counting share: a store with its schema, polls of it, and what the rollups hold."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from exporter import database
+from exporter.aggregation import step
+from exporter.aggregation.loop import Worker
+from exporter.aggregation.step import Counted
+from exporter.events import schema
+from exporter.settings import Database as Settings
+from exporter.settings import Limits, Retention, Secret, Source
+from exporter.sources import mapping
+from exporter.sources.mapping import Plan
+from stack.servers import Postgres
+
+NATIVE = mapping.plan(Source(preset="native", sample_labels=("endpoint", "table")))
+
+Value = float | None
+
+
+def settings(dsn: str, poll_interval_seconds: float = 0.1) -> Settings:
+    return Settings(dsn=Secret(dsn), poll_interval_seconds=poll_interval_seconds, connect_timeout_seconds=2)
+
+
+@dataclass
+class Store:
+    """A database with events in it, written by the superuser and counted as the exporter counts."""
+
+    dsn: str
+    plan: Plan = NATIVE
+    limits: Limits = field(default_factory=Limits)
+
+    def execute(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        """Run one statement in a connection of its own; rows if there are any."""
+        with self.connect() as connection:
+            cursor = connection.execute(query, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def one(self, query: str, parameters: Any = None) -> Any:
+        """Return the only value of a query."""
+        return self.execute(query, parameters)[0][0]
+
+    def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """Return a new connection in autocommit mode."""
+        return psycopg.connect(self.dsn, autocommit=True)
+
+    def connect_as_exporter(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """Return a connection such as polls use."""
+        connection = database.connect(settings(self.dsn), "test")
+        step.register(connection, self.plan.name)
+        return connection
+
+    def poll(self, *streams: str) -> dict[str, Counted]:
+        """Poll the named streams once, all without names."""
+        with self.connect_as_exporter() as connection:
+            return {
+                stream.name: step.poll(connection, stream, self.limits)
+                for stream in self.plan.streams
+                if not streams or stream.name in streams
+            }
+
+    def series(self, metric: str) -> dict[tuple[str, ...], float]:
+        """Return the values of a metric by label values, in order of the label names."""
+        rows = self.execute("SELECT labels, value FROM monitoring.rollup WHERE metric = %s", [metric])
+        return {tuple(labels[name] for name in sorted(labels)): value for labels, value in rows}
+
+    def value(self, metric: str, **labels: str) -> Value:
+        """Return the sum of a metric's values with these labels, None where there is none."""
+        found = self.one(
+            "SELECT sum(value) FROM monitoring.rollup WHERE metric = %s AND labels @> %s::jsonb",
+            [metric, json.dumps(labels)],
+        )
+        return None if found is None else float(found)
+
+    def rejected(self) -> dict[str, float]:
+        """Return the rows rejected, by reason."""
+        return {key[0]: value for key, value in self.series("platform_exporter_rows_rejected_total").items()}
+
+    def worker(self, poll_interval_seconds: float = 0.1) -> Worker:
+        """Return a worker, not started."""
+        return Worker(self.plan, settings(self.dsn, poll_interval_seconds), self.limits, Retention())
+
+
+def fresh_store(server: Postgres, name: str = "events") -> Store:
+    """Return a store on a server of the test's own."""
+    store = Store(server.create_database(name))
+    with store.connect() as connection:
+        schema.apply(connection)
+    return store
+
+
+def add_runs(store: Store, rows: int = 1, scraper: str = "s") -> None:
+    """Insert runs in one transaction."""
+    store.execute(
+        "INSERT INTO monitoring.scraping_run (at, app, scraper, outcome, duration_seconds) "
+        "SELECT now(), 'a', %s, 'success', 1 FROM generate_series(1, %s)",
+        [scraper, rows],
+    )
+
+
+def runs(store: Store) -> Value:
+    """Return how many runs are counted."""
+    return store.value("platform_scraping_runs_total")
+
+
+_POLLER = """
+import sys
+from exporter import database
+from exporter.aggregation import step
+from exporter.errors import PlatformError
+from exporter.settings import Limits
+import psycopg
+from tests.aggregation.counting import NATIVE, settings
+dsn, idle_timeout = sys.argv[1:]
+database._SESSION = database._SESSION.replace("'60s'", f"'{idle_timeout}'")
+connection = database.connect(settings(dsn), "poller")
+step.register(connection, NATIVE.name)
+stream = next(stream for stream in NATIVE.streams if stream.name == "scraping_run")
+print("ready", flush=True)
+while True:
+    step.poll(connection, stream, Limits(series_per_metric=10_000))
+"""
+
+
+class Poller:
+    """One replica: a process of its own that polls scraping runs without a pause."""
+
+    def __init__(self, dsn: str, idle_timeout: str = "60s") -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _POLLER, dsn, idle_timeout], stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout
+        assert self._process.stdout.readline() == "ready\n"
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout
+        self._process.stdout.close()
+
+
+@contextmanager
+def pollers(dsn: str, count: int, idle_timeout: str = "60s") -> Iterator[list[Poller]]:
+    """Run so many replicas inside the `with`."""
+    started = [Poller(dsn, idle_timeout) for _ in range(count)]
+    try:
+        yield started
+    finally:
+        for poller in started:
+            poller.kill()
