@@ -1,6 +1,7 @@
 """Connect to PostgreSQL: the one place where a DSN is revealed."""
 
 import random
+import re
 from typing import Any
 
 import psycopg
@@ -34,7 +35,7 @@ def connect(database: Database, purpose: str) -> psycopg.Connection:
         connection = psycopg.connect(database.dsn.reveal(), autocommit=True, prepare_threshold=None, **parameters)
         connection.execute(_SESSION)
     except psycopg.Error as error:
-        raise UnreachableError(f"no connection to {describe(database)}: {_first_line(error)}") from error
+        raise UnreachableError(f"no connection to {describe(database)}: {reason(error)}") from error
     return connection
 
 
@@ -55,5 +56,9 @@ def backoff_seconds(failures: int, interval_seconds: float) -> float:
     return base * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
 
 
-def _first_line(error: psycopg.Error) -> str:
-    return str(error).strip().splitlines()[-1].strip() if str(error).strip() else type(error).__name__
+def reason(error: psycopg.Error) -> str:
+    """Return what an error says in one line: without hints, and of several attempts each failure once."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("\t")]
+    parts = (re.sub(r"^(- host: '.*?', port: '.*?', hostaddr: '.*?': )?(connection failed: |connection is bad: )?", "", line) for line in lines)
+    text = "; ".join(part for part in dict.fromkeys(parts) if not part.startswith("Multiple connection attempts"))
+    return text[:400] or type(error).__name__

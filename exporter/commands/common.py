@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import psycopg
 
 from exporter import config as configuration
+from exporter.database import reason
 from exporter.errors import ConfigError, PlatformError
 from exporter.settings import Config
 
@@ -43,6 +45,11 @@ def reports_errors(command: F) -> F:
             sys.exit(MISUSED)
         except PlatformError as error:
             click.echo(f"platform-exporter: {error}", err=True)
+            sys.exit(FAILED)
+        except psycopg.Error as error:
+            # Foreseen refusals are PlatformErrors; what else a server may answer is shown as it says it.
+            hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
+            click.echo(f"platform-exporter: PostgreSQL: {error.diag.message_primary or reason(error)}{hint}", err=True)
             sys.exit(FAILED)
 
     return wrapper  # type: ignore[return-value]  # functools.wraps keeps the signature, which mypy cannot see

@@ -15,6 +15,7 @@ from exporter.aggregation import snapshot
 from exporter.commands.common import config_option, load, reports_errors
 from exporter.errors import PlatformError
 from exporter.events import schema
+from exporter.probes.redact import Redactor
 from exporter.settings import Config, Source
 from exporter.sources import adopt, mapping
 
@@ -40,10 +41,11 @@ def doctor(path: Path) -> None:
     0 if all is well, 1 if something is to be mended.
     """
     config = load(path)
-    well = True
+    well, hide = True, Redactor(None)  # the addresses in `stack` may hold a user and a password
     for finding in examine(config):
         well = well and finding.well
-        click.echo(f"{'ok  ' if finding.well else 'MEND'}  {finding.what:<26} {finding.text}")
+        text = " ".join(hide(finding.text).split())
+        click.echo(f"{'ok  ' if finding.well else 'MEND'}  {finding.what:<26} {text}")
     sys.exit(0 if well else 1)
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-import yaml
 from msgspec import Meta, Struct
 
+from exporter import strict_yaml
 from exporter.errors import MappingError
 from exporter.events import EVENTS, KINDS
 from exporter.events.base import EventKind
@@ -22,6 +22,9 @@ TX, CLUSTER = "platform_tx", "platform_cluster"
 """The columns that `adopt` adds: the transaction that wrote a row, and the cluster it was written in."""
 
 _Relation = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_$]*\.[A-Za-z_][A-Za-z0-9_$]*$")]
+
+
+_Label = Annotated[str, Meta(pattern=r"^(?!__|app$|le$|quantile$)[a-zA-Z_][a-zA-Z0-9_]*$")]
 
 
 class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -58,7 +61,7 @@ class Mapping(_Section, frozen=True):
     app: str
     streams: dict[str, StreamMapping]
     states: dict[str, StateMapping] = {}
-    sample_labels: tuple[str, ...] = ()
+    sample_labels: tuple[_Label, ...] = ()
 
 
 STATE_COLUMNS = {
@@ -157,6 +160,8 @@ def load(preset: str) -> Mapping:
             text = path.read_text(encoding="utf-8")
         except OSError as error:
             raise MappingError(f"mapping {preset}: cannot be read ({error.strerror})") from error
+        except UnicodeDecodeError as error:
+            raise MappingError(f"mapping {preset}: cannot be read (not UTF-8)") from error
     else:
         shipped = resources.files("exporter.sources").joinpath(f"{path.name}.yml")
         if path.name != preset or not shipped.is_file():
@@ -165,8 +170,8 @@ def load(preset: str) -> Mapping:
             )
         text = shipped.read_text(encoding="utf-8")
     try:
-        mapping = msgspec.convert(yaml.safe_load(text), Mapping)
-    except (msgspec.ValidationError, yaml.YAMLError) as error:
+        mapping = msgspec.convert(strict_yaml.load(text), Mapping)
+    except (msgspec.ValidationError, strict_yaml.StrictYamlError) as error:
         raise MappingError(f"mapping {preset}: {error}") from error
     _check(preset, mapping)
     return mapping
