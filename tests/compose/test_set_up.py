@@ -25,7 +25,9 @@ from stack.binaries import find
 from stack.servers.minio import Minio
 from stack.servers.postgres import Postgres
 from tests.compose.shipped import ROOT, made_secrets
-from tests.servers import ServerFactory
+from tests.servers import WHEELS_ONLY, ServerFactory
+
+pytestmark = pytest.mark.xdist_group("compose")
 
 CONTAINER_MOUNTS = ("docker", "prometheus/targets")
 
@@ -110,7 +112,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, session_servers: ServerFacto
         shutil.copytree(ROOT / mounted, folder / "srv" / mounted)
     for volume in ("configuration", "targets"):
         (folder / volume).mkdir()
-    postgres = session_servers.start(Postgres, durable=False, auth="scram-sha-256")
+    newest = find("postgres", places=WHEELS_ONLY)  # as the image's, not the machine's own
+    postgres = session_servers.start(Postgres, durable=False, auth="scram-sha-256", binary=newest)
     with postgres.connect() as connection, psycopg.ClientCursor(connection) as cursor:
         cursor.execute("ALTER ROLE postgres PASSWORD %s", [(secrets / "postgres_superuser_password").read_text()])
     minio = session_servers.make(Minio, flavour="minio", drives=1)
@@ -129,7 +132,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, session_servers: ServerFacto
             "PYTHONDONTWRITEBYTECODE": "1",
             "PGHOST": postgres.address.partition(":")[0],
             "PGPORT": postgres.address.partition(":")[2],
-            "PATH": f"{find('postgres').path}:{os.environ['PATH']}",
+            "PATH": f"{newest.path}:{os.environ['PATH']}",
         }
         stack = Stack(folder, postgres, minio, redis_address, environment)
         stack.script("setup.py")
