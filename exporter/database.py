@@ -56,9 +56,12 @@ def backoff_seconds(failures: int, interval_seconds: float) -> float:
     return base * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
 
 
+_PREAMBLE = re.compile(r"^(- host: '.*?', port: '.*?', hostaddr: '.*?': )?(connection failed: |connection is bad: )?")
+
+
 def reason(error: psycopg.Error) -> str:
     """Return what an error says in one line: without hints, and of several attempts each failure once."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("\t")]
-    parts = (re.sub(r"^(- host: '.*?', port: '.*?', hostaddr: '.*?': )?(connection failed: |connection is bad: )?", "", line) for line in lines)
+    parts = (_PREAMBLE.sub("", line) for line in lines)
     text = "; ".join(part for part in dict.fromkeys(parts) if not part.startswith("Multiple connection attempts"))
     return text[:400] or type(error).__name__
