@@ -29,10 +29,8 @@ def main() -> int:
         from stack import down
 
         return down.clean(options.state) if options.command == "clean" else down.run(options.state)
-    except StackError as exc:
+    except (StackError, OSError) as exc:
         print(f"\nstack: {exc}", file=sys.stderr)
-    except OSError as exc:
-        print(f"\nstack: {exc}; nothing else was changed", file=sys.stderr)
     except KeyboardInterrupt:
         print("\nstack: interrupted; what was started runs on, `make down` ends it", file=sys.stderr)
     return 1
