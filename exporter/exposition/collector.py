@@ -15,7 +15,14 @@ from prometheus_client.core import Metric
 from exporter import __version__
 from exporter.aggregation.loop import Total, View
 from exporter.events.sample import PREFIX, bounds_of
-from exporter.exposition.families import FAMILIES, Family, sample_family
+from exporter.exposition.families import (
+    EVENT_FAMILIES,
+    EXPORTER_FAMILIES,
+    FAMILIES,
+    STATE_FAMILIES,
+    Family,
+    sample_family,
+)
 from exporter.probes.base import ProbeResult, Reason, Status
 from exporter.settings import Config, Thresholds
 
@@ -40,6 +47,9 @@ class Batch:
 def counted(views: Sequence[View], *, created: bool) -> Iterator[Metric]:
     """Yield the families of events and states; `created` adds OpenMetrics created timestamps."""
     merged = _merge(total for view in views for total in view.totals if _is_current(total))
+    for family in EVENT_FAMILIES:  # what never failed yet has zeros to show all the same
+        if family.zero_fill and (family.zero_fill.attempts, "counter") in merged:
+            merged.setdefault((family.name, family.type), {})
     for family, series in _families(merged):
         metric = _start(family)
         for total in _filled(family, series, merged):
@@ -153,10 +163,21 @@ def _key(labels: Mapping[str, str]) -> Key:
     return tuple(item for pair in sorted(labels.items()) if pair[1] != "" for item in pair)
 
 
+_STORED = {
+    family.name: family
+    for family in (*EVENT_FAMILIES, *STATE_FAMILIES, *EXPORTER_FAMILIES)
+    if family in EVENT_FAMILIES or family.type == "counter"
+}
+"""The declared families whose series are rollups; all others are made at poll or scrape."""
+
+
 def _is_current(total: Total) -> bool:
     """Tell whether a rollup is one that this version writes; an older version's may differ in name, type or buckets."""
-    family = FAMILIES.get(total.metric)
-    known = total.metric.startswith(PREFIX) if family is None else family.type == total.type
+    family = _STORED.get(total.metric)
+    if family is None:
+        known = total.metric.startswith(PREFIX) and (total.type != "counter" or total.metric.endswith("_total"))
+    else:
+        known = family.type == total.type
     bounds = bounds_of(total.metric) if family is None else family.bounds
     current = known and (total.type != "histogram" or len(total.buckets or ()) == len(bounds))
     if not current:
@@ -168,14 +189,14 @@ def _families(merged: Mapping[tuple[str, str], Series]) -> Iterator[tuple[Family
     """Yield every family with its series, no name twice.
 
     The rows of samples choose names and types, so two may claim one name: a gauge and a histogram `x`, or a counter
-    whose series `x_total` is a gauge's name. The one that was there first keeps it, the other gets its type appended;
-    only where that name is taken too is it left out.
+    whose series `x_total` is a gauge's name. The one that was there first keeps it, the other gets a word for
+    its type appended; only where that name is taken too is it left out.
     """
     taken = {name for family in FAMILIES.values() for name in _names(family)}
     chosen: dict[tuple[str, str], Family] = {}
-    since = {key: min(total.created for total in series.values()) for key, series in merged.items()}
+    since = {key: min((total.created for total in series.values()), default=0.0) for key, series in merged.items()}
     for name, kind in sorted(merged, key=lambda key: (since[key], key)):
-        family = FAMILIES.get(name)
+        family = _STORED.get(name)
         if family is None:
             first = _sample(name, kind, merged[name, kind])
             family = next((f for f in (first, _renamed(first)) if taken.isdisjoint(_names(f))), None)
@@ -199,11 +220,15 @@ def _names(family: Family) -> set[str]:
     return {name, family.name, *(name + suffix for suffix in suffixes.get(family.type, ()))}
 
 
+_WORDS = {"counter": "increments", "gauge": "value", "histogram": "distribution", "summary": "observations"}
+"""What is appended to a name by type; promtool frowns on the types' own names there."""
+
+
 def _renamed(family: Family) -> Family:
     name = family.name.removesuffix("_total") if family.type == "counter" else family.name
     suffix = "_total" if family.type == "counter" else ""
-    text = f"{family.help.removesuffix('.')}; the name without _{family.type} is that of another sample."
-    return replace(family, name=f"{name}_{family.type}{suffix}", help=text)
+    text = f"{family.help.removesuffix('.')}; the name without _{_WORDS[family.type]} is that of another sample."
+    return replace(family, name=f"{name}_{_WORDS[family.type]}{suffix}", help=text)
 
 
 def _sum(a: Total, b: Total) -> Total:

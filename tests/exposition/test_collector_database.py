@@ -95,14 +95,25 @@ def test_names_that_clash_are_told_apart(store: Database, app: str) -> None:
     series = expose(store)
 
     assert series["platform_sample_clash", (("app", app),)] == 5
-    assert series["platform_sample_clash_histogram_count", (("app", app),)] == 1
-    assert series["platform_sample_clash_summary_sum", (("app", app),)] == 5
-    assert series["platform_sample_clash_counter_total", (("app", app),)] == 5
+    assert series["platform_sample_clash_distribution_count", (("app", app),)] == 1
+    assert series["platform_sample_clash_observations_sum", (("app", app),)] == 5
+    assert series["platform_sample_clash_increments_total", (("app", app),)] == 5
 
 
 def test_no_name_of_a_sample_breaks_the_exposition(store: Database, app: str, caplog: pytest.LogCaptureFixture) -> None:
     """Names that end as the formats' own series do, in every type, are all shown and all valid."""
-    endings = ("", "_total", "_total_total", "_count", "_sum", "_bucket", "_created", "_info", "_gauge", "_histogram")
+    endings = (
+        "",
+        "_total",
+        "_total_total",
+        "_count",
+        "_sum",
+        "_bucket",
+        "_created",
+        "_info",
+        "_value",
+        "_distribution",
+    )
     names = [(f"tail{ending}", kind) for ending in endings for kind in ("counter", "gauge", "histogram", "summary")]
     for name, kind in names:
         observe(store, app, name, kind, 3)

@@ -1,0 +1,92 @@
+"""List every series there is, for rules, dashboards and documents to be checked against.
+
+`python -m exporter.exposition.reference` prints docs/metrics.md, which is made of it.
+"""
+
+from collections.abc import Iterator
+
+from exporter.events.sample import BOUNDS, PREFIX
+from exporter.exposition.families import (
+    EVENT_FAMILIES,
+    EXPORTER_FAMILIES,
+    FAMILIES,
+    PROBE_FAMILIES,
+    STATE_FAMILIES,
+    Family,
+    series_names,
+)
+
+PROCESS_FAMILIES = (
+    Family("process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds."),
+    Family("process_max_fds", "gauge", "Maximum number of open file descriptors."),
+    Family("process_open_fds", "gauge", "Number of open file descriptors."),
+    Family("process_resident_memory_bytes", "gauge", "Resident memory size in bytes."),
+    Family("process_start_time_seconds", "gauge", "Start time of the process since unix epoch in seconds."),
+    Family("process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes."),
+)
+"""What prometheus_client tells of the exporter's own process."""
+
+METRICS: dict[str, Family] = {
+    name: family for family in (*FAMILIES.values(), *PROCESS_FAMILIES) for name in series_names(family)
+}
+"""Every series that queries may use, by name: of a histogram `_bucket`, `_sum` and `_count`."""
+
+SECTIONS = (
+    ("Events", "Counted exactly once from the event tables, and from an application's own adopted tables.",
+     EVENT_FAMILIES),
+    ("State", "Read from tables at every poll: what is so now.", STATE_FAMILIES),
+    ("Components", "Probed at every scrape.", PROBE_FAMILIES),
+    ("The exporter", "How well it counts, and what it was told.", EXPORTER_FAMILIES),
+    ("Its process", "As of any Prometheus client.", PROCESS_FAMILIES),
+)  # fmt: skip
+
+
+def markdown() -> str:
+    """Return the reference as a document."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield "# Metrics"
+    yield ""
+    yield "<!-- Made by `python -m exporter.exposition.reference > docs/metrics.md`; a test fails where it differs. -->"
+    yield ""
+    yield "A label that is empty is left out. Counters and histograms carry created timestamps in OpenMetrics."
+    for title, text, families in SECTIONS:
+        yield from ("", f"## {title}", "", text, "", "| metric | type | labels | what it tells |", "|---|---|---|---|")
+        yield from (_row(family) for family in families)
+    yield from _samples()
+
+
+def _row(family: Family) -> str:
+    labels = ", ".join(f"`{label}`" for label in family.labels)
+    return f"| `{family.name}` | {family.type} | {labels} | {family.help}{_details(family)} |"
+
+
+def _details(family: Family) -> str:
+    details = ""
+    if family.bounds:
+        details += f" Buckets: {', '.join(f'{bound:g}' for bound in family.bounds)}."
+    if family.zero_fill:
+        values = ", ".join(f"`{value}`" for value in family.zero_fill.values)
+        details += f" `{family.zero_fill.label}` is one of {values}; each starts at 0."
+    return details
+
+
+def _samples() -> Iterator[str]:
+    yield from ("", "## Samples", "")
+    yield (
+        f"A sample named NAME becomes `{PREFIX}NAME_UNIT`, in base units (`ms` becomes `_seconds`, `KB` `_bytes`, `%` "
+        "`_ratio`), with `_total` where it is a counter. Its labels are `app` and those of its own that the source's "
+        "`sample_labels` allow. Where two samples of different types claim one name, the later one gets a word "
+        "for its type appended: `_increments`, `_value`, `_distribution` or `_observations`."
+    )
+    yield from ("", "| unit | histogram buckets |", "|---|---|")
+    for unit, bounds in BOUNDS.items():
+        yield f"| {unit or 'any other'} | {', '.join(f'{bound:g}' for bound in bounds)} |"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(markdown())

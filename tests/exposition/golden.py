@@ -1,0 +1,128 @@
+"""Make the golden expositions: one example of everything, always the same.
+
+`python -m tests.exposition.golden` writes them anew; look at the difference before committing it.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client.core import Metric
+
+from exporter.aggregation.loop import Total, View
+from exporter.aggregation.state import Reading
+from exporter.events.sample import bounds_of
+from exporter.exposition import collector
+from exporter.exposition.families import FAMILIES
+from exporter.exposition.negotiation import Format
+from exporter.probes.base import Gauge, ProbeResult, Reason, Status
+from exporter.settings import convert
+
+FOLDER = Path(__file__).parent
+FILES = {
+    FOLDER / "golden.txt": "text/plain;version=0.0.4",
+    FOLDER / "golden.openmetrics.txt": "application/openmetrics-text;version=1.0.0",
+}
+CREATED = 1_700_000_000.0
+NOW = 5_000.0
+ODD = 'a "quoted"\\back\nline — ünïcode 😀'
+
+
+def total(metric: str, value: float, labels: dict[str, str], kind: str | None = None, **more: object) -> Total:
+    """Return a rollup of a declared family, or of a sample of type `kind`; of a histogram `value` is the count."""
+    family = FAMILIES.get(metric)
+    kind = kind or (family.type if family else "gauge")
+    bounds = family.bounds if family else bounds_of(metric)
+    buckets = [float(min(index, value)) for index, _ in enumerate(bounds)] if kind == "histogram" else None
+    spent = value * 0.25 if kind in ("histogram", "summary") else None
+    at = CREATED if kind == "gauge" else None
+    return Total(metric, kind, labels, value, spent, buckets, at, CREATED + float(str(more.get("after", 0))))
+
+
+def totals() -> Iterator[Total]:
+    """Yield at least one series of every counted family."""
+    shop, crawl = {"app": "shop"}, {"app": "crawl", "scraper": "news"}
+    yield total("platform_http_requests_total", 12, {**shop, "route": "/items/{id}", "method": "GET", "code": "200"})
+    yield total("platform_http_requests_total", 1, {**shop, "route": ODD, "method": "other", "code": "other"})
+    yield total("platform_http_requests_total", 3, {**shop, "route": "", "method": "GET", "code": "404"})
+    yield total("platform_http_request_duration_seconds", 13, {**shop, "route": "/items/{id}"})
+    yield total("platform_api_calls_total", 4, {**shop, "api": "arxiv"})
+    yield total("platform_api_call_failures_total", 1, {**shop, "api": "arxiv", "reason": "timeout"})
+    yield total("platform_api_call_duration_seconds", 4, {**shop, "api": "arxiv"})
+    yield total("platform_api_rate_limit_remaining", 99, {**shop, "api": "arxiv"})
+    yield total("platform_scraping_runs_total", 2, crawl)
+    yield total("platform_scraping_run_failures_total", 1, {**crawl, "reason": "blocked"})
+    yield total("platform_scraping_run_duration_seconds", 2, crawl)
+    yield total("platform_scraping_items_total", 1e15, crawl)
+    yield total("platform_scraping_item_failures_total", 0, crawl)
+    yield total("platform_user_activity_total", 5, {**shop, "activity": "login", "role": "admin"})
+    yield total("platform_user_activity_failures_total", 1, {**shop, "activity": "login", "role": "admin"})
+    yield total("platform_errors_total", 2, {**shop, "severity": "high", "error_type": "KeyError"})
+    yield total("platform_error_regressions_total", 1, shop)
+    yield total("platform_exporter_events_total", 47, {"source": "native"})
+    yield total("platform_exporter_rows_rejected_total", 2, {"source": "native", "reason": "negative"})
+    yield total("platform_exporter_series_folded_total", 1, {"source": "native", "metric": "platform_errors_total"})
+    yield total("platform_sample_queue_depth", 7, shop, "gauge")
+    yield total("platform_sample_queue_depth", 3, shop, "histogram", after=60)
+    yield total("platform_sample_query_seconds", 3, {**shop, "table": "users"}, "histogram")
+    yield total("platform_sample_upload_bytes_total", 4096, shop, "counter")
+    yield total("platform_sample_parse_seconds", 3, shop, "summary")
+    yield total("platform_sample_odd", math.nan, shop, "gauge")
+    yield total("platform_sample_odd", -math.inf, {**shop, "x": "y"}, "gauge")
+
+
+def readings() -> tuple[Reading, ...]:
+    """Return one series of every state."""
+    return (
+        Reading("platform_scraping_jobs", ("crawl", "news", "running"), 1),
+        Reading("platform_scraping_oldest_pending_timestamp_seconds", ("crawl", "news"), CREATED),
+        Reading("platform_scraping_oldest_heartbeat_timestamp_seconds", ("crawl", "news"), CREATED + 0.5),
+        Reading("platform_active_users", ("shop", "5m"), 3),
+        Reading("platform_active_sessions", ("shop", "7d"), 4),
+        Reading("platform_error_issues", ("shop", "high", "open"), 2),
+        Reading("platform_open_alerts", ("shop", "critical", ""), 1),
+    )
+
+
+def views() -> tuple[View, ...]:
+    """Return two sources that share series, and one that was never read."""
+    well = View("native", tuple(totals()), readings(), NOW - 1, NOW - 2, 0.125, ())
+    same = View("copy", (total("platform_api_calls_total", 6, {"app": "shop", "api": "arxiv"}),), readings()[3:5],
+                NOW - 900, NOW - 900, 0.5, ())  # fmt: skip
+    return well, same, View("new")
+
+
+def probed() -> Iterator[Metric]:
+    """Yield the families of components in every state, each with its gauges."""
+    gauges = [Gauge(name.removeprefix("platform_"), 3.0) for name in FAMILIES
+              if name.startswith(("platform_postgresql_", "platform_redis_", "platform_minio_drives"))]  # fmt: skip
+    results = {
+        ("postgresql", "main"): ProbeResult(Status.HEALTHY, 0.002, gauges=tuple(gauges[:4])),
+        ("redis", "main"): ProbeResult(
+            Status.DEGRADED, 0.001, "x", gauges=(*gauges[4:7], Gauge("queue_length", 5, {"queue": "celery"}))
+        ),
+        ("minio", "main"): ProbeResult(
+            Status.HEALTHY, 0.01, gauges=(*gauges[7:], Gauge("minio_bucket_up", 1, {"bucket": "artifacts"}))
+        ),
+        ("redis", "gone"): ProbeResult(Status.UNHEALTHY, 1.0, "x", Reason.TIMEOUT),
+        ("redis", "new"): ProbeResult(Status.UNKNOWN, 0.0),
+    }
+    return collector.probed(results, {("redis", "gone", "timeout"): 8})
+
+
+def exposition(accept: str) -> str:
+    """Return everything that does not change by itself: all but version, time of load and the process."""
+    form = Format(accept)
+    config = convert(
+        {"database": {"dsn": "x"}, "thresholds": {"http_error_ratio": {"apps": {"shop": {"medium": 0.3}}}}}
+    )
+    own = collector.exporter(config, reload_ok=True, loaded_at=CREATED)
+    live = [*probed(), *collector.sources(views(), {"native": 5, "copy": 5, "new": 5}, NOW)]
+    live += [metric for metric in own if metric.name != "platform_exporter_build_info"]
+    parts = (form.encode(collector.counted(views(), created=form.openmetrics)), form.encode(live))
+    return form.join(parts).decode()
+
+
+if __name__ == "__main__":
+    for path, accept in FILES.items():
+        path.write_text(exposition(accept), encoding="utf-8")
