@@ -4,7 +4,9 @@ Two columns are added, both with defaults that do not rewrite the table: the tra
 cluster it was written in. Applications that name their columns notice nothing.
 """
 
+import hashlib
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,22 +32,31 @@ PAUSE_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Hold one statement and what it is for; a `concurrent` one may not run inside a transaction."""
+    """Hold one statement, what it is for and the table it changes; a `concurrent` one runs in no transaction."""
 
     sql: str
     purpose: str
     concurrent: bool = False
+    table: str | None = None
 
 
 def steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> list[Step]:
     """Return what is still to be done in this database; an empty list where all is. Raises AdoptError."""
+    with _explained(connection):
+        _require_tables(connection, source, adopted)
+        _require_columns(connection, source)
+        return list(dict.fromkeys(_steps(connection, source, adopted)))
+
+
+def _steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> list[Step]:
     plan = list(_schema_steps(connection))
-    for name, stream in adopted.streams.items():
-        plan += _table_steps(connection, source, name, stream.table)
+    for stream in adopted.streams.values():
+        plan += _table_steps(connection, stream.table)
     grants = dict.fromkeys(grant for table in mapping.tables(adopted) for grant in _grants(connection, table))
     plan += [Step(grant, "let the exporter read it") for grant in grants]
-    for name, stream in adopted.streams.items():
-        plan += _record(connection, source, name, stream)
+    for table in dict.fromkeys(stream.table for stream in adopted.streams.values()):
+        streams = {name: stream for name, stream in adopted.streams.items() if stream.table == table}
+        plan += _record(connection, source, table, streams)
     return plan
 
 
@@ -106,18 +117,20 @@ def verify(connection: psycopg.Connection, source: Source) -> None:
             ) from error
 
 
-def _record(connection: psycopg.Connection, source: Source, name: str, stream: mapping.StreamMapping) -> Iterator[Step]:
-    """Yield the statement that remembers the mapping, unless it is remembered just so."""
-    record = msgspec.json.encode(stream).decode()
+def _record(
+    connection: psycopg.Connection, source: Source, table: str, streams: dict[str, mapping.StreamMapping]
+) -> Iterator[Step]:
+    """Yield the statement that remembers the mapping of a table, unless it is remembered just so."""
+    name, record = ", ".join(streams), msgspec.json.encode(streams).decode()
     if (
         _exists(connection, "monitoring.adopted")
         and connection.execute(
             "SELECT 1 FROM monitoring.adopted WHERE (relation, source, stream, mapping) = (%s, %s, %s, %s::jsonb)",
-            [stream.table, source.label, name, record],
+            [table, source.label, name, record],
         ).fetchone()
     ):
         return
-    values = ", ".join(sql.Literal(value).as_string(None) for value in (stream.table, source.label, name, record))
+    values = ", ".join(sql.Literal(value).as_string(None) for value in (table, source.label, name, record))
     yield Step(
         f"INSERT INTO monitoring.adopted (relation, source, stream, mapping) VALUES ({values}) ON CONFLICT (relation) "
         "DO UPDATE SET source = excluded.source, stream = excluded.stream, mapping = excluded.mapping",
@@ -133,15 +146,76 @@ def _schema_steps(connection: psycopg.Connection) -> Iterator[Step]:
         yield Step(schema.counting_sql(), "create schema monitoring for cursors and counters")
 
 
-def _table_steps(connection: psycopg.Connection, source: Source, name: str, table: str) -> Iterator[Step]:
-    kind = _kind(connection, table)
-    if kind is None:
-        raise AdoptError(
-            f"source {source.label}, stream {name}: table {table} does not exist in database "
-            f"{connection.info.dbname}; change the mapping, or the database of this source"
+def _require_tables(connection: psycopg.Connection, source: Source, adopted: Mapping) -> None:
+    """Raise AdoptError where a table is missing, or is none: before anything is changed."""
+    owned = {stream.table for stream in adopted.streams.values()}
+    for table in mapping.tables(adopted):
+        kind = _kind(connection, table)
+        if kind is None:
+            raise AdoptError(
+                f"source {source.label}: table {table} does not exist in database {connection.info.dbname}; "
+                "change the mapping, or the database of this source"
+            )
+        if table in owned and kind not in "rp":
+            raise AdoptError(f"{table} is no table (a view or foreign table); wanted the table that applications write")
+
+
+def _require_columns(connection: psycopg.Connection, source: Source) -> None:
+    """Raise MappingError where a mapping names what a table lacks, or is no SQL: before anything is changed."""
+    for stream in mapping.plan(source).streams:
+        query = (
+            f"SELECT {', '.join(stream.columns.values())} FROM {stream.relation} t {stream.join} WHERE {stream.where}"
         )
-    if kind not in "rp":
-        raise AdoptError(f"{table} is no table (a view or foreign table); wanted the table that applications write")
+        try:
+            connection.execute(f"{query} LIMIT 0".encode(), [])
+        except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction) as error:
+            if "monitoring" not in str(error):  # what the schema brings is not there before the first step
+                raise step.explain(error, connection, stream) from error
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise step.missing_right(error, connection, stream.relation) from error
+        except psycopg.ProgrammingError as error:
+            raise step.explain(error, connection, stream) from error
+
+
+class _explained:  # noqa: N801 - reads as a statement
+    """Turn a missing privilege into a RightsError that says what to grant."""
+
+    def __init__(self, connection: psycopg.Connection, table: str | None = None) -> None:
+        self._connection = connection
+        self._table = table
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            user, problem = self._connection.info.user, error.diag.message_primary or str(error)
+            raise RightsError(
+                f"user {user} may not adopt in database {self._connection.info.dbname} ({problem}); run adopt with "
+                f"the DSN of the tables' owner, or: {self._grant(user, problem)}"
+            ) from error
+
+    def _grant(self, user: str, problem: str) -> str:
+        name = sql.Identifier(user).as_string(None)
+        schema_name = re.search(r"permission denied for schema (\S+)", problem)
+        if schema_name:
+            if schema_name[1] == "monitoring":
+                return f"GRANT platform_exporter TO {name}; and for what is still to be done the owner of that schema"
+            return f"GRANT USAGE ON SCHEMA {schema_name[1]} TO {name};"
+        if "permission denied for database" in problem:
+            database = sql.Identifier(self._connection.info.dbname).as_string(None)
+            return f"GRANT CREATE ON DATABASE {database} TO {name};"
+        owner = (
+            self._table
+            and self._connection.execute(
+                "SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class WHERE oid = to_regclass(%s)", [self._table]
+            ).fetchone()
+        )
+        return f"GRANT {owner[0]} TO {name};" if owner else "have a superuser run it"
+
+
+def _table_steps(connection: psycopg.Connection, table: str) -> Iterator[Step]:
+    kind = _kind(connection, table)
     columns = _columns(connection, table)
     if not {TX, CLUSTER} <= columns:
         yield Step(
@@ -149,6 +223,7 @@ def _table_steps(connection: psycopg.Connection, source: Source, name: str, tabl
             f"ADD COLUMN IF NOT EXISTS {TX} xid8 DEFAULT pg_current_xact_id(), "
             f"ALTER COLUMN {CLUSTER} SET DEFAULT (pg_control_system()).system_identifier",
             "note in each new row which transaction of which cluster wrote it (no rewrite)",
+            table=table,
         )
     valid = _index_valid(connection, table)
     index, schema_name = _index(table), table.split(".")[0]
@@ -158,7 +233,7 @@ def _table_steps(connection: psycopg.Connection, source: Source, name: str, tabl
         # A partitioned table takes no concurrent build.
         how = "" if kind == "p" else " CONCURRENTLY"
         build = f"CREATE INDEX{how} {index} ON {table} ({CLUSTER}, {TX})"
-        yield Step(build, "find new rows fast", concurrent=kind != "p")
+        yield Step(build, "find new rows fast", concurrent=kind != "p", table=table)
 
 
 def _grants(connection: psycopg.Connection, table: str) -> Iterator[str]:
@@ -196,7 +271,12 @@ def _columns(connection: psycopg.Connection, table: str) -> set[str]:
 
 
 def _index(table: str) -> str:
-    return f"{table.split('.')[1][:50]}_platform"
+    """Return the name of our index: an identifier holds 63 bytes, so that long names need what tells them apart."""
+    name = table.split(".")[1].lower()
+    short = (
+        name if len(name) <= 50 else f"{name[:41]}_{hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()[:8]}"
+    )
+    return f"{short}_platform"
 
 
 def _index_valid(connection: psycopg.Connection, table: str) -> bool | None:
@@ -214,7 +294,8 @@ def _patiently(connection: psycopg.Connection, item: Step) -> None:
             # A concurrent build waits for transactions without blocking anyone, so it may wait.
             timeout = 0 if item.concurrent else LOCK_TIMEOUT_MS
             connection.execute(f"SET lock_timeout = {timeout}")
-            connection.execute(item.sql.encode())
+            with _explained(connection, item.table):
+                connection.execute(item.sql.encode())
             return
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
             if attempt == TRIES:
@@ -223,11 +304,6 @@ def _patiently(connection: psycopg.Connection, item: Step) -> None:
                     "a long transaction holds the table (see pg_stat_activity): run this again when it has ended"
                 ) from error
             time.sleep(PAUSE_SECONDS)
-        except psycopg.errors.InsufficientPrivilege as error:
-            raise RightsError(
-                f"user {connection.info.user} may not run: {_shorten(item.sql)} ({error.diag.message_primary}); "
-                "run adopt with the DSN of the tables' owner"
-            ) from error
 
 
 def _shorten(sql: str) -> str:
