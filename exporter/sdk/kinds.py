@@ -12,3 +12,9 @@ ERROR = NAMES.index("error")
 SAMPLE = NAMES.index("sample")
 JOB = len(NAMES)
 """Rows of the state table scraping_job, which are no events."""
+
+
+def name_of(event: tuple[object, ...]) -> str:
+    """Return the name of an event's kind."""
+    kind = event[0]
+    return NAMES[kind] if isinstance(kind, int) and kind < len(NAMES) else "event"

@@ -1,0 +1,49 @@
+"""Store what dead processes left in their spool folders, and set their ledgers right."""
+
+from exporter.sdk import spool_file
+from exporter.sdk.ledger import Ledger
+from exporter.sdk.spool import Abandoned, Spool
+from exporter.sdk.spool_file import CorruptError, SpoolFile
+from exporter.sdk.store import Store, tell_poison
+from exporter.sdk.trouble import note
+
+
+def adopt_one(spool: Spool, store: Store, known_app: str) -> int | None:
+    """Store one folder of a dead process; return its events, None where there is no such folder.
+
+    Raises UnavailableError; the folder then stays for another time, and nothing of it is stored or counted twice.
+    """
+    for folder in spool.abandoned():
+        done = False
+        try:
+            events = _adopt(folder, spool, store, known_app)
+            done = True
+            return events
+        finally:
+            folder.close(remove=done)
+    return None
+
+
+def _adopt(folder: Abandoned, spool: Spool, store: Store, known_app: str) -> int:
+    ledger = folder.ledger()
+    # Where the row in the database was newer, it knows already which of the files had been stored.
+    written = ledger is not None and store.run(ledger.upsert_if_newer()) is not None
+    owner = ledger or Ledger(known_app, f"unknown {folder.folder.name}", 0, 0, 0, {}, 0.0, 0.0)
+    return sum(_adopt_file(file, owner, spool, store, written) for file in folder.files())
+
+
+def _adopt_file(file: SpoolFile, owner: Ledger, spool: Spool, store: Store, written: bool) -> int:
+    try:
+        batch = spool_file.read(file)
+    except CorruptError as error:
+        note("spool", error)
+        store.run(owner.move(0, {"spool_corrupt": file.events}))
+        spool.isolate(file)
+        return 0
+    delivery = store.deliver(batch, lambda _, events: owner.move(events, {}))
+    tell_poison(delivery)
+    again = delivery.again if written else 0
+    if delivery.poison or again:
+        store.run(owner.move(again, {"poison": delivery.poison} if delivery.poison else {}))
+    file.path.unlink(missing_ok=True)
+    return delivery.stored
