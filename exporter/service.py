@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -50,8 +51,7 @@ class Service:
 
     def stop(self) -> None:
         """End all threads; blocks for a few seconds at most."""
-        for worker in self._workers.values():
-            worker.stop(timeout_seconds=2.0)
+        _stop(self._workers.values(), timeout_seconds=2.0)
         self._runner.close()
 
     def render(self, accept: str, scrape_timeout_seconds: float | None) -> tuple[bytes, str]:
@@ -114,10 +114,10 @@ class Service:
                 logger.error("the configuration was not reloaded, the old one stays: %s", error)
                 raise
             old, self._workers = self._workers, workers
-            self._config = config
-            for name, worker in old.items():
-                if workers.get(name) is not worker:
-                    worker.stop()
+            old_config, self._config = self._config, config
+            if config.listen != old_config.listen:
+                logger.warning("`listen` changed to %s: that takes effect at the next start", config.listen)
+            _stop([worker for name, worker in old.items() if workers.get(name) is not worker], timeout_seconds=5.0)
             for name, worker in workers.items():
                 if old.get(name) is not worker:
                     worker.start()
@@ -155,8 +155,19 @@ def _workers(config: Config, running: dict[str, Worker]) -> dict[str, Worker]:
             raise ConfigError(f"`sources`, {source.label}: {error}") from error
         wanted = Worker(plan, config.database_of(source), config.limits, config.retention_days)
         known = running.get(source.label)
+        if known is not None and known.counts_as(wanted):
+            wanted.view = known.view  # no gap in the series until its own first poll
         workers[source.label] = known if known is not None and known.same_as(wanted) else wanted
     return workers
+
+
+def _stop(workers: Iterable[Worker], timeout_seconds: float) -> None:
+    """End workers all at once: where a server hangs each takes its whole timeout."""
+    threads = [threading.Thread(target=worker.stop, args=(timeout_seconds,)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def _source_status(worker: Worker, now: float) -> Status:

@@ -80,6 +80,11 @@ class Worker:
         mine = (self.plan, self._settings, self._limits, self._retention)
         return mine == (other.plan, other._settings, other._limits, other._retention)
 
+    def counts_as(self, other: "Worker") -> bool:
+        """Tell whether another worker would count the same tables of the same database, however often."""
+        same_place = (self._settings.dsn, self._settings.password) == (other._settings.dsn, other._settings.password)
+        return same_place and self.plan == other.plan
+
     def start(self) -> None:
         self._thread.start()
 
