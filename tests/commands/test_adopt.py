@@ -1,0 +1,332 @@
+"""Adopt tables that applications own, under every trouble they may be in."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from exporter.sources import adopt
+from tests.servers import Database, poll_until
+from tests.sources.demo import run
+
+MAPPING = """app: x
+streams:
+  one:
+    table: public.t
+    kind: scraping_run
+    columns: {at: t.at, scraper: t.s, outcome: "'success'", duration_seconds: t.d}
+"""
+TABLE = "CREATE TABLE {} (at timestamptz NOT NULL DEFAULT now(), s text, d double precision)"
+
+Adopt = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def call(database: Database, tmp_path: Path) -> Adopt:
+    """Return a function that runs `adopt` with a mapping and options; it gives exit status and output."""
+
+    def adopt_table(*options: str, mapping: str = MAPPING, user: str | None = None) -> tuple[int, str]:
+        (tmp_path / "m.yml").write_text(mapping)
+        dsn = make_conninfo(database.dsn, user=user) if user else database.dsn
+        config = tmp_path / "c.yml"
+        config.write_text(f"database: {{dsn: '{dsn}'}}\nsources: [{{preset: m.yml}}]\n")
+        result = run("adopt", "m.yml", "--config", str(config), *options)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result.exit_code, result.output
+
+    return adopt_table
+
+
+def columns(database: Database, table: str = "public.t") -> set[str]:
+    """Return the names of a table's columns."""
+    query = "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
+    return {name for (name,) in database.execute(query, [table])}
+
+
+OWN, OURS = {"at", "s", "d"}, {"platform_tx", "platform_cluster"}
+
+
+def test_dry_run_runs_nothing(database: Database, call: Adopt) -> None:
+    """--dry-run prints SQL and changes neither table nor schema."""
+    database.execute(TABLE.format("t"))
+    status, output = call("--dry-run")
+
+    assert (status, "CREATE INDEX CONCURRENTLY t_platform" in output) == (0, True)
+    assert columns(database) == OWN
+    assert database.execute("SELECT to_regnamespace('monitoring')::text") == [(None,)]
+
+
+def test_dry_run_prints_sql_that_works(database: Database, call: Adopt) -> None:
+    """What --dry-run prints may be run by a DBA; afterwards there is nothing left to do."""
+    database.execute(TABLE.format("t"))
+    script = call("--dry-run")[1]
+    for statement in script.split("-- find new rows fast"):
+        index, _, rest = statement.partition(";\n") if "CONCURRENTLY" in statement else ("", "", statement)
+        for part in (index, rest):
+            database.execute(part.strip() or "SELECT 1")
+
+    assert call("--dry-run") == (0, "")
+
+
+def test_adopting_twice_does_it_once(database: Database, call: Adopt) -> None:
+    """A second adoption finds nothing to do."""
+    database.execute(TABLE.format("t"))
+    call()
+
+    assert call("--dry-run") == (0, "")
+    assert call() == (0, f"m: public.t is a source in {database.name}\n")
+    assert columns(database) == OWN | OURS
+
+
+def test_undo_leaves_the_table_as_it_was(database: Database, call: Adopt) -> None:
+    """--undo takes columns, index and counters away, and may be repeated."""
+    database.execute(TABLE.format("t"))
+    call()
+    assert call("--undo")[0] == 0
+
+    assert columns(database) == OWN
+    assert database.execute("SELECT count(*) FROM pg_index WHERE indrelid = 't'::regclass") == [(0,)]
+    assert database.execute("SELECT count(*) FROM monitoring.adopted") == [(0,)]
+    assert call("--undo")[0] == 0
+
+
+def test_inserts_go_on(database: Database, call: Adopt) -> None:
+    """An application that names its columns, and one that leaves ours out, insert as before."""
+    database.execute(TABLE.format("t"))
+    database.execute("INSERT INTO t VALUES (now(), 'before', 1)")
+    call()
+    database.execute("INSERT INTO t (at, s, d) VALUES (now(), 'named', 1)")
+    database.execute("INSERT INTO t VALUES (now(), 'positional', 1)")
+
+    rows = database.execute("SELECT s, platform_tx IS NOT NULL, platform_cluster IS NOT NULL FROM t ORDER BY at")
+    assert rows == [("before", True, False), ("named", True, True), ("positional", True, True)]
+
+
+def test_table_is_not_rewritten(database: Database, call: Adopt) -> None:
+    """The new columns have fast defaults: the table keeps its file."""
+    database.execute(TABLE.format("t"))
+    before = database.execute("SELECT relfilenode FROM pg_class WHERE oid = 't'::regclass")
+    call()
+
+    assert database.execute("SELECT relfilenode FROM pg_class WHERE oid = 't'::regclass") == before
+
+
+def test_long_transaction_is_waited_for_in_short_turns(
+    database: Database, call: Adopt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a transaction holds the table, adopt gives up after its tries, and writers never waited longer than one."""
+    monkeypatch.setattr(adopt, "TRIES", 2)
+    monkeypatch.setattr(adopt, "LOCK_TIMEOUT_MS", 100)
+    monkeypatch.setattr(adopt, "PAUSE_SECONDS", 0.01)
+    database.execute(TABLE.format("t"))
+    with database.connect() as holder, holder.transaction():
+        holder.execute("INSERT INTO t (s) VALUES ('long')")
+        status, output = call()
+
+    assert status == 1
+    assert output.splitlines()[-1].startswith("platform-exporter: no lock after 2 tries of 100 ms for: ALTER TABLE")
+    assert "a long transaction holds the table (see pg_stat_activity): run this again when it has ended" in output
+    assert columns(database) == OWN
+    assert call()[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        (MAPPING.replace("public.t", "public.gone"), "table public.gone does not exist in database"),
+        (MAPPING.replace("    kind", "    reads: [public.gone]\n    kind"), "table public.gone does not exist"),
+        (MAPPING + "states:\n  a: {table: public.gone, kind: open_alerts, columns: {severity: t.a, alert_source: t.b}}",
+         "table public.gone does not exist"),
+        (MAPPING.replace("t.s,", "t.gone,"), "column t.gone does not exist in database"),
+        (MAPPING.replace("t.s,", "t.s )),"), "syntax error at or near"),
+        (MAPPING.replace("public.t", "public.v"), "public.v is no table (a view or foreign table)"),
+        (MAPPING.replace("scraping_run", "scraping_ruin"), "`streams.one.kind` is 'scraping_ruin'; wanted one of"),
+        (MAPPING.replace("at: t.at, ", ""), "`streams.one.columns` lacks 'at', which scraping_run requires"),
+        (MAPPING.replace("public.t", "t"), "Expected `str` matching regex"),
+        (MAPPING + MAPPING, "line 7, column 1: key `app` is given twice"),
+        (MAPPING + "sample_labels: [le]\n", "Expected `str` matching regex"),
+        ("a: [", "line 1, column 5: "),
+    ],
+)  # fmt: skip
+def test_bad_mapping_changes_nothing(database: Database, call: Adopt, mapping: str, message: str) -> None:
+    """What a mapping names and the database lacks is told in one line, before anything is touched."""
+    database.execute(TABLE.format("t"))
+    database.execute("CREATE VIEW v AS SELECT * FROM t")
+    status, output = call(mapping=mapping)
+
+    assert (status, output.count("\n")) == (1, 1)
+    assert message in output
+    assert columns(database) == OWN
+    assert database.execute("SELECT to_regnamespace('monitoring')::text") == [(None,)]
+
+
+@pytest.fixture
+def stranger(database: Database) -> str:
+    """Return a role that may sign in and nothing else."""
+    name = f"stranger_{database.name}"
+    database.execute(f"CREATE ROLE {name} LOGIN")
+    return name
+
+
+@pytest.mark.parametrize(
+    ("prepare", "grant"),
+    [
+        ("SELECT 1", "GRANT SELECT ON public.t TO {user};"),
+        ("CREATE SCHEMA closed; ALTER TABLE t SET SCHEMA closed", "GRANT USAGE ON SCHEMA closed TO"),
+        ("GRANT SELECT ON t TO {user}", "GRANT CREATE ON DATABASE"),
+    ],
+)
+def test_missing_right_is_told_with_its_grant(
+    database: Database, call: Adopt, stranger: str, prepare: str, grant: str
+) -> None:
+    """Whatever right is missing, one line says which GRANT gives it."""
+    database.execute(TABLE.format("t"))
+    database.execute(prepare.format(user=stranger))
+    mapping = MAPPING.replace("public.t", "closed.t") if "closed" in prepare else MAPPING
+    status, output = call(mapping=mapping, user=stranger)
+
+    assert status == 1
+    assert grant.format(user=stranger) in output.splitlines()[-1]
+    database.execute(f"DROP OWNED BY {stranger}; DROP ROLE {stranger}")
+
+
+def test_missing_ownership_is_told_with_its_grant(database: Database, call: Adopt, stranger: str) -> None:
+    """Only a table's owner may alter it: the line names the role to be granted."""
+    database.execute(TABLE.format("t"))
+    call()
+    call("--undo")
+    database.execute(f"GRANT SELECT ON t TO {stranger}; GRANT platform_exporter TO {stranger}")
+    status, output = call(user=stranger)
+
+    assert status == 1
+    assert "(must be owner of table t); run adopt with the DSN of the tables' owner, or: GRANT postgres TO" in output
+    database.execute(f"DROP OWNED BY {stranger}; DROP ROLE {stranger}")
+
+
+def test_index_left_half_built_is_replaced(database: Database, call: Adopt) -> None:
+    """An index whose concurrent build broke is dropped and built anew."""
+    database.execute(TABLE.format("t"))
+    call()
+    database.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 't_platform'::regclass")
+    assert "remove an index left half built" in call()[1]
+
+    assert database.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = 't_platform'::regclass") == [(True,)]
+
+
+@pytest.mark.parametrize("name", ["order", "user", "MixedCase", "t$1", "l" * 63])
+def test_names_that_need_care(database: Database, call: Adopt, name: str) -> None:
+    """Key words, capitals and names as long as they may be are adopted, and nothing is left to do."""
+    database.execute(TABLE.format(f"public.{name}"))
+    mapping = MAPPING.replace("public.t", f"public.{name}")
+
+    assert call(mapping=mapping)[0] == 0
+    assert call("--dry-run", mapping=mapping) == (0, "")
+
+
+def test_long_names_alike_get_an_index_each(database: Database, call: Adopt) -> None:
+    """Two tables alike in their first 50 characters do not share one index."""
+    for name in ("l" * 55 + "a", "l" * 55 + "b"):
+        database.execute(TABLE.format(name))
+        call(mapping=MAPPING.replace("public.t", f"public.{name}"))
+
+        assert database.execute(f"SELECT count(*) FROM pg_index WHERE indrelid = '{name}'::regclass") == [(1,)]
+
+
+def test_two_streams_of_one_table(database: Database, call: Adopt) -> None:
+    """A table may hold two kinds of events: it is altered once."""
+    database.execute(TABLE.format("t"))
+    mapping = MAPPING + MAPPING.split("streams:\n")[1].replace("one:", "two:")
+
+    assert call(mapping=mapping)[0] == 0
+    assert call("--dry-run", mapping=mapping) == (0, "")
+
+
+def test_read_only_database_is_told(database: Database, call: Adopt) -> None:
+    """A database that accepts no writes is one line, no traceback."""
+    database.execute(TABLE.format("t"))
+    database.execute(f"ALTER DATABASE {database.name} SET default_transaction_read_only = on")
+    status, output = call()
+
+    assert status == 1
+    assert "in a read-only transaction" in output.splitlines()[-1]
+
+
+def test_adoption_under_concurrent_inserts_loses_nothing(database: Database, call: Adopt, tmp_path: Path) -> None:
+    """Rows that four writers commit before, during and after the adoption are counted once each."""
+    from tests.sources.demo import Counted
+
+    database.execute(TABLE.format("t"))
+    stop, written = threading.Event(), [0] * 4
+
+    def write(index: int) -> None:
+        with database.connect() as connection:
+            while not stop.is_set():
+                with connection.transaction(force_rollback=written[index] % 5 == 4):
+                    connection.execute("INSERT INTO t (s, d) VALUES ('w', 1)")
+                written[index] += 1
+
+    writers = [threading.Thread(target=write, args=(index,)) for index in range(4)]
+    for writer in writers:
+        writer.start()
+    try:
+        poll_until(lambda: min(written) > 20, 10)
+        assert call()[0] == 0
+        source = Counted(database, "m.yml", tmp_path)
+        source.path.write_text(f"database: {{dsn: '{database.dsn}'}}\nsources: [{{preset: m.yml}}]\n")
+        for _ in range(5):
+            source.poll()
+        reached = [count + 20 for count in written]
+        poll_until(lambda: all(now > then for now, then in zip(written, reached, strict=True)), 10)
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    counted = source.poll()["platform_scraping_runs_total"]
+
+    assert list(counted.values()) == [float(database.execute("SELECT count(*) FROM t")[0][0])]
+
+
+def test_native_is_no_preset_to_adopt(call: Adopt, tmp_path: Path) -> None:
+    """The event store itself is applied, not adopted."""
+    (tmp_path / "n.yml").write_text("database: {dsn: 'host=h'}\n")
+    result = run("adopt", "native", "--config", str(tmp_path / "n.yml"))
+
+    assert result.exit_code == 2
+    assert "wanted `schema apply` instead of `adopt`" in result.output
+
+
+def test_unconfigured_preset_is_told(tmp_path: Path) -> None:
+    """A preset that is no source of the configuration is an error that says what to add."""
+    (tmp_path / "n.yml").write_text("database: {dsn: 'host=h'}\n")
+    result = run("adopt", "scitex", "--config", str(tmp_path / "n.yml"))
+
+    assert result.exit_code == 2
+    assert "no entry of `sources` has the preset 'scitex'; add `- preset: scitex`" in result.output
+
+
+def test_unknown_preset_lists_those_there_are(tmp_path: Path) -> None:
+    """A preset that does not ship is an error that names those that do."""
+    (tmp_path / "n.yml").write_text("database: {dsn: 'host=h'}\n")
+    result = run("adopt", "scitexx", "--config", str(tmp_path / "n.yml"))
+
+    assert result.exit_code == 1
+    assert "preset `scitexx` is unknown; wanted native, scitex, stratlogic, or the path of a .yml file" in result.output
+
+
+def test_connection_that_breaks_is_one_line(database: Database, call: Adopt, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that goes away half way is told as such."""
+    database.execute(TABLE.format("t"))
+
+    def die(connection: psycopg.Connection, *arguments: object) -> None:
+        database.execute("SELECT pg_terminate_backend(%s)", [connection.info.backend_pid])
+        connection.execute("SELECT 1")
+
+    monkeypatch.setattr(adopt, "carry_out", die)
+    status, output = call()
+
+    assert (status, output) == (
+        1, "platform-exporter: PostgreSQL: terminating connection due to administrator command\n"
+    )  # fmt: skip
