@@ -128,7 +128,7 @@ def windows(connection: psycopg.Connection, stream: Stream, cursor: Cursor | Non
     so no row is in both, and those of the old cluster are never looked at again.
     """
     if cursor is None:
-        return [Window(rollup.EVERYTHING, {})]
+        return [Window(rollup.everything(stream), {})]
     moved = cursor.system_identifier != here.system_identifier
     parameters = {"cluster": cursor.system_identifier, "snapshot": cursor.snapshot}
     since = Window(rollup.window(stream, elsewhere=moved), parameters)
