@@ -1,8 +1,9 @@
 -- Daily partitions of the event tables. The functions run with their owner's rights, so that the exporter's role
 -- needs no right to create or drop anything else.
 
+-- Times are written into statements here: as ISO and UTC, for `IST` in a session's own style means three zones.
 CREATE OR REPLACE FUNCTION monitoring.ensure_partition(kind text, day date) RETURNS boolean
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET timezone = 'UTC'
     AS $$
 DECLARE
     child text := kind || '_' || to_char(day, 'YYYYMMDD');
@@ -69,7 +70,7 @@ END $$;
 
 -- Rows outside every daily partition are few (a writer's clock was off); here alone rows are deleted.
 CREATE OR REPLACE FUNCTION monitoring.trim_default(kind text, before timestamptz) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET timezone = 'UTC'
     AS $$
 DECLARE
     trimmed bigint := 0;
