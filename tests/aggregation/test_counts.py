@@ -14,7 +14,8 @@ BATCHES = {
         FROM generate_series(1, 900) i""",
     "api_call": """INSERT INTO monitoring.api_call
         (at, app, api, status, outcome, reason, duration_seconds, rate_limit_remaining)
-        SELECT now() - i * '1 minute'::interval, 'app', 'api' || i % 3, (ARRAY[200, 429, 403, 404, 503, NULL])[1 + i % 6],
+        SELECT now() - i * '1 minute'::interval, 'app', 'api' || i % 3,
+            (ARRAY[200, 429, 403, 404, 503, NULL])[1 + i % 6],
             CASE WHEN i % 6 = 0 THEN 'success' ELSE 'failure' END, CASE WHEN i % 7 = 0 THEN 'timeout' END,
             round((random() * 40)::numeric, 3), 1000 - i FROM generate_series(1, 900) i""",
     "scraping_run": """INSERT INTO monitoring.scraping_run
@@ -28,7 +29,8 @@ BATCHES = {
     "error": """INSERT INTO monitoring.error (at, app, severity, error_type)
         SELECT now(), 'app', (ARRAY['low', 'HIGH', 'odd'])[1 + i % 3], 'E' || i % 4 FROM generate_series(1, 900) i""",
     "sample": """INSERT INTO monitoring.sample (at, app, name, kind, value, unit, labels)
-        SELECT now() - i * '1 second'::interval, 'app', 'm' || k, (ARRAY['counter', 'gauge', 'HISTOGRAM', 'summary'])[k],
+        SELECT now() - i * '1 second'::interval, 'app', 'm' || k,
+            (ARRAY['counter', 'gauge', 'HISTOGRAM', 'summary'])[k],
             round((random() * 900)::numeric, 1), 'ms', jsonb_build_object('table', 't' || i % 3, 'secret', i)
         FROM generate_series(1, 300) i, generate_series(1, 4) k""",
 }
@@ -65,8 +67,8 @@ COUNTERS = {
 FAILURES = {
     "platform_api_call_failures_total": (
         "api_call",
-        "CASE WHEN reason IS NOT NULL THEN reason WHEN status = 429 THEN 'rate_limited' WHEN status = 403 THEN "
-        "'forbidden' WHEN status = 404 THEN 'client_error' WHEN status = 503 THEN 'server_error' ELSE 'other' END",
+        """CASE WHEN reason IS NOT NULL THEN reason WHEN status = 429 THEN 'rate_limited' WHEN status = 403 THEN
+        'forbidden' WHEN status = 404 THEN 'client_error' WHEN status = 503 THEN 'server_error' ELSE 'other' END""",
         "api",
     ),
     "platform_scraping_run_failures_total": (
@@ -86,7 +88,7 @@ def count_twice(store: Store, kind: str) -> None:
         store.poll(kind)
 
 
-def grouped(store: Store, kind: str, labels: tuple[str, ...], value: str, where: str = "true") -> dict[object, float]:
+def grouped(store: Store, kind: str, labels: tuple[str, ...], value: str, where: str = "true") -> dict[object, object]:
     columns = ", ".join(LABEL[label] for label in labels)
     rows = store.execute(f"SELECT {columns}, {value} FROM monitoring.{kind} WHERE {where} GROUP BY {columns}")
     return {row[: len(labels)]: pytest.approx(float(row[len(labels)])) for row in rows}

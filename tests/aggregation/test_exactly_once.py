@@ -16,7 +16,8 @@ from stack.servers import Postgres
 from tests.aggregation.counting import NATIVE, Poller, Store, add_runs, fresh_store, pollers, runs
 from tests.servers import ServerFactory, TcpProxy, poll_until
 
-RUN = "INSERT INTO monitoring.scraping_run (at, app, scraper, outcome, duration_seconds) VALUES (now(), 'a', 's', 'success', 1)"
+RUN = """INSERT INTO monitoring.scraping_run (at, app, scraper, outcome, duration_seconds)
+VALUES (now(), 'a', 's', 'success', 1)"""
 STREAM = next(stream for stream in NATIVE.streams if stream.name == "scraping_run")
 LOAD_SECONDS = 4.0
 

@@ -143,7 +143,8 @@ def test_odd_characters_in_labels(store: Store) -> None:
     """Quotes, backslashes, line ends, percent signs and braces come back as they were."""
     odd = "a\"b'c\\d\ne%s{f}é\U0001f600\x01"
     store.execute(
-        "INSERT INTO monitoring.http_request (at, app, route, status, duration_seconds) VALUES (now(), 'a', %s, 200, 1)",
+        "INSERT INTO monitoring.http_request (at, app, route, status, duration_seconds) "
+        "VALUES (now(), 'a', %s, 200, 1)",
         [odd],
     )
     store.poll("http_request")

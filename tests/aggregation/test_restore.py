@@ -1,4 +1,4 @@
-"""A dump restored into another cluster: transaction ids of old rows mean nothing there, and no event is lost or doubled."""
+"""A dump restored into another cluster, where old transaction ids mean nothing: no event is lost or doubled."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

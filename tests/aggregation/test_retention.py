@@ -201,11 +201,13 @@ def test_finished_jobs_and_batches_go_after_their_time(store: Store) -> None:
     """Live jobs and recent batches stay."""
     store.execute(
         "INSERT INTO monitoring.scraping_job (app, job_id, scraper, status, created_at) VALUES "
-        "('a', '1', 's', 'failed', now() - '8 days'::interval), ('a', '2', 's', 'running', now() - '8 days'::interval), "
+        "('a', '1', 's', 'failed', now() - '8 days'::interval), "
+        "('a', '2', 's', 'running', now() - '8 days'::interval), "
         "('a', '3', 's', 'completed', now())"
     )
     store.execute(
-        "INSERT INTO monitoring.batch VALUES (gen_random_uuid(), now() - '31 days'::interval), (gen_random_uuid(), now())"
+        "INSERT INTO monitoring.batch VALUES "
+        "(gen_random_uuid(), now() - '31 days'::interval), (gen_random_uuid(), now())"
     )
     with store.connect_as_exporter() as connection:
         maintenance.maintain(connection, store.plan, Retention())

@@ -1,0 +1,205 @@
+"""Three roles, each with what its work needs and no more."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from exporter.aggregation.loop import Worker
+from exporter.events import KINDS
+from exporter.settings import Database as Settings
+from exporter.settings import Limits, Retention, Secret, Source
+from exporter.sources import mapping
+from tests.events.test_schema import MINIMAL
+from tests.servers import Database
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+As = Callable[[str], Any]
+
+
+@pytest.fixture
+def as_role(applied: Database) -> As:
+    """Return a function that gives a connection of a login that has just one of the roles."""
+
+    @contextmanager
+    def connect(role: str) -> Iterator[Connection]:
+        login = f"{role}_login"
+        applied.execute(
+            f"DO $$ BEGIN CREATE ROLE {login} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$; "
+            f"GRANT {role} TO {login}"
+        )
+        with psycopg.connect(applied.dsn, user=login, autocommit=True) as connection:
+            yield connection
+
+    return connect
+
+
+def refused(connection: Connection, query: str) -> bool:
+    try:
+        connection.execute(query.encode())
+    except psycopg.errors.InsufficientPrivilege:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_writer_inserts(as_role: As, kind: str) -> None:
+    """One by one and by COPY."""
+    columns = MINIMAL[kind].split(")")[0] + ")"
+    with as_role("platform_writer") as connection:
+        connection.execute(f"INSERT INTO monitoring.{kind} {MINIMAL[kind]}")
+        with connection.cursor() as cursor, cursor.copy(f"COPY monitoring.{kind} {columns} FROM STDIN"):
+            pass
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("query", ["SELECT app FROM {}", "UPDATE {} SET app = ''", "DELETE FROM {}", "TRUNCATE {}",
+                                   "COPY {} TO STDOUT", "INSERT INTO {} SELECT * FROM {}"])  # fmt: skip
+def test_the_writer_does_nothing_else(as_role: As, kind: str, query: str) -> None:
+    """A stolen application password reads and changes no event."""
+    with as_role("platform_writer") as connection:
+        assert refused(connection, query.replace("{}", f"monitoring.{kind}"))
+
+
+@pytest.mark.parametrize("table", ["rollup", "cursor", "source", "actor", "error_issue", "audit", "alert_notification"])
+def test_the_writer_cannot_touch_what_is_counted(as_role: As, table: str) -> None:
+    """Neither read nor write."""
+    with as_role("platform_writer") as connection:
+        assert refused(connection, f"SELECT * FROM monitoring.{table}")
+        assert refused(connection, f"DELETE FROM monitoring.{table}")
+        assert refused(connection, f"INSERT INTO monitoring.{table} DEFAULT VALUES")
+
+
+def test_the_writer_keeps_its_jobs_batches_and_ledger(as_role: As) -> None:
+    """What the SDK writes beside events."""
+    with as_role("platform_writer") as connection:
+        connection.execute("INSERT INTO monitoring.batch (id) VALUES (gen_random_uuid())")
+        for _ in range(2):
+            connection.execute(
+                "INSERT INTO monitoring.scraping_job (app, job_id, scraper, status) VALUES ('a', '1', 's', 'running') "
+                "ON CONFLICT (app, job_id) DO UPDATE SET progress = 50"
+            )
+            connection.execute(
+                "INSERT INTO monitoring.sdk_ledger AS l (app, process, produced) VALUES ('a', 'p', 1) "
+                "ON CONFLICT (app, process) DO UPDATE SET produced = l.produced + excluded.produced"
+            )
+        assert refused(connection, "DELETE FROM monitoring.scraping_job")
+
+
+@pytest.mark.parametrize("role", ["platform_writer", "platform_grafana"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        "ensure_partition('error', '2020-01-01')",
+        "drop_partition('error', '2020-01-01')",
+        "trim_default('error', now())",
+        "has_uncounted('error_default', 'error')",
+    ],
+)
+def test_only_the_exporter_keeps_partitions(as_role: As, role: str, function: str) -> None:
+    """Functions with their owner's rights are not for everyone."""
+    with as_role(role) as connection:
+        assert refused(connection, f"SELECT monitoring.{function}")
+
+
+def test_the_exporter_serves(as_role: As, applied: Database) -> None:
+    """Its role is enough for polls, states and maintenance, dropping partitions included."""
+    with as_role("platform_exporter") as connection:
+        dsn = psycopg.conninfo.make_conninfo(applied.dsn, user=connection.info.user)
+    for kind, values in MINIMAL.items():
+        applied.execute(f"INSERT INTO monitoring.{kind} {values}")
+        applied.execute(f"SELECT monitoring.ensure_partition('{kind}', '2020-01-01')")
+        applied.execute(f"DROP TABLE monitoring.{kind}_{_next_week(applied)}")
+    worker = Worker(mapping.plan(Source()), Settings(dsn=Secret(dsn)), Limits(), Retention())
+    worker.poll()
+    worker._disconnect()
+
+    assert worker.view.problems == ()
+    assert applied.execute(
+        "SELECT to_regclass('monitoring.error_20200101') IS NULL, to_regclass(%s) IS NOT NULL",
+        [f"monitoring.error_{_next_week(applied)}"],
+    ) == [(True, True)]
+
+
+def _next_week(applied: Database) -> str:
+    return str(applied.execute("SELECT to_char((now() AT TIME ZONE 'UTC')::date + 7, 'YYYYMMDD')")[0][0])
+
+
+@pytest.mark.parametrize("query", [
+    "INSERT INTO monitoring.sample " + MINIMAL["sample"], "DELETE FROM monitoring.http_request",
+    "UPDATE monitoring.error SET app = ''", "DROP TABLE monitoring.sample_default", "CREATE TABLE monitoring.mine ()",
+    "TRUNCATE monitoring.audit", "DELETE FROM monitoring.audit",
+])  # fmt: skip
+def test_the_exporter_changes_no_event(as_role: As, query: str) -> None:
+    """It counts what others write."""
+    with as_role("platform_exporter") as connection:
+        assert refused(connection, query)
+
+
+def test_partitions_made_by_the_exporter_belong_to_the_owner(as_role: As, applied: Database) -> None:
+    """Otherwise an upgrade by the owner would fail on them."""
+    with as_role("platform_exporter") as connection:
+        connection.execute("SELECT monitoring.ensure_partition('error', '2020-01-01')")
+
+    assert applied.execute(
+        "SELECT count(DISTINCT relowner) FROM pg_class WHERE relname LIKE 'error%' AND relkind IN ('r', 'p') "
+        "AND relnamespace = 'monitoring'::regnamespace"
+    ) == [(1,)]
+
+
+def test_a_function_with_rights_cannot_be_tricked_by_names(as_role: As, applied: Database) -> None:
+    """Not by quotes in a name, and not by objects of the caller that hide the real ones."""
+    with as_role("platform_exporter") as connection:
+        connection.execute("CREATE TEMP TABLE pg_class (oid oid)")
+        connection.execute("SELECT monitoring.ensure_partition('error', '2020-01-01')")
+        with pytest.raises(psycopg.Error):
+            connection.execute(
+                "SELECT monitoring.ensure_partition('error (x int); DROP TABLE monitoring.error; --', '2020-01-02')"
+            )
+
+    assert applied.execute("SELECT to_regclass('monitoring.error') IS NOT NULL") == [(True,)]
+
+
+def test_dashboards_see_the_views(as_role: As, applied: Database) -> None:
+    """Every kind and the state tables, events included."""
+    for kind, values in MINIMAL.items():
+        applied.execute(f"INSERT INTO monitoring.{kind} {values}")
+    with as_role("platform_grafana") as connection:
+        for view in (*KINDS, "scraping_job", "error_issue", "alert_notification", "audit", "sdk_ledger"):
+            rows = connection.execute(f"SELECT * FROM monitoring_views.{view}".encode()).fetchall()
+            assert len(rows) == (view in KINDS)
+
+
+def test_dashboards_see_no_addresses(as_role: As) -> None:
+    """No view has a column with an address, a user agent or free text that may hold them."""
+    with as_role("platform_grafana") as connection:
+        columns = {row[0] for row in connection.execute(
+            "SELECT attname FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid "
+            "WHERE relnamespace = 'monitoring_views'::regnamespace"
+        ).fetchall()}  # fmt: skip
+
+    assert columns
+    assert not columns & {"ip", "user_agent", "query", "context"}
+
+
+@pytest.mark.parametrize("table", ["http_request", "http_request_default", "rollup", "actor", "error_issue"])
+def test_dashboards_see_no_tables(as_role: As, table: str) -> None:
+    """The schema monitoring is closed to Grafana."""
+    with as_role("platform_grafana") as connection:
+        assert refused(connection, f"SELECT * FROM monitoring.{table}")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "DELETE FROM monitoring_views.error_issue",
+        "UPDATE monitoring_views.audit SET actor = ''",
+        "INSERT INTO monitoring_views.error " + MINIMAL["error"],
+    ],
+)
+def test_dashboards_only_read(as_role: As, query: str) -> None:
+    """Simple views can be written through; not by this role."""
+    with as_role("platform_grafana") as connection:
+        assert refused(connection, query)
