@@ -11,9 +11,6 @@ from stack.identity import descendants, identity_of
 from stack.polling import poll_until
 from tests.end_to_end.running import DOWN, RunningStack
 
-# One stack for all: a second worker must not start its own.
-pytestmark = pytest.mark.xdist_group("end_to_end")
-
 # Worst case from the comment at the head of prometheus.yml, with room for a busy machine.
 DETECTION_SECONDS = 45
 RESOLUTION_SECONDS = 60
