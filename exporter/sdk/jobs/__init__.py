@@ -1,0 +1,1 @@
+"""Hooks for what runs jobs: Scrapy, Celery, RQ; one module each, imported by its own path."""
