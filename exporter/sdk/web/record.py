@@ -1,0 +1,60 @@
+"""Emit what is known of a request once it has ended."""
+
+from exporter.sdk import emit
+from exporter.sdk.intake import Intake
+from exporter.sdk.trouble import note
+from exporter.sdk.web.actor import Actor
+from exporter.sdk.web.plan import Plan
+
+KEY = "exporter.sdk"
+"""In an ASGI scope or a WSGI environ: a layer further out records this request. A layer further in, which may know
+route and actor better, tells it: the value is a list in a scope, to be filled with the two, and in an environ an object
+with a method `told`."""
+
+CLIENT_GONE = 499
+"""The client went before the response was complete; no such status is ever sent. As nginx has it."""
+
+
+def record(
+    plan: Plan,
+    route: str,
+    method: str,
+    status: int,
+    duration_seconds: float,
+    response_bytes: int | None,
+    actor: Actor,
+    ip: str | None,
+    user_agent: str | None,
+    *,
+    left_out: bool,
+) -> None:
+    """Emit the request, unless it is left out and no 5xx, and the activity it is by the rules, left out or not."""
+    user_id, role, session_id = actor
+    if not left_out or status >= 500:
+        emit.request_finished(
+            route, method, status, duration_seconds, response_bytes, user_id, role, session_id, ip, user_agent
+        )
+    if plan.rules and (rule := plan.rule(method, route)) is not None:
+        activity, module, feature = rule
+        emit.activity(
+            activity, user_id=user_id, role=role, session_id=session_id, module=module, feature=feature,
+            success=status < 400, duration_seconds=duration_seconds, ip=ip, user_agent=user_agent,
+        )  # fmt: skip
+
+
+def record_exception(
+    error: BaseException, route: str, method: str, actor: Actor, ip: str | None, user_agent: str | None
+) -> None:
+    """Emit an exception with the request it belongs to; one that was emitted before is not emitted again."""
+    emit.exception(
+        error, endpoint=route, user_id=actor[0], ip=ip, user_agent=user_agent, context={"method": method}
+    )  # fmt: skip
+
+
+def lose(intake: Intake, where: str, trouble: Exception) -> None:
+    """Count an event that was lost to an error of ours. Never raises."""
+    try:
+        intake.fail()
+        note(where, trouble)
+    except Exception:  # noqa: BLE001, S110 - nothing is left to be done
+        pass
