@@ -48,6 +48,7 @@ def run(folder: Path, *, free_ports: bool = False, grafana: bool = True, wait: b
     folder.mkdir(parents=True, exist_ok=True)
     state = State.open(folder)
     with lock(state.folder, "up"):
+        state.save()  # from now on it is a stack's folder, which `clean` may remove
         stack = Stack(state, free_ports=free_ports)
         stack.start(grafana=grafana)
     said = "Everything is started" if stack.started else "Everything runs already"
@@ -71,7 +72,8 @@ class Stack:
 
     def start(self, *, grafana: bool) -> None:
         """Start everything that does not run, in the order in which one needs the other."""
-        binaries, flavour = self._programs(grafana)
+        with _step("obtaining the programs"):
+            binaries, flavour = self._programs(grafana)
         self._choose_ports(grafana)
         state, folder = self.state, self.state.folder
 
