@@ -1,7 +1,8 @@
 """Turn events into rows of COPY's text format, redacted and fingerprinted. For the writer thread.
 
-Text rather than binary: measured here, 11-column requests cost 4.6 us a row to make as text and 7.3 us as binary, and
-the server takes both at the same speed; a text row can also be cut out of a batch, and read by a person in the spool.
+Text rather than binary. Measured (requests of 14 columns, benchmarks/sdk_core.py's rows): a row costs 4.4 us to make as
+text and 2.8 us as binary without any check of its values, the server 4.7 and 3.5 to 4.6 us to take it. Text is fast
+enough by far, can be cut row by row without parsing, and read by a person in the spool.
 """
 
 import json

@@ -76,7 +76,9 @@ def read(given: Mapping[str, Any], environment: Mapping[str, str] | None = None)
     values: dict[str, Any] = {}
     for name, option in known.items():
         value = given.get(name)
-        if value is None:
+        if name in _MAY_BE_NONE and name in given:
+            values[name] = value
+        elif value is None:
             text = _from_environment(name, environment)
             value = None if text is None else _parse(name, text, option.type)
         if value is not None:
@@ -107,7 +109,7 @@ def _parse(name: str, text: str, annotation: Any) -> Any:
         if kind == "int":
             return int(text)
         if "float" in kind:
-            return float(text)
+            return None if name in _MAY_BE_NONE and text.lower() == "none" else float(text)
     except (KeyError, ValueError):
         raise ConfigError(f"{PREFIX}{name.upper()}: {text!r}; wanted a value of type {kind}") from None
     if kind == "tuple":
@@ -117,6 +119,7 @@ def _parse(name: str, text: str, annotation: Any) -> Any:
     return text
 
 
+_MAY_BE_NONE = ("sample_above_per_second",)
 _NUMBERS = {
     option.name: (int if option.type is int else float)
     for option in fields(Options)
@@ -127,7 +130,7 @@ _NUMBERS = {
 def _checked(values: dict[str, Any]) -> dict[str, Any]:
     """Return the values with numbers and sequences in their proper types. Raises ConfigError."""
     for name, value in values.items():
-        if name in _NUMBERS:
+        if name in _NUMBERS and not (value is None and name in _MAY_BE_NONE):
             if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
                 raise ConfigError(f"{name}: {value!r}; wanted a number of 0 or more")
             values[name] = _NUMBERS[name](value)

@@ -15,7 +15,10 @@ def test_request_is_stored_with_all_columns(store: Store, start: Start) -> None:
     serve()
     assert sdk.flush()
 
-    columns = "app, release, route, method, status, duration_seconds, response_bytes, user_id, role, session_id, ip::text, user_agent, weight"
+    columns = (
+        "app, release, route, method, status, duration_seconds, response_bytes, user_id, role, session_id, ip::text, "
+        "user_agent, weight"
+    )
     assert store.rows(columns) == [
         (
             "shop",
