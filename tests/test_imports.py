@@ -106,7 +106,9 @@ def test_importing_does_nothing() -> None:
     code = (
         "import importlib, pkgutil, threading, exporter, os\n"
         "for module in pkgutil.walk_packages(exporter.__path__, 'exporter.'):\n"
-        "    module.name.endswith('__main__') or importlib.import_module(module.name)\n"
+        "    try: module.name.endswith('__main__') or importlib.import_module(module.name)\n"
+        "    except ModuleNotFoundError as error:\n"
+        "        if error.name.startswith('exporter'): raise\n"  # a framework that the SDK works with, if it is there
         "links = [f'/proc/self/fd/{n}' for n in os.listdir('/proc/self/fd')]\n"
         "opened = [os.readlink(link) for link in links if os.path.lexists(link)]\n"
         "print(threading.active_count(), [what for what in opened if what.startswith('socket')])"
