@@ -9,6 +9,9 @@ from exporter.sources.mapping import Stream
 WINDOWS = {"5m": 300, "1h": 3600, "1d": 86400, "7d": 604800}
 """The label `window` of platform_active_users and platform_active_sessions, in seconds."""
 
+PRECISION_SECONDS = 15
+"""An actor noted this shortly before is not written again: most of a poll's actors were in the one before it too."""
+
 APPS = 100
 """How many apps have series of their own; what rows name must not decide how many series there are."""
 
@@ -32,6 +35,11 @@ def statement(stream: Stream, window_sql: str) -> str:
 )
 INSERT INTO monitoring.actor AS a (source, app, kind, id, last_seen)
 SELECT %(source)s, app, kind, id, last_seen FROM seen
+WHERE NOT EXISTS (
+    SELECT FROM monitoring.actor known
+    WHERE (known.source, known.app, known.kind, known.id) = (%(source)s, seen.app, seen.kind, seen.id)
+        AND known.last_seen > seen.last_seen - make_interval(secs => {PRECISION_SECONDS})
+)
 ON CONFLICT (source, app, kind, id) DO UPDATE SET last_seen = excluded.last_seen
 WHERE a.last_seen < excluded.last_seen"""
 
