@@ -3,6 +3,7 @@
 Reasons are those of the event kind api_call.
 """
 
+import socket
 from collections.abc import Iterator
 
 _STATUS_ATTRIBUTES = ("status_code", "status", "code")
@@ -25,15 +26,17 @@ def reason_of_exception(exc: BaseException) -> tuple[str, int | None]:
     reason = reason_of_status(status)
     if reason is not None:
         return reason, status
+    broken = False
     for cause in _chain(exc):
         names = [kind.__name__ for kind in type(cause).__mro__]
+        # What is told for certain ends the search: further on there may be what the application was handling before.
+        # urllib3's NewConnectionError, a refused connection, is a ConnectTimeoutError by descent.
+        if isinstance(cause, ConnectionError | socket.gaierror) or "NewConnectionError" in names:
+            return "connection", status
         if isinstance(cause, TimeoutError) or any("Timeout" in name for name in names):
             return "timeout", status
-    for cause in _chain(exc):
-        names = [kind.__name__ for kind in type(cause).__mro__]
-        if isinstance(cause, OSError) or any(name in _BROKEN for name in names):
-            return "connection", status
-    return "other", status
+        broken = broken or isinstance(cause, OSError) or any(name in _BROKEN for name in names)
+    return "connection" if broken else "other", status
 
 
 # Of requests, urllib3, httpx, httpcore and aiohttp, in that order.
@@ -73,4 +76,4 @@ def _chain(exc: BaseException) -> Iterator[BaseException]:
         if current is None:
             return
         yield current
-        current = current.__cause__ or current.__context__
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
