@@ -5,7 +5,7 @@
     session = aiohttp.ClientSession(trace_configs=[outgoing.trace_config(apis={...})])    # or only this one
 
 Durations end when the last byte of the body has arrived, read by the application or not; where it never does, when the
-answer is let go of. Sizes are bytes as they came. aiohttp-retry's tries are told apart. `blocked` is asked about bodies
+connection is given up. Sizes are bytes as they came. aiohttp-retry's tries are told apart. `blocked` is asked about bodies
 that were read whole (`read`, `text`, `json`).
 """
 
@@ -101,16 +101,29 @@ def _answered(context: Any, params: aiohttp.TraceRequestEndParams) -> None:
     looks = context.rules is not None and context.rules.blocked is not None and response.status < 400
     context.response_status, context.response_headers = response.status, response.headers
     finalize(response, _let_go, exchange, content).atexit = False
+    # Both are called at once where all of a short body came with its head; the connection is then gone already.
     content.on_eof(partial(_arrived, exchange, content, looks))
+    if response.connection is not None:
+        response.connection.add_callback(partial(_parted, exchange, content, looks))
 
 
 def _arrived(exchange: Exchange, content: aiohttp.StreamReader, looks: bool) -> None:
     """The body is here, though perhaps not read. Where it will be looked at, the clock stops and the rest waits."""
+    if exchange.ended:
+        return
     exchange.bytes = _size(content)
     if looks:
         exchange.stop()
     else:
         exchange.end()
+
+
+def _parted(exchange: Exchange, content: aiohttp.StreamReader, looks: bool) -> None:
+    """The answer has no connection any more: its body is here, or broke off, or was not wanted."""
+    if content.is_eof():
+        _arrived(exchange, content, looks)
+    else:
+        _let_go(exchange, content)
 
 
 def _read(context: Any, params: aiohttp.TraceResponseChunkReceivedParams) -> None:
@@ -126,10 +139,13 @@ def _read(context: Any, params: aiohttp.TraceResponseChunkReceivedParams) -> Non
 
 
 def _let_go(exchange: Exchange, content: aiohttp.StreamReader) -> None:
-    """Nobody holds the answer any more."""
+    """Nobody will read on."""
+    if exchange.ended:
+        return
     error = content.exception()
-    if error is not None and not exchange.ended:
+    if error is not None and not content.is_eof():
         exchange.failed(error if isinstance(error, BaseException) else error())
+    exchange.bytes = _size(content)
     exchange.end()
 
 

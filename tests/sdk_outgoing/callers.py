@@ -1,0 +1,124 @@
+"""The libraries under test, behind one face: get a page, or its first bytes only."""
+
+import asyncio
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Protocol
+
+import aiohttp
+import httpx
+import requests
+
+from exporter.sdk.outgoing import aiohttp as aiohttp_hook
+from exporter.sdk.outgoing import httpx as httpx_hook
+from exporter.sdk.outgoing import requests as requests_hook
+
+
+class Caller(Protocol):
+    """One library; `timeouts` and `breaks` are what it raises."""
+
+    hook: ModuleType
+    patched: list[tuple[type, str]]
+    timeouts: type[Exception]
+    breaks: type[Exception]
+
+    def get(self, url: str, timeout_seconds: float = 10) -> int:
+        """Get a page whole, following redirects; return its status."""
+
+    def get_stream(self, url: str, then: Callable[[], None]) -> bytes:
+        """Begin to read a body, do something else, and read on; return the body."""
+
+
+class Requests:
+    hook = requests_hook
+    patched = [(requests.Session, "send"), (requests.adapters.HTTPAdapter, "send")]
+    timeouts = requests.Timeout
+    breaks = requests.ConnectionError
+
+    def get(self, url: str, timeout_seconds: float = 10) -> int:
+        try:
+            return requests.get(url, timeout=timeout_seconds).status_code
+        except requests.exceptions.ChunkedEncodingError as error:
+            raise self.breaks(str(error)) from error
+
+    def get_stream(self, url: str, then: Callable[[], None]) -> bytes:
+        with requests.get(url, stream=True, timeout=10) as response:
+            chunks = response.iter_content(12)
+            first = next(chunks)
+            then()
+            return first + b"".join(chunks)
+
+
+class Httpx:
+    hook = httpx_hook
+    patched = [(httpx.HTTPTransport, "handle_request"), (httpx.AsyncHTTPTransport, "handle_async_request")]
+    timeouts = httpx.TimeoutException
+    breaks = httpx.TransportError
+
+    def get(self, url: str, timeout_seconds: float = 10) -> int:
+        with httpx.Client(timeout=timeout_seconds, follow_redirects=True, trust_env=False) as client:
+            return client.get(url).status_code
+
+    def get_stream(self, url: str, then: Callable[[], None]) -> bytes:
+        with httpx.Client(timeout=10, trust_env=False) as client, client.stream("GET", url) as response:
+            chunks = response.iter_raw()
+            first = next(chunks)
+            then()
+            return first + b"".join(chunks)
+
+
+class HttpxAsync(Httpx):
+    def get(self, url: str, timeout_seconds: float = 10) -> int:
+        async def run() -> int:
+            async with httpx.AsyncClient(timeout=timeout_seconds, follow_redirects=True, trust_env=False) as client:
+                return (await client.get(url)).status_code
+
+        return asyncio.run(run())
+
+    def get_stream(self, url: str, then: Callable[[], None]) -> bytes:
+        async def run() -> bytes:
+            async with (
+                httpx.AsyncClient(timeout=10, trust_env=False) as client,
+                client.stream("GET", url) as response,
+            ):
+                body = b""
+                async for chunk in response.aiter_raw():
+                    if not body:
+                        then()
+                    body += chunk
+                return body
+
+        return asyncio.run(run())
+
+
+class Aiohttp:
+    hook = aiohttp_hook
+    patched = [(aiohttp.ClientSession, "__init__")]
+    timeouts = TimeoutError
+    breaks = aiohttp.ClientError
+
+    def get(self, url: str, timeout_seconds: float = 10) -> int:
+        async def run() -> int:
+            timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+                await response.read()
+                return response.status
+
+        return asyncio.run(run())
+
+    def get_stream(self, url: str, then: Callable[[], None]) -> bytes:
+        async def run() -> bytes:
+            async with aiohttp.ClientSession() as session, session.get(url) as response:
+                first: Any = await response.content.readexactly(12)
+                then()
+                return bytes(first) + await response.content.read()
+
+        return asyncio.run(run())
+
+
+CALLERS: dict[str, Callable[[], Caller]] = {
+    "requests": Requests,
+    "httpx": Httpx,
+    "httpx-async": HttpxAsync,
+    "aiohttp": Aiohttp,
+}

@@ -1,0 +1,69 @@
+"""Fixtures: the SDK on a real event store, as an application's role, and an API on loopback that misbehaves."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from exporter import sdk
+from exporter.events import schema
+from exporter.sdk import client
+from exporter.sdk.outgoing import aiohttp, httpx, requests
+from stack.servers import Postgres
+from tests.sdk_outgoing.api import Api
+from tests.sdk_outgoing.callers import CALLERS, Caller
+
+DATABASE, ROLE = "outgoing", "outgoing_writer"
+Rows = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def event_store(postgres: Postgres) -> str:
+    """Return the address of the event store for an application; tests share it, each as an app of its own."""
+    with psycopg.connect(postgres.create_database(DATABASE), autocommit=True) as connection:
+        schema.apply(connection)
+        connection.execute(f"CREATE ROLE {ROLE} LOGIN IN ROLE {schema.WRITER}")
+    return f"postgresql://{ROLE}@{postgres.address}/{DATABASE}"
+
+
+@pytest.fixture
+def recorded(
+    postgres: Postgres, event_store: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], Rows]]:
+    """Start the SDK and return a function that returns the calls stored so far."""
+    app = request.node.nodeid
+    assert sdk.init(dsn=event_store, app=app, spool_folder=str(tmp_path_factory.mktemp("spool")))
+
+    def rows() -> Rows:
+        assert sdk.flush(10)
+        assert sdk.stats()["dropped"] == {}
+        with postgres.connect(DATABASE, row_factory=dict_row) as connection:
+            return connection.execute("SELECT * FROM monitoring.api_call WHERE app = %s ORDER BY at", [app]).fetchall()
+
+    yield rows
+    client.close(1.0)
+    for hook in (requests, httpx, aiohttp):
+        hook.uninstall()
+
+
+@pytest.fixture(scope="session")
+def shared_api() -> Iterator[Api]:
+    """Return the API of this session."""
+    with Api() as api:
+        yield api
+
+
+@pytest.fixture
+def api(shared_api: Api) -> Iterator[Api]:
+    """Return the API; whoever is held up by it goes on when the test ends."""
+    shared_api.reset()
+    yield shared_api
+    shared_api.go_on.set()
+
+
+@pytest.fixture(params=list(CALLERS))
+def caller(request: pytest.FixtureRequest, recorded: Callable[[], Rows]) -> Caller:
+    """Return one library after the other, its hook to be installed by the test."""
+    return CALLERS[request.param]()
