@@ -1,0 +1,144 @@
+"""How calls to outside APIs are told apart."""
+
+import asyncio
+import urllib.error
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import requests
+
+from exporter import sdk
+from exporter.sdk import rate_limits
+from exporter.sdk.outcomes import reason_of_exception
+from tests.sdk.events import Store
+
+Start = Callable[..., None]
+
+
+def response(status: int, **headers: str) -> Any:
+    """Return a real response of requests, made by hand."""
+    made = requests.Response()
+    made.status_code = status
+    made.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+    return made
+
+
+def http_error(status: int) -> requests.HTTPError:
+    return requests.HTTPError(f"{status}", response=response(status))
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TimeoutError(), "timeout"), (requests.ReadTimeout(), "timeout"), (requests.ConnectTimeout(), "timeout"),
+        (requests.ConnectionError(), "connection"), (ConnectionResetError(), "connection"),
+        (asyncio.TimeoutError(), "timeout"), (http_error(429), "rate_limited"), (http_error(403), "forbidden"),
+        (http_error(404), "client_error"), (http_error(502), "server_error"), (ValueError("odd"), "other"),
+        (urllib.error.HTTPError("http://x", 503, "", None, None), "server_error"),  # type: ignore[arg-type]
+    ],
+)  # fmt: skip
+def test_exceptions_tell_the_reason(error: Exception, reason: str) -> None:
+    """By type, or by the response that they hold."""
+    assert reason_of_exception(error)[0] == reason
+
+
+def test_scitex_shape(store: Store, start: Start) -> None:
+    """SciTeX's own call, with nothing but the import changed."""
+    start()
+    with sdk.APIMonitor("semantic_scholar", "https://api.example/paper/search", {"query": "x", "api_key": "s"}):
+        pass
+    assert sdk.flush()
+
+    rows = store.rows("api, endpoint, outcome, reason, query", "api_call")
+    assert rows == [
+        ("semantic_scholar", "https://api.example/paper/search", "success", None, {"query": "x", "api_key": "********"})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "reason"),
+    [
+        (200, "success", None), (204, "success", None), (301, "success", None), (404, "failure", "client_error"),
+        (403, "failure", "forbidden"), (429, "failure", "rate_limited"), (500, "failure", "server_error"),
+    ],
+)  # fmt: skip
+def test_status_tells_the_outcome(store: Store, start: Start, status: int, outcome: str, reason: str | None) -> None:
+    """Through a response handed over, whose rate limit is read."""
+    start()
+    with sdk.APIMonitor("arxiv", "/q") as call:
+        call.response(response(status, X_RateLimit_Remaining="17", Content_Length="120"))
+    assert sdk.flush()
+
+    columns = "status, outcome, reason, rate_limit_remaining, response_bytes"
+    assert store.rows(columns, "api_call") == [(status, outcome, reason, 17, 120)]
+
+
+def test_decorators_and_async_and_blocked(store: Store, start: Start) -> None:
+    """Decorated functions, sync and async, return what they return; a predicate calls a 200 useless."""
+    start()
+
+    @sdk.APIMonitor("plain", "/a")
+    def plain(value: int) -> int:
+        return value
+
+    @sdk.APIMonitor("coroutine", "/b", blocked=lambda answer: answer.text == "captcha")
+    async def coroutine() -> Any:
+        return SimpleNamespace(status_code=200, headers={}, text="captcha")
+
+    async def main() -> None:
+        await coroutine()
+        async with sdk.APIMonitor("context", "/c") as call:
+            call.status(503)
+
+    assert plain(5) == 5
+    asyncio.run(main())
+    assert sdk.flush()
+
+    assert store.rows("api, status, reason", "api_call") == [
+        ("plain", None, None), ("coroutine", 200, "blocked"), ("context", 503, "server_error"),
+    ]  # fmt: skip
+
+
+def test_the_application_s_exception_passes(store: Store, start: Start) -> None:
+    """The monitor records it and lets it go on."""
+    start()
+    with pytest.raises(requests.ReadTimeout), sdk.APIMonitor("slow"):
+        raise requests.ReadTimeout
+    assert sdk.flush()
+
+    assert store.rows("outcome, reason", "api_call") == [("failure", "timeout")]
+
+
+@pytest.mark.parametrize(
+    ("headers", "wanted"),
+    [
+        ({"X-RateLimit-Remaining": "5", "X-RateLimit-Reset": "1700000100"}, (5.0, 1700000100.0)),
+        ({"x-ratelimit-remaining": "5", "x-ratelimit-reset": "60"}, (5.0, 1700000060.0)),
+        ({"RateLimit": '"default";r=50;t=30'}, (50.0, 1700000030.0)),
+        ({"RateLimit": "limit=100, remaining=50, reset=5"}, (50.0, 1700000005.0)),
+        ({"RateLimit-Remaining": "9", "RateLimit-Reset": "7"}, (9.0, 1700000007.0)),
+        ({"Retry-After": "120"}, (None, 1700000120.0)),
+        ({"Retry-After": "Tue, 14 Nov 2023 22:15:00 GMT"}, (None, 1700000100.0)),
+        ({"X-RateLimit-Remaining": "soon", "Retry-After": "later"}, (None, None)),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1700000100000"}, (0.0, 1700000100.0)),
+        ({}, (None, None)),
+    ],
+)
+def test_rate_limit_headers(headers: dict[str, str], wanted: tuple[float | None, float | None]) -> None:
+    """All spellings in use, and what is none of them."""
+    assert rate_limits.read(headers, now=1_700_000_000.0) == wanted
+
+
+def test_log_api_usage(store: Store, start: Start) -> None:
+    """Milliseconds become seconds, and the status decides where nothing else does."""
+    start()
+    sdk.log_api_usage("arxiv", "/query", 250.0, 200, True, {"q": "x"}, 900)
+    sdk.log_api_usage("arxiv", "/query", status_code=429)
+    sdk.log_api_usage("arxiv", success=False)
+    assert sdk.flush()
+
+    assert store.rows("duration_seconds, status, outcome, reason", "api_call") == [
+        (0.25, 200, "success", None), (0.0, 429, "failure", "rate_limited"), (0.0, None, "failure", "other"),
+    ]  # fmt: skip

@@ -1,0 +1,119 @@
+"""What is taken of an exception, and what is not."""
+
+import gc
+import time
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+from exporter import sdk
+from exporter.sdk import emit
+from exporter.sdk.capture import capture
+from exporter.sdk.fingerprint import fingerprint
+from exporter.sdk.stack import Stacks
+from tests.sdk.events import Store
+
+
+class Held:
+    """Something that a local variable holds."""
+
+
+def descend(frames: int) -> None:
+    if frames == 0:
+        raise ValueError("out of range")
+    descend(frames - 1)
+
+
+def test_locals_are_not_kept_alive() -> None:
+    """What is captured holds no frame, and so no local variable."""
+    held = Held()
+    reference = weakref.ref(held)
+
+    def fail(value: Held) -> None:
+        raise ValueError("x")
+
+    try:
+        fail(held)
+    except ValueError as error:
+        captured = capture(error)
+    del held
+    gc.collect()
+
+    assert captured is not None
+    assert reference() is None
+
+
+def test_an_exception_is_taken_once(store: Store, start: Callable[..., None]) -> None:
+    """What one handler logs and raises on, an outer one does not log again."""
+    start()
+    try:
+        descend(2)
+    except ValueError as error:
+        emit.exception(error)
+        sdk.log_error(error)
+    assert sdk.flush()
+
+    assert store.count("error") == 1
+
+
+def test_trace_reads_as_python_s_own() -> None:
+    """File, line, function and source line, the chain in the order of happening."""
+    try:
+        try:
+            descend(1)
+        except ValueError as error:
+            raise KeyError("title") from error
+    except KeyError as error:
+        captured = capture(error)
+    assert captured is not None
+    trace = Stacks().trace(captured)
+    assert trace is not None
+
+    assert trace.index("ValueError: out of range") < trace.index("direct cause") < trace.index("KeyError: 'title'")
+    assert f'File "{Path(__file__)}", line ' in trace
+    assert 'raise ValueError("out of range")' in trace
+
+
+def test_crash_line_tells_errors_of_one_function_apart() -> None:
+    """Two places of one type in one function are two errors."""
+
+    def fail(first: bool) -> None:
+        if first:
+            raise ValueError("one")
+        raise ValueError("two")
+
+    prints = set()
+    for first in (True, False):
+        try:
+            fail(first)
+        except ValueError as error:
+            captured = capture(error)
+            assert captured is not None
+            prints.add(fingerprint(captured, Stacks()))
+
+    assert len(prints) == 2
+
+
+def test_deep_recursion_is_cut_in_the_middle() -> None:
+    """A thousand frames are not kept; both ends are."""
+    try:
+        descend(900)
+    except ValueError as error:
+        captured = capture(error)
+
+    assert captured is not None
+    assert len(captured.chain[0].places) == 60
+
+
+def test_capture_is_cheap() -> None:
+    """30 frames deep, well below the budget of 40 us of CPU; the best of some tries, as the machine may be busy."""
+    costs = []
+    for _ in range(50):
+        try:
+            descend(29)
+        except ValueError as error:
+            began = time.thread_time_ns()
+            capture(error)
+            costs.append(time.thread_time_ns() - began)
+
+    assert min(costs) < 40_000

@@ -1,0 +1,51 @@
+"""The seeds' summary of the system's health."""
+
+from collections.abc import Callable
+
+import pytest
+
+from exporter import sdk
+from exporter.sdk import emit
+from tests.sdk.events import Store
+
+Start = Callable[..., None]
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "failing", "failing_calls", "status"),
+    [
+        (100, 0, 0, "healthy"), (700, 0, 0, "warning"), (1500, 0, 0, "critical"), (100, 3, 0, "warning"),
+        (100, 10, 0, "critical"), (100, 0, 7, "warning"), (100, 0, 15, "critical"),
+    ],
+)  # fmt: skip
+def test_bands(store: Store, start: Start, milliseconds: int, failing: int, failing_calls: int, status: str) -> None:
+    """The worst indicator decides, by the seeds' thresholds; of 100 requests and calls here."""
+    start()
+    for number in range(100):
+        emit.request_finished("/", "GET", 500 if number < failing else 200, milliseconds / 1000)
+        emit.api_call("arxiv", "/", "failure" if number < failing_calls else "success", 0.1)
+    sdk.log_error("it broke")
+    assert sdk.flush()
+    summary = sdk.get_system_health_summary()
+
+    assert summary["health_status"] == status
+    assert summary["error_count"] == 1
+    assert summary["avg_response_time"] == pytest.approx(milliseconds)
+    assert summary["api_success_rate"] == 100 - failing_calls
+
+
+def test_few_events_are_unknown(start: Start) -> None:
+    """No data is not health."""
+    start()
+    emit.request_finished("/", "GET", 200, 0.1)
+    assert sdk.flush()
+
+    assert sdk.get_system_health_summary()["health_status"] == "unknown"
+
+
+def test_no_answer_is_unknown() -> None:
+    """Without init, and without a database, the summary says so and raises nothing."""
+    summary = sdk.get_system_health_summary()
+
+    assert summary["health_status"] == "unknown"
+    assert summary["error_count"] is None

@@ -1,0 +1,49 @@
+"""Memory stays bounded while the database is down."""
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+CODE = """
+import json, sys, time
+import psutil
+from exporter import sdk
+from exporter.sdk import client, emit
+import psycopg.pq  # what the writer loads at its first batch is not what this measures
+sdk.init(dsn="postgresql://127.0.0.1:1/x", app="shop", spool_folder=sys.argv[1], flush_interval_seconds=0.05,
+         sample_above_per_second=None)
+emit.request_finished("/", "GET", 200, 0.1)
+sdk.flush(0.2)
+memory = psutil.Process().memory_info
+idle, most = memory().rss, 0
+for second in range(600):
+    for number in range(1000):
+        if number % 50 == 0:
+            emit.error_message(f"it broke {number}", context={"number": number, "text": "x" * 200})
+        else:
+            emit.request_finished(f"/articles/{number % 40}", "GET", 200, 0.1, number, f"user {number}", "reader",
+                                  f"session {second}-{number}", f"10.0.{number % 250}.9", f"Mozilla/5.0 {number % 30}")
+    while client.current.waiting > 3000:
+        time.sleep(0.002)
+    most = max(most, memory().rss)
+stats = sdk.stats()
+print(json.dumps({"growth": most - idle, **stats}))
+"""
+
+
+def test_ten_minutes_of_a_database_down_cost_less_than_40_mb(tmp_path: Path) -> None:
+    """600,000 events, as of ten minutes at 1,000 a second: spooled, then dropped where the spool is full; all counted."""
+    process = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(CODE), str(tmp_path / "spool")],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    told = json.loads(process.stdout)
+
+    assert told["growth"] < 40 * 2**20
+    assert told["produced"] == 600_001
+    assert told["spooled"] > 100_000
+    assert told["produced"] == told["spooled"] + told["buffered"] + sum(told["dropped"].values())
