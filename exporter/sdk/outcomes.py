@@ -48,6 +48,7 @@ _BROKEN = frozenset(
         "TransportError",
         "NetworkError",
         "ClientConnectionError",
+        "ClientPayloadError",
     )
 )
 
