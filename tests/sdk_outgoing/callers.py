@@ -18,7 +18,7 @@ class Caller(Protocol):
     """One library; `timeouts` and `breaks` are what it raises."""
 
     hook: ModuleType
-    patched: list[tuple[type, str]]
+    patched: tuple[tuple[type, str], ...]
     timeouts: type[Exception]
     breaks: type[Exception]
 
@@ -31,7 +31,7 @@ class Caller(Protocol):
 
 class Requests:
     hook = requests_hook
-    patched = [(requests.Session, "send"), (requests.adapters.HTTPAdapter, "send")]
+    patched = ((requests.Session, "send"), (requests.adapters.HTTPAdapter, "send"))
     timeouts = requests.Timeout
     breaks = requests.ConnectionError
 
@@ -51,7 +51,7 @@ class Requests:
 
 class Httpx:
     hook = httpx_hook
-    patched = [(httpx.HTTPTransport, "handle_request"), (httpx.AsyncHTTPTransport, "handle_async_request")]
+    patched = ((httpx.HTTPTransport, "handle_request"), (httpx.AsyncHTTPTransport, "handle_async_request"))
     timeouts = httpx.TimeoutException
     breaks = httpx.TransportError
 
@@ -93,7 +93,7 @@ class HttpxAsync(Httpx):
 
 class Aiohttp:
     hook = aiohttp_hook
-    patched = [(aiohttp.ClientSession, "__init__")]
+    patched = ((aiohttp.ClientSession, "__init__"),)
     timeouts = TimeoutError
     breaks = aiohttp.ClientError
 

@@ -5,8 +5,8 @@
     session = aiohttp.ClientSession(trace_configs=[outgoing.trace_config(apis={...})])    # or only this one
 
 Durations end when the last byte of the body has arrived, read by the application or not; where it never does, when the
-connection is given up. Sizes are bytes as they came. aiohttp-retry's tries are told apart. `blocked` is asked about bodies
-that were read whole (`read`, `text`, `json`).
+connection is given up. Sizes are bytes as they came. aiohttp-retry's tries are told apart. `blocked` is asked about
+bodies that were read whole (`read`, `text`, `json`).
 """
 
 from collections.abc import Callable, Mapping
@@ -143,7 +143,9 @@ def _let_go(exchange: Exchange, content: aiohttp.StreamReader) -> None:
     if exchange.ended:
         return
     error = content.exception()
-    if error is not None and not content.is_eof():
+    # An answer that the application lets go of gets exactly this class; what breaks off gets one that says how.
+    given_up = type(error) is aiohttp.ClientConnectionError
+    if error is not None and not given_up and not content.is_eof():
         exchange.failed(error if isinstance(error, BaseException) else error())
     exchange.bytes = _size(content)
     exchange.end()
