@@ -1,5 +1,7 @@
 """Store what dead processes left in their spool folders, and set their ledgers right."""
 
+import time
+
 from exporter.sdk import spool_file
 from exporter.sdk.ledger import Ledger
 from exporter.sdk.spool import Abandoned, Spool
@@ -8,28 +10,32 @@ from exporter.sdk.store import Store, tell_poison
 from exporter.sdk.trouble import note
 
 
-def adopt_one(spool: Spool, store: Store, known_app: str) -> int | None:
+def adopt_one(spool: Spool, store: Store, known_app: str, until: float) -> int | None:
     """Store one folder of a dead process; return its events, None where there is no such folder.
 
-    Raises UnavailableError; the folder then stays for another time, and nothing of it is stored or counted twice.
+    Ends soon after `until` (of `time.monotonic`), or with UnavailableError: what is left of the folder then stays for
+    another time, and nothing of it is stored or counted twice.
     """
     for folder in spool.abandoned():
-        done = False
         try:
-            events = _adopt(folder, spool, store, known_app)
-            done = True
-            return events
+            return _adopt(folder, spool, store, known_app, until)
         finally:
-            folder.close(remove=done)
+            folder.close()
     return None
 
 
-def _adopt(folder: Abandoned, spool: Spool, store: Store, known_app: str) -> int:
+def _adopt(folder: Abandoned, spool: Spool, store: Store, known_app: str, until: float) -> int:
     ledger = folder.ledger()
     # Where the row in the database was newer, it knows already which of the files had been stored.
     written = ledger is not None and store.run(ledger.upsert_if_newer()) is not None
     owner = ledger or Ledger(known_app, f"unknown {folder.folder.name}", 0, 0, 0, {}, 0.0, 0.0)
-    return sum(_adopt_file(file, owner, spool, store, written) for file in folder.files())
+    adopted = 0
+    for file in folder.files():
+        if time.monotonic() > until:
+            return adopted
+        adopted += _adopt_file(file, owner, spool, store, written)
+    folder.remove()
+    return adopted
 
 
 def _adopt_file(file: SpoolFile, owner: Ledger, spool: Spool, store: Store, written: bool) -> int:

@@ -48,7 +48,7 @@ def request_finished(
         )  # fmt: skip
         intake.put(lane, event, size)
     except Exception as error:  # noqa: BLE001 - never into the application
-        _failed(intake, error)
+        intake.fail("emit", error)
 
 
 def exception(
@@ -75,7 +75,7 @@ def exception(
         if captured is not None:
             _error(intake, captured, severity, fingerprint, endpoint, user_id, ip, user_agent, job_id, context)
     except Exception as error:  # noqa: BLE001 - never into the application
-        _failed(intake, error)
+        intake.fail("emit", error)
 
 
 def error_message(
@@ -99,7 +99,7 @@ def error_message(
         captured = capture_message(error_type, message)
         _error(intake, captured, severity, fingerprint, endpoint, user_id, ip, user_agent, job_id, context)
     except Exception as error:  # noqa: BLE001 - never into the application
-        _failed(intake, error)
+        intake.fail("emit", error)
 
 
 def api_call(
@@ -133,9 +133,9 @@ def api_call(
             API_CALL, time(), api, endpoint, method, status, outcome, reason, attempt, duration_seconds, response_bytes,
             frozen, cost, rate_limit_remaining, rate_limit_reset,
         )  # fmt: skip
-        intake.put(intake.other, event, 700 + size + _length(endpoint))
+        intake.put(intake.other, event, 700 + size + (len(endpoint) if isinstance(endpoint, str) else 0))
     except Exception as error:  # noqa: BLE001 - never into the application
-        _failed(intake, error)
+        intake.fail("emit", error)
 
 
 def scraping_run(
@@ -164,7 +164,7 @@ def scraping_run(
         )  # fmt: skip
         intake.put(intake.urgent, event, 800)
     except Exception as error:  # noqa: BLE001 - never into the application
-        _failed(intake, error)
+        intake.fail("emit", error)
 
 
 def job_heartbeat(
@@ -218,7 +218,7 @@ def activity(
         )  # fmt: skip
         intake.put(intake.other, event, 900 + size)
     except Exception as error:  # noqa: BLE001 - never into the application
-        _failed(intake, error)
+        intake.fail("emit", error)
 
 
 def sample(
@@ -232,7 +232,7 @@ def sample(
         frozen, size = freeze(labels)
         intake.put(intake.other, (SAMPLE, time(), name, kind, value, unit, frozen), 400 + size)
     except Exception as error:  # noqa: BLE001 - never into the application
-        _failed(intake, error)
+        intake.fail("emit", error)
 
 
 def _error(
@@ -248,22 +248,8 @@ def _error(
     context: Mapping[str, Any] | None,
 ) -> None:
     frozen, size = freeze(context)
-    if user_agent is not None:
-        user_agent = user_agent[:LONGEST_USER_AGENT]
+    user_agent = user_agent[:LONGEST_USER_AGENT] if user_agent else user_agent
     event = (
         ERROR, time(), severity, captured, fingerprint, endpoint, user_id, ip, user_agent, job_id, frozen,
     )  # fmt: skip
     intake.put(intake.urgent, event, 1000 + size + captured.size)
-
-
-def _length(text: object) -> int:
-    return len(text) if isinstance(text, str) else 0
-
-
-def _failed(intake: Intake, error: Exception) -> None:
-    """Count an event that was lost to an error of ours or to an argument of a wrong type."""
-    try:
-        intake.fail()
-        note("emit", error)
-    except Exception:  # noqa: BLE001, S110 - nothing is left to be done
-        pass

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 from exporter.sdk import client
-from exporter.sdk.trouble import note
 
 Parameters = ParamSpec("Parameters")
 
@@ -21,7 +20,6 @@ def guarded(function: Callable[Parameters, None]) -> Callable[Parameters, None]:
         try:
             function(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - that is what this is for
-            intake.fail()
-            note(function.__name__, error)
+            intake.fail(function.__name__, error)
 
     return call

@@ -14,6 +14,7 @@ from itertools import compress, count, repeat, starmap
 from typing import Any
 
 from exporter.sdk.options import Options
+from exporter.sdk.trouble import note
 
 # The first element of an event says its kind; times are Unix seconds.
 Event = tuple[Any, ...]
@@ -71,7 +72,7 @@ class Intake:
             return
         self.waiting_bytes += size
         events.extend(compress((event,), self.produced))
-        if waiting == lane.wake_at or not self.running:
+        if not self.running or (waiting >= lane.wake_at and self.wake.locked()):
             self.rouse()
 
     def put_job(self, job_id: str, state: Event) -> None:
@@ -81,9 +82,11 @@ class Intake:
         if not self.running:
             self.rouse()
 
-    def fail(self) -> None:
-        """Count an event that could not even be taken in."""
+    def fail(self, function: str = "emit", error: Exception | None = None) -> None:
+        """Count an event lost to an error of ours, or to an argument of a wrong type, and log it. Never raises."""
         next(self._fail)
+        if error is not None:
+            note(function, error)
 
     def rouse(self) -> None:
         """Wake the writer, and start it where there is none."""

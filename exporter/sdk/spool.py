@@ -24,6 +24,7 @@ from exporter.sdk.options import Options
 from exporter.sdk.spool_file import SpoolFile
 
 KEPT_CORRUPT = 10
+MOST_FOLDERS = 1000
 _MEASURE_EVERY_SECONDS = 10.0
 
 
@@ -109,7 +110,10 @@ class Spool:
         root = Path(self._options.spool_folder)
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_private(root)
-        folder = self._base() / self._name
+        base = self._base()
+        if base.is_dir() and len(list(base.iterdir())) >= MOST_FOLDERS:
+            raise OSError(f"{base}: {MOST_FOLDERS} processes left something there already")
+        folder = base / self._name
         folder.mkdir(mode=0o700, parents=True)
         self._lock = _locked(folder / "lock")
         if self._lock is None:
@@ -146,10 +150,12 @@ class Abandoned:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
-    def close(self, *, remove: bool) -> None:
-        """Let go of it, and remove it if all of it is stored."""
-        if remove:
-            shutil.rmtree(self.folder, ignore_errors=True)
+    def remove(self) -> None:
+        """Remove it, as all of it is stored."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Let go of the lock."""
         os.close(self._lock)
 
 

@@ -24,6 +24,7 @@ from exporter.sdk.trouble import note
 FIRST_RETRY_SECONDS = 0.25
 LEDGER_SECONDS = 5.0
 ADOPT_SECONDS = 30.0
+ROUND_SECONDS = 0.5
 REPLAY_SECONDS = 0.5
 
 
@@ -46,10 +47,11 @@ class Work:
         self._adopt_at = 0.0
 
     def round(self) -> None:
-        """Do one round; waits no longer than the store's timeouts."""
+        """Do one round: of about a second, plus the store's timeouts where it has to wait for them."""
+        end = time.monotonic() + ROUND_SECONDS
         while True:
             self.collect()
-            if not self.deliver() or not self.intake.waiting:
+            if not self.deliver() or not self.intake.waiting or time.monotonic() > end:
                 break
         self.spool_down_to(self.options.pending_bytes)
         if self.retry_at <= time.monotonic():
@@ -105,7 +107,7 @@ class Work:
             while self.books.files and time.monotonic() < end:
                 self._replay(self.books.files[0])
             if time.monotonic() >= self._adopt_at and self.books.stored:
-                self._adopt()
+                self._adopt(end)
             if time.monotonic() - self._ledger_at > LEDGER_SECONDS:
                 self.write_ledger()
         except UnavailableError as error:
@@ -207,9 +209,9 @@ class Work:
             file.path.unlink(missing_ok=True)
         self.save_ledger()
 
-    def _adopt(self) -> None:
-        """Adopt one folder; where there was one, there may be another."""
-        adopted = adopt_one(self.spool, self.store, self.options.app)
+    def _adopt(self, until: float) -> None:
+        """Adopt one folder, or a part of it; where there was one, there may be another."""
+        adopted = adopt_one(self.spool, self.store, self.options.app, until)
         if adopted is None:
             self._adopt_at = time.monotonic() + ADOPT_SECONDS
         else:

@@ -143,9 +143,13 @@ class Writer:
                 self._work.books = books.batch_lost(books.pending[0], "internal")
 
     def _pause(self) -> float:
-        """Return how long to wait for a full batch."""
-        if self._work.books.files and self._work.retry_at <= time.monotonic():
-            return 0.01
+        """Return how long to wait for a full batch: hardly, where there is work already and the database is up.
+
+        Not at all would keep those who flush from ever getting the lock.
+        """
+        busy = self._work.books.files or self.intake.waiting >= self._options.batch_events // 2
+        if busy and self._work.retry_at <= time.monotonic():
+            return 0.005
         return self._options.flush_interval_seconds
 
     def _store_all(self, until: float) -> bool:

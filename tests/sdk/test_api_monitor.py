@@ -34,7 +34,7 @@ def http_error(status: int) -> requests.HTTPError:
     [
         (TimeoutError(), "timeout"), (requests.ReadTimeout(), "timeout"), (requests.ConnectTimeout(), "timeout"),
         (requests.ConnectionError(), "connection"), (ConnectionResetError(), "connection"),
-        (asyncio.TimeoutError(), "timeout"), (http_error(429), "rate_limited"), (http_error(403), "forbidden"),
+        (http_error(429), "rate_limited"), (http_error(403), "forbidden"),
         (http_error(404), "client_error"), (http_error(502), "server_error"), (ValueError("odd"), "other"),
         (urllib.error.HTTPError("http://x", 503, "", None, None), "server_error"),  # type: ignore[arg-type]
     ],

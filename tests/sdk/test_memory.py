@@ -36,7 +36,7 @@ print(json.dumps({"growth": most - idle, **stats}))
 
 
 def test_ten_minutes_of_a_database_down_cost_less_than_40_mb(tmp_path: Path) -> None:
-    """600,000 events, as of ten minutes at 1,000 a second: spooled, then dropped where the spool is full; all counted."""
+    """600,000 events, as of ten minutes at 1,000 a second: spooled, or dropped where that is full; all counted."""
     process = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(CODE), str(tmp_path / "spool")],
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,

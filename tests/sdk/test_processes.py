@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -228,3 +229,52 @@ def test_close_is_final_and_init_begins_again(store: Store, start: Start) -> Non
 
     assert store.count() == 3
     assert sdk.stats()["produced"] == 1
+
+
+def test_child_that_exits_leaves_the_parent_s_connection_alone(store: Store, run: Run) -> None:
+    """A child that ends as usual, finalizers and all, does not end the parent's session."""
+    process = run(
+        """
+        import gc, os, sys
+        serve(1); assert sdk.flush()
+        from exporter.sdk import client
+        backend = client._writer._work.store.run("SELECT pg_backend_pid()")
+        child = os.fork()
+        if child == 0:
+            serve(1)
+            gc.collect()
+            sys.exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        serve(1); assert sdk.flush()
+        assert client._writer._work.store.run("SELECT pg_backend_pid()") == backend
+        """,
+        flush_interval_seconds=60,
+    )
+    finish(process)
+
+    assert process.returncode == 0
+    assert store.count() == 3
+
+
+def test_live_events_go_on_while_much_is_adopted(
+    store: Store, run: Run, start: Start, tcp_proxy: Callable[..., TcpProxy]
+) -> None:
+    """What a dead process left is stored bit by bit, each file once, beside what comes in."""
+    cable = tcp_proxy("127.0.0.1", store.database.server.port)
+    cable.cut()
+    dsn = store.dsn.replace(store.database.server.address, cable.address)
+    code = "for _ in range(60): serve(5); sdk.flush_now(0.02)\nimport os; os._exit(0)"
+    finish(run(code, dsn=dsn, flush_interval_seconds=60))
+    cable.restore()
+    start(dsn=dsn, flush_interval_seconds=0.05)
+    work = client._writer._work  # type: ignore[union-attr]
+    adopt = work._adopt
+    work._adopt = lambda _: adopt(time.monotonic() + 0.01)  # type: ignore[method-assign]
+    serve(1)
+    poll_until(lambda: serve(1) or sdk.stats()["adopted"] == 300, 20)
+    assert sdk.flush()
+
+    assert store.count() == 300 + sdk.stats()["produced"]
+    assert difference() == 0
+    ledgers = store.database.execute("SELECT produced - stored, spooled FROM monitoring.sdk_ledger")
+    assert ledgers == [(0, 0), (0, 0)]
