@@ -1,0 +1,51 @@
+"""Fixtures of the web middleware's tests: an intake nobody empties, and an event store whose schema is applied once."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from exporter.events import schema
+from exporter.sdk import client, options
+from exporter.sdk.intake import Intake
+from exporter.sdk.web import plan
+from stack.servers import Postgres
+from tests.sdk_web.recording import Recorded
+from tests.servers import Database
+
+
+@pytest.fixture
+def record(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recorded]:
+    """Return a function that switches the SDK on, with these options and without a writer."""
+
+    def begin(**given: object) -> Recorded:
+        intake = Intake(options.read({"dsn": "none", "app": "shop", **given}, {}), lambda: None)
+        intake.running = True
+        monkeypatch.setattr(client, "current", intake)
+        monkeypatch.setattr(plan, "_newest", None)
+        return Recorded(intake)
+
+    return begin
+
+
+@pytest.fixture
+def recorded(record: Callable[..., Recorded]) -> Recorded:
+    """Return what the SDK has taken in, with default options."""
+    return record()
+
+
+@pytest.fixture(scope="session")
+def schema_template(postgres: Postgres) -> str:
+    """Return the name of a database with the schema, to be copied."""
+    postgres.create_database("sdk_web_template")
+    with postgres.connect("sdk_web_template") as connection:
+        schema.apply(connection)
+    return "sdk_web_template"
+
+
+@pytest.fixture
+def store(postgres: Postgres, schema_template: str, database: Database) -> Iterator[Database]:
+    """Return a fresh event store."""
+    with postgres.connect("postgres") as connection:
+        connection.execute(f"DROP DATABASE {database.name}")
+        connection.execute(f"CREATE DATABASE {database.name} TEMPLATE {schema_template}")
+    yield database
