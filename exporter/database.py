@@ -14,9 +14,10 @@ from exporter.settings import Database
 _KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 2, "tcp_user_timeout": 15_000}
 
 _SESSION = """SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '10s'; SET timezone = 'UTC';
-SET search_path = pg_catalog, pg_temp; SET statement_timeout = 0"""
+SET search_path = pg_catalog, pg_temp; SET statement_timeout = 0; SET row_security = off"""
 """A frozen replica must not hold a source for ever; names mean what the SQL says, whatever the user's settings; and
-a first count of years of rows takes as long as it takes, where the role's own timeout would cut it off for ever."""
+a first count of years of rows takes as long as it takes, where the role's own timeout would cut it off for ever.
+Rows that a policy hides from this user are an error rather than a count too low."""
 
 
 def connect(database: Database, purpose: str) -> psycopg.Connection:

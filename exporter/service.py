@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -36,16 +36,20 @@ class Service:
         """Build everything; nothing connects before `start`. Raises ConfigError."""
         self._path = path
         self._config = config
-        self._workers = _workers(config, {})
+        self._changed = threading.Event()
+        self._workers = _workers(config, {}, self._changed.set)
         self._runner = ProbeRunner(build(config.probes))
         self._reload_ok = True
         self._loaded_at = time.time()
         self._lock = threading.Lock()
         self._cached: tuple[tuple[View, ...], dict[bool, bytes]] = ((), {})
+        self._encoding = threading.Lock()
+        self._formats: dict[bool, Format] = {}
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
     def start(self) -> None:
+        threading.Thread(target=self._encode_ahead, name="encoder", daemon=True).start()
         for worker in self._workers.values():
             worker.start()
 
@@ -59,6 +63,7 @@ class Service:
         config, workers = self._config, self._workers
         results = self._runner.run(self._probe_timeout(config, scrape_timeout_seconds))
         form = Format(accept)
+        self._formats[form.openmetrics] = form
         views = tuple(worker.view for worker in workers.values())
         intervals = {name: worker.interval_seconds for name, worker in workers.items()}
         live = [
@@ -107,7 +112,7 @@ class Service:
         with self._lock:
             try:
                 config = configuration.load(self._path)
-                workers = _workers(config, self._workers)
+                workers = _workers(config, self._workers, self._changed.set)
                 probes = build(config.probes)
             except ConfigError as error:
                 self._reload_ok = False
@@ -125,17 +130,29 @@ class Service:
             self._reload_ok, self._loaded_at = True, time.time()
             logger.info("the configuration was reloaded from %s", self._path)
 
+    def _encode_ahead(self) -> None:
+        """Encode what a poll changed as soon as it is known: encoding takes longer than all the rest of a scrape."""
+        while True:
+            self._changed.wait()
+            self._changed.clear()
+            views = tuple(worker.view for worker in self._workers.values())
+            for form in list(self._formats.values()):
+                try:
+                    self._counted(views, form)
+                except Exception:  # the thread must outlive anything; the scrape that follows raises it again
+                    logger.exception("encoding failed")
+
     def _counted(self, views: tuple[View, ...], form: Format) -> bytes:
-        """Return the encoded counters, made once for each poll and format."""
-        seen, encoded = self._cached
-        if len(seen) != len(views) or not all(_shows_same(a, b) for a, b in zip(seen, views, strict=True)):
-            encoded = {}
-        body = encoded.get(form.openmetrics)
-        if body is None:
-            body = form.encode(collector.counted(views, created=form.openmetrics))
-            # A new dict rather than a change: other threads may be reading this one.
+        """Return the encoded counters, made once for each change and format."""
+        with self._encoding:
+            seen, encoded = self._cached
+            if len(seen) != len(views) or not all(_shows_same(a, b) for a, b in zip(seen, views, strict=True)):
+                encoded = {}
+            body = encoded.get(form.openmetrics)
+            if body is None:
+                body = form.encode(collector.counted(views, created=form.openmetrics))
             self._cached = (views, {**encoded, form.openmetrics: body})
-        return body
+            return body
 
     @staticmethod
     def _probe_timeout(config: Config, scrape_timeout_seconds: float | None) -> float:
@@ -145,7 +162,7 @@ class Service:
         return max(SHORTEST_PROBE_SECONDS, min(config.probe_timeout_seconds, left))
 
 
-def _workers(config: Config, running: dict[str, Worker]) -> dict[str, Worker]:
+def _workers(config: Config, running: dict[str, Worker], published: Callable[[], None]) -> dict[str, Worker]:
     """Return a worker for each source, those of `running` that need no change among them."""
     workers = {}
     for source in config.sources:
@@ -153,7 +170,7 @@ def _workers(config: Config, running: dict[str, Worker]) -> dict[str, Worker]:
             plan = mapping.plan(source)
         except MappingError as error:
             raise ConfigError(f"`sources`, {source.label}: {error}") from error
-        wanted = Worker(plan, config.database_of(source), config.limits, config.retention_days)
+        wanted = Worker(plan, config.database_of(source), config.limits, config.retention_days, published)
         known = running.get(source.label)
         if known is not None and known.counts_as(wanted):
             wanted.view = known.view  # no gap in the series until its own first poll

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import psycopg
@@ -59,8 +60,17 @@ class Worker:
     backoff, while the last counts stay visible and their lag grows.
     """
 
-    def __init__(self, plan: Plan, settings: Database, limits: Limits, retention: Retention) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        settings: Database,
+        limits: Limits,
+        retention: Retention,
+        published: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Build the worker; `published` is called in its thread after each new view, and must return at once."""
         self.plan = plan
+        self._published = published
         self._settings = settings
         self._limits = limits
         self._retention = retention
@@ -120,7 +130,8 @@ class Worker:
         connection = self._connected()
         problems = [problem for stream in self.plan.streams if (problem := self._advance(connection, stream.name))]
         totals, advanced_age = _read(connection, self.plan)
-        readings = self._states.read(connection)
+        readings, unread = self._states.read(connection)
+        problems += unread
         now = time.monotonic()
         if self.view.problems != tuple(problems):
             level = logging.ERROR if problems else logging.INFO
@@ -134,6 +145,7 @@ class Worker:
             poll_duration_seconds=now - began,
             problems=tuple(problems),
         )
+        self._published()
         self._maintain(connection)
 
     def _advance(self, connection: psycopg.Connection, name: str) -> str | None:

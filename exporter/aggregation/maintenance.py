@@ -26,6 +26,13 @@ def maintain(connection: psycopg.Connection, plan: Plan, retention: Retention, n
     Raises psycopg.Error where the server refuses anything else.
     """
     actors.forget(connection, plan.name)
+    if any(stream.issues for stream in plan.streams):
+        # An issue as old as the rows it groups goes with them; its regressions stay counted in the rollups.
+        _try(
+            connection,
+            "DELETE FROM monitoring.error_issue WHERE last_seen < now() - make_interval(days => %s)",
+            retention.error,
+        )
     if not plan.native:
         return
     today = (now or datetime.now(UTC)).date()

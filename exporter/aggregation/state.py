@@ -7,10 +7,14 @@ from dataclasses import dataclass
 import psycopg
 
 from exporter.aggregation import actors
+from exporter.events.base import LONGEST_LABEL, OTHER
 from exporter.sources.mapping import Plan, State
 
 JOB_STATUSES = ("pending", "running", "completed", "failed", "cancelled")
 ISSUE_STATUSES = ("open", "resolved", "ignored")
+
+SCRAPERS = 100
+"""How many scrapers have series of their own, those with the most jobs; the others are one, `_other_`."""
 
 DUTY = 20
 """A state query that took D seconds is not asked again for DUTY * D: it never takes over a twentieth of a core."""
@@ -37,15 +41,25 @@ class StateReader:
         self._due = [0.0] * len(self._queries)
         self._readings: list[list[Reading]] = [[] for _ in self._queries]
 
-    def read(self, connection: psycopg.Connection) -> tuple[Reading, ...]:
-        """Return all readings, asking again those that are due. Raises psycopg.Error."""
+    def read(self, connection: psycopg.Connection) -> tuple[tuple[Reading, ...], list[str]]:
+        """Return all readings, asking again those that are due, and what is wrong with those that cannot be read.
+
+        Raises psycopg.Error only where the connection is lost.
+        """
+        problems = []
         for index, query in enumerate(self._queries):
             began = self._clock()
             if began >= self._due[index]:
-                self._readings[index] = query(connection)
+                try:
+                    self._readings[index] = query(connection)
+                except psycopg.Error as error:
+                    if connection.closed:
+                        raise
+                    self._readings[index] = []
+                    problems.append(f"state cannot be read: {error.diag.message_primary or error}")
                 ended = self._clock()
                 self._due[index] = ended + DUTY * (ended - began)
-        return tuple(reading for readings in self._readings for reading in readings)
+        return tuple(reading for readings in self._readings for reading in readings), problems
 
 
 def _reader(state: State) -> Callable[[psycopg.Connection], list[Reading]]:
@@ -64,18 +78,25 @@ def _rows(connection: psycopg.Connection, query: str) -> list[tuple[str, ...]]:
 
 
 def _jobs(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
+    listed = ", ".join(f"'{status}'" for status in JOB_STATUSES)
     rows = _rows(
         connection,
-        f"""SELECT app, coalesce(scraper, ''), coalesce(status, 'pending'), count(*),
-            extract(epoch FROM min(created_at)), extract(epoch FROM min(heartbeat_at))
-        FROM {_source(state)} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",
+        f"""SELECT app, CASE WHEN rank <= {SCRAPERS} THEN scraper ELSE '{OTHER}' END, status, sum(jobs),
+            extract(epoch FROM min(created)), extract(epoch FROM min(heartbeat))
+        FROM (
+            SELECT *, dense_rank() OVER (ORDER BY of_scraper DESC, app, scraper) AS rank FROM (
+                SELECT left(app, {LONGEST_LABEL}) AS app, left(coalesce(scraper, ''), {LONGEST_LABEL}) AS scraper,
+                    CASE WHEN status IN ({listed}) THEN status ELSE 'other' END AS status, count(*) AS jobs,
+                    min(created_at) AS created, min(heartbeat_at) AS heartbeat,
+                    sum(count(*)) OVER (PARTITION BY left(app, {LONGEST_LABEL}),
+                        left(coalesce(scraper, ''), {LONGEST_LABEL})) AS of_scraper
+                FROM {_source(state)} GROUP BY 1, 2, 3) grouped) ranked
+        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",
     )
-    seen = {(row[0], row[1]) for row in rows}
     counts = {(row[0], row[1], row[2]): float(row[3]) for row in rows}
-    for app, scraper in sorted(seen):
-        for status in JOB_STATUSES:
-            value = counts.get((app, scraper, status), 0.0)
-            yield Reading("platform_scraping_jobs", (app, scraper, status), value)
+    known = {(app, scraper, status) for app, scraper, _ in counts for status in JOB_STATUSES}
+    for key in sorted(known | counts.keys()):
+        yield Reading("platform_scraping_jobs", key, counts.get(key, 0.0))
     for app, scraper, status, _, created, heartbeat in rows:
         if status == "pending" and created is not None:
             yield Reading("platform_scraping_oldest_pending_timestamp_seconds", (app, scraper), float(created))

@@ -1,14 +1,17 @@
 """Poll once: count what is new in one table, in one transaction."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 
-from exporter.aggregation import actors, issues, rollup, snapshot
+from exporter.aggregation import actors, issues, poison, rollup, snapshot
 from exporter.errors import MappingError, RightsError, SchemaError, StandbyError
 from exporter.settings import Limits
 from exporter.sources.mapping import Stream
+
+logger = logging.getLogger(__name__)
 
 PLANNER = (
     # One core, no compiler: for statements of milliseconds, parallel workers and JIT cost more than they save.
@@ -74,12 +77,33 @@ def _poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Cou
         cursor = snapshot.read(connection, stream)
         seen = rejected = folded = 0
         for window in snapshot.windows(connection, stream, cursor, here):
-            row = _execute(connection, rollup.statement(stream, window.sql), parameters | window.parameters)
+            row = _count(connection, stream, window, parameters)
             seen, rejected, folded = seen + row[0], rejected + row[1], folded + row[2]
-            if row[0] > row[1]:
-                _remember(connection, stream, window, parameters)
         snapshot.write(connection, stream, here)
     return Counted(True, seen, rejected, folded)
+
+
+def _count(
+    connection: psycopg.Connection, stream: Stream, window: snapshot.Window, parameters: dict[str, Any]
+) -> tuple[int, int, int]:
+    """Count one window: rows seen, of them rejected, label sets folded."""
+    try:
+        with connection.transaction():
+            return _count_whole(connection, stream, window, parameters)
+    except psycopg.DataError as error:
+        logger.warning("stream %s: %s; reading row by row", stream.name, error.diag.message_primary)
+    stream, window, failing = poison.without(connection, stream, window, parameters)
+    seen, rejected, folded = _count_whole(connection, stream, window, parameters)
+    return seen + failing, rejected + failing, folded
+
+
+def _count_whole(
+    connection: psycopg.Connection, stream: Stream, window: snapshot.Window, parameters: dict[str, Any]
+) -> tuple[int, int, int]:
+    row = _execute(connection, rollup.statement(stream, window.sql), parameters | window.parameters)
+    if row[0] > row[1]:
+        _remember(connection, stream, window, parameters)
+    return row
 
 
 def _lock(connection: psycopg.Connection, source: str) -> bool:

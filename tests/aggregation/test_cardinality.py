@@ -87,7 +87,7 @@ def test_distinct_apps_of_users_and_errors(store: Store, kind: str) -> None:
     )
     store.poll("error", "user_activity")
     with store.connect_as_exporter() as connection:
-        readings = [r for r in StateReader(store.plan).read(connection) if r.metric.startswith("platform_active")]
+        readings = [r for r in StateReader(store.plan).read(connection)[0] if r.metric.startswith("platform_active")]
 
     if kind == "users":
         assert len(readings) <= 1000

@@ -36,6 +36,23 @@ EXCEPTION WHEN OTHERS THEN
     RETURN 'NaN';
 END $$;
 
+-- Which rows of a window make a mapping's own expressions fail. Only called after one did: it tries row by row.
+-- `window_query` gives (table's oid, ctid); `row_query` reads one row, named by $1 and $2, as the mapping wants it.
+CREATE OR REPLACE FUNCTION monitoring.failing_rows(window_query text, row_query text) RETURNS SETOF text
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    place record;
+BEGIN
+    FOR place IN EXECUTE window_query LOOP
+        BEGIN
+            EXECUTE row_query USING place.tableoid, place.ctid;
+        EXCEPTION WHEN data_exception THEN
+            RETURN NEXT place.tableoid::text || place.ctid::text;
+        END;
+    END LOOP;
+END $$;
+
 -- One row a source. Whoever locks it advances the source; the others only read.
 CREATE TABLE IF NOT EXISTS monitoring.source (
     name text PRIMARY KEY,

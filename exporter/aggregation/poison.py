@@ -1,0 +1,63 @@
+"""Find the rows that a mapping's own SQL fails on, so that one bad row stops no stream.
+
+The statement that counts is one for all rows: an expression that raises (a cast of text that is no number, a division
+by zero) fails it as a whole. Then the window is read once more, row by row, and what raises is left out and counted.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+
+from exporter.aggregation.rollup import SELF_REJECTED
+from exporter.aggregation.snapshot import Window
+from exporter.sources.mapping import Stream
+
+REASON = "malformed"
+
+
+def without(
+    connection: psycopg.Connection, stream: Stream, window: Window, parameters: dict[str, Any]
+) -> tuple[Stream, Window, int]:
+    """Return the stream and window that leave the failing rows out, and how many they are; they are counted here.
+
+    Costs about 0.1 ms for each row of the window. The same transaction must go on: a row's place (ctid) holds for
+    its snapshot only.
+    """
+    cursor = psycopg.ClientCursor(connection)
+    rows = f"SELECT t.tableoid, t.ctid FROM {stream.relation} t WHERE {window.sql}"
+    columns = ", ".join(
+        f"({text})::{column.type}"
+        for column in stream.kind.all_columns
+        if (text := stream.columns.get(column.name)) is not None
+    )
+    row = (
+        f"SELECT {columns} FROM {stream.relation} t {stream.join} "
+        f"WHERE t.tableoid = $1 AND t.ctid = $2 AND ({stream.where})"
+    )
+    failing = [
+        found[0]
+        for found in connection.execute(
+            "SELECT monitoring.failing_rows(%s, %s)",
+            # As the mapping's SQL is sent with parameters elsewhere, its percent signs are doubled.
+            [cursor.mogrify(rows, window.parameters), row.replace("%%", "%")],
+        )
+    ]
+    if failing:
+        _count(connection, stream, len(failing))
+    good = "(t.tableoid::text || t.ctid::text) <> ALL(%(failing)s)"
+    # CASE, because AND may evaluate its sides in any order.
+    where = f"CASE WHEN {good} THEN ({stream.where}) ELSE false END"
+    columns_of_good = {name: f"CASE WHEN {good} THEN ({text}) END" for name, text in stream.columns.items()}
+    found_parameters = {**window.parameters, "failing": failing}
+    return replace(stream, where=where, columns=columns_of_good), Window(window.sql, found_parameters), len(failing)
+
+
+def _count(connection: psycopg.Connection, stream: Stream, rows: int) -> None:
+    connection.execute(
+        """INSERT INTO monitoring.rollup AS r (source, stream, metric, type, labels, value, created_at)
+        VALUES (%(source)s, %(stream)s, %(metric)s, 'counter',
+            jsonb_build_object('source', %(source)s::text, 'reason', %(reason)s::text), %(rows)s, now())
+        ON CONFLICT (source, stream, metric, type, labels) DO UPDATE SET value = r.value + excluded.value""",
+        {"source": stream.source, "stream": stream.name, "metric": SELF_REJECTED, "reason": REASON, "rows": rows},
+    )
