@@ -1,7 +1,9 @@
 """Fixtures of the web middleware's tests: an intake nobody empties, and an event store whose schema is applied once."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable
 
+import django
 import pytest
 
 from exporter.events import schema
@@ -11,6 +13,10 @@ from exporter.sdk.web import plan
 from stack.servers import Postgres
 from tests.sdk_web.recording import Recorded
 from tests.servers import Database
+
+# Before any test module imports a model of Django's.
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.sdk_web.django_settings"
+django.setup()
 
 
 @pytest.fixture
@@ -43,9 +49,9 @@ def schema_template(postgres: Postgres) -> str:
 
 
 @pytest.fixture
-def store(postgres: Postgres, schema_template: str, database: Database) -> Iterator[Database]:
+def store(postgres: Postgres, schema_template: str, database: Database) -> Database:
     """Return a fresh event store."""
     with postgres.connect("postgres") as connection:
         connection.execute(f"DROP DATABASE {database.name}")
         connection.execute(f"CREATE DATABASE {database.name} TEMPLATE {schema_template}")
-    yield database
+    return database

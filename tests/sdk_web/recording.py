@@ -93,7 +93,7 @@ class Call:
 
         try:
             await self.app(self.scope, receive, send)
-        except Exception as error:  # the server's part
+        except Exception as error:  # noqa: BLE001 - the server's part
             self.error = error
 
     @property

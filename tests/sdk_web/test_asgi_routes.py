@@ -119,7 +119,9 @@ def test_starlette_websocket(recorded: Recorded, tmp_path: Path, path: str, rout
     assert recorded.request["route"] == route
 
 
-@pytest.mark.parametrize(("path", "route"), [("/proxied/users/5", "/users/{id}"), ("/proxied/api/v1/a", "/api/v1/{name}")])
+@pytest.mark.parametrize(
+    ("path", "route"), [("/proxied/users/5", "/users/{id}"), ("/proxied/api/v1/a", "/api/v1/{name}")]
+)
 def test_root_path_is_no_part_of_it(recorded: Recorded, tmp_path: Path, path: str, route: str) -> None:
     """What a proxy has cut off and the server put back is the deployment's, not the application's."""
     Call(starlette(tmp_path), path, scope={"root_path": "/proxied"}).run()

@@ -34,8 +34,15 @@ class Stream:
         # Called at the end by all servers, however it ended.
         response._resource_closers.append(self.close)
 
+    def failed(self, error: BaseException) -> None:
+        """Emit the request: where a part fails, Django's ASGI handler never closes the response."""
+        self.error = error
+        self.close()
+
     def close(self) -> None:
-        """Emit the request."""
+        """Emit the request, once."""
+        if self._response is None:
+            return
         try:
             response, status, error = self._response, self._response.status_code, self.error
             if error is not None:
@@ -72,7 +79,7 @@ class _Parts:
             stream.exhausted = True
             raise
         except BaseException as error:
-            stream.error = error
+            stream.failed(error)
             raise
         stream.size += len(part)
         return part
@@ -97,7 +104,7 @@ class _AsyncParts:
             stream.exhausted = True
             raise
         except BaseException as error:
-            stream.error = error
+            stream.failed(error)
             raise
         stream.size += len(part)
         return part
