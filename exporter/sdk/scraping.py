@@ -153,6 +153,14 @@ class ScrapingJob:
         except Exception as error:  # noqa: BLE001 - never into the application
             note("scraping_job", error)
 
+    def abandon(self) -> None:
+        """Stop following the job without ending it: another process will."""
+        try:
+            self.live = False
+            heartbeats.of_this_process().remove(self)
+        except Exception as error:  # noqa: BLE001 - never into the application
+            note("scraping_job", error)
+
     def end_with(self, exc: BaseException) -> None:
         """End the job in failure for the reason that an exception tells, and record it as an error of this job."""
         try:

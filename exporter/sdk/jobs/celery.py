@@ -16,7 +16,7 @@ killed in the middle of a task is noticed by the worker, which ends its run for 
 
 from collections.abc import Mapping
 from datetime import datetime
-from time import perf_counter, time
+from time import monotonic, perf_counter, time
 from typing import Any
 
 from celery import signals  # type: ignore[import-untyped]  # ships no types
@@ -40,6 +40,8 @@ class _Hooks:
         self._scrapers, self._samples, self._flush_every_task = scrapers, samples, flush_every_task
         self._began: dict[str, float] = {}
         self._jobs: dict[str, ScrapingJob] = {}
+        self._exceeded: dict[str, float] = {}
+        self._in_child = False
 
     def before_task_publish(self, headers: Any = None, **_: Any) -> None:
         if isinstance(headers, dict):
@@ -69,12 +71,24 @@ class _Hooks:
         if job is not None:
             job.end_with(exception)
             return
+        # Where this is not the process that the task ran in, that one was killed and could not tell.
+        killed = task_id not in self._began
+        limit = exception.args[0] if exception.args and isinstance(exception.args[0], int | float) else 0.0
+        if killed and limit and self._told_before(task_id, limit):
+            return
         emit.exception(exception, endpoint=name, job_id=task_id)
-        scraper = None if task_id in self._began else scraper_of(self._scrapers, name)
+        scraper = scraper_of(self._scrapers, name) if killed else None
         if scraper is not None:
-            # The process it ran in was killed, and could not tell. How long it ran is known of time limits only.
-            limit = exception.args[0] if exception.args and isinstance(exception.args[0], int | float) else 0.0
             _end_for_another(task_id, scraper, reason_of(exception), float(limit))
+
+    def _told_before(self, task_id: str, limit_seconds: float) -> bool:
+        """Tell whether this time limit was told already: some versions of Celery do so twice, within that limit."""
+        now = monotonic()
+        last = self._exceeded.pop(task_id, None)
+        self._exceeded[task_id] = now
+        while len(self._exceeded) > 1000:
+            del self._exceeded[next(iter(self._exceeded))]
+        return last is not None and now - last < limit_seconds
 
     def task_revoked(self, request: Any, terminated: bool = False, sender: Any = None, **_: Any) -> None:
         scraper = scraper_of(self._scrapers, str(getattr(sender, "name", "unknown")))
@@ -84,12 +98,14 @@ class _Hooks:
     def task_postrun(self, task_id: str, task: Any, state: str | None = None, **_: Any) -> None:
         began = self._began.pop(task_id, None)
         if began is not None and self._samples:
-            labels = {"task": str(task.name), "state": str(state or "unknown").lower()}
+            labels = {"task": str(task.name), "state": str(state or "interrupted").lower()}
             emit.sample("celery_task_duration", perf_counter() - began, "histogram", "seconds", labels)
         job = self._jobs.pop(task_id, None)
         if job is not None:
-            if state == "REJECTED":
-                job.fail("other")
+            if state is None and self._in_child:
+                job.abandon()  # its process is being ended: the worker knows why, and ends the run
+            elif state is None or state == "REJECTED":
+                job.fail("cancelled" if state is None else "other")
             job.__exit__(None, None, None)
         if job is not None or self._flush_every_task:
             client.flush_now(FLUSH_SECONDS)
@@ -97,6 +113,7 @@ class _Hooks:
     def worker_process_init(self, **_: Any) -> None:
         self._began.clear()
         self._jobs.clear()
+        self._in_child = True
 
     def worker_process_shutdown(self, **_: Any) -> None:
         client.flush_now(FLUSH_SECONDS)

@@ -181,8 +181,8 @@ class Monitor:
                 totals["scrapy_bans", str(status)] = count
         totals["scrapy_retries", ""] = int(self._stats().get("retry/count", 0))
         scraper = self._job.scraper if self._job is not None else "unknown"
-        for (name, status), count in (totals - self._reported).items():
-            labels = {"scraper": scraper, "status": status} if status else {"scraper": scraper}
+        for (name, code), count in (totals - self._reported).items():
+            labels = {"scraper": scraper, "status": code} if code else {"scraper": scraper}
             emit.sample(name, count, "counter", labels=labels)
         self._reported = totals
 

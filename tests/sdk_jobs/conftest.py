@@ -1,0 +1,66 @@
+"""Fixtures: an event store per test or module, and the SDK started on it."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from exporter import sdk
+from exporter.events import schema
+from exporter.sdk import client
+from stack.servers import Postgres
+from tests.sdk_jobs.store import APP, ROLE, Store
+
+TEMPLATE = "jobs_template"
+
+_numbers = iter(range(1, 1_000_000))
+
+
+@pytest.fixture(scope="session")
+def jobs_template(postgres: Postgres) -> str:
+    """Return the name of a database with the schema, to copy from."""
+    with psycopg.connect(postgres.create_database(TEMPLATE), autocommit=True) as connection:
+        schema.apply(connection)
+        connection.execute(f"CREATE ROLE {ROLE} LOGIN IN ROLE {schema.WRITER}")
+    return TEMPLATE
+
+
+@contextmanager
+def fresh_store(postgres: Postgres, template: str) -> Iterator[Store]:
+    """Make a store and drop it afterwards."""
+    name = f"jobs_{next(_numbers)}"
+    with postgres.connect() as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+    with tempfile.TemporaryDirectory() as folder:
+        yield Store(postgres, name, Path(folder))
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def store(postgres: Postgres, jobs_template: str) -> Iterator[Store]:
+    """Return a fresh event store."""
+    with fresh_store(postgres, jobs_template) as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="module")
+def module_store(postgres: Postgres, jobs_template: str) -> Iterator[Store]:
+    """Return the event store that the tests of a module look at."""
+    with fresh_store(postgres, jobs_template) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def start(store: Store) -> Iterator[Callable[..., None]]:
+    """Return a function that starts the SDK on the store, which is closed with the test."""
+
+    def start_sdk(**options: Any) -> None:
+        spool = str(store.folder / "spool")
+        assert sdk.init(dsn=store.dsn, app=APP, spool_folder=spool, flush_interval_seconds=0.05, **options)
+
+    yield start_sdk
+    client.close(1.0)

@@ -1,0 +1,178 @@
+"""Celery workers of each pool on a real Redis: what their tasks emit is stored, whatever becomes of their processes."""
+
+import contextlib
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from exporter.sdk.jobs import celery as jobs
+from stack.servers import Redis
+from tests.sdk_jobs.store import Store
+
+pytestmark = pytest.mark.xdist_group("celery")
+
+
+@dataclass
+class Broker:
+    """A worker that runs, and how to give it work."""
+
+    store: Store
+    url: str
+    prefix: str
+    process: subprocess.Popen[str]
+    app: Celery
+
+    def send(self, name: str, *args: Any) -> Any:
+        """Send a task; return its result, to be waited for."""
+        return self.app.send_task(name, args)
+
+    def end(self) -> int:
+        """Shut the worker down warmly, as a service manager does; return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+def publisher(url: str, prefix: str) -> Celery:
+    """Return an application that sends tasks; as the publisher's half of the hooks is installed, it says when."""
+    jobs.install()
+    app = Celery("publisher", broker=url, backend=url, set_as_current=False)
+    options = {"global_keyprefix": prefix}
+    app.conf.update(broker_transport_options=options, result_backend_transport_options=options)
+    return app
+
+
+@contextmanager
+def working(store: Store, redis: Redis, *options: str) -> Iterator[Broker]:
+    """Run a worker with these options."""
+    url, prefix = redis.url, f"{store.name}-"
+    worker = ["-m", "celery", "-A", "tests.sdk_jobs.celery_app", "worker", "--loglevel", "WARNING"]
+    lean = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    process = store.run(*worker, *lean, *options, BROKER=url, PREFIX=prefix)
+    broker = Broker(store, url, prefix, process, publisher(url, prefix))
+    try:
+        yield broker
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        process.wait(10)
+        broker.app.close()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A worker that has ended: what it stored, and its exit code."""
+
+    store: Store
+    exit_code: int
+
+
+@pytest.fixture(scope="module")
+def recycled(module_store: Store, redis_server: Redis) -> Ended:
+    """Return what a worker left that replaces its children after every task: 20 good ones, and one of each other."""
+    options = ("--pool", "prefork", "--concurrency", "8", "--max-tasks-per-child", "1")
+    with working(module_store, redis_server, *options) as broker:
+        results = [broker.send("shop.scrape", 3) for _ in range(20)]
+        results += [broker.send(f"shop.{name}") for name in ("tidy", "retried")]
+        failing = [broker.send(f"shop.{name}") for name in ("scrape_badly", "broken", "killed", "slow")]
+        for result in results:
+            result.get(timeout=40)
+        for result in failing:
+            result.get(timeout=40, propagate=False)
+        return Ended(module_store, broker.end())
+
+
+def test_recycled_children_lose_nothing(recycled: Ended) -> None:
+    """20 tasks, each in a process that ends after it, are 20 runs with all their items."""
+    runs = recycled.store.rows("outcome, items_processed", where="scraper = 'shop' AND outcome = 'success'")
+
+    assert runs == [("success", 3)] * 20
+    assert recycled.exit_code == 0
+
+
+def test_ledgers_of_children_balance(recycled: Ended) -> None:
+    """By the books of all processes, too, nothing is missing."""
+    assert recycled.store.lost() == 0
+
+
+def test_live_rows_are_closed(recycled: Ended) -> None:
+    """No job is left running, not even those whose process was killed."""
+    found = recycled.store.rows("scraper, status, count(*)", "scraping_job", "true GROUP BY 1, 2")
+
+    assert found == [
+        ("killed", "failed", 1), ("retried", "completed", 1), ("shop", "completed", 20), ("shop", "failed", 1),
+        ("slow", "failed", 1),
+    ]  # fmt: skip
+
+
+def test_failed_scraping_task(recycled: Ended) -> None:
+    """A task that raises is a failed run, and one error with the task's id and a stack trace."""
+    ((job_id, reason),) = recycled.store.rows("job_id, reason", where="scraper = 'shop' AND outcome = 'failure'")
+    ((message, trace),) = recycled.store.rows("message, stack_trace", "error", f"job_id = '{job_id}'")
+
+    assert reason == "other"
+    assert message == "no price"
+    assert "raise ValueError(text)" in trace
+
+
+def test_failed_task_that_is_no_scraping(recycled: Ended) -> None:
+    """Only an error; what the user did not call a scraper is no run."""
+    assert recycled.store.count("error", "endpoint = 'shop.broken' AND message = 'no disk'") == 1
+    assert recycled.store.count(where="scraper NOT IN ('shop', 'retried', 'killed', 'slow')") == 0
+
+
+def test_retry(recycled: Ended) -> None:
+    """Each try of a task is a run; the one that asked for a retry failed for that reason."""
+    assert recycled.store.rows("outcome, reason", where="scraper = 'retried'") == [
+        ("failure", "timeout"), ("success", None),
+    ]  # fmt: skip
+
+
+def test_killed_child(recycled: Ended) -> None:
+    """The worker ends the run of a process that was killed, and records why."""
+    assert recycled.store.rows("outcome, reason", where="scraper = 'killed'") == [("failure", "other")]
+    assert recycled.store.count("error", "endpoint = 'shop.killed' AND error_type = 'WorkerLostError'") == 1
+
+
+def test_time_limit(recycled: Ended) -> None:
+    """The worker ends the run of a process that it killed for its time limit, which is how long it took."""
+    assert recycled.store.rows("reason, duration_seconds", where="scraper = 'slow'") == [("timeout", 1.0)]
+
+
+def test_queue_wait_is_sampled(recycled: Ended) -> None:
+    """From publishing to start, for every task that started."""
+    waits = recycled.store.rows("labels->>'task', value", "sample", "name = 'celery_queue_wait'")
+
+    assert len([wait for task, wait in waits if task == "shop.scrape" and 0 <= wait < 40]) == 20
+
+
+def test_duration_is_sampled_with_the_state(recycled: Ended) -> None:
+    """Every task that was not killed outright, with how it ended."""
+    states = recycled.store.rows(
+        "labels->>'task', labels->>'state', count(*)", "sample", "name = 'celery_task_duration' GROUP BY 1, 2"
+    )
+
+    assert states == [
+        ("shop.broken", "failure", 1), ("shop.retried", "retry", 1), ("shop.retried", "success", 1),
+        ("shop.scrape", "success", 20), ("shop.scrape_badly", "failure", 1), ("shop.slow", "interrupted", 1), ("shop.tidy", "success", 1),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("pool", ["solo", "threads", "gevent", "prefork"])
+def test_warm_shutdown_loses_nothing(store: Store, redis_server: Redis, pool: str) -> None:
+    """Whatever the pool: SIGTERM while tasks wait, and each task whose result came is stored."""
+    with working(store, redis_server, "--pool", pool, "--concurrency", "2") as broker:
+        results = [broker.send(f"shop.{name}", *args) for name, *args in [("scrape", 1), ("tidy",)] * 5]
+        for result in results:
+            result.get(timeout=40)
+        code = broker.end()
+
+    assert code == 0
+    assert store.count(where="scraper = 'shop'") == 5
+    assert store.count("sample", "name = 'celery_task_duration'") == 10
+    assert store.lost() == 0
