@@ -10,7 +10,8 @@ import psycopg
 
 from exporter import database
 from exporter.aggregation import maintenance, snapshot, step
-from exporter.aggregation.state import Reading, StateReader
+from exporter.aggregation.reading import Reading
+from exporter.aggregation.state import StateReader
 from exporter.errors import PlatformError, SchemaError
 from exporter.events import schema
 from exporter.settings import Database, Limits, Retention

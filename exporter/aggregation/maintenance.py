@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from exporter.aggregation import actors
+from exporter.aggregation import actors, ledger
 from exporter.events import EVENTS, schema
 from exporter.settings import Retention
 from exporter.sources.mapping import Plan
@@ -35,6 +35,7 @@ def maintain(connection: psycopg.Connection, plan: Plan, retention: Retention, n
         )
     if not plan.native:
         return
+    ledger.fold(connection, plan.name)
     today = (now or datetime.now(UTC)).date()
     existing = _partitions(connection)
     for kind in EVENTS:

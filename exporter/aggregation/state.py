@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import psycopg
 
-from exporter.aggregation import actors
+from exporter.aggregation import actors, ledger
+from exporter.aggregation.reading import Reading
 from exporter.events.base import LONGEST_LABEL, OTHER
 from exporter.sources.mapping import Plan, State
 
@@ -20,15 +20,6 @@ DUTY = 20
 """A state query that took D seconds is not asked again for DUTY * D: it never takes over a twentieth of a core."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """Hold one gauge: its metric, labels in order of the metric's declaration, and value."""
-
-    metric: str
-    labels: tuple[str, ...]
-    value: float
-
-
 class StateReader:
     """Read the states of one source, each as often as its own cost allows. Belongs to one thread."""
 
@@ -38,6 +29,8 @@ class StateReader:
             lambda connection: list(_actors(connection, plan.name)),
             *(_reader(state) for state in plan.states),
         ]
+        if plan.native:
+            self._queries.append(lambda connection: list(ledger.read(connection, plan.name)))
         self._due = [0.0] * len(self._queries)
         self._readings: list[list[Reading]] = [[] for _ in self._queries]
 

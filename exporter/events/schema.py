@@ -219,7 +219,7 @@ def _store_grants() -> Iterator[str]:
     yield f"GRANT SELECT ON ALL TABLES IN SCHEMA monitoring TO {EXPORTER};"
     yield f"GRANT INSERT, UPDATE, DELETE ON monitoring.alert_notification, monitoring.scraping_job TO {EXPORTER};"
     yield f"GRANT INSERT ON monitoring.audit TO {EXPORTER};"
-    yield f"GRANT DELETE ON monitoring.batch TO {EXPORTER};"
+    yield f"GRANT DELETE ON monitoring.batch, monitoring.sdk_ledger TO {EXPORTER};"
     yield f"GRANT INSERT ON {', '.join(f'monitoring.{kind.name}' for kind in EVENTS)}, monitoring.batch TO {WRITER};"
     yield f"GRANT SELECT, INSERT, UPDATE ON monitoring.scraping_job, monitoring.sdk_ledger TO {WRITER};"
     functions = (

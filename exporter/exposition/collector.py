@@ -14,6 +14,7 @@ from prometheus_client.core import Metric
 
 from exporter import __version__
 from exporter.aggregation.loop import Total, View
+from exporter.aggregation.reading import Reading
 from exporter.events.sample import PREFIX, bounds_of
 from exporter.exposition.families import (
     EVENT_FAMILIES,
@@ -55,15 +56,19 @@ def counted(views: Sequence[View], *, created: bool) -> Iterator[Metric]:
         for total in _filled(family, series, merged):
             _add(metric, family, total, created=created)
         yield metric
-    readings: dict[str, dict[Key, float]] = {}
+    readings: dict[str, dict[Key, Reading]] = {}
     for view in views:
         for reading in view.readings:
             group = readings.setdefault(reading.metric, {})
-            group[reading.labels] = _combine(reading.metric, group.get(reading.labels), reading.value)
+            known = group.get(reading.labels)
+            group[reading.labels] = reading if known is None else _combine(known, reading)
     for name, values in sorted(readings.items()):
         metric = _start(FAMILIES[name])
-        for labels, value in values.items():
-            _sample_line(metric, FAMILIES[name], labels, value)
+        for labels, reading in values.items():
+            _sample_line(metric, FAMILIES[name], labels, reading.value)
+            if created and reading.created is not None:
+                names = dict(zip(FAMILIES[name].labels, labels, strict=True))
+                metric.add_sample(f"{metric.name}_created", names, reading.created)
         yield metric
 
 
@@ -285,7 +290,8 @@ def _add(metric: Metric, family: Family, total: Total, *, created: bool) -> None
         metric.add_sample(f"{metric.name}_created", labels, total.created)
 
 
-def _combine(metric: str, known: float | None, value: float) -> float:
-    if known is None:
-        return value
-    return min(known, value) if metric.endswith("_timestamp_seconds") else known + value
+def _combine(a: Reading, b: Reading) -> Reading:
+    """Put the same series of two sources together: of two times the earlier, of two numbers the sum."""
+    value = min(a.value, b.value) if a.metric.endswith("_timestamp_seconds") else a.value + b.value
+    created = min((time for time in (a.created, b.created) if time is not None), default=None)
+    return Reading(a.metric, a.labels, value, created)

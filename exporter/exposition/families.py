@@ -48,6 +48,8 @@ STATE_FAMILIES = (
     _gauge("platform_active_sessions", "Distinct sessions seen in the window.", "app", "window"),
     _gauge("platform_error_issues", "Groups of alike errors, by state.", "app", "severity", "status"),
     _counter("platform_error_regressions_total", "Resolved error issues that occurred again.", "app"),
+    _counter("platform_sdk_events_total", "Events that applications produced through the SDK.", "app"),
+    _counter("platform_sdk_events_dropped_total", "Events that the SDK had to drop.", "app", "reason"),
     _gauge("platform_open_alerts", "Unresolved alerts in an application's table.", "app", "severity", "alert_source"),
 )  # fmt: skip
 

@@ -129,7 +129,9 @@ def test_issues_are_gauged_by_severity_and_status(store: Store) -> None:
     resolve(store)
     add_error(store, severity="odd", endpoint="/z")
     with store.connect_as_exporter() as connection:
-        readings = {r.labels: r.value for r in StateReader(store.plan).read(connection)[0] if r.metric.endswith("_issues")}
+        readings = {
+            r.labels: r.value for r in StateReader(store.plan).read(connection)[0] if r.metric.endswith("_issues")
+        }
 
     assert readings == {
         ("a", "high", "open"): 0,

@@ -10,7 +10,7 @@ from pathlib import Path
 from prometheus_client.core import Metric
 
 from exporter.aggregation.loop import Total, View
-from exporter.aggregation.state import Reading
+from exporter.aggregation.reading import Reading
 from exporter.events.sample import bounds_of
 from exporter.exposition import collector
 from exporter.exposition.families import FAMILIES
@@ -81,6 +81,8 @@ def readings() -> tuple[Reading, ...]:
         Reading("platform_active_sessions", ("shop", "7d"), 4),
         Reading("platform_error_issues", ("shop", "high", "open"), 2),
         Reading("platform_open_alerts", ("shop", "critical", ""), 1),
+        Reading("platform_sdk_events_total", ("shop",), 126, CREATED),
+        Reading("platform_sdk_events_dropped_total", ("shop", "overflow"), 5, CREATED),
     )
 
 

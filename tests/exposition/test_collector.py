@@ -55,6 +55,8 @@ platform_active_sessions gauge app window
 platform_errors_total counter app severity error_type
 platform_error_issues gauge app severity status
 platform_error_regressions_total counter app
+platform_sdk_events_total counter app
+platform_sdk_events_dropped_total counter app reason
 platform_open_alerts gauge app severity alert_source
 platform_threshold gauge indicator severity app api
 platform_exporter_source_lag_seconds gauge source

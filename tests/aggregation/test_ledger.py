@@ -1,0 +1,50 @@
+"""The books of the SDK are shown, and stay true when the rows of processes that are gone are folded."""
+
+import pytest
+
+from exporter.aggregation import ledger
+from tests.aggregation.counting import Store
+
+ROW = """INSERT INTO monitoring.sdk_ledger (app, process, produced, stored, spooled, dropped, updated_at)
+    VALUES (%s, %s, %s, %s, %s, %s, now() - make_interval(days => %s))"""
+
+BOOKS = [
+    ("platform_sdk_events_dropped_total", ("shop", "overflow"), 5.0),
+    ("platform_sdk_events_dropped_total", ("shop", "poison"), 1.0),
+    ("platform_sdk_events_total", ("shop",), 126.0),
+]
+
+
+@pytest.fixture
+def books(store: Store) -> Store:
+    """Return a store with the books of a process that lives, one that is gone, and one gone with events on disk."""
+    store.execute(ROW, ["shop", "lives", 10, 8, 0, '{"overflow": 2}', 0])
+    store.execute(ROW, ["shop", "gone", 100, 96, 0, '{"overflow": 3, "poison": 1}', 31])
+    store.execute(ROW, ["shop", "spooled", 16, 10, 6, "{}", 31])
+    return store
+
+
+def test_produced_and_dropped_are_added_up(books: Store) -> None:
+    """Every process counts, by app and by reason."""
+    with books.connect_as_exporter() as connection:
+        read = [(r.metric, r.labels, r.value) for r in ledger.read(connection, "native")]
+
+    assert read == BOOKS
+
+
+def test_folding_changes_no_total(books: Store) -> None:
+    """What is folded away is counted on, once, and folding again changes nothing."""
+    with books.connect_as_exporter() as connection:
+        ledger.fold(connection, "native")
+        ledger.fold(connection, "native")
+        read = [(r.metric, r.labels, r.value) for r in ledger.read(connection, "native")]
+
+    assert read == BOOKS
+
+
+def test_only_closed_books_of_processes_that_are_gone_are_folded(books: Store) -> None:
+    """A living process keeps its row, and so does one whose events still lie on disk."""
+    with books.connect_as_exporter() as connection:
+        ledger.fold(connection, "native")
+
+    assert books.execute("SELECT process FROM monitoring.sdk_ledger ORDER BY 1") == [("lives",), ("spooled",)]
