@@ -18,13 +18,13 @@ def free_port() -> int:
     """Return a loopback port that is free now and that this process was not given before."""
     for _ in range(1000):
         port = _random.randrange(LOWEST, HIGHEST)
-        if port not in _given and _is_free(port):
+        if port not in _given and is_free(port):
             _given.add(port)
             return port
     raise StackError(f"no free TCP port on 127.0.0.1 between {LOWEST} and {HIGHEST} in 1000 tries: end some programs")
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As servers do: a port whose last connections are in TIME_WAIT is free to them.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

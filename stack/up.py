@@ -15,8 +15,7 @@ from stack.binaries import Binary, find
 from stack.errors import StackError
 from stack.own import Feeder, OwnServer, own_command
 from stack.places import CHECKOUT, lock
-from stack.ports import _is_free as is_free
-from stack.ports import free_port
+from stack.ports import free_port, is_free
 from stack.servers import Alertmanager, Grafana, Minio, Postgres, Prometheus, Redis, Server
 from stack.servers.minio import Flavour
 from stack.state import State, fingerprint
@@ -266,7 +265,7 @@ def _print_addresses(state: State) -> None:
     folder = _short(state.folder)
     print()
     _line("Metrics", f"{state.url('exporter')}/metrics")
-    _line("Prometheus", f"{state.url('prometheus')}/alerts")
+    _line("Prometheus", state.url("prometheus"))
     _line("Alertmanager", state.url("alertmanager"))
     _line("Notifications", f"{state.url('receiver')}   and {folder}/notifications.jsonl")
     if "grafana" not in state.missing:
