@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import psycopg
 import requests
+from psycopg import sql
 
 from exporter import config as configuration
 from exporter import database
@@ -73,6 +74,7 @@ def _source(config: Config, source: Source) -> Iterator[Finding]:
             adopt.verify(connection, source)
             yield Finding(what, True, f"{len(plan.streams)} tables readable, schema version {schema.VERSION}")
             yield _counted(connection, source, config)
+            yield from _abandoned(connection, source, config)
     except PlatformError as error:
         yield Finding(what, False, str(error))
     except psycopg.Error as error:
@@ -87,6 +89,18 @@ def _counted(connection: psycopg.Connection, source: Source, config: Config) -> 
     if age > limit:
         return Finding(what, False, f"last counted {age:.0f} s ago, wanted under {limit:.0f}; read the exporter's log")
     return Finding(what, True, f"counted {age:.1f} s ago")
+
+
+def _abandoned(connection: psycopg.Connection, source: Source, config: Config) -> Iterator[Finding]:
+    """Yield sources that once counted here and are configured no more: retention waits for them for ever."""
+    configured = [other.label for other in config.sources]
+    rows = connection.execute(
+        "SELECT DISTINCT source FROM monitoring.cursor WHERE source <> ALL(%s) ORDER BY 1", [configured]
+    ).fetchall()
+    for (name,) in rows:
+        command = f"DELETE FROM monitoring.cursor WHERE source = {sql.Literal(name).as_string(None)};"
+        text = f"source {name} counted here and is configured no more, so that no partition is dropped; {command}"
+        yield Finding(f"source {source.label}", False, text)
 
 
 def _exporter(config: Config) -> Iterator[Finding]:
