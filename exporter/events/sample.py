@@ -110,7 +110,9 @@ class SampleRollup(Rollup):
 
     def folded_metric_sql(self, level: int) -> str:
         """Return the metric's own name while apps are told apart, and one name for all at the last level."""
-        other = f"'{PREFIX}other_' || CASE sample_type WHEN 'counter' THEN 'total' ELSE sample_type END"
+        # The types' own names are left out: promtool objects to them.
+        words = "WHEN 'counter' THEN 'total' WHEN 'gauge' THEN 'value' WHEN 'histogram' THEN 'distribution'"
+        other = f"'{PREFIX}other_' || CASE sample_type {words} ELSE 'observations' END"
         return other if level == 2 else self.metric_sql
 
     @property
