@@ -8,11 +8,13 @@ import hashlib
 import os
 import socket
 
+from exporter.sdk import driver
 from exporter.sdk.options import Options
 
 
 def connection_string(options: Options) -> str:
     """Return libpq's key-value string. Raises psycopg.ProgrammingError (malformed DSN) or socket.gaierror."""
+    driver.load()
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     parameters = conninfo_to_dict(options.dsn)
@@ -35,6 +37,7 @@ def connection_string(options: Options) -> str:
 def destination(options: Options) -> str:
     """Return a short text that is the same for all processes of one application that write to one database."""
     try:
+        driver.load()
         from psycopg.conninfo import conninfo_to_dict
 
         parameters = conninfo_to_dict(options.dsn)

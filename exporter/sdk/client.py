@@ -9,6 +9,7 @@ import threading
 from typing import Any
 
 from exporter.errors import ConfigError
+from exporter.sdk import driver
 from exporter.sdk import options as settings
 from exporter.sdk.intake import Intake
 from exporter.sdk.options import Options
@@ -109,6 +110,7 @@ def _begin(chosen: Options) -> None:
     current = _writer.intake
     if not _hooked:
         _hooked = True
+        driver.protect()
         os.register_at_fork(after_in_child=_after_fork)
         atexit.register(close)
 
