@@ -159,7 +159,8 @@ def test_duration_is_sampled_with_the_state(recycled: Ended) -> None:
 
     assert states == [
         ("shop.broken", "failure", 1), ("shop.retried", "retry", 1), ("shop.retried", "success", 1),
-        ("shop.scrape", "success", 20), ("shop.scrape_badly", "failure", 1), ("shop.slow", "interrupted", 1), ("shop.tidy", "success", 1),
+        ("shop.scrape", "success", 20), ("shop.scrape_badly", "failure", 1), ("shop.slow", "interrupted", 1),
+        ("shop.tidy", "success", 1),
     ]  # fmt: skip
 
 

@@ -1,0 +1,119 @@
+"""Spiders for a loopback site. Run by the tests: `python -m tests.sdk_jobs.crawls SITE SPIDER ...`, all at once."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import scrapy
+from scrapy.crawler import CrawlerProcess
+from scrapy.exceptions import DropItem
+
+MONITOR = "exporter.sdk.jobs.scrapy.Monitor"
+
+
+class Pipeline:
+    """Drop every item without a price; fail on those priced wrongly."""
+
+    def process_item(self, item: dict[str, Any], spider: Any = None) -> dict[str, Any]:
+        """Look at the price."""
+        if item["price"] is None:
+            raise DropItem("no price")
+        return {**item, "price": float(item["price"])}
+
+
+class Shop(scrapy.Spider):
+    """Good pages, one that is limited at first, one whose callback fails, items to drop and to fail on."""
+
+    name = "shop"
+    paths = ("/page/1", "/page/2", "/limited-once", "/broken")
+    site = ""
+
+    @property
+    def start_urls(self) -> list[str]:
+        """Return where to begin: all that Scrapy's versions agree upon."""
+        return [f"{self.site}{path}" for path in self.paths]
+
+    def parse(self, response: Any) -> Iterator[dict[str, Any]]:
+        """Yield the items of a page."""
+        if response.url.endswith("/broken"):
+            raise KeyError("layout changed")
+        for price in (1, 2, None, "cheap"):
+            yield {"price": price}
+
+
+class Banned(Shop):
+    """Nothing but 403."""
+
+    name = "banned"
+    paths = ("/status/403", "/status/403?2")
+
+
+class Limited(Shop):
+    """Nothing but 429."""
+
+    name = "limited"
+    paths = ("/status/429",)
+
+
+class Refused(Shop):
+    """Nobody there."""
+
+    name = "refused"
+    paths = ("/",)
+
+    @property
+    def start_urls(self) -> list[str]:
+        """Return a port where nobody listens."""
+        return ["http://127.0.0.1:1/"]
+
+
+class Redesigned(Shop):
+    """No callback that works."""
+
+    name = "redesigned"
+    paths = ("/broken",)
+
+
+class Empty(Shop):
+    """Pages, and rightly nothing in them."""
+
+    name = "empty"
+    paths = ("/page/1",)
+
+    def parse(self, response: Any) -> Iterator[dict[str, Any]]:
+        """Yield nothing."""
+        yield from ()
+
+
+class Endless(Shop):
+    """A page that never comes."""
+
+    name = "endless"
+    paths = ("/hang",)
+
+
+SPIDERS = {spider.name: spider for spider in (Shop, Banned, Limited, Refused, Redesigned, Empty, Endless)}
+
+
+def main(site: str, *names: str) -> None:
+    """Crawl with the spiders named."""
+    process = CrawlerProcess(
+        {
+            "EXTENSIONS": {MONITOR: 500},
+            "ITEM_PIPELINES": {"tests.sdk_jobs.crawls.Pipeline": 1},
+            "RETRY_TIMES": 1,
+            "RETRY_HTTP_CODES": [429],
+            "RETRY_PRIORITY_ADJUST": 0,
+            "DOWNLOAD_TIMEOUT": 20,
+            "DOWNLOAD_DELAY": 0,
+            "TELNETCONSOLE_ENABLED": False,
+            "LOG_LEVEL": "INFO",
+        }
+    )
+    for name in names:
+        process.crawl(SPIDERS[name], site=site)
+    process.start()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
