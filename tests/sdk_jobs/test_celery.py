@@ -15,8 +15,6 @@ from exporter.sdk.jobs import celery as jobs
 from stack.servers import Redis
 from tests.sdk_jobs.store import Store
 
-pytestmark = pytest.mark.xdist_group("celery")
-
 
 @dataclass
 class Broker:

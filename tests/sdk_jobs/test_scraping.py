@@ -73,9 +73,12 @@ def test_live_job_reaches_the_exporter(store: Store) -> None:
 
     def readings() -> dict[tuple[str, tuple[str, ...]], float]:
         worker = store.counting.worker()
-        worker.poll()
-        worker.stop()
-        return {(reading.metric, reading.labels): reading.value for reading in worker.view.readings}
+        worker.start()
+        try:
+            view = poll_until(lambda: worker.view if worker.view.polled_at else None, 20)
+        finally:
+            worker.stop()
+        return {(reading.metric, reading.labels): reading.value for reading in view.readings}
 
     began = time.time()
     running = ("platform_scraping_jobs", ("shop", "arxiv", "running"))

@@ -112,7 +112,7 @@ def test_crawl_that_found_nothing(crawled: Store) -> None:
 def test_errors(crawled: Store) -> None:
     """What callbacks and pipelines raise is recorded with its stack trace and the job."""
     found = crawled.rows(
-        "endpoint, error_type, count(*), bool_and(stack_trace LIKE '%crawls.py%')",
+        "endpoint, error_type, count(*), bool_and(stack_trace LIKE '%crawls.py%' OR context::text LIKE '%crawls.py%')",
         "error", "job_id IN (SELECT job_id FROM monitoring.scraping_run WHERE scraper = 'shop') GROUP BY 1, 2",
     )  # fmt: skip
 

@@ -34,9 +34,11 @@ class Failure(Protocol):
     """Twisted's, as far as it is used here."""
 
     value: BaseException
+    frames: list[tuple[Any, ...]]
+    """The innermost last: function, file, line, ..."""
 
-    def getTracebackObject(self) -> Any:  # noqa: N802 - Twisted's name
-        """Return the traceback, None where it is gone."""
+    def getTraceback(self) -> str:  # noqa: N802 - Twisted's name
+        """Return the traceback as text."""
 
 
 class Monitor:
@@ -130,9 +132,12 @@ class Monitor:
         self._job.failed()
         try:
             error = failure.value
-            if error.__traceback__ is None:
-                error.__traceback__ = failure.getTracebackObject()
-            emit.exception(error, endpoint=endpoint, job_id=self._job.id)
+            place, context = None, None
+            if error.__traceback__ is None:  # older versions of Twisted keep it as text only
+                frames = failure.frames
+                place = f"{type(error).__name__} in {frames[-1][1]}, {frames[-1][0]}" if frames else None
+                context = {"traceback": failure.getTraceback()[-2000:]}
+            emit.exception(error, endpoint=endpoint, job_id=self._job.id, fingerprint=place, context=context)
         except Exception as trouble:  # noqa: BLE001 - never into the crawl
             note("scrapy", trouble)
 
