@@ -102,12 +102,22 @@ class Writer:
             if not self.intake.running:
                 self._start_after = time.monotonic() + _START_AGAIN_SECONDS
                 self.intake.running = True
+                self._renew_locks()
                 threading.Thread(target=self._run, name="platform-sdk-writer", daemon=True).start()
         except RuntimeError as error:  # no thread can be had now: flush and close work without
             self.intake.running = False
             note("thread", error)
         finally:
             self._starting.release()
+
+    def _renew_locks(self) -> None:
+        """Replace locks that were made before gevent patched this process, as gunicorn's workers do after the fork.
+
+        The thread will be a greenlet then: waiting for one of those it would hold up all others.
+        """
+        lock = threading.Lock()
+        if type(self.intake.wake) is not type(lock):
+            self.intake.wake, self._working = lock, threading.Lock()
 
     def _run(self) -> None:
         try:
