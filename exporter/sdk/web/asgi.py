@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from exporter.sdk import client
-from exporter.sdk.web.asgi_exchange import Receive, Request, Scope, Send, WebSocket
+from exporter.sdk.web import uvicorn
+from exporter.sdk.web.asgi_exchange import Message, Receive, Request, Scope, Send, WebSocket
 from exporter.sdk.web.asgi_routes import Templates
 from exporter.sdk.web.record import KEY
 
@@ -39,12 +40,13 @@ class PlatformMiddleware:
         self.identify = identify
         self.route = route
         self.templates = Templates()
+        uvicorn.listen()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         intake = client.current
         kind = scope["type"]
         if intake is None or KEY in scope or (kind != "http" and kind != "websocket"):
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, _storing(send) if kind == "lifespan" else send)
             return
         exchange = (Request if kind == "http" else WebSocket)(self, intake, scope, receive, send)
         try:
@@ -54,3 +56,14 @@ class PlatformMiddleware:
             raise
         if not exchange.ended:
             exchange.returned()
+
+
+def _storing(send: Send) -> Send:
+    """Store what waits before the server is told that the application has shut down: it may end the process then."""
+
+    async def storing(message: Message) -> None:
+        if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+            await uvicorn.store()
+        await send(message)
+
+    return storing

@@ -25,6 +25,7 @@ from django.utils.module_loading import import_string  # type: ignore[import-unt
 from exporter.sdk import client
 from exporter.sdk.intake import Intake
 from exporter.sdk.trouble import note
+from exporter.sdk.web import uvicorn
 from exporter.sdk.web.actor import Actor, identified
 from exporter.sdk.web.address import client_address
 from exporter.sdk.web.django_actor import actor_of
@@ -72,6 +73,7 @@ class PlatformMiddleware:
         self._asynchronous = iscoroutinefunction(get_response)
         if self._asynchronous:
             markcoroutinefunction(self)
+            uvicorn.listen()
         self._identify = _identify()
         self._files = tuple(_paths_of_files())
         got_request_exception.connect(_on_exception, dispatch_uid="exporter.sdk")

@@ -1,0 +1,110 @@
+"""Applications as real servers load them; each starts the SDK as its interface advises, from the environment."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Flask
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from exporter import sdk
+from exporter.sdk.web import asgi, wsgi
+
+
+def flask() -> Flask:
+    """Return a WSGI application."""
+    sdk.init()
+    app = Flask(__name__)
+
+    @app.route("/items/<int:item>")
+    def item(item: int) -> str:
+        return str(item)
+
+    @app.route("/stream")
+    def stream() -> Any:
+        def parts() -> Iterator[str]:
+            while True:
+                yield "part" * 10_000
+                time.sleep(0.01)
+
+        return parts()
+
+    @app.route("/fail")
+    def fail() -> str:
+        raise ValueError("broken")
+
+    app.wsgi_app = wsgi.PlatformMiddleware(app.wsgi_app)  # type: ignore[method-assign]  # as Flask advises
+    return app
+
+
+async def item(request: Any) -> PlainTextResponse:
+    return PlainTextResponse(str(request.path_params["item"]))
+
+
+async def stream(request: Any) -> StreamingResponse:
+    def parts() -> Iterator[str]:
+        while True:
+            yield "part" * 10_000
+            time.sleep(0.01)
+
+    return StreamingResponse(parts())
+
+
+async def fail(request: Any) -> PlainTextResponse:
+    raise ValueError("broken")
+
+
+async def socket(websocket: WebSocket) -> None:
+    await websocket.accept()
+    async for text in websocket.iter_text():
+        await websocket.send_text(text)
+
+
+def starlette() -> Starlette:
+    """Return an ASGI application."""
+    sdk.init()
+    app = Starlette(
+        routes=[
+            Route("/items/{item:int}", item),
+            Route("/stream", stream),
+            Route("/fail", fail),
+            WebSocketRoute("/ws/{room}", socket),
+        ]
+    )
+    app.add_middleware(asgi.PlatformMiddleware)
+    return app
+
+
+def django_wsgi() -> Any:
+    """Return a Django project by WSGI."""
+    from django.core.wsgi import get_wsgi_application
+
+    return get_wsgi_application()
+
+
+def django_asgi() -> Any:
+    """Return a Django project by ASGI."""
+    from django.core.asgi import get_asgi_application
+
+    return get_asgi_application()
+
+
+def plain() -> Any:
+    """Return an ASGI application that knows no lifespan."""
+    sdk.init()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        await PlainTextResponse("x", status_code=200 if scope["path"] == "/items/1" else 404)(scope, receive, send)
+
+    return asgi.PlatformMiddleware(app, route=lambda scope: "/items/{item}")
+
+
+def __getattr__(name: str) -> Any:
+    """Make an application when a server asks for it by the name of what it is made by: served:flask_app."""
+    if name.endswith("_app"):
+        return globals()[name.removesuffix("_app")]()
+    raise AttributeError(name)
