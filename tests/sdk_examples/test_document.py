@@ -1,0 +1,389 @@
+"""docs/sdk.md holds what it says: each of its blocks is run as it stands, and the rows it makes are looked at."""
+
+import re
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+from redis import Redis as Connection
+
+from exporter import sdk
+from exporter.events import EVENTS
+from exporter.sdk import intake, options
+from exporter.sdk.outgoing import aiohttp, httpx
+from exporter.sdk.outgoing import requests as outgoing_requests
+from stack.servers import Redis
+from tests.sdk_examples import document
+from tests.sdk_examples.conftest import Store
+from tests.sdk_examples.running import Programs
+from tests.servers import poll_until
+
+Run = Callable[..., dict[str, Any]]
+
+BLOCKS = document.blocks()
+DEADLINE_SECONDS = 30
+
+OUTSIDE = "export.arxiv.org"
+"""The API that the document's examples call; here it is a server on loopback."""
+
+
+def block(heading: str, language: str = "python") -> str:
+    """Return the one block of this language below a heading."""
+    texts = [each.text for each in BLOCKS[heading] if each.language == language]
+    assert len(texts) == 1, f"{heading}: {len(texts)} blocks of {language}"
+    return texts[0]
+
+
+class _Papers(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = b"<feed/>"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-RateLimit-Remaining", "41")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
+        pass
+
+
+@pytest.fixture
+def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Have the document's API be a server on loopback, by its name; return that server's URL."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Papers)
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    look_up = socket.getaddrinfo
+
+    def here(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        names = (OUTSIDE, OUTSIDE.encode())
+        return look_up(*(server.server_address if host in names else (host, port)), *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", here)
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def broker(redis_server: Redis) -> Iterator[str]:
+    """Return the URL of an empty database of the session's Redis."""
+    url = f"redis://{redis_server.address}/9"
+    yield url
+    with Connection.from_url(url) as connection:
+        connection.flushdb()
+
+
+@pytest.fixture
+def empty(store: Store) -> None:
+    """Empty the tables of events."""
+    tables = ", ".join(f"monitoring.{kind.name}" for kind in EVENTS)
+    store.database.execute(f"TRUNCATE {tables}")
+
+
+@pytest.fixture
+def run(programs: Programs, monkeypatch: pytest.MonkeyPatch, empty: None) -> Iterator[Run]:
+    """Return a function that runs a section's block in this process, with the SDK started and the tables empty."""
+    for name, value in programs.environment.items():
+        monkeypatch.setenv(name, value)
+    assert sdk.init()
+
+    def run_block(heading: str, **names: Any) -> dict[str, Any]:
+        exec(compile(block(heading), f"docs/sdk.md: {heading}", "exec"), names)
+        assert sdk.flush(DEADLINE_SECONDS)
+        return names
+
+    yield run_block
+    for library in (outgoing_requests, httpx, aiohttp):
+        library.uninstall()
+    sdk.close(1.0)
+
+
+def requests_of(store: Store) -> list[tuple[Any, ...]]:
+    """Return what is stored of requests."""
+    return store.rows("route, method, status, release", "http_request")
+
+
+def test_set_up(store: Store, programs: Programs, tmp_path: Path) -> None:
+    """The role may add events and read none, until it is granted that; the variables are what the SDK reads."""
+    store.database.execute(block("Set up", "sql"))
+    try:
+        with psycopg.connect(store.dsn.replace(store.role, "shop"), autocommit=True) as shop:
+            shop.execute(
+                "INSERT INTO monitoring.error (at, app, severity, error_type) VALUES (now(), 'other', 'low', 'Test')"
+            )
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                shop.execute("SELECT * FROM monitoring.error")
+            store.database.execute(block("Coming from a monitoring module of your own", "sql"))
+            shop.execute("SELECT * FROM monitoring.error")
+    finally:
+        store.database.execute("DROP OWNED BY shop; DROP ROLE shop")
+    password, script = tmp_path / "password", tmp_path / "set-up.sh"
+    password.write_text("hunter2\n")
+    show = "python -c 'from exporter.sdk import options; o = options.read({}); print(o, o.password)'"
+    script.write_text(f"{block('Set up', 'sh')}\nexport PLATFORM_SDK_PASSWORD_FILE={password}\n{show}\n")
+    shown = programs.run("sh", script, cwd=tmp_path)
+
+    assert "app='shop', release='1.2.3'" in shown
+    assert shown.endswith("hunter2\n")
+
+
+def test_django(store: Store, programs: Programs, tmp_path: Path, empty: None) -> None:
+    """Added to the settings of a project, requests and exceptions are recorded."""
+    (tmp_path / "settings.py").write_text(f"{DJANGO_SETTINGS}\n{block('Django')}")
+    (tmp_path / "urls.py").write_text(DJANGO_URLS)
+    server = ("gunicorn", "--bind", "{address}", "--preload", "django.core.wsgi:get_wsgi_application()")
+    with programs.serving(*server, cwd=tmp_path, DJANGO_SETTINGS_MODULE="settings") as url:
+        assert [requests.get(f"{url}/papers/7/{what}").status_code for what in ("", "fail")] == [200, 500]
+
+    assert requests_of(store) == [
+        ("/papers/<int:pk>/", "GET", 200, "1.2.3"),
+        ("/papers/<int:pk>/fail", "GET", 500, "1.2.3"),
+    ]
+    assert store.rows("error_type, endpoint", "error") == [("LookupError", "/papers/<int:pk>/fail")]
+
+
+def test_fastapi(store: Store, programs: Programs, tmp_path: Path, empty: None) -> None:
+    """Routes added to it later are recorded by their templates."""
+    routes = '\n\n@app.get("/papers/{pk}")\ndef paper(pk: int) -> int:\n    return pk\n'
+    (tmp_path / "main.py").write_text(block("FastAPI and Starlette") + routes)
+    with programs.serving("uvicorn", "--host", "{host}", "--port", "{port}", "main:app", cwd=tmp_path) as url:
+        assert [requests.get(f"{url}/papers/{pk}").status_code for pk in (7, "x")] == [200, 422]
+
+    assert requests_of(store) == [("/papers/{pk}", "GET", 200, None), ("/papers/{pk}", "GET", 422, None)]
+
+
+def test_flask(store: Store, programs: Programs, tmp_path: Path, empty: None) -> None:
+    """Rules are the routes; an exception that Flask answers is recorded."""
+    routes = '\n\n@app.get("/papers/<int:pk>")\ndef paper(pk: int) -> str:\n    return str(1 // pk)\n'
+    (tmp_path / "app.py").write_text(block("Flask and other WSGI applications") + routes)
+    with programs.serving("gunicorn", "--bind", "{address}", "app:app", cwd=tmp_path) as url:
+        assert [requests.get(f"{url}/papers/{pk}").status_code for pk in (7, 0)] == [200, 500]
+
+    assert requests_of(store) == [("/papers/<int:pk>", "GET", 200, None), ("/papers/<int:pk>", "GET", 500, None)]
+    assert store.rows("error_type, endpoint", "error") == [("ZeroDivisionError", "/papers/<int:pk>")]
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx", "aiohttp"])
+def test_outside_calls(store: Store, run: Run, outside: str, library: str) -> None:
+    """A call made after the hook was installed is a row, under the name given."""
+    run(library)
+
+    assert store.rows("api, endpoint, method, status, outcome, response_bytes, rate_limit_remaining", "api_call") == [
+        ("arxiv", "/api/query", "GET", 200, "success", 7, 41)
+    ]
+
+
+def test_scraping_job(store: Store, run: Run) -> None:
+    """The loop is a run with its items."""
+    run("Scraping jobs")
+
+    assert store.rows("scraper, site, outcome, items_processed", "scraping_run") == [
+        ("papers", "export.arxiv.org", "success", 3)
+    ]
+
+
+def test_scrapy(store: Store, programs: Programs, tmp_path: Path, outside: str, empty: None) -> None:
+    """With these settings a crawl is a run."""
+    (tmp_path / "settings.py").write_text(block("Scrapy"))
+    (tmp_path / "scrapy.cfg").write_text("[settings]\ndefault = settings\n")
+    (tmp_path / "spider.py").write_text(SPIDER)
+    programs.run("scrapy", "runspider", "spider.py", "-a", f"url={outside}", cwd=tmp_path)
+
+    assert store.rows("app, scraper, outcome, items_processed", "scraping_run") == [("shop", "papers", "success", 1)]
+
+
+def test_celery(store: Store, programs: Programs, tmp_path: Path, broker: str, empty: None) -> None:
+    """A task whose name matches is a run, in a child that is recycled after it."""
+    (tmp_path / "tasks.py").write_text(block("Celery"))
+    send, worker = "import tasks; tasks.scrape_arxiv.delay(3)", ("-A", "tasks", "worker", "--concurrency", "1")
+    programs.run("python", "-c", send, cwd=tmp_path, CELERY_BROKER_URL=broker)
+    with programs.running("celery", *worker, "--max-tasks-per-child", "1", cwd=tmp_path, CELERY_BROKER_URL=broker):
+        poll_until(lambda: store.rows("1", "scraping_run"), DEADLINE_SECONDS, what="the task's run")
+
+    assert store.rows("scraper, outcome, items_processed", "scraping_run") == [("papers", "success", 3)]
+
+
+def test_rq(
+    store: Store, run: Run, programs: Programs, tmp_path: Path, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job whose meta names a scraper is a run."""
+    (tmp_path / "jobs.py").write_text(RQ_JOBS)
+    (tmp_path / "worker.sh").write_text(f"exec {block('RQ', 'sh')}")
+    monkeypatch.syspath_prepend(tmp_path)
+    run("RQ", redis_url=broker)
+    with programs.running("sh", "worker.sh", cwd=tmp_path, RQ_REDIS_URL=broker, PYTHONPATH=str(tmp_path)):
+        poll_until(lambda: store.rows("1", "scraping_run"), DEADLINE_SECONDS, what="the job's run")
+
+    assert store.rows("scraper, site, outcome, items_processed", "scraping_run") == [
+        ("papers", "export.arxiv.org", "success", 3)
+    ]
+
+
+def test_by_hand(store: Store, run: Run) -> None:
+    """Each call is one row."""
+    run("By hand")
+
+    assert store.rows("error_type, severity, message, context->>'order'", "error") == [
+        ("LoggedError", "low", "no paper left", None),
+        ("ZeroDivisionError", "high", "division by zero", "4711"),
+    ]
+    assert store.rows("activity, user_id, module, feature, details->>'words'", "user_activity") == [
+        ("search", "7", "library", "papers", "3")
+    ]
+    assert store.rows("name, kind, value, unit", "sample") == [("index_age", "gauge", 12.5, "minutes")]
+    assert store.rows("api, status, reason, round(duration_seconds * 1000)", "api_call", "status = 200") == [
+        ("arxiv", 200, None, 120)
+    ]
+    assert store.rows("api, status, reason", "api_call", "status = 429") == [("arxiv", 429, "rate_limited")]
+
+
+def test_activity_rules(store: Store, programs: Programs, tmp_path: Path, empty: None) -> None:
+    """A request that a rule names is an activity, too; another method of its route is not."""
+    (tmp_path / "main.py").write_text(block("Activity rules") + STARLETTE_APP)
+    with programs.serving("uvicorn", "--host", "{host}", "--port", "{port}", "main:app", cwd=tmp_path) as url:
+        answers = [requests.get(f"{url}/login"), requests.post(f"{url}/login"), requests.get(f"{url}/papers/7")]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert store.rows("activity, module, feature, success", "user_activity") == [
+        ("login", "accounts", None, True),
+        ("read", "library", "papers", True),
+    ]
+
+
+def test_secrets(store: Store, run: Run) -> None:
+    """Names of one's own are hidden as the usual ones are."""
+    run("Secrets")
+
+    assert store.rows("context->>'matriculation', context->>'url'", "error") == [
+        ("********", "https://********@example.org/?api_key=********")
+    ]
+
+
+def test_books(store: Store, run: Run) -> None:
+    """The books balance, and say what is stored."""
+    sdk.log_error("one")
+    names = run("Under load, and with the database down")
+
+    assert (names["books"]["stored"], names["dropped"]) == (1, 0)
+
+
+def test_reasons_are_explained() -> None:
+    """Every reason for a drop is in the table, and no other."""
+    section = document.DOCUMENT.read_text().partition("| dropped because")[2].partition("\n\n")[0]
+    explained = [line.split("|")[1].strip() for line in section.splitlines()[2:]]
+
+    assert sorted(explained) == sorted((*intake.REASONS, "spool_corrupt"))
+
+
+def test_options_are_those_there_are() -> None:
+    """The table has each option with its default."""
+    defaults = {
+        option.name: "required" if option.default is option.default_factory is MISSING else option.default
+        for option in fields(options.Options)
+    }
+    special = {
+        "spool_folder": "a folder below the temporary folder",
+        "excluded_paths": ", ".join(options.LEFT_OUT),
+        "activity_rules": "{}",
+    }
+
+    assert document.options_table() == [(name, special.get(name, str(value))) for name, value in defaults.items()]
+
+
+def test_coming_from_scitex(store: Store, run: Run, outside: str) -> None:
+    """With nothing but an import changed its calls are recorded, and its summary has its fields."""
+    heading = "Coming from a monitoring module of your own"
+    store.database.execute(block(heading, "sql").replace("TO shop", f"TO {store.role}"))
+    url, params = f"{outside}/graph/v1/paper/search", {"query": "cells"}
+    health = run(heading, requests=requests, endpoint_url=url, query_params=params)["health"]
+
+    assert store.rows("api, outcome, query->>'query'", "api_call") == [("semantic_scholar", "success", "cells")]
+    assert health["health_status"] == "unknown"  # one call is too few to judge by
+    assert (health["error_count"], health["avg_response_time"]) == (0, None)
+    assert "api_success_rate" in health
+
+
+def test_every_block_is_tested() -> None:
+    """No section with a block is left out above."""
+    tests = Path(__file__).read_text()
+
+    assert [heading for heading in BLOCKS if f'"{heading}"' not in tests] == []
+
+
+def test_series_exist() -> None:
+    """Every series that the document names is in the reference."""
+    reference = document.DOCUMENT.with_name("metrics.md").read_text()
+    named = set(re.findall(r"platform_sdk_\w+", document.DOCUMENT.read_text()))
+
+    assert named
+    assert {name for name in named if name not in reference} == set()
+
+
+DJANGO_SETTINGS = """
+SECRET_KEY = "a-key-of-tests"
+ALLOWED_HOSTS = ["*"]
+ROOT_URLCONF = "urls"
+INSTALLED_APPS = []
+MIDDLEWARE = []
+"""
+
+DJANGO_URLS = """
+from django.http import HttpResponse
+from django.urls import path
+
+
+def paper(request, pk):
+    return HttpResponse("a paper")
+
+
+def fail(request, pk):
+    raise LookupError("no such paper")
+
+
+urlpatterns = [path("papers/<int:pk>/", paper), path("papers/<int:pk>/fail", fail)]
+"""
+
+STARLETTE_APP = """
+from exporter.sdk.web.asgi import PlatformMiddleware
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+
+async def answer(request):
+    return PlainTextResponse("ok")
+
+
+routes = [Route("/login", answer, methods=["GET", "POST"]), Route("/papers/{paper_id}", answer)]
+app = PlatformMiddleware(Starlette(routes=routes))
+"""
+
+SPIDER = """
+import scrapy
+
+
+class Papers(scrapy.Spider):
+    name = "papers"
+
+    def __init__(self, url, **kwargs):
+        super().__init__(**kwargs)
+        self.start_urls = [url]
+
+    def parse(self, response):
+        yield {"title": "a paper"}
+"""
+
+RQ_JOBS = """
+from exporter.sdk.scraping import current_job
+
+
+def scrape(pages):
+    current_job().item(pages)
+"""
