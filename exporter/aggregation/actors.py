@@ -2,7 +2,7 @@
 
 import psycopg
 
-from exporter.aggregation.rollup import checked
+from exporter.aggregation.rollup import IN_TIME, event
 from exporter.events.base import LONGEST_LABEL, OTHER
 from exporter.sources.mapping import Stream
 
@@ -20,14 +20,15 @@ MARGIN_SECONDS = 3600
 
 
 def statement(stream: Stream, window_sql: str) -> str:
-    """Return SQL that notes the users and sessions of the window's good rows; same parameters as a count.
+    """Return SQL that notes the users and sessions of the window's rows; same parameters as a count.
 
+    A row that is rejected for a number in it still says that somebody was there; only its time must be right.
     Only a 64-bit hash of an id is kept: enough to count by, and no second copy of personal data.
     """
     old = f"now() - make_interval(secs => {max(WINDOWS.values())})"
-    return f"""WITH {checked(stream, window_sql)}, pairs AS (
-    SELECT app, user_id, session_id, max(at) AS at FROM checked
-    WHERE rejected IS NULL AND (user_id <> '' OR session_id <> '') AND at > {old} GROUP BY 1, 2, 3
+    return f"""WITH {event(stream, window_sql)}, pairs AS (
+    SELECT app, user_id, session_id, max(at) AS at FROM event
+    WHERE (user_id <> '' OR session_id <> '') AND app IS NOT NULL AND at > {old} AND {IN_TIME} GROUP BY 1, 2, 3
 ), seen AS (
     SELECT left(app, {LONGEST_LABEL}) AS app, kind, hashtextextended(id, 0) AS id, max(at) AS last_seen
     FROM pairs CROSS JOIN LATERAL (VALUES ('user', user_id), ('session', session_id)) AS actor(kind, id)

@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from exporter.events.base import EventKind, Rollup
 from exporter.sources.mapping import Stream
 
+IN_TIME = "at <= now() + make_interval(secs => %(future_tolerance_seconds)s) AND isfinite(at)"
+
 SELF_EVENTS = "platform_exporter_events_total"
 SELF_REJECTED = "platform_exporter_rows_rejected_total"
 SELF_FOLDED = "platform_exporter_series_folded_total"
@@ -48,19 +50,24 @@ def window(stream: Stream, *, elsewhere: bool = False) -> str:
     )
 
 
-def checked(stream: Stream, window_sql: str) -> str:
-    """Return the CTEs `event` and `checked`: good and rejected rows of the window.
-
-    OFFSET 0 keeps the planner from evaluating `rejected` and the derived columns again at each of their uses.
-    """
-    derived = "".join(f", {text} AS {name}" for name, text in stream.kind.derived.items())
+def event(stream: Stream, window_sql: str) -> str:
+    """Return the CTE `event`: all rows of the window, columns named as the kind declares them."""
     # A mapping's expressions may be dear (JSON in a text column): they too are evaluated once.
     once = "" if stream.relation == f"monitoring.{stream.kind.name}" else "OFFSET 0"
     return f"""event AS (
     SELECT {", ".join(_columns(stream))}
     FROM {stream.relation} t {stream.join}
     WHERE ({stream.where}) AND ({window_sql}) {once}
-), checked AS (
+)"""
+
+
+def checked(stream: Stream, window_sql: str) -> str:
+    """Return the CTEs `event` and `checked`: good and rejected rows of the window.
+
+    OFFSET 0 keeps the planner from evaluating `rejected` and the derived columns again at each of their uses.
+    """
+    derived = "".join(f", {text} AS {name}" for name, text in stream.kind.derived.items())
+    return f"""{event(stream, window_sql)}, checked AS (
     SELECT *, CASE {" ".join(_checks(stream.kind))} END AS rejected{derived}
     FROM event OFFSET 0
 )"""
@@ -148,7 +155,7 @@ def _columns(stream: Stream) -> Iterator[str]:
 
 def _checks(kind: EventKind) -> Iterator[str]:
     yield f"WHEN {' OR '.join(f'{name} IS NULL' for name in kind.required)} THEN 'null'"
-    yield "WHEN at > now() + make_interval(secs => %(future_tolerance_seconds)s) OR NOT isfinite(at) THEN 'future'"
+    yield f"WHEN NOT ({IN_TIME}) THEN 'future'"
     yield f"ELSE coalesce({', '.join(kind.checks)})" if kind.checks else ""
 
 
