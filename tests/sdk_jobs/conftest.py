@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import psycopg
 import pytest
 
 from exporter import sdk
-from exporter.events import schema
+from exporter.events import EVENTS, schema
 from exporter.sdk import client
 from stack.servers import Postgres
 from tests.sdk_jobs.store import APP, ROLE, Store
@@ -40,11 +41,21 @@ def fresh_store(postgres: Postgres, template: str) -> Iterator[Store]:
     postgres.drop_database(name)
 
 
-@pytest.fixture
-def store(postgres: Postgres, jobs_template: str) -> Iterator[Store]:
-    """Return a fresh event store."""
+@pytest.fixture(scope="session")
+def shared_store(postgres: Postgres, jobs_template: str) -> Iterator[Store]:
+    """Return the event store that tests use one after the other."""
     with fresh_store(postgres, jobs_template) as fresh:
         yield fresh
+
+
+@pytest.fixture
+def store(shared_store: Store) -> Iterator[Store]:
+    """Return an event store without events; what was counted of earlier ones stays counted."""
+    tables = (*(kind.name for kind in EVENTS), "scraping_job", "sdk_ledger", "batch")
+    with shared_store.postgres.connect(shared_store.name) as connection:
+        connection.execute("; ".join(f"DELETE FROM monitoring.{table}" for table in tables).encode())
+    with tempfile.TemporaryDirectory() as folder:
+        yield replace(shared_store, folder=Path(folder))
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ def publisher(url: str, prefix: str) -> Celery:
 @contextmanager
 def working(store: Store, redis: Redis, *options: str) -> Iterator[Broker]:
     """Run a worker with these options."""
-    url, prefix = redis.url, f"{store.name}-"
+    url, prefix = redis.url, f"{store.folder.name}-"
     worker = ["-m", "celery", "-A", "tests.sdk_jobs.celery_app", "worker", "--loglevel", "WARNING"]
     lean = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     process = store.run(*worker, *lean, *options, BROKER=url, PREFIX=prefix)

@@ -49,7 +49,7 @@ class Line:
 def line(store: Store, redis_server: Redis) -> Iterator[Line]:
     """Return an empty queue on a fresh event store."""
     with Connection.from_url(redis_server.url) as connection:
-        queue = Queue(store.name, connection=connection)
+        queue = Queue(store.folder.name, connection=connection)
         yield Line(store, redis_server.url, queue)
         queue.delete(delete_jobs=True)
 

@@ -59,13 +59,13 @@ def test_run_is_counted(store: Store) -> None:
 
 def test_run_reaches_the_exporter(store: Store) -> None:
     """The exporter counts it as a run with its items."""
-    with scraping_job(scraper="arxiv") as job:
+    with scraping_job(scraper="counted") as job:
         job.item(3)
     assert sdk.flush(10)
     store.counting.poll("scraping_run")
 
-    assert store.counting.value("platform_scraping_runs_total", scraper="arxiv") == 1
-    assert store.counting.value("platform_scraping_items_total", scraper="arxiv") == 3
+    assert store.counting.value("platform_scraping_runs_total", scraper="counted") == 1
+    assert store.counting.value("platform_scraping_items_total", scraper="counted") == 3
 
 
 def test_live_job_reaches_the_exporter(store: Store) -> None:

@@ -65,10 +65,16 @@ class Exchange:
         """Take the status, the rate limit and the announced size of an answer."""
         try:
             self.status = int(status)
-            if headers is not None:
-                self._limits = rate_limits.read(headers)
-                length = headers.get("content-length")
-                self.bytes = int(length) if length and str(length).isdigit() else None
+            limits: dict[str, str] = {}
+            # One pass: looking a dozen names up in a mapping that ignores case takes three times as long.
+            for key, value in headers.items() if headers is not None else ():
+                name = key.lower()
+                if "limit" in name or name == "retry-after":
+                    limits[name] = value
+                elif name == "content-length":
+                    self.bytes = int(value) if value.isdigit() else None
+            if limits:
+                self._limits = rate_limits.read(limits)
         except Exception as error:  # noqa: BLE001 - never into the application
             note("outgoing", error)
 
