@@ -1,4 +1,4 @@
-"""The code blocks of docs/sdk.md, by heading."""
+"""What docs/sdk.md holds: its code blocks by heading, its table of options."""
 
 import re
 from collections import defaultdict
@@ -18,11 +18,11 @@ class Block:
     text: str
 
 
-def blocks() -> dict[str, list[Block]]:
-    """Return the blocks below each heading that has any."""
+def blocks(path: Path = DOCUMENT) -> dict[str, list[Block]]:
+    """Return the blocks below each heading that has any, of this document or another."""
     found: dict[str, list[Block]] = defaultdict(list)
     heading = ""
-    for part in _PART.finditer(DOCUMENT.read_text()):
+    for part in _PART.finditer(path.read_text()):
         if part["heading"]:
             heading = part["heading"]
         else:

@@ -136,7 +136,7 @@ def test_set_up(store: Store, programs: Programs, tmp_path: Path) -> None:
 
 def test_django(store: Store, programs: Programs, tmp_path: Path, empty: None) -> None:
     """Added to the settings of a project, requests and exceptions are recorded."""
-    (tmp_path / "settings.py").write_text(f"{DJANGO_SETTINGS}\n{block('Django')}")
+    (tmp_path / "settings.py").write_text(DJANGO_SETTINGS + block("Django"))
     (tmp_path / "urls.py").write_text(DJANGO_URLS)
     server = ("gunicorn", "--bind", "{address}", "--preload", "django.core.wsgi:get_wsgi_application()")
     with programs.serving(*server, cwd=tmp_path, DJANGO_SETTINGS_MODULE="settings") as url:
@@ -315,6 +315,14 @@ def test_every_block_is_tested() -> None:
     tests = Path(__file__).read_text()
 
     assert [heading for heading in BLOCKS if f'"{heading}"' not in tests] == []
+
+
+def test_readme_has_blocks_of_the_document() -> None:
+    """What the README shows of the SDK stands there as it stands, tested, in the document."""
+    tested = {each.text for below in BLOCKS.values() for each in below}
+    readme = document.blocks(document.DOCUMENT.parents[1] / "README.md")
+
+    assert {each.text for below in readme.values() for each in below if each.language == "python"} <= tested
 
 
 def test_series_exist() -> None:
