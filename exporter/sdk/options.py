@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,8 @@ def _parse(name: str, text: str, annotation: Any) -> Any:
 
 
 _MAY_BE_NONE = ("sample_above_per_second",)
+# With 0 nothing would ever be stored, the writer would never rest, or a timeout of PostgreSQL's be switched off.
+_ABOVE_ZERO = ("batch_events", "flush_interval_seconds", "connect_timeout_seconds", "statement_timeout_seconds")
 _NUMBERS = {
     option.name: (int if option.type is int else float)
     for option in fields(Options)
@@ -131,13 +134,19 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
     """Return the values with numbers and sequences in their proper types. Raises ConfigError."""
     for name, value in values.items():
         if name in _NUMBERS and not (value is None and name in _MAY_BE_NONE):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-                raise ConfigError(f"{name}: {value!r}; wanted a number of 0 or more")
+            wanted = "above 0" if name in _ABOVE_ZERO else "of 0 or more"
+            good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < inf
+            if not good or (name in _ABOVE_ZERO and not value):
+                raise ConfigError(f"{name}: {value!r}; wanted a number {wanted}")
             values[name] = _NUMBERS[name](value)
         elif name in ("redact_keys", "in_app", "excluded_paths"):
-            if isinstance(value, str):
+            if not isinstance(value, list | tuple | set | frozenset):
                 raise ConfigError(f"{name}: {value!r}; wanted a list of texts")
             values[name] = tuple(str(part) for part in value)
+        elif name == "activity_rules" and not isinstance(value, Mapping):
+            raise ConfigError(f"{name}: {value!r}; wanted a mapping of routes to (activity, module, feature)")
+        elif name in ("enabled", "synchronous_commit") and not isinstance(value, bool):
+            raise ConfigError(f"{name}: {value!r}; wanted True or False")
         elif name in ("dsn", "app", "release", "password", "spool_folder"):
             values[name] = str(value)
     return values
