@@ -7,7 +7,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
-from exporter.sdk import emit, outcomes, rate_limits
+from exporter.sdk import emit, outcomes, rate_limits, watching
 from exporter.sdk.trouble import note
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -20,7 +20,8 @@ class APIMonitor:
             response = requests.get(endpoint_url, params=query_params)
             call.response(response)
 
-    Without `response` or `status` a call that raises nothing is a success. `blocked` is asked for each response that
+    A call that a hook of `exporter.sdk.outgoing` sees too is recorded once, here, with the status that the hook saw.
+    Without hook, `response` or `status` a call that raises nothing is a success. `blocked` is asked for each response that
     is no error by its status, whether it is useless all the same (a captcha page, an empty result). Exceptions of the
     application pass through; those of the monitor's own are counted and go no further.
     """
@@ -41,6 +42,7 @@ class APIMonitor:
         self._begin()
 
     def _begin(self) -> None:
+        self._by_hand = False
         self._status: int | None = None
         self._reason: str | None = None
         self._bytes: int | None = None
@@ -50,6 +52,7 @@ class APIMonitor:
     def response(self, response: Any) -> Any:
         """Read status, size and rate limit of a response (requests, httpx, aiohttp, urllib ...); return it."""
         try:
+            self._by_hand = True
             self._read(response)
         except Exception as error:  # noqa: BLE001 - never into the application
             note("APIMonitor", error)
@@ -58,13 +61,21 @@ class APIMonitor:
     def status(self, code: int) -> None:
         """Tell the response's status code, where there is no response to hand over."""
         try:
-            self._status = int(code)
+            self._by_hand, self._status = True, int(code)
         except Exception as error:  # noqa: BLE001 - never into the application
             note("APIMonitor", error)
 
     def failed(self, reason: str) -> None:
         """Tell that the call failed, and why, whatever its status says; reasons are those of `emit.api_call`."""
         self._reason = reason
+
+    def told(
+        self, status: int | None, reason: str | None, size: int | None, limits: tuple[float | None, float | None]
+    ) -> None:
+        """Take what a hook saw of the call, unless `response` or `status` said it."""
+        if not self._by_hand:
+            self._status, self._bytes, self._limits = status, size, limits
+            self._reason = reason if reason == "blocked" else self._reason
 
     def _read(self, response: Any) -> None:
         self._status = outcomes.status_of(response)
@@ -98,20 +109,24 @@ class APIMonitor:
 
     def __enter__(self) -> Self:
         self._begin()
+        self._token = watching.begin(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
+        watching.end(self._token)
         self._finish(exc)
 
     async def __aenter__(self) -> Self:
         self._begin()
+        self._token = watching.begin(self)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
+        watching.end(self._token)
         self._finish(exc)
 
     def __call__(self, function: Function) -> Function:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from exporter.sdk import client, emit
+from exporter.sdk.api_monitor import APIMonitor
 from exporter.sdk.outgoing.exchange import attempt, unrecorded
 from tests.sdk_outgoing.api import DRIP_SECONDS, LONG_TEXT, Api
 from tests.sdk_outgoing.callers import Caller
@@ -204,6 +205,18 @@ def test_unrecorded(caller: Caller, api: Api, recorded: Recorded) -> None:
         caller.get(api.url("/ok"))
 
     assert recorded() == []
+
+
+def test_monitored_by_hand_too(caller: Caller, api: Api, recorded: Recorded) -> None:
+    """A call inside an APIMonitor is recorded once, under the monitor's name, with the status that the hook saw."""
+    caller.hook.install()
+    with APIMonitor("arxiv", "/query", {"q": "x"}):
+        caller.get(api.url("/flaky/1"))
+    caller.get(api.url("/ok"))
+
+    first, second = recorded()
+    assert (first["api"], first["status"], first["outcome"]) == ("arxiv", 503, "failure")
+    assert second["status"] == 200
 
 
 def test_uninstall(caller: Caller, api: Api, recorded: Recorded) -> None:

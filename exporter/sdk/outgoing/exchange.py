@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from time import perf_counter
 from urllib.parse import urlsplit
 
-from exporter.sdk import client, emit, outcomes, rate_limits
+from exporter.sdk import client, emit, outcomes, rate_limits, watching
 from exporter.sdk.outgoing.endpoint import template
 from exporter.sdk.outgoing.rules import Rules
 from exporter.sdk.trouble import note
@@ -35,7 +35,7 @@ def attempt(number: int) -> Iterator[None]:
 
 @contextmanager
 def unrecorded() -> Iterator[None]:
-    """Leave out calls made within: those that an `APIMonitor` records, or that are nobody's business."""
+    """Leave out calls made within that are nobody's business."""
     token = _quiet.set(True)
     try:
         yield
@@ -51,7 +51,7 @@ class Exchange:
     """Hold what is known of an exchange. `begin` makes one; `end` emits it, once."""
 
     __slots__ = (
-        "_api", "_attempt", "_began", "_duration", "_endpoint", "_limits", "_method", "_reason",
+        "_api", "_attempt", "_began", "_duration", "_endpoint", "_limits", "_method", "_reason", "_watcher",
         "bytes", "ended", "status",
     )  # fmt: skip
 
@@ -59,6 +59,7 @@ class Exchange:
         self._api, self._endpoint, self._method, self._attempt = api, endpoint, method, attempt
         self._limits: tuple[float | None, float | None] = (None, None)
         self._reason: str | None = None
+        self._watcher = watching.get()
         self._duration: float | None = None
         self.status: int | None = None
         self.bytes: int | None = None
@@ -120,6 +121,9 @@ class Exchange:
 
     def _emit(self) -> None:
         try:
+            if self._watcher is not None:
+                self._watcher.told(self.status, self._reason, self.bytes, self._limits)
+                return
             reason = self._reason or outcomes.reason_of_status(self.status)
             duration = perf_counter() - self._began if self._duration is None else self._duration
             emit.api_call(
