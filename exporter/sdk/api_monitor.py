@@ -21,9 +21,9 @@ class APIMonitor:
             call.response(response)
 
     A call that a hook of `exporter.sdk.outgoing` sees too is recorded once, here, with the status that the hook saw.
-    Without hook, `response` or `status` a call that raises nothing is a success. `blocked` is asked for each response that
-    is no error by its status, whether it is useless all the same (a captcha page, an empty result). Exceptions of the
-    application pass through; those of the monitor's own are counted and go no further.
+    Without hook, `response` or `status` a call that raises nothing is a success. `blocked` is asked for each response
+    that is no error by its status, whether it is useless all the same (a captcha page, an empty result). Exceptions of
+    the application pass through; those of the monitor's own are counted and go no further.
     """
 
     def __init__(
