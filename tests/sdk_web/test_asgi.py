@@ -389,7 +389,7 @@ class Anonymous:
         ({"sub": "ann"}, ("ann", "user")),
         (object(), (None, None)),
     ],
-    ids=str,
+    ids=["none", "anonymous", "user", "staff", "superuser", "role", "mapping", "object"],
 )
 def test_user_that_a_middleware_has_found(recorded: Recorded, user: object, expected: tuple[object, str]) -> None:
     """Only what the user object holds is read."""
