@@ -207,7 +207,7 @@ class TcpProxy:
         """End it."""
         if self._loop.is_closed():
             return
-        self._server.close()
+        self._in_loop(self._shut)
         self.cut()
         self._in_loop(asyncio.sleep, 0)  # one round for the closed sockets to be let go of
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -227,6 +227,10 @@ class TcpProxy:
 
     async def _listen(self) -> asyncio.Server:
         return await self._loop.create_server(lambda: _Side(self), "127.0.0.1", 0)
+
+    async def _shut(self) -> None:
+        # In the loop: a connection that ends meanwhile closes the server as well, and only one of them may.
+        self._server.close()
 
     async def _set(self, flowing: bool, resetting: bool) -> None:
         self.flowing, self.resetting = flowing, resetting

@@ -78,6 +78,7 @@ def _use_applications(programs: Programs) -> None:
         "SHOP_DATABASE": str(programs.folder / "shop.sqlite3"),
         "LEDGER_URL": f"http://127.0.0.1:{free_port()}",  # where nobody listens
         "PYTHONDONTWRITEBYTECODE": "1",
+        "DJANGO_SETTINGS_MODULE": "shop.settings",  # other tests of this worker may have set one of their own
     }
     uvicorn = ("uvicorn", "--host", "{host}", "--port", "{port}", "main:app")
     gunicorn = ("gunicorn", "--bind", "{address}", "--preload", "--workers", "2", "shop.wsgi")
