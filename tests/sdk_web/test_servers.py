@@ -223,7 +223,7 @@ def test_uvicorn_websocket_and_client_that_leaves(store: Database, start: Start)
 
 def test_gunicorn_with_uvicorns_workers(store: Database, start: Start) -> None:
     """ASGI under gunicorn, preloaded."""
-    pytest.importorskip("uvicorn_worker", reason="a package of its own since uvicorn 0.30")
+
     arguments = ("--preload", "--workers", "2", "--worker-class", "uvicorn_worker.UvicornWorker")
     server = start(*GUNICORN, *arguments, "tests.sdk_web.served:starlette_app")
     answered = server.ask()

@@ -1,6 +1,7 @@
 """Tell who made a request, from what the application has found out already: nothing here runs a query."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -14,6 +15,7 @@ UNKNOWN: Actor = (None, None, None)
 _IDS = ("id", "pk", "user_id", "uuid", "username", "identity", "sub", "email")
 
 
+@lru_cache(maxsize=1024)
 def session_digest(key: object) -> str | None:
     """Return what stands for a session in the events: the key itself would let a reader of them take the session."""
     if not key or type(key) is not str:

@@ -88,8 +88,8 @@ class Exchange:
                 self.ended = True
                 path = self._path.removeprefix(self._root) if self._root else self._path
                 record(
-                    plan, route, method, status, duration_seconds, self._size, actor, ip, user_agent,
-                    left_out=plan.leaves_out(path),
+                    plan, plan.leaves_out(path), route, method, status, duration_seconds, self._size, actor, ip,
+                    user_agent,
                 )  # fmt: skip
         except Exception as trouble:  # noqa: BLE001 - never into the application
             lose(self._intake, "asgi", trouble)
@@ -155,7 +155,11 @@ class Request(Exchange):
     async def _last(self, message: Message) -> None:
         # Asked before: many servers say "disconnect" to whoever still listens once the response is complete.
         gone = self.gone
-        await self._part(message)
+        try:
+            await self._send(message)
+        except OSError:
+            self.gone = True
+            raise
         if not self.ended:
             self._end(CLIENT_GONE if gone else self._status)
 

@@ -39,7 +39,7 @@ class Templates:
                 route = _included(scope["fastapi"], route)
             template = getattr(route, "path_format", None)
             if template:
-                return str(template)
+                return template  # type: ignore[no-any-return]  # a str
         return self._looked_up(scope)
 
     def _looked_up(self, scope: dict[str, Any]) -> str:

@@ -75,7 +75,8 @@ class PlatformMiddleware:
             markcoroutinefunction(self)
             uvicorn.listen()
         self._identify = _identify()
-        self._files = tuple(_paths_of_files())
+        self._plan: Plan | None = None
+        self._files: tuple[str, ...] = ()
         got_request_exception.connect(_on_exception, dispatch_uid="exporter.sdk")
 
     def __call__(self, request: Request) -> Any:
@@ -138,14 +139,17 @@ class PlatformMiddleware:
         if isinstance(error, Exception):
             record_exception(error, route, method, actor, ip, user_agent)
         record(
-            plan, route, method, status, duration_seconds, size, actor, ip, user_agent,
-            left_out=self._leaves_out(plan, request.path_info, match),
+            plan, self._leaves_out(plan, request, match), route, method, status, duration_seconds, size, actor, ip,
+            user_agent,
         )  # fmt: skip
 
-    def _leaves_out(self, plan: Plan, path: str, match: Any) -> bool:
+    def _leaves_out(self, plan: Plan, request: Request, match: Any) -> bool:
+        path = request.path_info
         if plan.leaves_out(path) or (plan.leaves_out_admin and match is not None and match.app_name == "admin"):
             return True
-        return any(path.startswith(files) and plan.leaves_out(usual) for usual, files in self._files)
+        if plan is not self._plan:
+            self._plan, self._files = plan, tuple(_paths_of_files(plan))
+        return path.startswith(self._files)  # type: ignore[no-any-return]  # a str
 
     def _actor(self, request: Request) -> Actor:
         return actor_of(request) if self._identify is None else identified(self._identify, request)
@@ -204,9 +208,9 @@ def _identify() -> Callable[[Request], Any] | None:
         return None
 
 
-def _paths_of_files() -> Iterator[tuple[str, str]]:
-    """Yield the usual path of static and media files, and the one that this project has instead."""
+def _paths_of_files(plan: Plan) -> Iterator[str]:
+    """Yield where this project has static and media files, where the usual paths of these are left out."""
     for usual, name in (("/static/", "STATIC_URL"), ("/media/", "MEDIA_URL")):
         path = urlsplit(getattr(settings, name, None) or "").path
-        if path.startswith("/") and path != "/":
-            yield usual, path
+        if path.startswith("/") and path != "/" and plan.leaves_out(usual):
+            yield path

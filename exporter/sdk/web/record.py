@@ -4,7 +4,7 @@ from exporter.sdk import emit
 from exporter.sdk.intake import Intake
 from exporter.sdk.trouble import note
 from exporter.sdk.web.actor import Actor
-from exporter.sdk.web.plan import Plan
+from exporter.sdk.web.plan import Plan, Rule
 
 KEY = "exporter.sdk"
 """In an ASGI scope or a WSGI environ: a layer further out records this request. A layer further in, which may know
@@ -17,6 +17,7 @@ CLIENT_GONE = 499
 
 def record(
     plan: Plan,
+    left_out: bool,
     route: str,
     method: str,
     status: int,
@@ -25,21 +26,29 @@ def record(
     actor: Actor,
     ip: str | None,
     user_agent: str | None,
-    *,
-    left_out: bool,
 ) -> None:
     """Emit the request, unless it is left out and no 5xx, and the activity it is by the rules, left out or not."""
-    user_id, role, session_id = actor
     if not left_out or status >= 500:
-        emit.request_finished(
-            route, method, status, duration_seconds, response_bytes, user_id, role, session_id, ip, user_agent
-        )
+        emit.request_finished(route, method, status, duration_seconds, response_bytes, *actor, ip, user_agent)
     if plan.rules and (rule := plan.rule(method, route)) is not None:
-        activity, module, feature = rule
-        emit.activity(
-            activity, user_id=user_id, role=role, session_id=session_id, module=module, feature=feature,
-            success=status < 400, duration_seconds=duration_seconds, ip=ip, user_agent=user_agent,
-        )  # fmt: skip
+        _activity(rule, status, duration_seconds, actor, ip, user_agent)
+
+
+def _activity(
+    rule: Rule,
+    status: int,
+    duration_seconds: float,
+    actor: Actor,
+    ip: str | None,
+    user_agent: str | None,
+) -> None:
+    """Emit the activity that a request is by the rules."""
+    activity, module, feature = rule
+    user_id, role, session_id = actor
+    emit.activity(
+        activity, user_id=user_id, role=role, session_id=session_id, module=module, feature=feature,
+        success=status < 400, duration_seconds=duration_seconds, ip=ip, user_agent=user_agent,
+    )  # fmt: skip
 
 
 def record_exception(

@@ -162,10 +162,10 @@ class Exchange:
             self.look()
             plan = plan_of(self._intake)
             ip, user_agent = self._address_and_agent(plan.trusted_proxies)
+            method = closed_method(self._environ.get("REQUEST_METHOD"))
             record(
-                plan, self._route or UNMATCHED, closed_method(self._environ.get("REQUEST_METHOD")), status or 500,
-                duration_seconds, self.size, self._actor or UNKNOWN, ip, user_agent,
-                left_out=plan.leaves_out(self._path),
+                plan, plan.leaves_out(self._path), self._route or UNMATCHED, method, status or 500, duration_seconds,
+                self.size, self._actor or UNKNOWN, ip, user_agent,
             )  # fmt: skip
         except Exception as trouble:  # noqa: BLE001 - never into the application
             lose(self._intake, "wsgi", trouble)
