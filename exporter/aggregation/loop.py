@@ -15,7 +15,7 @@ from exporter.aggregation.state import StateReader
 from exporter.errors import PlatformError, SchemaError
 from exporter.events import schema
 from exporter.settings import Database, Limits, Retention
-from exporter.sources.mapping import Plan
+from exporter.sources.mapping import Plan, Stream
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class Worker:
         """Poll every stream once and publish the result. Raises what made the whole poll fail."""
         began = time.monotonic()
         connection = self._connected()
-        problems = [problem for stream in self.plan.streams if (problem := self._advance(connection, stream.name))]
+        problems = [problem for stream in self.plan.streams if (problem := self._advance(connection, stream))]
         totals, advanced_age = _read(connection, self.plan)
         readings, unread = self._states.read(connection)
         problems += unread
@@ -149,9 +149,8 @@ class Worker:
         self._published()
         self._maintain(connection)
 
-    def _advance(self, connection: psycopg.Connection, name: str) -> str | None:
+    def _advance(self, connection: psycopg.Connection, stream: Stream) -> str | None:
         """Count one stream; return what is wrong with it, None where it is well."""
-        stream = next(stream for stream in self.plan.streams if stream.name == name)
         try:
             counted = step.poll(connection, stream, self._limits)
         except (PlatformError, psycopg.Error) as error:
@@ -160,7 +159,7 @@ class Worker:
                 raise
             return str(error).strip()
         if counted.rejected or counted.folded:
-            logger.info("source %s, %s: %d rows rejected, %d label sets folded", self.plan.name, name,
+            logger.info("source %s, %s: %d rows rejected, %d label sets folded", self.plan.name, stream.name,
                         counted.rejected, counted.folded)  # fmt: skip
         return None
 
