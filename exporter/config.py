@@ -8,7 +8,6 @@ import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 from urllib.parse import urlsplit
@@ -16,9 +15,9 @@ from urllib.parse import urlsplit
 import msgspec
 import psycopg.conninfo
 
-from exporter import settings, strict_yaml
+from exporter import settings, strict_yaml, thresholds
 from exporter.errors import ConfigError
-from exporter.settings import Band, Config, Secret
+from exporter.settings import Config, Secret
 
 SECRET_KEYS = frozenset({"dsn", "url", "password", "access_key", "secret_key"})
 """The keys that may be given as `X_file: PATH` instead."""
@@ -56,7 +55,7 @@ def _parse(text: str, folder: Path, environment: Mapping[str, str]) -> Config:
         raise ConfigError(f"holds {kind}, wanted a mapping with at least the key `database`")
     tree = _resolve(tree, "", folder, environment)
     _resolve_paths(tree, folder)
-    _merge_threshold_defaults(tree)
+    thresholds.merge_defaults(tree)
     try:
         config = settings.convert(tree)
     except msgspec.ValidationError as error:
@@ -137,17 +136,6 @@ def _mappings(value: object) -> Iterator[dict[str, Any]]:
     yield from (item for item in value if isinstance(item, dict)) if isinstance(value, list) else ()
 
 
-def _merge_threshold_defaults(tree: dict[str, Any]) -> None:
-    """Let a file override one severity of an indicator and keep the defaults of the others."""
-    given = tree.get("thresholds")
-    if not isinstance(given, dict):
-        return
-    for indicator, defaults in settings.Thresholds().indicators().items():
-        if isinstance(given.get(indicator), dict):
-            band = {severity: getattr(defaults, severity) for severity in Band.__struct_fields__}
-            given[indicator] = band | given[indicator]
-
-
 def _explain(message: str, tree: object) -> str:
     """Rewrite msgspec's message so that the key comes first and its value is shown, unless it may hold a secret."""
     problem, _, path = message.partition(" - at `")
@@ -224,7 +212,7 @@ def _problems(config: Config) -> Iterator[str]:
         yield from _minio_problems(f"probes.minio[{index}]", minio)
     for kind in settings.Probes.__struct_fields__:
         yield from _duplicates(f"probes.{kind}", [target.name for target in getattr(config.probes, kind)])
-    yield from _threshold_problems(config)
+    yield from thresholds.problems(config.thresholds)
 
 
 def _dsn_problems(where: str, dsn: Secret) -> Iterator[str]:
@@ -278,19 +266,6 @@ def _is_port(text: str) -> bool:
 def _duplicates(where: str, names: list[str]) -> Iterator[str]:
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"`{where}`: the name {name!r} is given twice; wanted one entry per name (set `name`)"
-
-
-def _threshold_problems(config: Config) -> Iterator[str]:
-    for indicator, threshold in config.thresholds.indicators().items():
-        falling = indicator in config.thresholds.LOWER_IS_WORSE
-        bands: dict[str, Band] = {f"thresholds.{indicator}": threshold}
-        bands |= {f"thresholds.{indicator}.apps.{name}": band for name, band in threshold.apps.items()}
-        bands |= {f"thresholds.{indicator}.apis.{name}": band for name, band in threshold.apis.items()}
-        for where, band in bands.items():
-            values = [v for v in (band.medium, band.high, band.critical) if v is not None]
-            if any((b > a) if falling else (b < a) for a, b in pairwise(values)):
-                wanted = "falling" if falling else "rising"
-                yield f"`{where}`: medium, high, critical are {values}; wanted {wanted} values"
 
 
 def parse_address(text: str) -> tuple[str, int]:

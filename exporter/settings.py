@@ -3,14 +3,16 @@
 `config.py` fills these from a file; nothing else builds them but tests. Units are in the names; times are seconds.
 """
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-Finite = Annotated[float, Meta(ge=-1e15, le=1e15)]
+from exporter.section import Name
+from exporter.section import Section as _Settings
+from exporter.thresholds import Objectives, Thresholds
+
 Days = Annotated[int, Meta(ge=1, le=36_500)]
-Name = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9_.:-]+$")]
 
 
 class Secret:
@@ -35,10 +37,6 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._value)
-
-
-class _Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Be the base of every section: immutable, and an unknown key is an error."""
 
 
 class Database(_Settings, frozen=True):
@@ -114,42 +112,6 @@ class Limits(_Settings, frozen=True):
     future_tolerance_seconds: Annotated[float, Meta(gt=0, le=31_536_000)] = 300.0
 
 
-class Band(_Settings, frozen=True):
-    """Hold an indicator's thresholds by severity; None leaves a severity out."""
-
-    medium: Finite | None = None
-    high: Finite | None = None
-    critical: Finite | None = None
-
-
-class Threshold(Band, frozen=True):
-    """Hold an indicator's thresholds, and the overrides for single apps and outside APIs."""
-
-    apps: dict[Name, Band] = {}
-    apis: dict[Name, Band] = {}
-
-
-class Thresholds(_Settings, frozen=True):
-    """Hold the only thresholds there are: rules and panels read the series `platform_threshold` made of them.
-
-    The defaults are those of the two systems this product replaces. Below `minimum_events` in five minutes an
-    indicator is unknown: never green, never an alert.
-    """
-
-    LOWER_IS_WORSE: ClassVar[frozenset[str]] = frozenset({"api_success_ratio"})
-
-    minimum_events: Annotated[int, Meta(ge=0)] = 20
-    http_latency_seconds: Threshold = Threshold(medium=0.5, critical=1.0)
-    http_error_ratio: Threshold = Threshold(medium=0.02, critical=0.05)
-    api_success_ratio: Threshold = Threshold(medium=0.95, critical=0.90)
-    scraping_failure_ratio: Threshold = Threshold(medium=0.10, high=0.25, critical=0.50)
-    source_lag_seconds: Threshold = Threshold(high=60.0, critical=300.0)
-
-    def indicators(self) -> dict[str, Threshold]:
-        """Return every indicator's thresholds by the indicator's name."""
-        return {name: getattr(self, name) for name in self.__struct_fields__ if name != "minimum_events"}
-
-
 class Retention(_Settings, frozen=True):
     """Say for how many days the rows of each kind of event are kept before their partition is dropped."""
 
@@ -179,6 +141,7 @@ class Config(_Settings, frozen=True):
     probe_timeout_seconds: Annotated[float, Meta(ge=0.05, le=60)] = 1.0
     limits: Limits = Limits()
     thresholds: Thresholds = Thresholds()
+    objectives: Objectives = Objectives()
     retention_days: Retention = Retention()
     stack: Stack = Stack()
 

@@ -1,17 +1,21 @@
 """Read good and bad configurations: every key, every error, and no secret in any of them."""
 
 import os
+import re
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import msgspec
 import pytest
 
-from exporter import config
+from exporter import config, thresholds
 from exporter.errors import ConfigError
 from exporter.settings import Config, Secret, convert
 
 SECRET = "hunter2-tOp"
+EXAMPLE = Path(__file__).parent.parent / "platform-exporter.example.yml"
 STORE = "database:\n  dsn: postgresql://platform@127.0.0.1:5432/platform\n"
 
 
@@ -49,17 +53,74 @@ def test_defaults_are_those_documented() -> None:
         "limits": {"series_per_metric": 500, "future_tolerance_seconds": 300.0},
         "thresholds": {
             "minimum_events": 20,
-            "http_latency_seconds": {"medium": 0.5, "high": None, "critical": 1.0, "apps": {}, "apis": {}},
-            "http_error_ratio": {"medium": 0.02, "high": None, "critical": 0.05, "apps": {}, "apis": {}},
-            "api_success_ratio": {"medium": 0.95, "high": None, "critical": 0.9, "apps": {}, "apis": {}},
-            "scraping_failure_ratio": {"medium": 0.1, "high": 0.25, "critical": 0.5, "apps": {}, "apis": {}},
-            "source_lag_seconds": {"medium": None, "high": 60.0, "critical": 300.0, "apps": {}, "apis": {}},
+            "http_latency_seconds": band(0.5, None, 1.0),
+            "http_error_ratio": band(0.02, None, 0.05),
+            "api_success_ratio": band(0.95, None, 0.9),
+            "api_forbidden_ratio": band(0.05, 0.25, None),
+            "api_rate_limited_ratio": band(0.05, 0.25, None),
+            "api_quota_seconds": band(3600.0, 900.0, None),
+            "scraping_failure_ratio": band(0.1, 0.25, 0.5),
+            "scraping_heartbeat_age_seconds": band(None, 120.0, 600.0),
+            "scraping_progress_age_seconds": band(900.0, 3600.0, None),
+            "scraping_pending_age_seconds": band(900.0, 3600.0, None),
+            "scraping_last_success_age_seconds": band(86400.0, 172800.0, None),
+            "scraping_volume_ratio": band(0.5, 0.2, None),
+            "error_burst_factor": band(5.0, 20.0, None),
+            "login_failures": band(20.0, 100.0, None),
+            "sdk_dropped_ratio": band(0.0, 0.01, None),
+            "saturation_ratio": band(0.8, 0.95, None),
+            "saturation_seconds": band(86400.0, 14400.0, None),
+            "certificate_expiry_seconds": band(1814400.0, 604800.0, 86400.0),
+            "source_lag_seconds": band(None, 60.0, 300.0),
         },
+        "objectives": {"http_availability": 0.99, "http_latency": 0.95, "scraping_success": 0.9},
         "retention_days": {
             "http_request": 14, "api_call": 30, "scraping_run": 90, "user_activity": 90, "error": 90, "sample": 14,
         },
         "stack": {"prometheus_url": None, "alertmanager_url": None, "grafana_url": None},
     }  # fmt: skip
+
+
+def band(medium: float | None, high: float | None, critical: float | None) -> dict[str, object]:
+    """Return an indicator's thresholds without overrides."""
+    return {"medium": medium, "high": high, "critical": critical, "apps": {}, "apis": {}}
+
+
+def test_defaults_are_in_order() -> None:
+    """The thresholds shipped pass the checks that a file's own must pass."""
+    assert list(thresholds.problems(thresholds.Thresholds())) == []
+
+
+def kinds_in(hint: object) -> Iterator[object]:
+    """Yield a type hint and whatever stands in it."""
+    yield hint
+    for inner in get_args(hint):
+        yield from kinds_in(inner)
+
+
+def keys_of(section: type[msgspec.Struct]) -> set[str]:
+    """Return the keys of a section and of all sections in it."""
+    inner = {kind for hint in get_type_hints(section).values() for kind in kinds_in(hint) if isinstance(kind, type)}
+    return set(section.__struct_fields__).union(*(keys_of(kind) for kind in inner if issubclass(kind, msgspec.Struct)))
+
+
+def test_example_shows_every_key() -> None:
+    """The example configuration names every key there is, in a comment where it has no default to show."""
+    text = EXAMPLE.read_text(encoding="utf-8")
+
+    assert {key for key in keys_of(Config) if not re.search(rf"\b{key}(_file)?:", text)} == set()
+
+
+def test_example_shows_the_defaults() -> None:
+    """What the example does not comment out are the defaults."""
+    example, plain = config.load(EXAMPLE), parse(STORE)
+
+    assert (example.thresholds, example.objectives) == (plain.thresholds, plain.objectives)
+    assert (example.limits, example.retention_days, example.listen) == (
+        plain.limits,
+        plain.retention_days,
+        plain.listen,
+    )
 
 
 def test_probes_have_defaults() -> None:
@@ -388,6 +449,52 @@ def test_threshold_may_differ_by_app_and_api() -> None:
 def test_thresholds_must_be_in_order(text: str, message: str) -> None:
     """Bands that overlap make no sense: critical must be at least as bad as high, high as medium."""
     assert refusal(STORE + f"thresholds: {text}") == message
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("{http_error_ratio: {apis: {arxiv: {medium: 0.1}}}}",
+         "`thresholds.http_error_ratio.apis`: this indicator is not about outside APIs; wanted `apis` only in api_for"),
+        ("{saturation_ratio: {apps: {shop: {medium: 0.1}}}}",
+         "`thresholds.saturation_ratio.apps`: this indicator is not about an app; wanted only medium, high, critical"),
+    ],
+)  # fmt: skip
+def test_override_that_nothing_would_read_is_refused(text: str, start: str) -> None:
+    """An override for an API or app of an indicator that knows none would be silently without effect."""
+    assert refusal(STORE + f"thresholds: {text}").startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("text", "targets"),
+    [
+        ("{}", [("http_availability", None, 0.99), ("http_latency", None, 0.95), ("scraping_success", None, 0.9)]),
+        ("{http_availability: 0.999, http_latency: null}",
+         [("http_availability", None, 0.999), ("scraping_success", None, 0.9)]),
+        ("{http_availability: {apps: {shop: 0.9995}}, http_latency: null, scraping_success: null}",
+         [("http_availability", None, 0.99), ("http_availability", "shop", 0.9995)]),
+        ("{http_availability: {target: null, apps: {shop: 0.9995}}, http_latency: null, scraping_success: '${TARGET}'}",
+         [("http_availability", "shop", 0.9995), ("scraping_success", None, 0.75)]),
+    ],
+)  # fmt: skip
+def test_objectives_may_be_numbers_differ_by_app_or_be_none(
+    text: str, targets: list[tuple[str, str | None, float]]
+) -> None:
+    """A number is the target of every app; a mapping has targets of single apps too; null switches one off."""
+    assert list(parse(STORE + f"objectives: {text}", {"TARGET": "0.75"}).objectives.targets()) == targets
+
+
+@pytest.mark.parametrize("value", ["0", "1", "99", "{target: 1.5}", "{apps: {shop: 1}}", "{target: high}", "[]"])
+def test_objective_must_leave_an_error_budget(value: str) -> None:
+    """A target is a share between 0 and 1; of 1 there is no budget to burn."""
+    assert "objectives.http_availability" in refusal(STORE + f"objectives: {{http_availability: {value}}}")
+
+
+def test_unknown_objective_is_refused() -> None:
+    """An objective that no rule knows would be silently without effect."""
+    assert refusal(STORE + "objectives: {http_availablity: 0.9}") == (
+        "unknown key `http_availablity` in `objectives`; did you mean `http_availability`?"
+    )
 
 
 @pytest.mark.parametrize("value", [".nan", ".inf", "-.inf"])

@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from exporter.settings import Config, Secret, Source, Thresholds, convert
+from exporter.settings import Config, Secret, Source, convert
+from exporter.thresholds import Thresholds
 
 
 def test_secret_shows_asterisks() -> None:
@@ -67,7 +68,7 @@ def test_equal_configurations_are_equal() -> None:
     assert config() != config(probe_timeout_seconds=2)
 
 
-@pytest.mark.parametrize("section", ["limits", "retention_days", "thresholds", "probes", "stack"])
+@pytest.mark.parametrize("section", ["limits", "retention_days", "thresholds", "objectives", "probes", "stack"])
 def test_sections_cannot_be_changed(section: str) -> None:
     """Threads share the configuration, so that nothing in it may change."""
     value = getattr(config(), section)

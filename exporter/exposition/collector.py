@@ -25,7 +25,8 @@ from exporter.exposition.families import (
     sample_family,
 )
 from exporter.probes.base import ProbeResult, Reason, Status
-from exporter.settings import Config, Thresholds
+from exporter.settings import Config
+from exporter.thresholds import SEVERITIES, Thresholds
 
 logger = logging.getLogger(__name__)
 
@@ -119,11 +120,15 @@ def is_up(view: View, interval_seconds: float, now: float) -> bool:
 
 
 def exporter(config: Config, *, reload_ok: bool, loaded_at: float) -> Iterator[Metric]:
-    """Yield thresholds, reload state and build."""
+    """Yield thresholds, objectives, reload state and build."""
     threshold = _start(FAMILIES["platform_threshold"])
     for labels, value in thresholds(config.thresholds):
         threshold.add_sample(threshold.name, labels, value)
     yield threshold
+    objective = _start(FAMILIES["platform_objective"])
+    for slo, app, target in config.objectives.targets():
+        objective.add_sample(objective.name, {"slo": slo} | ({"app": app} if app else {}), target)
+    yield objective
     for name, value in (
         ("platform_exporter_config_last_reload_successful", float(reload_ok)),
         ("platform_exporter_config_last_reload_success_timestamp_seconds", loaded_at),
@@ -144,7 +149,7 @@ def thresholds(settings: Thresholds) -> Iterator[tuple[dict[str, str], float]]:
         overrides += [({"app": app}, band) for app, band in threshold.apps.items()]
         overrides += [({"api": api}, band) for api, band in threshold.apis.items()]
         for scope, band in overrides:
-            for severity in ("medium", "high", "critical"):
+            for severity in SEVERITIES:
                 value = getattr(band, severity)
                 if value is not None:
                     yield {"indicator": indicator, "severity": severity, **scope}, float(value)

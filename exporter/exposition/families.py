@@ -77,6 +77,7 @@ PROBE_FAMILIES = (
 EXPORTER_FAMILIES = (
     Family("platform_threshold", "gauge", "Where an indicator's band of a severity begins.",
            ("indicator", "severity", "app", "api")),
+    _gauge("platform_objective", "Share of good events promised over 30 days, as a ratio.", "slo", "app"),
     _gauge("platform_exporter_source_up", "Whether a source is counted without problems.", "source"),
     _gauge("platform_exporter_source_lag_seconds", "Age of the newest count of a source.", "source"),
     _gauge("platform_exporter_source_poll_duration_seconds", "Time the last poll of a source took.", "source"),

@@ -15,6 +15,7 @@ from exporter.exposition.families import (
     Family,
     series_names,
 )
+from exporter.thresholds import SEVERITIES, Objectives, Thresholds, descriptions
 
 PROCESS_FAMILIES = (
     Family("process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds."),
@@ -55,6 +56,8 @@ def _lines() -> Iterator[str]:
     for title, text, families in SECTIONS:
         yield from ("", f"## {title}", "", text, "", "| metric | type | labels | what it tells |", "|---|---|---|---|")
         yield from (_row(family) for family in families)
+    yield from _thresholds()
+    yield from _objectives()
     yield from _samples()
 
 
@@ -71,6 +74,35 @@ def _details(family: Family) -> str:
         values = ", ".join(f"`{value}`" for value in family.zero_fill.values)
         details += f" `{family.zero_fill.label}` is one of {values}; each starts at 0."
     return details
+
+
+def _thresholds() -> Iterator[str]:
+    yield from ("", "## Thresholds", "")
+    yield (
+        "What the label `indicator` of `platform_threshold` names, and where each severity begins unless the "
+        "configuration's `thresholds` say otherwise. `minimum_events` (default 20) has no severity: with fewer events "
+        "in 5 minutes an indicator is unknown. An override for an app or an API counts for the severities it gives."
+    )
+    yield ""
+    yield from ("| indicator | medium | high | critical | overrides | what is compared |", "|---|---|---|---|---|---|")
+    says = descriptions(Thresholds)
+    for name, threshold in Thresholds().indicators().items():
+        text = says[name] + " Lower is worse." * (name in Thresholds.LOWER_IS_WORSE)
+        values = (getattr(threshold, severity) for severity in SEVERITIES)
+        bands = " | ".join("" if value is None else f"{value:.10g}" for value in values)
+        scopes = ["apps"] * (name not in Thresholds.ABOUT_NO_APP) + ["apis"] * (name in Thresholds.ABOUT_APIS)
+        yield f"| `{name}` | {bands} | {', '.join(f'`{scope}`' for scope in scopes)} | {text} |"
+
+
+def _objectives() -> Iterator[str]:
+    yield from ("", "## Objectives", "")
+    yield (
+        "What the label `slo` of `platform_objective` names: the share of good events promised over 30 days, unless "
+        "the configuration's `objectives` say otherwise (a number, `{target: .., apps: {NAME: ..}}`, or null for none)."
+    )
+    yield from ("", "| slo | target | what is good |", "|---|---|---|")
+    says = descriptions(Objectives)
+    yield from (f"| `{name}` | {target:g} | {says[name]} |" for name, _, target in Objectives().targets())
 
 
 def _samples() -> Iterator[str]:

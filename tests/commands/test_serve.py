@@ -87,6 +87,25 @@ def test_bad_reload_keeps_the_old_configuration(exporter: Exporter, store: Datab
     assert value(metrics, "platform_exporter_source_up", source="native") == 1
 
 
+def test_reload_changes_thresholds_and_objectives(exporter: Exporter, store: Database) -> None:
+    """Rules read what the configuration says since the reload; overrides are series of their own."""
+    exporter.config.write_text(
+        configuration(store, "thresholds: {api_quota_seconds: {high: 60, apis: {arxiv: {medium: 7}}}}\n"
+                      "objectives: {http_latency: null, scraping_success: {apps: {shop: 0.5}}}")
+    )  # fmt: skip
+
+    assert exporter.reload().ok
+    metrics = exporter.metrics()
+    quota = {"indicator": "api_quota_seconds"}
+    assert value(metrics, "platform_threshold", **quota, severity="high") == 60
+    assert value(metrics, "platform_threshold", **quota, severity="medium", api="arxiv") == 7
+    assert {name for name in metrics if name.startswith("platform_objective")} == {
+        'platform_objective{slo="http_availability"}',
+        'platform_objective{slo="scraping_success"}',
+        'platform_objective{app="shop",slo="scraping_success"}',
+    }
+
+
 def test_reload_by_sighup(exporter: Exporter, store: Database) -> None:
     """SIGHUP reads the configuration again, too."""
     exporter.config.write_text(configuration(store, "thresholds: {minimum_events: 9}"))

@@ -116,7 +116,14 @@ def exposition(accept: str) -> str:
     """Return everything that does not change by itself: all but version, time of load and the process."""
     form = Format(accept)
     config = convert(
-        {"database": {"dsn": "x"}, "thresholds": {"http_error_ratio": {"apps": {"shop": {"medium": 0.3}}}}}
+        {
+            "database": {"dsn": "x"},
+            "thresholds": {
+                "http_error_ratio": {"apps": {"shop": {"medium": 0.3}}},
+                "api_quota_seconds": {"apis": {"arxiv": {"high": 60}}},
+            },
+            "objectives": {"http_availability": {"target": 0.99, "apps": {"shop": 0.999}}},
+        }
     )
     own = collector.exporter(config, reload_ok=True, loaded_at=CREATED)
     live = [*probed(), *collector.sources(views(), {"native": 5, "copy": 5, "new": 5}, NOW)]

@@ -59,6 +59,7 @@ platform_sdk_events_total counter app
 platform_sdk_events_dropped_total counter app reason
 platform_open_alerts gauge app severity alert_source
 platform_threshold gauge indicator severity app api
+platform_objective gauge slo app
 platform_exporter_source_lag_seconds gauge source
 platform_exporter_source_up gauge source
 platform_exporter_source_poll_duration_seconds gauge source
