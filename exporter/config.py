@@ -19,7 +19,7 @@ from exporter import settings, strict_yaml, thresholds
 from exporter.errors import ConfigError
 from exporter.settings import Config, Secret
 
-SECRET_KEYS = frozenset({"dsn", "url", "password", "access_key", "secret_key"})
+SECRET_KEYS = frozenset({"dsn", "url", "password", "access_key", "secret_key", "bearer_token", "token"})
 """The keys that may be given as `X_file: PATH` instead."""
 
 _VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|\{(?P<bad>[^}]*)\}?)")
@@ -121,7 +121,7 @@ def _read_secret(item: object, where: str, folder: Path) -> str:
 
 
 def _resolve_paths(tree: dict[str, Any], folder: Path) -> None:
-    """Make mapping and CA files relative to the configuration's folder, like secret files."""
+    """Make mapping and CA files and the spool's folder relative to the configuration's folder, like secret files."""
     for source in _mappings(tree.get("sources")):
         preset = source.get("preset")
         if isinstance(preset, str) and preset.endswith((".yml", ".yaml")):
@@ -130,6 +130,10 @@ def _resolve_paths(tree: dict[str, Any], folder: Path) -> None:
     for target in _mappings(probes.get("minio")) if isinstance(probes, dict) else ():
         if isinstance(target.get("ca_file"), str):
             target["ca_file"] = str(folder / target["ca_file"])
+    for section, key in (("alertmanager", "ca_file"), ("alerts", "spool_folder")):
+        values = tree.get(section)
+        if isinstance(values, dict) and isinstance(values.get(key), str):
+            values[key] = str(folder / values[key])
 
 
 def _mappings(value: object) -> Iterator[dict[str, Any]]:
@@ -210,6 +214,7 @@ def _problems(config: Config) -> Iterator[str]:
         yield from _redis_problems(f"probes.redis[{index}].url", redis.url)
     for index, minio in enumerate(config.probes.minio):
         yield from _minio_problems(f"probes.minio[{index}]", minio)
+    yield from _alertmanager_problems(config.alertmanager)
     for kind in settings.Probes.__struct_fields__:
         yield from _duplicates(f"probes.{kind}", [target.name for target in getattr(config.probes, kind)])
     yield from thresholds.problems(config.thresholds)
@@ -251,6 +256,28 @@ def _minio_problems(where: str, target: settings.MinioProbe) -> Iterator[str]:
         yield f"`{where}.endpoint`{shown}: wanted HOST:PORT without scheme, user or path"
     if target.ca_file is not None and not os.access(target.ca_file, os.R_OK):
         yield f"`{where}.ca_file` is {target.ca_file!r}: cannot be read; wanted a PEM file of certificates"
+
+
+def _alertmanager_problems(target: settings.Alertmanager) -> Iterator[str]:
+    for index, url in enumerate(target.urls):
+        where = f"alertmanager.urls[{index}]"
+        try:
+            parts = urlsplit(url)
+            good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            good = False
+        if "@" in url:
+            yield f"`{where}` holds a user or a password; wanted http://HOST:PORT, and `username` and `password_file`"
+        elif not good or parts.query or parts.fragment:
+            yield f"`{where}` is {url!r}: wanted http://HOST:PORT or https://HOST:PORT, with Alertmanager's path if any"
+    if len(set(target.urls)) < len(target.urls):
+        yield "`alertmanager.urls` names one Alertmanager twice; wanted each once"
+    if (target.username is None) != (target.password is None):
+        yield "`alertmanager`: one of `username` and `password_file` is missing; wanted both or none"
+    if target.bearer_token and target.username:
+        yield "`alertmanager`: both `username` and `bearer_token_file` are given; wanted one way to sign in"
+    if target.ca_file is not None and not os.access(target.ca_file, os.R_OK):
+        yield f"`alertmanager.ca_file` is {target.ca_file!r}: cannot be read; wanted a PEM file of certificates"
 
 
 def _label_problems(where: str, names: tuple[str, ...]) -> Iterator[str]:

@@ -123,6 +123,36 @@ class Retention(_Settings, frozen=True):
     sample: Days = 14
 
 
+class Alertmanager(_Settings, frozen=True):
+    """Name the Alertmanagers that `alerts` and alerts made by hand go to, and how to sign in to them.
+
+    All of one cluster, or each on its own: both work. `timeout_seconds` is for one request to one of them.
+    """
+
+    urls: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
+    username: str | None = None
+    password: Secret | None = None
+    bearer_token: Secret | None = None
+    ca_file: str | None = None
+    timeout_seconds: Annotated[float, Meta(ge=0.1, le=60)] = 5.0
+
+
+class Alerts(_Settings, frozen=True):
+    """Say how Alertmanager's notifications become history; without `token` none are taken.
+
+    What comes while the event store is away waits in `spool_folder`, where there is one, up to `spool_limit_bytes`.
+    An alert that fires again within `flap_seconds` of having resolved flapped; one that fired for at most
+    `noise_seconds` was noise.
+    """
+
+    token: Secret | None = None
+    spool_folder: str | None = None
+    spool_limit_bytes: Annotated[int, Meta(ge=65_536)] = 67_108_864
+    flap_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 600.0
+    noise_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 120.0
+    retention_days: Days = 400
+
+
 class Stack(_Settings, frozen=True):
     """Say where the servers around the exporter answer; only `doctor` asks them."""
 
@@ -143,6 +173,8 @@ class Config(_Settings, frozen=True):
     thresholds: Thresholds = Thresholds()
     objectives: Objectives = Objectives()
     retention_days: Retention = Retention()
+    alertmanager: Alertmanager = Alertmanager()
+    alerts: Alerts = Alerts()
     stack: Stack = Stack()
 
     def database_of(self, source: Source) -> Database:

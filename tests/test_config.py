@@ -77,6 +77,14 @@ def test_defaults_are_those_documented() -> None:
         "retention_days": {
             "http_request": 14, "api_call": 30, "scraping_run": 90, "user_activity": 90, "error": 90, "sample": 14,
         },
+        "alertmanager": {
+            "urls": (), "username": None, "password": None, "bearer_token": None, "ca_file": None,
+            "timeout_seconds": 5.0,
+        },
+        "alerts": {
+            "token": None, "spool_folder": None, "spool_limit_bytes": 67_108_864, "flap_seconds": 600.0,
+            "noise_seconds": 120.0, "retention_days": 400,
+        },
         "stack": {"prometheus_url": None, "alertmanager_url": None, "grafana_url": None},
     }  # fmt: skip
 
@@ -398,6 +406,35 @@ def test_ca_file_starts_at_the_configurations_folder(tmp_path: Path) -> None:
     text = STORE + "probes: {minio: [{name: a, endpoint: h, access_key: k, secret_key: s, ca_file: ca.pem}]}"
 
     assert parse(text, folder=tmp_path).probes.minio[0].ca_file == str(tmp_path / "ca.pem")
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        (
+            "urls: ['http://platform:hunter2@a:9093']",
+            "`alertmanager.urls[0]` holds a user or a password; wanted http://HOST:PORT, and `username` and "
+            "`password_file`",
+        ),
+        (
+            "urls: ['http://a:9093', 'b:9093']",
+            "`alertmanager.urls[1]` is 'b:9093': wanted http://HOST:PORT or https://HOST:PORT, with Alertmanager's "
+            "path if any",
+        ),
+        ("urls: ['http://a', 'http://a']", "`alertmanager.urls` names one Alertmanager twice; wanted each once"),
+        (
+            "username: platform",
+            "`alertmanager`: one of `username` and `password_file` is missing; wanted both or none",
+        ),
+        (
+            "{username: a, password: b, bearer_token: c}",
+            "`alertmanager`: both `username` and `bearer_token_file` are given; wanted one way to sign in",
+        ),
+    ],
+)
+def test_alertmanagers_are_checked(keys: str, problem: str) -> None:
+    """What could not work, or would show a password in a log, is refused at once."""
+    assert refusal(f"{STORE}alertmanager: {keys if keys.startswith('{') else '{' + keys + '}'}\n") == problem
 
 
 def test_ca_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from exporter.errors import RightsError, SchemaError, VersionError
 from exporter.events import EVENTS
 from exporter.events.base import Column, EventKind
 
-VERSION = 1
+VERSION = 2
 """Grows with every change of the schema, so that an older program refuses a newer schema."""
 
 DAYS_AHEAD = 7
@@ -189,7 +189,7 @@ def _view(kind: EventKind) -> Iterator[str]:
     yield f"CREATE VIEW monitoring_views.{kind.name} AS SELECT {shown} FROM monitoring.{kind.name};"
 
 
-_STATE_VIEWS = ("scraping_job", "error_issue", "alert_notification", "audit", "sdk_ledger")
+_STATE_VIEWS = ("scraping_job", "error_issue", "alert_notification", "manual_alert", "audit", "sdk_ledger")
 
 
 def _roles() -> Iterator[str]:
@@ -218,8 +218,10 @@ def _counting_grants() -> Iterator[str]:
 def _store_grants() -> Iterator[str]:
     yield f"GRANT SELECT ON ALL TABLES IN SCHEMA monitoring TO {EXPORTER};"
     yield f"GRANT INSERT, UPDATE, DELETE ON monitoring.alert_notification, monitoring.scraping_job TO {EXPORTER};"
+    yield f"GRANT INSERT, UPDATE ON monitoring.manual_alert TO {EXPORTER};"
     yield f"GRANT INSERT ON monitoring.audit TO {EXPORTER};"
-    yield f"GRANT DELETE ON monitoring.batch, monitoring.sdk_ledger TO {EXPORTER};"
+    yield f"GRANT INSERT, DELETE ON monitoring.batch TO {EXPORTER};"
+    yield f"GRANT DELETE ON monitoring.sdk_ledger TO {EXPORTER};"
     yield f"GRANT INSERT ON {', '.join(f'monitoring.{kind.name}' for kind in EVENTS)}, monitoring.batch TO {WRITER};"
     yield f"GRANT SELECT, INSERT, UPDATE ON monitoring.scraping_job, monitoring.sdk_ledger TO {WRITER};"
     functions = (

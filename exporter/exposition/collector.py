@@ -17,6 +17,7 @@ from exporter.aggregation.loop import Total, View
 from exporter.aggregation.reading import Reading
 from exporter.events.sample import PREFIX, bounds_of
 from exporter.exposition.families import (
+    ALERT_FAMILIES,
     EVENT_FAMILIES,
     EXPORTER_FAMILIES,
     FAMILIES,
@@ -175,8 +176,8 @@ def _key(labels: Mapping[str, str]) -> Key:
 
 _STORED = {
     family.name: family
-    for family in (*EVENT_FAMILIES, *STATE_FAMILIES, *EXPORTER_FAMILIES)
-    if family in EVENT_FAMILIES or family.type == "counter"
+    for family in (*EVENT_FAMILIES, *STATE_FAMILIES, *ALERT_FAMILIES, *EXPORTER_FAMILIES)
+    if family in EVENT_FAMILIES or family.type in ("counter", "histogram")
 }
 """The declared families whose series are rollups; all others are made at poll or scrape."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from exporter.events.sample import BOUNDS, PREFIX
 from exporter.exposition.families import (
+    ALERT_FAMILIES,
     EVENT_FAMILIES,
     EXPORTER_FAMILIES,
     FAMILIES,
@@ -36,6 +37,7 @@ SECTIONS = (
     ("Events", "Counted exactly once from the event tables, and from an application's own adopted tables.",
      EVENT_FAMILIES),
     ("State", "Read from tables at every poll: what is so now.", STATE_FAMILIES),
+    ("Alerts", "The history of notifications: derived with its rows, in the same transaction.", ALERT_FAMILIES),
     ("Components", "Probed at every scrape.", PROBE_FAMILIES),
     ("The exporter", "How well it counts, and what it was told.", EXPORTER_FAMILIES),
     ("Its process", "As of any Prometheus client.", PROCESS_FAMILIES),

@@ -167,7 +167,15 @@ def test_dashboards_see_the_views(as_role: As, applied: Database) -> None:
     for kind, values in MINIMAL.items():
         applied.execute(f"INSERT INTO monitoring.{kind} {values}")
     with as_role("platform_grafana") as connection:
-        for view in (*KINDS, "scraping_job", "error_issue", "alert_notification", "audit", "sdk_ledger"):
+        for view in (
+            *KINDS,
+            "scraping_job",
+            "error_issue",
+            "alert_notification",
+            "manual_alert",
+            "audit",
+            "sdk_ledger",
+        ):
             rows = connection.execute(f"SELECT * FROM monitoring_views.{view}".encode()).fetchall()
             assert len(rows) == (view in KINDS)
 

@@ -59,6 +59,13 @@ def totals() -> Iterator[Total]:
     yield total("platform_user_activity_failures_total", 1, {**shop, "activity": "login", "role": "admin"})
     yield total("platform_errors_total", 2, {**shop, "severity": "high", "error_type": "KeyError"})
     yield total("platform_error_regressions_total", 1, shop)
+    down = {"alertname": "PlatformComponentDown", "severity": "critical"}
+    yield total("platform_alert_notifications_total", 3, {**down, "status": "firing"})
+    yield total("platform_alert_repeats_total", 1, down)
+    yield total("platform_alert_firing_seconds_total", 93.5, down)
+    yield total("platform_alert_time_to_resolve_seconds", 2, down)
+    yield total("platform_alert_flaps_total", 1, down)
+    yield total("platform_alert_noise_total", 1, down)
     yield total("platform_exporter_events_total", 47, {"source": "native"})
     yield total("platform_exporter_rows_rejected_total", 2, {"source": "native", "reason": "negative"})
     yield total("platform_exporter_series_folded_total", 1, {"source": "native", "metric": "platform_errors_total"})
@@ -81,6 +88,7 @@ def readings() -> tuple[Reading, ...]:
         Reading("platform_active_sessions", ("shop", "7d"), 4),
         Reading("platform_error_issues", ("shop", "high", "open"), 2),
         Reading("platform_open_alerts", ("shop", "critical", ""), 1),
+        Reading("platform_alert_spooled_posts", (), 2),
         Reading("platform_sdk_events_total", ("shop",), 126, CREATED),
         Reading("platform_sdk_events_dropped_total", ("shop", "overflow"), 5, CREATED),
     )

@@ -30,6 +30,25 @@ CREATE TABLE IF NOT EXISTS monitoring.alert_notification (
     annotations jsonb NOT NULL,
     PRIMARY KEY (fingerprint, starts_at, status, group_key)
 );
+-- The same told again is no row of its own: it is counted in `repeats`, and `last_received_at` is when it last came.
+ALTER TABLE monitoring.alert_notification ADD COLUMN IF NOT EXISTS repeats bigint NOT NULL DEFAULT 0;
+ALTER TABLE monitoring.alert_notification ADD COLUMN IF NOT EXISTS last_received_at timestamptz;
+CREATE INDEX IF NOT EXISTS alert_notification_received_at ON monitoring.alert_notification (received_at);
+
+-- Alerts that a person made: they fire until that or another person resolves them.
+CREATE TABLE IF NOT EXISTS monitoring.manual_alert (
+    id text PRIMARY KEY,
+    alertname text NOT NULL,
+    severity text NOT NULL CHECK (severity IN ('low', 'medium', 'high', 'critical')),
+    app text,
+    labels jsonb NOT NULL DEFAULT '{}',
+    annotations jsonb NOT NULL,
+    created_by text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    resolved_by text,
+    resolved_at timestamptz
+);
+CREATE INDEX IF NOT EXISTS manual_alert_open ON monitoring.manual_alert (created_at) WHERE resolved_at IS NULL;
 
 CREATE TABLE IF NOT EXISTS monitoring.audit (
     at timestamptz NOT NULL DEFAULT now(),
