@@ -411,16 +411,8 @@ def test_ca_file_starts_at_the_configurations_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "problem"),
     [
-        (
-            "urls: ['http://platform:hunter2@a:9093']",
-            "`alertmanager.urls[0]` holds a user or a password; wanted http://HOST:PORT, and `username` and "
-            "`password_file`",
-        ),
-        (
-            "urls: ['http://a:9093', 'b:9093']",
-            "`alertmanager.urls[1]` is 'b:9093': wanted http://HOST:PORT or https://HOST:PORT, with Alertmanager's "
-            "path if any",
-        ),
+        ("urls: ['http://platform:hunter2@a:9093']", "`alertmanager.urls[0]` holds a user or a password; wanted"),
+        ("urls: ['http://a:9093', 'b:9093']", "`alertmanager.urls[1]` is 'b:9093': wanted http://HOST:PORT or https:"),
         ("urls: ['http://a', 'http://a']", "`alertmanager.urls` names one Alertmanager twice; wanted each once"),
         (
             "username: platform",
@@ -434,7 +426,10 @@ def test_ca_file_starts_at_the_configurations_folder(tmp_path: Path) -> None:
 )
 def test_alertmanagers_are_checked(keys: str, problem: str) -> None:
     """What could not work, or would show a password in a log, is refused at once."""
-    assert refusal(f"{STORE}alertmanager: {keys if keys.startswith('{') else '{' + keys + '}'}\n") == problem
+    message = refusal(f"{STORE}alertmanager: {keys if keys.startswith('{') else '{' + keys + '}'}\n")
+
+    assert message.startswith(problem)
+    assert "hunter2" not in message
 
 
 def test_ca_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:

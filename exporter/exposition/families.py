@@ -56,9 +56,10 @@ STATE_FAMILIES = (
 ALERT_FAMILIES = (
     _counter(
         "platform_alert_notifications_total",
-        "Alerts that Alertmanager told of, once for each firing and once for its end.", "alertname", "severity", "status",
+        "Alerts that Alertmanager told of, once for each firing and once for its end.",
+        "alertname", "severity", "status",
     ),
-    _counter("platform_alert_repeats_total", "Times that a firing told before was told again.", "alertname", "severity"),
+    _counter("platform_alert_repeats_total", "Firings told once more.", "alertname", "severity"),
     _counter(
         "platform_alert_firing_seconds_total",
         "Time that alerts fired, added when they resolve.", "alertname", "severity",
@@ -67,9 +68,8 @@ ALERT_FAMILIES = (
         "platform_alert_time_to_resolve_seconds", "histogram", "Time from an alert's firing to its end.",
         ("alertname", "severity"), (60, 300, 900, 1800, 3600, 14_400, 43_200, 86_400, 604_800),
     ),
-    _counter("platform_alert_flaps_total", "Alerts that fired again shortly after they had resolved.", "alertname",
-             "severity"),
-    _counter("platform_alert_noise_total", "Alerts that resolved shortly after they had fired.", "alertname", "severity"),
+    _counter("platform_alert_flaps_total", "Alerts that fired again soon after their end.", "alertname", "severity"),
+    _counter("platform_alert_noise_total", "Alerts that ended soon after they fired.", "alertname", "severity"),
     _gauge("platform_alert_spooled_posts", "Posts of Alertmanager's that wait on disk for the event store."),
 )  # fmt: skip
 
