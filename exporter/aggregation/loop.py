@@ -12,6 +12,7 @@ from exporter import database
 from exporter.aggregation import maintenance, snapshot, step
 from exporter.aggregation.reading import Reading
 from exporter.aggregation.state import StateReader
+from exporter.aggregation.zeros import issue_zeros
 from exporter.errors import PlatformError, SchemaError
 from exporter.events import schema
 from exporter.settings import Database, Limits, Retention
@@ -201,11 +202,15 @@ class Worker:
 
 
 def _read(connection: psycopg.Connection, plan: Plan) -> tuple[tuple[Total, ...], float | None]:
-    """Return the committed rollups of a source, and `snapshot.age_seconds`."""
+    """Return the committed rollups of a source, zeros of issues among them, and `snapshot.age_seconds`."""
     names = [stream.name for stream in plan.streams]
     rows = connection.execute(
         """SELECT metric, type, labels, value, total, buckets, at, extract(epoch FROM created_at)::double precision
         FROM monitoring.rollup WHERE source = %s AND stream = ANY(%s) ORDER BY metric, labels""",
         [plan.name, names],
     ).fetchall()
-    return tuple(Total(*row) for row in rows), snapshot.age_seconds(connection, plan)
+    totals = [Total(*row) for row in rows]
+    if any(stream.issues for stream in plan.streams):
+        begun = issue_zeros((total.metric, total.labels, total.created) for total in totals)
+        totals += [Total(metric, "counter", labels, 0.0, None, None, None, since) for metric, labels, since in begun]
+    return tuple(totals), snapshot.age_seconds(connection, plan)

@@ -47,6 +47,10 @@ STATE_FAMILIES = (
     _gauge("platform_active_users", "Distinct users seen in the window.", "app", "window"),
     _gauge("platform_active_sessions", "Distinct sessions seen in the window.", "app", "window"),
     _gauge("platform_error_issues", "Groups of alike errors, by state.", "app", "severity", "status"),
+    _counter(
+        "platform_error_issues_created_total",
+        "Error issues that were new, by the severity they began with.", "app", "severity",
+    ),
     _counter("platform_error_regressions_total", "Resolved error issues that occurred again.", "app"),
     _counter("platform_sdk_events_total", "Events that applications produced through the SDK.", "app"),
     _counter("platform_sdk_events_dropped_total", "Events that the SDK had to drop.", "app", "reason"),

@@ -6,7 +6,10 @@ import pytest
 
 from exporter.aggregation import actors, issues
 from exporter.aggregation.state import StateReader
-from tests.aggregation.counting import Store
+from exporter.events.error import SEVERITIES
+from exporter.settings import Source
+from exporter.sources import mapping
+from tests.aggregation.counting import Store, add_runs
 
 ERROR = (
     "INSERT INTO monitoring.error (at, app, severity, error_type, endpoint, fingerprint) "
@@ -97,6 +100,61 @@ def test_regressions_start_at_zero(store: Store) -> None:
     add_error(store)
 
     assert regressions(store) == 0
+
+
+def test_an_issue_is_new_once(store: Store) -> None:
+    """A fingerprint never seen before is one new issue, however often it occurs at once or later, of any state."""
+    for severity in ("high", "HIGH", "low", "odd"):
+        store.execute(ERROR, ["0", "a", severity, "E", f"/{severity.lower()}", None])
+    store.poll("error")
+    add_error(store, endpoint="/high")
+    resolve(store)
+    add_error(store, "1 minute", endpoint="/high")
+    add_error(store, app="b", endpoint="/high")
+
+    assert store.series("platform_error_issues_created_total") == {
+        ("a", "high"): 1, ("a", "low"): 1, ("a", "other"): 1, ("b", "high"): 1,
+    }  # fmt: skip
+
+
+def test_new_issues_are_counted_exactly_while_replicas_and_sources_poll(store: Store) -> None:
+    """As many are counted as there are issues, though two sources find the same ones at the same time."""
+    other = Store(store.dsn, mapping.plan(Source(preset="native", name="other")))
+    stopping = threading.Event()
+
+    def poll(source: Store) -> None:
+        while not stopping.is_set():
+            source.poll("error")
+
+    threads = [threading.Thread(target=poll, args=(source,)) for source in (store, store, other)]
+    for thread in threads:
+        thread.start()
+    for number in range(60):
+        store.execute(ERROR, ["0", "a", "high", "E", f"/{number // 2}", None])
+    stopping.set()
+    for thread in threads:
+        thread.join()
+    store.poll("error")
+    other.poll("error")
+
+    assert store.value("platform_error_issues_created_total") == 30
+    assert store.one("SELECT sum(events) FROM monitoring.error_issue") == 120
+
+
+def test_a_known_app_has_zeros_of_issues(store: Store) -> None:
+    """An app that never failed shows 0, so that its first issue is an increase."""
+    add_runs(store)
+    worker = store.worker()
+    worker.poll()
+    before = {total.labels["severity"]: total.value for total in worker.view.totals if total.metric == issues.CREATED}
+    add_error(store)
+    worker.poll()
+    after = {total.labels["severity"]: total.value for total in worker.view.totals if total.metric == issues.CREATED}
+    worker._disconnect()
+
+    assert before == dict.fromkeys(SEVERITIES, 0)
+    assert after == before | {"high": 1}
+    assert [total.value for total in worker.view.totals if total.metric == issues.REGRESSIONS] == [0]
 
 
 def test_issues_resolved_while_replicas_poll(store: Store) -> None:

@@ -58,6 +58,7 @@ def totals() -> Iterator[Total]:
     yield total("platform_user_activity_total", 5, {**shop, "activity": "login", "role": "admin"})
     yield total("platform_user_activity_failures_total", 1, {**shop, "activity": "login", "role": "admin"})
     yield total("platform_errors_total", 2, {**shop, "severity": "high", "error_type": "KeyError"})
+    yield total("platform_error_issues_created_total", 2, {**shop, "severity": "high"})
     yield total("platform_error_regressions_total", 1, shop)
     down = {"alertname": "PlatformComponentDown", "severity": "critical"}
     yield total("platform_alert_notifications_total", 3, {**down, "status": "firing"})
