@@ -1,18 +1,36 @@
 """Be the command line: `platform-exporter` and `python -m exporter`."""
 
+from importlib import import_module
+
 import click
 
 from exporter import __version__
-from exporter.commands.adopt import adopt
-from exporter.commands.check_config import check_config
-from exporter.commands.doctor import doctor
-from exporter.commands.health import health
-from exporter.commands.receive_notifications import receive_notifications
-from exporter.commands.schema import schema
-from exporter.commands.serve import serve
+
+COMMANDS = {
+    "serve": "exporter.commands.serve",
+    "check-config": "exporter.commands.check_config",
+    "schema": "exporter.commands.schema",
+    "adopt": "exporter.commands.adopt",
+    "health": "exporter.commands.health",
+    "doctor": "exporter.commands.doctor",
+    "export": "exporter.commands.export",
+    "receive-notifications": "exporter.commands.receive_notifications",
+}
+"""Where each command is; imported when it is asked for, as one needs a web server and another only a connection."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(COMMANDS[name]), name.replace("-", "_"))
+        return command
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="platform-exporter")
 def main() -> None:
     """Monitor a web and scraping platform: a Prometheus exporter with exact counters.
@@ -29,9 +47,6 @@ def main() -> None:
     2 critical).
     """
 
-
-for command in (serve, check_config, schema, adopt, health, doctor, receive_notifications):
-    main.add_command(command)
 
 if __name__ == "__main__":
     main()

@@ -2,7 +2,8 @@
 
     PlatformError
     ├── ConfigError            a key of the configuration: exit status 2
-    │   └── WebConfigError     a key of the --web.config.file
+    │   ├── WebConfigError     a key of the --web.config.file
+    │   └── FilterError        a time, a column or a condition on the command line
     ├── DatabaseError          a PostgreSQL server or what is in it
     │   ├── UnreachableError   no connection, or it broke
     │   ├── VersionError       older than PostgreSQL 13
@@ -11,7 +12,8 @@
     │   ├── SchemaError        the `monitoring` schema is missing or newer than this program
     │   └── MappingError       a table or column that a mapping names does not exist, or the mapping is malformed
     ├── ListenError            the listen address cannot be bound
-    └── AdoptError             a table could not be adopted
+    ├── AdoptError             a table could not be adopted
+    └── ExportError            rows could not be written
 
 Every message names the key (or table), the value, what was wanted and what to do; none ever holds a secret.
 """
@@ -27,6 +29,10 @@ class ConfigError(PlatformError):
 
 class WebConfigError(ConfigError):
     """Say that one key of the web configuration file (TLS, users, headers) is wrong."""
+
+
+class FilterError(ConfigError):
+    """Say that a time, a column or a condition given on the command line makes no sense."""
 
 
 class DatabaseError(PlatformError):
@@ -63,3 +69,7 @@ class ListenError(PlatformError):
 
 class AdoptError(PlatformError):
     """Say that a table could not be adopted, and why."""
+
+
+class ExportError(PlatformError):
+    """Say that rows could not be written, and why."""

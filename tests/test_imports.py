@@ -22,10 +22,11 @@ DIRECTIONS = {
     "exporter.exposition": {"aggregation", "errors", "events", "probes", "settings", "strict_yaml",
                             "thresholds"},
     "exporter.notifications": {"errors", "exposition"},
+    "exporter.history": {"errors", "events", "settings", "sources"},
     "exporter.service": {"aggregation", "config", "errors", "exposition", "probes", "settings", "sources"},
-    "exporter.commands": {"aggregation", "config", "database", "errors", "events", "exposition", "notifications",
-                          "probes", "service", "settings", "sources"},
-    "exporter.__main__": {"commands"},
+    "exporter.commands": {"aggregation", "config", "database", "errors", "events", "exposition", "history",
+                          "notifications", "probes", "service", "settings", "sources"},
+    "exporter.__main__": set(),  # loads a command's module by name, when it is asked for
 }  # fmt: skip
 """What each part may import of the others; `exporter` itself, the version, is for all."""
 

@@ -4,10 +4,11 @@ import json
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
-from exporter.__main__ import main
+from exporter.__main__ import COMMANDS, main
 from exporter.events import schema as sql
 from stack.servers import Postgres, Redis
 from tests.commands.exporting import command, exporting
@@ -41,6 +42,7 @@ HELP = {
     "adopt": ("--dry-run", "--undo", "Examples:", "PRESET|FILE"),
     "health": ("--json", "2 if anything is"),
     "doctor": ("from the tables to the notifications", "Exit status"),
+    "export": ("--since", "--where", "Examples:", "need no more memory than a thousand"),
     "receive-notifications": ("--listen", "--file"),
 }
 
@@ -58,7 +60,8 @@ def test_help_teaches(name: str, option: str) -> None:
 
 def test_every_command_has_its_help_tested() -> None:
     """A new command is named above."""
-    groups = {name: getattr(found, "commands", {}) for name, found in main.commands.items()}
+    found = {name: main.get_command(click.Context(main), name) for name in COMMANDS}
+    groups = {name: getattr(command, "commands", {}) for name, command in found.items()}
 
     assert {"", *groups, *(f"{name} {inner}" for name, group in groups.items() for inner in group)} == set(HELP)
 

@@ -1,0 +1,121 @@
+"""Write rows to a file, for a spreadsheet or a notebook."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+import psycopg
+
+from exporter import database
+from exporter.commands.common import config_option, load, reports_errors
+from exporter.errors import ConfigError, ExportError
+from exporter.history import filters, formats, tables
+from exporter.history.tables import Table
+
+
+@click.command()
+@click.argument("kind", metavar="KIND", type=click.Choice(tables.NAMES))
+@config_option
+@click.option(
+    "--source", "source_name", help="Read this source of the configuration (default: the first that has KIND)."
+)
+@click.option("--since", default="24h", show_default=True, help="From when: 90m, 24h, 7d (ago), or a date or time.")
+@click.option("--until", help="To when, not included; as --since (default: now).")
+@click.option(
+    "--where", "conditions", multiple=True, metavar="CONDITION", help="Only rows for which all of these are so."
+)
+@click.option("--columns", help="Only these, separated by commas.")
+@click.option("--personal", is_flag=True, help="With addresses, user agents and details, which are left out otherwise.")
+@click.option("--format", "format_", type=click.Choice(list(formats.FORMATS)), default="csv", show_default=True)
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="The file (default: standard output)."
+)
+@reports_errors
+def export(
+    kind: str, path: Path, source_name: str | None, since: str, until: str | None, conditions: tuple[str, ...],
+    columns: str | None, personal: bool, format_: str, output: Path | None,
+) -> None:  # fmt: skip
+    """Write the rows of KIND, oldest first, as CSV, JSON or Parquet.
+
+    A CONDITION is COLUMN OPERATOR VALUE: = != < <= > >= and ~ !~ for regular expressions, or `COLUMN is null`. Rows
+    travel a piece at a time: a million of them need no more memory than a thousand.
+
+    \b
+    Examples:
+      platform-exporter export error --config FILE --since 7d --where severity=high -o errors.csv
+      platform-exporter export http_request --config FILE --where 'status>=500' --format json
+      platform-exporter export scraping_run --config FILE --source stratlogic --since 30d
+    """
+    config = load(path)
+    now = datetime.now(UTC)
+    span = filters.moment(since, now), filters.moment(until, now) if until else now
+    if span[0] >= span[1]:
+        raise ConfigError(f"--since {since} is not before --until {until or 'now'}; wanted an earlier time")
+    source = tables.choose(config, kind, source_name)
+    table = tables.find(kind, source)
+    chosen = tables.chosen(table, columns, personal)
+    if format_ == "parquet" and output is None and sys.stdout.isatty():
+        raise ExportError("--format parquet would write bytes to the terminal; wanted --output FILE")
+    with database.connect(config.database_of(source), "export") as connection, connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")  # what is counted is written
+        query = _query(connection, table, [column.name for column in chosen], span, conditions)
+        total = connection.execute(b"SELECT count(*) FROM (" + query + b") counted").fetchone()
+        rows = total[0] if total else 0
+        with _destination(output) as out, _progress(rows) as bar:
+            formats.FORMATS[format_](connection, query.decode(), chosen, out, bar.update)
+    click.echo(f"{rows} rows of {kind} from {source.label} written to {output or 'standard output'}", err=True)
+
+
+def _query(
+    connection: psycopg.Connection, table: Table, names: list[str], span: tuple[datetime, datetime],
+    conditions: tuple[str, ...],
+) -> bytes:  # fmt: skip
+    """Return the finished SQL: COPY takes no parameters, so that they are written into it as literals."""
+    texts, values = [f'"{table.at}" >= %s', f'"{table.at}" < %s'], list[object](span)
+    for text in conditions:
+        condition, parameters = filters.condition(text, table)
+        texts.append(condition)
+        values += parameters
+    listed = ", ".join(f'"{name}"' for name in names)
+    statement = f'SELECT {listed} FROM ({table.query()}) held WHERE {" AND ".join(texts)} ORDER BY "{table.at}"'
+    return psycopg.ClientCursor(connection).mogrify(statement, values).encode()
+
+
+@contextlib.contextmanager
+def _destination(output: Path | None) -> Iterator[BinaryIO]:
+    """Give standard output, or a file that takes its name only once it is whole. Raises ExportError."""
+    if output is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.", delete=False) as file:
+            partial = Path(file.name)
+            try:
+                yield file  # type: ignore[misc]  # a wrapper of a binary file
+                file.close()
+                partial.chmod(0o666 & ~_umask())
+                partial.replace(output)
+            finally:
+                partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise ExportError(
+            f"--output {output}: cannot be written ({error.strerror}); wanted a file in a folder of yours"
+        ) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _progress(rows: int) -> "click._termui_impl.ProgressBar[int]":
+    """Return a bar on standard error; it shows nothing where that is no terminal."""
+    return click.progressbar(length=rows, label="rows", file=sys.stderr, show_pos=True, hidden=not sys.stderr.isatty())

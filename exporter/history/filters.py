@@ -1,0 +1,77 @@
+"""Read conditions such as `status>=500` and times such as `7d`, as people type them."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from exporter.errors import FilterError
+from exporter.history.tables import Table
+
+_CONDITION = re.compile(
+    r"\s*(?P<column>[a-z_]+)(?:\.(?P<key>[\w.-]+))?\s*(?P<operator>!=|<=|>=|!~|=|<|>|~)(?P<value>.*)", re.DOTALL
+)
+_NULL = re.compile(r"\s*(?P<column>[a-z_]+)\s+is\s+(?P<negated>not\s+)?null\s*", re.IGNORECASE)
+_AGO = re.compile(r"(?P<number>\d+)(?P<unit>[smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_NUMERIC = (
+    "integer",
+    "bigint",
+    "smallint",
+    "double precision",
+    "numeric",
+    "real",
+    "boolean",
+    "timestamp with time zone",
+    "timestamptz",
+    "inet",
+)
+
+
+def condition(text: str, table: Table) -> tuple[str, list[str]]:
+    """Return SQL over the table's column names, and its parameters, of a condition: COLUMN OPERATOR VALUE.
+
+    Operators are = != < <= > >= and ~ !~ (regular expression), or `COLUMN is null`, `COLUMN is not null`. A column of
+    JSON may be followed by a key: `labels.endpoint=/x`. Raises FilterError.
+    """
+    if match := _NULL.fullmatch(text):
+        name = _column(match["column"], table, text)
+        return f'"{name}" IS {"NOT " if match["negated"] else ""}NULL', []
+    match = _CONDITION.fullmatch(text)
+    if not match:
+        raise FilterError(
+            f"--where {text!r} is no condition; wanted COLUMN OPERATOR VALUE such as 'status>=500', 'route~^/api/', "
+            "'labels.endpoint=/x' or 'user_id is null'"
+        )
+    name, operator, value = _column(match["column"], table, text), match["operator"], match["value"].strip()
+    column = f'"{name}"'
+    type_ = table.columns[name].type
+    if match["key"]:
+        if type_ != "jsonb":
+            raise FilterError(f"--where {text!r}: {name} is {type_}; wanted a column of JSON before `.{match['key']}`")
+        return f"{column}->>%s {operator} %s", [match["key"], value]
+    if operator.endswith("~") or type_ not in _NUMERIC:
+        return f"{column}::text {operator} %s", [value]
+    return f"{column} {operator} %s::{type_}", [value]
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """Return the time that a text means: `90m`, `24h`, `7d` before `now`, a date, or a time (UTC unless it says).
+
+    Raises FilterError.
+    """
+    if match := _AGO.fullmatch(text):
+        return now - timedelta(**{_UNITS[match["unit"]]: int(match["number"])})
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise FilterError(
+            f"{text!r} is no time; wanted 90m, 24h or 7d (ago), 2026-01-31, or 2026-01-31T12:00:00+01:00 (UTC if bare)"
+        ) from None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _column(name: str, table: Table, text: str) -> str:
+    if name not in table.columns:
+        raise FilterError(
+            f"--where {text!r}: {table.name} has no column {name}; wanted one of {', '.join(table.columns)}"
+        )
+    return name

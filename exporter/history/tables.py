@@ -1,0 +1,112 @@
+"""Tell what can be read: the kinds of events of every source, and the tables of state beside them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from exporter.errors import ConfigError, FilterError
+from exporter.events import EVENTS, KINDS
+from exporter.events.base import Column
+from exporter.settings import Config, Source
+from exporter.sources import mapping
+from exporter.sources.mapping import Stream
+
+
+def _columns(text: str, personal: tuple[str, ...] = ()) -> tuple[Column, ...]:
+    pairs = (item.strip().split(" ", 1) for item in text.split(","))
+    return tuple(Column(name, type_, "", personal=name in personal) for name, type_ in pairs)
+
+
+STATES = {
+    "error_issue": ("last_seen", _columns(
+        "app text, fingerprint text, status text, severity text, error_type text, message text, endpoint text, "
+        "first_seen timestamptz, last_seen timestamptz, events bigint, regressions bigint, first_release text, "
+        "last_release text, resolved_by text, resolved_at timestamptz, resolved_release text"
+    )),
+    "alert_notification": ("received_at", _columns(
+        "group_key text, fingerprint text, status text, starts_at timestamptz, ends_at timestamptz, "
+        "received_at timestamptz, receiver text, labels jsonb, annotations jsonb"
+    )),
+    "audit": ("at", _columns("at timestamptz, actor text, action text, object text, details jsonb")),
+    "scraping_job": ("created_at", _columns(
+        "app text, job_id text, scraper text, site text, status text, progress double precision, total_items bigint, "
+        "completed_items bigint, created_at timestamptz, started_at timestamptz, heartbeat_at timestamptz, "
+        "finished_at timestamptz"
+    )),
+}  # fmt: skip
+"""The tables of state by name: the column that says when, and the columns there are."""
+
+NAMES = (*KINDS, *STATES)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Name what to read: `at` is the column that says when, `streams` the tables behind it (none: a table of state)."""
+
+    name: str
+    at: str
+    columns: dict[str, Column]
+    streams: tuple[Stream, ...] = ()
+
+    def query(self) -> str:
+        """Return SQL of all rows, with all columns under their names. Percent signs are doubled."""
+        if not self.streams:
+            return f"SELECT * FROM monitoring.{self.name}"
+        return " UNION ALL ".join(_of_stream(stream) for stream in self.streams)
+
+
+def find(name: str, source: Source) -> Table:
+    """Return the table that `name` means in a source. Raises ConfigError where the source has none."""
+    if name in STATES:
+        at, columns = STATES[name]
+        return Table(name, at, {column.name: column for column in columns})
+    streams = tuple(stream for stream in mapping.plan(source).streams if stream.kind.name == name)
+    if not streams:
+        raise ConfigError(f"source {source.label} holds no {name}; wanted one of {', '.join(_kinds(source))}")
+    return Table(name, "at", {column.name: column for column in KINDS[name].all_columns}, streams)
+
+
+def choose(config: Config, name: str, wanted: str | None) -> Source:
+    """Return the source of this name, or the first that holds `name`. Raises ConfigError."""
+    if wanted is not None:
+        found = next((source for source in config.sources if source.label == wanted), None)
+        if found is None:
+            known = ", ".join(source.label for source in config.sources)
+            raise ConfigError(f"`sources` has no entry named {wanted!r}; wanted one of {known}")
+        return found
+    if name in STATES:
+        return Source()  # the event store itself
+    holding = (source for source in config.sources if name in _kinds(source))
+    found = next(holding, None)
+    if found is None:
+        raise ConfigError(f"no entry of `sources` holds {name}; add one to the configuration")
+    return found
+
+
+def chosen(table: Table, names: str | None, personal: bool) -> list[Column]:
+    """Return the columns to show: those named, or all but personal ones. Raises FilterError."""
+    if names is None:
+        return [column for column in table.columns.values() if personal or not column.personal]
+    found = []
+    for name in (part.strip() for part in names.split(",")):
+        column = table.columns.get(name)
+        if column is None:
+            raise FilterError(
+                f"--columns: {table.name} has no column {name!r}; wanted some of {', '.join(table.columns)}"
+            )
+        if column.personal and not personal:
+            raise FilterError(f"--columns: {name} is personal; add --personal if you may see it")
+        found.append(column)
+    return found
+
+
+def _kinds(source: Source) -> Iterator[str]:
+    present = {stream.kind.name for stream in mapping.plan(source).streams}
+    yield from (kind.name for kind in EVENTS if kind.name in present)
+
+
+def _of_stream(stream: Stream) -> str:
+    columns = ", ".join(
+        f"({stream.columns.get(column.name, 'NULL')})::{column.type} AS {column.name}"
+        for column in stream.kind.all_columns
+    )
+    return f"SELECT {columns} FROM {stream.relation} t {stream.join} WHERE ({stream.where})"
