@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,30 @@ ROOT = Path(__file__).parents[2]
 RULE_FILES = sorted((ROOT / "prometheus/rules").glob("*.yml"))
 TOKEN = re.compile(r"(?<![\w:.$-])[a-zA-Z_][\w:]*")
 
+FOREIGN = {
+    "up": "Prometheus, of every scrape",
+    "prometheus_rule_evaluation_failures_total": "Prometheus, rules/manager.go",
+    "prometheus_rule_group_last_duration_seconds": "Prometheus, rules/manager.go",
+    "prometheus_rule_group_interval_seconds": "Prometheus, rules/manager.go",
+    "prometheus_notifications_errors_total": "Prometheus, notifier/notifier.go",
+    "prometheus_notifications_alertmanagers_discovered": "Prometheus, notifier/notifier.go",
+    "alertmanager_notifications_failed_total": "Alertmanager, notify/notify.go",
+    "alertmanager_config_last_reload_successful": "Alertmanager, config/coordinator.go",
+    "minio_cluster_capacity_usable_free_bytes": "MinIO, /minio/v2/metrics/cluster, cmd/metrics-v2.go",
+    "minio_cluster_capacity_usable_total_bytes": "MinIO, /minio/v2/metrics/cluster, cmd/metrics-v2.go",
+    "node_filesystem_avail_bytes": "node_exporter, collector/filesystem_common.go",
+    "node_filesystem_size_bytes": "node_exporter, collector/filesystem_common.go",
+}
+"""The series of others that rules may read, and who exposes each."""
 
+
+@cache
 def exposed() -> set[str]:
     """Return the names of all series that the exporter may expose."""
     return {name for family in FAMILIES.values() for name in series_names(family)}
 
 
+@cache
 def rules() -> list[dict[str, Any]]:
     """Return all rules of all files, in order."""
     groups = [group for path in RULE_FILES for group in yaml.safe_load(path.read_text())["groups"]]
@@ -30,7 +49,35 @@ def recorded() -> set[str]:
     return {rule["record"] for rule in rules() if "record" in rule}
 
 
+@cache
+def makers() -> dict[str, list[str]]:
+    """Return the expressions of recording rules by the name that they make."""
+    found: dict[str, list[str]] = {}
+    for rule in rules():
+        if "record" in rule:
+            found.setdefault(rule["record"], []).append(rule["expr"])
+    return found
+
+
+def read_by(expressions: Iterable[str]) -> set[str]:
+    """Return every series that these expressions read, directly or through what rules record."""
+    known = exposed() | FOREIGN.keys() | makers().keys()
+    found: set[str] = set()
+    texts = list(expressions)
+    while texts:
+        fresh = (set(TOKEN.findall(texts.pop())) & known) - found
+        found |= fresh
+        texts += [text for name in fresh for text in makers().get(name, [])]
+    return found
+
+
 def unknown(texts: Iterable[str]) -> set[str]:
     """Return the names of the platform in these texts, PromQL or prose, that neither exporter nor rules make."""
     used = {token for text in texts for token in TOKEN.findall(text) if token.startswith("platform_") or ":" in token}
     return {name for name in used if name.startswith("platform_") or ":platform_" in name} - exposed() - recorded()
+
+
+def unlisted(expressions: Iterable[str]) -> set[str]:
+    """Return the names of series in these expressions that belong to others and are not listed as FOREIGN."""
+    others = re.compile(r"(?<![\w:.$-])((?:node|minio|prometheus|alertmanager|pg|redis|go|process)_\w+)")
+    return {name for text in expressions for name in others.findall(text)} - FOREIGN.keys()
