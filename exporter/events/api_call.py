@@ -4,7 +4,8 @@ from exporter.events.base import APP, MAXIMUM, Column, EventKind, Label, Rollup,
 
 BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 REASONS = (
-    "timeout", "connection", "rate_limited", "forbidden", "client_error", "server_error", "blocked", "other",
+    "timeout", "connection", "rate_limited", "forbidden", "client_error", "server_error", "blocked",
+    "cancelled", "other",
 )  # fmt: skip
 
 _API = Label("api", "api")

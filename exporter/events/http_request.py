@@ -21,10 +21,16 @@ HTTP_REQUEST = EventKind(
         Column("session_id", "text", "the session"),
         Column("ip", "inet", "the client's address, truncated by the writer", personal=True),
         Column("user_agent", "text", "the client's software", personal=True),
+        Column(
+            "first_byte_seconds",
+            "double precision",
+            "of a stream or a websocket, from the first byte in to the first byte out; NULL: its duration tells",
+        ),
         Column("weight", "double precision", "how many requests this row stands for, if sampled", default="1"),
     ),
     checks=(
         reject_number("duration_seconds", maximum=1e9),
+        reject_number("first_byte_seconds", maximum=1e9),
         reject_number("weight", minimum=1.0, maximum=1e9),
     ),
     rollups=(
@@ -41,10 +47,10 @@ HTTP_REQUEST = EventKind(
         ),
         Rollup(
             "platform_http_request_duration_seconds",
-            "Time to serve a request.",
+            "Time to serve a request; of a stream or a websocket, to its first byte.",
             (APP, _ROUTE),
             type="histogram",
-            value="duration_seconds",
+            value="coalesce(first_byte_seconds, duration_seconds)",
             bounds=BOUNDS,
         ),
     ),

@@ -8,6 +8,7 @@ from typing import Any
 
 from exporter.sdk import emit, outcomes
 from exporter.sdk.guard import guarded
+from exporter.sdk.web.actor import session_digest
 
 
 @guarded
@@ -61,12 +62,16 @@ def log_activity(
     details: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> None:
-    """Log something a user did; other keyword arguments become part of `details`."""
+    """Log something a user did; other keyword arguments become part of `details`.
+
+    Of `session_id` a digest is stored, the same as the middlewares store: the key itself would let a reader take it.
+    """
     if more:
         details = {**_mapping(details), **more}
     emit.activity(
-        activity, user_id=user_id, role=role, session_id=session_id, module=module, feature=feature, success=success,
-        duration_seconds=duration_seconds, ip=ip, user_agent=user_agent, details=details,
+        activity, user_id=user_id, role=role, session_id=session_digest(session_id), module=module,
+        feature=feature, success=success, duration_seconds=duration_seconds, ip=ip, user_agent=user_agent,
+        details=details,
     )  # fmt: skip
 
 

@@ -30,8 +30,12 @@ def request_finished(
     session_id: str | None = None,
     ip: str | None = None,
     user_agent: str | None = None,
+    first_byte_seconds: float | None = None,
 ) -> None:
-    """Emit a request that was served. `route` is a template or "(unmatched)"; `ip` whole, the writer truncates it."""
+    """Emit a request that was served. `route` is a template or "(unmatched)"; `ip` whole, the writer truncates it.
+
+    `first_byte_seconds` is for streams and websockets, whose duration says little of how fast the application is.
+    """
     intake = client.current
     if intake is None:
         return
@@ -44,7 +48,7 @@ def request_finished(
         lane = intake.plain if status < 400 else intake.other
         event = (
             HTTP_REQUEST, time(), route, method, status, duration_seconds, response_bytes, user_id, role, session_id,
-            ip, user_agent,
+            ip, user_agent, first_byte_seconds,
         )  # fmt: skip
         intake.put(lane, event, size)
     except Exception as error:  # noqa: BLE001 - never into the application
@@ -119,7 +123,7 @@ def api_call(
     rate_limit_reset: float | None = None,
 ) -> None:
     """Emit a call to an outside API. `outcome` is "success" or "failure", then with a `reason` of the closed list
-    (timeout, connection, rate_limited, forbidden, client_error, server_error, blocked, other).
+    (timeout, connection, rate_limited, forbidden, client_error, server_error, blocked, cancelled, other).
 
     `endpoint` may be a URL: its query goes to `query`, redacted, and ids in it become placeholders. `rate_limit_reset`
     is in Unix seconds. `APIMonitor` does all of this for a call.

@@ -27,7 +27,7 @@ API_SUCCESS_RATIO = (0.95, 0.90)
 _SQL = """BEGIN READ ONLY; SET LOCAL statement_timeout = {milliseconds}; SELECT json_build_object(
 'requests', (SELECT json_build_array(coalesce(sum(coalesce(weight, 1)), 0),
     coalesce(sum(coalesce(weight, 1)) FILTER (WHERE status >= 500), 0),
-    sum(duration_seconds * coalesce(weight, 1)) / nullif(sum(coalesce(weight, 1)), 0))
+    sum(coalesce(first_byte_seconds, duration_seconds) * coalesce(weight, 1)) / nullif(sum(coalesce(weight, 1)), 0))
     FROM monitoring.http_request WHERE {where}),
 'calls', (SELECT json_build_array(count(*), count(*) FILTER (WHERE outcome = 'success'))
     FROM monitoring.api_call WHERE {where}),

@@ -6,7 +6,17 @@ Reasons are those of the event kind api_call.
 import socket
 from collections.abc import Iterator
 
+FILES = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
+"""What an OSError is that no network has a part in."""
+
 _STATUS_ATTRIBUTES = ("status_code", "status", "code")
+
+
+def is_cancellation(exc: BaseException) -> bool:
+    """Tell whether an exception says that nobody waits for the outcome any more."""
+    # By name: importing asyncio takes longer than importing all of the SDK. There are two classes of the first name.
+    names = {kind.__name__ for kind in type(exc).__mro__}
+    return not names.isdisjoint(("CancelledError", "Cancelled", "KeyboardInterrupt", "SystemExit", "GeneratorExit"))
 
 
 def reason_of_status(status: int | None) -> str | None:
@@ -26,6 +36,8 @@ def reason_of_exception(exc: BaseException) -> tuple[str, int | None]:
     reason = reason_of_status(status)
     if reason is not None:
         return reason, status
+    if is_cancellation(exc):
+        return "cancelled", status
     broken = False
     for cause in _chain(exc):
         names = [kind.__name__ for kind in type(cause).__mro__]
@@ -35,7 +47,8 @@ def reason_of_exception(exc: BaseException) -> tuple[str, int | None]:
             return "connection", status
         if isinstance(cause, TimeoutError) or any("Timeout" in name for name in names):
             return "timeout", status
-        broken = broken or isinstance(cause, OSError) or any(name in _BROKEN for name in names)
+        network = isinstance(cause, OSError) and not isinstance(cause, FILES)
+        broken = broken or network or any(name in _BROKEN for name in names)
     return "connection" if broken else "other", status
 
 

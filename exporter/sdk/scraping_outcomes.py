@@ -1,8 +1,5 @@
 """Tell why a scraping job failed, by the exception it ended with. Reasons are those of the event kind scraping_run."""
 
-import asyncio
-import concurrent.futures
-
 from exporter.events.scraping_run import REASONS
 from exporter.sdk import outcomes
 
@@ -12,8 +9,6 @@ _PARSE = (
 )  # fmt: skip
 _BLOCKED = ("Blocked", "Captcha", "Banned")
 _TIMEOUT = ("SoftTimeLimitExceeded", "TimeLimitExceeded", "JobTimeoutException")
-_CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
-_FILES = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
 def reason_of(exc: BaseException) -> str:
@@ -22,7 +17,7 @@ def reason_of(exc: BaseException) -> str:
     Names decide where a library's class cannot be imported: classes (or their bases) called `...Parse...` and such
     mean parse, `...Blocked...`, `...Captcha...`, `...Banned...` mean blocked.
     """
-    if isinstance(exc, _CANCELLED):
+    if outcomes.is_cancellation(exc):
         return "cancelled"
     names = [kind.__name__ for kind in type(exc).__mro__]
     if any(name in _TIMEOUT for name in names):
@@ -32,7 +27,7 @@ def reason_of(exc: BaseException) -> str:
     # Before the next: JSON that cannot be read is, in requests, an OSError.
     if any(part in name for name in names for part in _PARSE) or type(exc).__module__ in ("_csv", "csv"):
         return "parse"
-    if isinstance(exc, _FILES):
+    if isinstance(exc, outcomes.FILES):
         return "other"
     reason, _ = outcomes.reason_of_exception(exc)
     return reason if reason in REASONS else "other"

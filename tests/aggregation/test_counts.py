@@ -7,10 +7,11 @@ from tests.aggregation.counting import Store
 
 BATCHES = {
     "http_request": """INSERT INTO monitoring.http_request
-        (at, app, route, method, status, duration_seconds, user_id, session_id, weight)
+        (at, app, route, method, status, duration_seconds, first_byte_seconds, user_id, session_id, weight)
         SELECT now() - random() * '2 days'::interval, 'app' || i % 2, '/r/' || i % 7,
             (ARRAY['GET', 'post', 'BREW', 'DELETE'])[1 + i % 4], (ARRAY[200, 302, 404, 500, 999])[1 + i % 5],
-            round((random() * 12)::numeric, 3), 'u' || i % 31, 's' || i % 53, 1 + i % 3
+            round((random() * 12)::numeric, 3), CASE WHEN i % 6 = 0 THEN 0.02 END, 'u' || i % 31,
+            's' || i % 53, 1 + i % 3
         FROM generate_series(1, 900) i""",
     "api_call": """INSERT INTO monitoring.api_call
         (at, app, api, status, outcome, reason, duration_seconds, rate_limit_remaining)
@@ -122,12 +123,13 @@ def test_a_histogram_equals_plain_sql(store: Store, metric: str) -> None:
     """Count, sum and every cumulative bucket, each row as often as its weight says."""
     kind, labels, bounds, weight = HISTOGRAMS[metric]
     count_twice(store, kind)
+    observed = "coalesce(first_byte_seconds, duration_seconds)" if kind == "http_request" else "duration_seconds"
     columns = ", ".join(LABEL[label] for label in labels)
     buckets = ", ".join(
-        f"coalesce(sum({weight}) FILTER (WHERE duration_seconds <= {b}), 0)::double precision" for b in bounds
+        f"coalesce(sum({weight}) FILTER (WHERE {observed} <= {b}), 0)::double precision" for b in bounds
     )
     truth = store.execute(
-        f"SELECT {columns}, sum({weight})::double precision, sum(duration_seconds * {weight}), ARRAY[{buckets}] "
+        f"SELECT {columns}, sum({weight})::double precision, sum({observed} * {weight}), ARRAY[{buckets}] "
         f"FROM monitoring.{kind} GROUP BY {columns}"
     )
 

@@ -36,10 +36,12 @@ def http_error(status: int) -> requests.HTTPError:
         (requests.ConnectionError(), "connection"), (ConnectionResetError(), "connection"),
         (http_error(429), "rate_limited"), (http_error(403), "forbidden"),
         (http_error(404), "client_error"), (http_error(502), "server_error"), (ValueError("odd"), "other"),
+        (FileNotFoundError("ca.pem"), "other"), (asyncio.CancelledError(), "cancelled"),
+        (KeyboardInterrupt(), "cancelled"),
         (urllib.error.HTTPError("http://x", 503, "", None, None), "server_error"),  # type: ignore[arg-type]
     ],
 )  # fmt: skip
-def test_exceptions_tell_the_reason(error: Exception, reason: str) -> None:
+def test_exceptions_tell_the_reason(error: BaseException, reason: str) -> None:
     """By type, or by the response that they hold."""
     assert reason_of_exception(error)[0] == reason
 

@@ -84,4 +84,4 @@ def test_cancelled_call(api: Api, recorded: Recorded) -> None:
     asyncio.run(run())
     (row,) = recorded()
 
-    assert (row["outcome"], row["reason"]) == ("failure", "other")
+    assert (row["outcome"], row["reason"]) == ("failure", "cancelled")

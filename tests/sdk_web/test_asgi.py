@@ -44,6 +44,7 @@ def test_everything_known_of_a_request(recorded: Recorded) -> None:
     assert request == {
         "route": "/x/{id}", "method": "POST", "status": 201, "response_bytes": 5, "user_id": None, "role": None,
         "session_id": None, "ip": "192.0.2.1", "user_agent": "Mozilla/5.0",
+        "first_byte_seconds": None,
     }  # fmt: skip
 
 
@@ -86,7 +87,7 @@ def test_method_is_of_a_closed_list(recorded: Recorded, method: str, recorded_as
 
 
 def test_streaming_is_timed_to_its_end(recorded: Recorded) -> None:
-    """The last part counts, in time and in size."""
+    """The last part counts, in time and in size; the first byte's time is told beside it."""
 
     async def parts() -> AsyncIterator[bytes]:
         for _ in range(3):
@@ -99,7 +100,15 @@ def test_streaming_is_timed_to_its_end(recorded: Recorded) -> None:
     Call(serving(endpoint), "/x/1").run()
 
     assert recorded.request["duration_seconds"] >= 0.06
+    assert recorded.request["first_byte_seconds"] <= recorded.request["duration_seconds"] - 0.06
     assert (recorded.request["response_bytes"], recorded.request["status"]) == (12, 200)
+
+
+def test_response_of_one_piece_has_no_first_byte_of_its_own(recorded: Recorded) -> None:
+    """Its duration tells how fast the application is."""
+    Call(PlatformMiddleware(PlainTextResponse("x"))).run()
+
+    assert recorded.request["first_byte_seconds"] is None
 
 
 def test_background_tasks_are_not_timed(recorded: Recorded) -> None:
@@ -338,6 +347,8 @@ def test_websocket(recorded: Recorded, endpoint: Any, query: str, status: int) -
     request = recorded.request
     assert (request["method"], request["route"], request["status"]) == ("GET", "/ws/{room}", status)
     assert request["duration_seconds"] >= (0.05 if endpoint is talk else 0)
+    if endpoint is talk:
+        assert request["first_byte_seconds"] <= request["duration_seconds"] - 0.05
 
 
 def test_websocket_that_fails(recorded: Recorded) -> None:

@@ -94,6 +94,7 @@ def test_everything_known_of_a_request(recorded: Recorded) -> None:
     assert request == {
         "route": "/users/<int:pk>/", "method": "POST", "status": 201, "response_bytes": 5, "user_id": None,
         "role": "anonymous", "session_id": None, "ip": "127.0.0.1", "user_agent": "Mozilla",
+        "first_byte_seconds": None,
     }  # fmt: skip
 
 
@@ -196,6 +197,7 @@ def test_streaming(recorded: Recorded, interface: str, path: str) -> None:
     assert body == b"onetwo"
     assert (recorded.request["status"], recorded.request["response_bytes"]) == (200, 6)
     assert recorded.request["duration_seconds"] >= 0.05
+    assert recorded.request["first_byte_seconds"] <= recorded.request["duration_seconds"] - 0.05
 
 
 # Django leaves the request's body open there.

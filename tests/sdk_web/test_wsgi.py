@@ -162,6 +162,7 @@ def test_flask_streaming(recorded: Recorded) -> None:
 
     assert answer.data == b"onetwo"
     assert (recorded.request["status"], recorded.request["response_bytes"]) == (200, 6)
+    assert 0 < recorded.request["first_byte_seconds"] < recorded.request["duration_seconds"]
 
 
 def test_flask_login(recorded: Recorded) -> None:
@@ -180,6 +181,7 @@ def test_everything_known_of_a_request(recorded: Recorded) -> None:
     assert request == {
         "route": "(unmatched)", "method": "PUT", "status": 201, "response_bytes": 5, "user_id": None, "role": None,
         "session_id": None, "ip": "192.0.2.1", "user_agent": "Mozilla",
+        "first_byte_seconds": None,
     }  # fmt: skip
 
 

@@ -35,12 +35,12 @@ class Exchange:
     """Follow one request or websocket. What `send` returns is the server's own awaitable wherever that will do."""
 
     __slots__ = (
-        "_begun", "_intake", "_layer", "_path", "_receive", "_root", "_scope", "_send", "_size", "_status", "_told",
-        "ended", "gone",
+        "_begun", "_intake", "_layer", "_path", "_receive", "_root", "_scope", "_send", "_size", "_started",
+        "_status", "_streams", "_told", "ended", "gone",
     )  # fmt: skip
 
     def __init__(self, layer: Layer, intake: Intake, scope: Scope, receive: Receive, send: Send) -> None:
-        self._begun = perf_counter()
+        self._begun = self._started = perf_counter()
         self._layer = layer
         self._intake = intake
         self._scope = scope
@@ -50,6 +50,7 @@ class Exchange:
         self._root = scope.get("root_path", "")
         self._size: int | None = 0
         self._status = 0
+        self._streams = False
         self._told: list[Any] = []
         self.ended = False
         self.gone = False
@@ -89,7 +90,7 @@ class Exchange:
                 path = self._path.removeprefix(self._root) if self._root else self._path
                 record(
                     plan, plan.leaves_out(path), route, method, status, duration_seconds, self._size, actor, ip,
-                    user_agent,
+                    user_agent, self._started - self._begun if self._streams else None,
                 )  # fmt: skip
         except Exception as trouble:  # noqa: BLE001 - never into the application
             lose(self._intake, "asgi", trouble)
@@ -135,6 +136,7 @@ class Request(Exchange):
                 return self._part(message) if message.get("more_body") else self._last(message)
             if kind == "http.response.start":
                 self._status = message["status"]
+                self._started = perf_counter()
             elif kind == "http.response.pathsend":
                 self._size = None
                 return self._last(message)
@@ -146,6 +148,7 @@ class Request(Exchange):
         return self._send(message)
 
     async def _part(self, message: Message) -> None:
+        self._streams = self._status != 0
         try:
             await self._send(message)
         except OSError:  # since version 2.4 of the specification this says that the client has left
@@ -186,6 +189,7 @@ class WebSocket(Exchange):
             kind = message["type"]
             if kind == "websocket.accept":
                 self._status = SWITCHING_PROTOCOLS
+                self._started, self._streams = perf_counter(), True
             elif kind == "websocket.http.response.start":
                 self._status = message["status"]
             elif kind == "websocket.close":

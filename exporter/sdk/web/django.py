@@ -124,7 +124,7 @@ class PlatformMiddleware:
 
     def emit(
         self, request: Request, status: int, size: int | None, begun: float, intake: Intake,
-        error: BaseException | None = None,
+        error: BaseException | None = None, first_byte_seconds: float | None = None,
     ) -> None:  # fmt: skip
         """Emit a request that has ended, and the exception that ended it."""
         duration_seconds = perf_counter() - begun
@@ -140,7 +140,7 @@ class PlatformMiddleware:
             record_exception(error, route, method, actor, ip, user_agent)
         record(
             plan, self._leaves_out(plan, request, match), route, method, status, duration_seconds, size, actor, ip,
-            user_agent,
+            user_agent, first_byte_seconds,
         )  # fmt: skip
 
     def _leaves_out(self, plan: Plan, request: Request, match: Any) -> bool:

@@ -1,6 +1,7 @@
 """Follow a Django response that streams."""
 
 from collections.abc import AsyncIterator, Iterator
+from time import perf_counter
 from typing import Any, Protocol
 
 from exporter.sdk.intake import Intake
@@ -12,7 +13,7 @@ class Layer(Protocol):
 
     def emit(
         self, request: Any, status: int, size: int | None, begun: float, intake: Intake,
-        error: BaseException | None = None,
+        error: BaseException | None = None, first_byte_seconds: float | None = None,
     ) -> None:  # fmt: skip
         """Emit the request that the response belongs to."""
 
@@ -25,6 +26,7 @@ class Stream:
         self._request = request
         self._response = response
         self._begun = begun
+        self._first_byte_seconds = perf_counter() - begun
         self._intake = intake
         self.size = 0
         self.started = self.exhausted = False
@@ -53,7 +55,7 @@ class Stream:
             size: int | None = self.size
             if not self.started:  # a server that has sent the file itself
                 size = int(response["Content-Length"]) if response.has_header("Content-Length") else None
-            self._layer.emit(self._request, status, size, self._begun, self._intake, error)
+            self._layer.emit(self._request, status, size, self._begun, self._intake, error, self._first_byte_seconds)
         except Exception as trouble:  # noqa: BLE001 - never into the application
             lose(self._intake, "django", trouble)
         finally:

@@ -26,10 +26,13 @@ def record(
     actor: Actor,
     ip: str | None,
     user_agent: str | None,
+    first_byte_seconds: float | None = None,
 ) -> None:
     """Emit the request, unless it is left out and no 5xx, and the activity it is by the rules, left out or not."""
     if not left_out or status >= 500:
-        emit.request_finished(route, method, status, duration_seconds, response_bytes, *actor, ip, user_agent)
+        emit.request_finished(
+            route, method, status, duration_seconds, response_bytes, *actor, ip, user_agent, first_byte_seconds
+        )
     if plan.rules and (rule := plan.rule(method, route)) is not None:
         _activity(rule, status, duration_seconds, actor, ip, user_agent)
 

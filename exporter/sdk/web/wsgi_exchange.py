@@ -32,7 +32,7 @@ class Exchange:
 
     __slots__ = (
         "_actor", "_begun", "_environ", "_headers", "_intake", "_layer", "_mounted_at", "_path", "_route",
-        "_start_response", "_status", "ended", "size",
+        "_start_response", "_started", "_status", "_streams", "ended", "size",
     )  # fmt: skip
 
     def __init__(self, layer: Layer, intake: Intake, environ: Environ, start_response: StartResponse) -> None:
@@ -46,6 +46,8 @@ class Exchange:
         self._route: str | None = None
         self._actor: Actor | None = None
         self._status = 0
+        self._started: float | None = None
+        self._streams = False
         self._headers: Any = ()
         self.size: int | None = 0
         self.ended = False
@@ -56,6 +58,7 @@ class Exchange:
         try:
             self._status = int(status[:3])
             self._headers = headers
+            self._started = perf_counter()
             self.look()
         except Exception as trouble:  # noqa: BLE001 - what is malformed is the server's to refuse
             note("wsgi", trouble)
@@ -86,6 +89,7 @@ class Exchange:
                 self.size = self.content_length()
                 self.end(self._status)
                 return result
+            self._streams = True
             return (SizedBody if hasattr(type(result), "__len__") else Body)(self, result)
         except Exception as trouble:  # noqa: BLE001 - never into the application
             lose(self._intake, "wsgi", trouble)
@@ -95,6 +99,7 @@ class Exchange:
         """Keep the server's own wrapper, which it recognises and sends by sendfile(2); learn when it is closed."""
         close = getattr(result, "close", None)
         self.size = self.content_length()
+        self._streams = True
 
         def closing() -> None:
             try:
@@ -165,13 +170,16 @@ class Exchange:
             method = closed_method(self._environ.get("REQUEST_METHOD"))
             record(
                 plan, plan.leaves_out(self._path), self._route or UNMATCHED, method, status or 500, duration_seconds,
-                self.size, self._actor or UNKNOWN, ip, user_agent,
+                self.size, self._actor or UNKNOWN, ip, user_agent, self._first_byte_seconds(),
             )  # fmt: skip
         except Exception as trouble:  # noqa: BLE001 - never into the application
             lose(self._intake, "wsgi", trouble)
         finally:
             # It is in the environ, and has the environ: this ends the circle without the garbage collector.
             self._environ = {}
+
+    def _first_byte_seconds(self) -> float | None:
+        return self._started - self._begun if self._streams and self._started is not None else None
 
     def _template(self) -> str | None:
         if self._layer.route is not None:
