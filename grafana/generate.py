@@ -4,25 +4,26 @@ Write the dashboards: python -m grafana.generate, from the top of the repository
 With --check nothing is written; exit status 1 tells that a committed file differs from what would be.
 """
 
-import json
 import sys
+from importlib import import_module
 from pathlib import Path
 
-from grafana.design import Json
-from grafana.overview import overview
-from grafana.runbook import runbook
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+
+from grafana.design.layout import Board
+from grafana.design.links import UIDS
 
 FOLDER = Path(__file__).parent / "dashboards"
 
 
-def dashboards() -> dict[str, Json]:
-    """Return every dashboard by the name of its file."""
-    return {"overview.json": overview(), "runbook.json": runbook()}
+def boards() -> dict[str, Board]:
+    """Return every dashboard's description by its name: what the module of that name in grafana.boards offers."""
+    return {name: import_module(f"grafana.boards.{name}").BOARD for name in UIDS}
 
 
-def rendered(dashboard: Json) -> str:
+def rendered(board: Board) -> str:
     """Return the text of a dashboard's file."""
-    return json.dumps(dashboard, indent=2, ensure_ascii=False) + "\n"
+    return JSONEncoder(indent=2, ensure_ascii=False, sort_keys=True).encode(board.build()) + "\n"
 
 
 def main(arguments: list[str]) -> int:
@@ -32,8 +33,8 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m grafana.generate [--check]", file=sys.stderr)
         return 2
     status = 0
-    for name, dashboard in dashboards().items():
-        path, text = FOLDER / name, rendered(dashboard)
+    for name, board in boards().items():
+        path, text = FOLDER / f"{name}.json", rendered(board)
         if check and (not path.exists() or path.read_text() != text):
             print(f"{path} is not what the generator writes; run: python -m grafana.generate", file=sys.stderr)
             status = 1

@@ -1,0 +1,1 @@
+"""Hold the dashboards, a module each, which offers BOARD."""

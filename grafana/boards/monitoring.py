@@ -1,0 +1,83 @@
+"""Draw the monitoring itself."""
+
+from grafana.design import panels, targets, variables
+from grafana.design.layout import Board, Line
+from grafana.queries import monitoring, shared
+
+VARIABLES = (variables.labels("source", "Source", "platform_exporter_source_up"),)
+
+BOARD = Board(
+    "monitoring",
+    "Platform monitoring",
+    "Does the monitoring itself work, and what does it cost?",
+    [
+        Line(
+            8,
+            [
+                (
+                    panels.up_tile(
+                        "Sources",
+                        "Whether the last poll of each source succeeded.",
+                        targets.now(monitoring.SOURCE_UP, "{{source}}"),
+                    ),
+                    6,
+                ),
+                (
+                    panels.lines(
+                        "Source lag",
+                        "How long ago each source was last read completely.",
+                        "s",
+                        [
+                            targets.series(monitoring.SOURCE_LAG, "{{source}}"),
+                            targets.threshold_lines(shared.threshold("source_lag_seconds", app=False)),
+                        ],
+                    ),
+                    9,
+                ),
+                (
+                    panels.lines(
+                        "Events read",
+                        "Events counted per second and source.",
+                        "cps",
+                        [targets.series(monitoring.EVENTS, "{{source}}")],
+                    ),
+                    9,
+                ),
+            ],
+        ),
+        Line(
+            8,
+            [
+                (
+                    panels.lines(
+                        "Label sets folded",
+                        "Events counted under `_other_` in the last hour, because a metric had "
+                        "reached its limit of series.",
+                        "short",
+                        [targets.series(monitoring.FOLDED, "{{source}} {{metric}}")],
+                    ),
+                    8,
+                ),
+                (
+                    panels.lines(
+                        "Rows rejected",
+                        "Malformed rows left out in the last hour, by reason.",
+                        "short",
+                        [targets.series(monitoring.REJECTED, "{{source}} {{reason}}")],
+                    ),
+                    8,
+                ),
+                (
+                    panels.lines(
+                        "Scrape duration",
+                        "How long Prometheus took to scrape each replica of the exporter; it gives up at 4 s.",
+                        "s",
+                        [targets.series(monitoring.SCRAPE_SECONDS, "{{instance}}")],
+                    ),
+                    8,
+                ),
+            ],
+        ),
+    ],
+    VARIABLES,
+)

@@ -1,0 +1,1 @@
+"""Hold the one design of all dashboards."""

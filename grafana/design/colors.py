@@ -1,0 +1,99 @@
+"""
+Give things their colours, the same on every dashboard.
+
+Names of Grafana's palette follow the theme, light or dark; grey has no name there.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.models import dashboard as models
+
+GREEN, YELLOW, ORANGE, RED, BLUE, GREY = "green", "yellow", "orange", "red", "blue", "#8e8e8e"
+SEVERITIES = {"critical": RED, "high": ORANGE, "medium": YELLOW, "low": BLUE}
+CODES = {"2..": GREEN, "3..": BLUE, "4..": YELLOW, "5..": RED}
+PERCENTILES = {"p50": "light-blue", "p95": BLUE, "p99": "dark-blue", "mean": "purple"}
+ISSUES = {"open": RED, "resolved": GREEN, "ignored": GREY, "regression": ORANGE}
+JOBS = {
+    "running": BLUE, "pending": YELLOW, "completed": GREEN, "success": GREEN,
+    "failed": RED, "failure": RED, "cancelled": GREY, "stale": ORANGE,
+}  # fmt: skip
+
+Override = tuple[models.MatcherConfig, list[models.DynamicConfigValue]]
+
+
+def words(colors: dict[str, str]) -> list[models.ValueMapping]:
+    """Return the mapping that shows each word in its colour; pair it with a cell of coloured text."""
+    options = {word: models.ValueMappingResult(color=color, index=n) for n, (word, color) in enumerate(colors.items())}
+    return [models.ValueMap(options=options)]
+
+
+def _states(named: dict[str, tuple[str, str]]) -> list[models.ValueMapping]:
+    results = {
+        value: models.ValueMappingResult(text=text, color=color, index=number)
+        for number, (value, (text, color)) in enumerate(named.items())
+    }
+    # No data is unknown as well: it must not look like health.
+    unknown = models.ValueMappingResult(text="Unknown", color=GREY, index=len(named))
+    missing = models.DashboardSpecialValueMapOptions(match=models.SpecialValueMatch.NULL_AND_NAN, result=unknown)
+    return [models.ValueMap(options=results), models.SpecialValueMap(options=missing)]
+
+
+# The states of health as rules record them.
+HEALTH = _states({"-1": ("Unknown", GREY), "0": ("Healthy", GREEN), "1": ("Warning", YELLOW), "2": ("Critical", RED)})
+UP_DOWN = _states({"0": ("Down", RED), "1": ("Up", GREEN)})
+YES_NO = _states({"0": ("No", RED), "1": ("Yes", GREEN)})
+
+
+def steps(*bounds: tuple[float | None, str]) -> builders.ThresholdsConfig:
+    """Return thresholds from (value, colour) in rising order, the first value None: from there on that colour."""
+    found = [models.Threshold(value=value, color=color) for value, color in bounds]
+    return builders.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(found)
+
+
+def fixed(color: str) -> builders.FieldColor:
+    """Return one colour for all series."""
+    return builders.FieldColor().mode(models.FieldColorModeId.FIXED).fixed_color(color)
+
+
+def by_thresholds() -> builders.FieldColor:
+    """Return the colour that the value's step has."""
+    return builders.FieldColor().mode(models.FieldColorModeId.THRESHOLDS)
+
+
+def by_name() -> builders.FieldColor:
+    """Return a colour per series name: an app looks the same in every panel."""
+    return builders.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC_BY_NAME)
+
+
+def values(**properties: Any) -> list[models.DynamicConfigValue]:
+    """Return properties of an override; a double underscore stands for the dot of custom.NAME."""
+    return [
+        models.DynamicConfigValue(id_val=name.replace("__", "."), value=value) for name, value in properties.items()
+    ]
+
+
+def _colored(regexp: str, color: str) -> Override:
+    matcher = models.MatcherConfig(id_val="byRegexp", options=regexp)
+    return matcher, values(color={"mode": "fixed", "fixedColor": color})
+
+
+def _line(severity: str, color: str) -> Override:
+    matcher, color_values = _colored(f"/^{severity} threshold$/", color)
+    dashed = values(
+        custom__lineStyle={"fill": "dash", "dash": [8, 8]},
+        custom__fillOpacity=0,
+        custom__lineWidth=1,
+        custom__stacking={"group": "thresholds", "mode": "none"},
+    )
+    return matcher, [*color_values, *dashed]
+
+
+# Whatever is named `... threshold` is a dashed line in its severity's colour.
+THRESHOLD_LINES = [_line(severity, color) for severity, color in SEVERITIES.items()]
+
+
+def meanings(named: Mapping[str, str]) -> list[Override]:
+    """Return overrides that give series colours by the last word of their name, a regular expression."""
+    return [_colored(f"/(^| ){word}$/", color) for word, color in named.items()]

@@ -1,0 +1,142 @@
+"""
+Lay panels out and make dashboards of them.
+
+The grid has 24 columns; a unit of height is 30 px and 8 px of gap. On a phone, Grafana puts all panels below each
+other in the order of their places, each at its own height: what matters most comes first, and no panel is higher than
+TALLEST, so that one fits on a screen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.cog import builder as cogbuilder
+from grafana_foundation_sdk.models import dashboard as models
+
+from grafana.design import annotations, links
+from grafana.design.variables import Variable
+
+COLUMNS = 24
+TALLEST = 18
+# Grafana 11.6's own, which 12 and 13 load too; the SDK's is newer.
+SCHEMA_VERSION = 41
+RANGES = {
+    "now-1h": "Last hour", "now-3h": "Last 3 hours", "now-6h": "Last 6 hours", "now-12h": "Last 12 hours",
+    "now-24h": "Last 24 hours", "now-2d": "Last 2 days", "now-7d": "Last 7 days",
+}  # fmt: skip
+
+Panel = cogbuilder.Builder[models.Panel]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Put panels beside each other: a height in grid units, and each panel with its width in columns."""
+
+    height: int
+    panels: Sequence[tuple[Panel, int]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Put lines under a heading, which folds them away; collapsed ones ask no data source before they are opened."""
+
+    title: str
+    lines: Sequence[Line]
+    collapsed: bool = False
+
+
+@dataclass(frozen=True)
+class Board:
+    """
+    Describe a dashboard: its name of links.UIDS, its title and what question it answers.
+
+    may_be_empty names, by title, the panels that are without data in a healthy system, with the reason: all others are
+    checked to have some in an hour of demo data. marks are the annotations, None meaning alerts and releases.
+    """
+
+    name: str
+    title: str
+    question: str
+    sections: Sequence[Section | Line]
+    variables: Sequence[Variable] = ()
+    may_be_empty: dict[str, str] = field(default_factory=dict)
+    buttons: Sequence[tuple[str, str]] = ()
+    refresh: str = "30s"
+    marks: Sequence[builders.AnnotationQuery] | None = None
+
+    def build(self) -> models.Dashboard:
+        """Return the dashboard. Raises ValueError where panels do not fit."""
+        board = builders.Dashboard(self.title).uid(f"platform-{self.name}").description(self.question)
+        board.tags(["platform"]).readonly().tooltip(models.DashboardCursorSync.CROSSHAIR).refresh(self.refresh)
+        board.time("now-6h", "now").timepicker(_time_picker()).timezone("browser").week_start("").version(1)
+        for variable in self.variables:
+            board.with_variable(variable)  # type: ignore[arg-type]
+        for mark in self._marks():
+            board.annotation(mark)
+        for name, title in self.buttons:
+            board.link(links.button(name, title))
+        built = board.link(links.menu()).build()
+        built.schema_version = SCHEMA_VERSION
+        built.templating.list_val = built.templating.list_val or []
+        built.panels = _Grid().place(self.sections)
+        # The SDK's only choice hides links and marks in a menu of Grafana 12.3 and newer.
+        for shown in (*(built.links or ()), *(built.annotations.list_val or ())):
+            shown.placement = None  # type: ignore[assignment]
+        return built
+
+    def _marks(self) -> Sequence[builders.AnnotationQuery]:
+        return (annotations.alerts(),) if self.marks is None else self.marks
+
+
+class _Grid:
+    """Count ids and rows while placing."""
+
+    def __init__(self) -> None:
+        self._y = 0
+        self._id = 0
+
+    def place(self, sections: Sequence[Section | Line]) -> list[models.Panel | models.RowPanel]:
+        """Return panels and headings with their ids and places."""
+        placed: list[models.Panel | models.RowPanel] = []
+        for section in sections:
+            if isinstance(section, Line):
+                placed += self._line(section)
+                continue
+            row = models.RowPanel(collapsed=section.collapsed, title=section.title, id_val=self._next_id())
+            row.grid_pos = models.GridPos(h=1, w=COLUMNS, x=0, y=self._y)
+            self._y += 1
+            below = self._y
+            panels = [panel for line in section.lines for panel in self._line(line)]
+            if section.collapsed:
+                row.panels = panels
+                self._y = below
+            placed += [row, *([] if section.collapsed else panels)]
+        return placed
+
+    def _line(self, line: Line) -> list[models.Panel]:
+        if line.height > TALLEST:
+            raise ValueError(
+                f"{line.panels[0][0].build().title}: {line.height} high, at most {TALLEST} fit on a screen"
+            )
+        x = 0
+        placed = []
+        for builder, width in line.panels:
+            panel = builder.build()
+            if x + width > COLUMNS:
+                raise ValueError(f"{panel.title}: its line is {x + width} columns wide, at most {COLUMNS} fit")
+            panel.grid_pos = models.GridPos(h=line.height, w=width, x=x, y=self._y)
+            panel.id_val = self._next_id()
+            x += width
+            placed.append(panel)
+        self._y += line.height
+        return placed
+
+    def _next_id(self) -> int:
+        self._id += 1
+        return self._id
+
+
+def _time_picker() -> Any:
+    ranges = [builders.TimeOption().display(title).from_val(start).to("now") for start, title in RANGES.items()]
+    return builders.TimePicker().refresh_intervals(["5s", "10s", "30s", "1m", "5m", "15m"]).quick_ranges(ranges)

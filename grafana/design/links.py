@@ -1,0 +1,47 @@
+"""Lead from one dashboard to another, keeping time and variables."""
+
+from urllib.parse import quote
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.models import dashboard as models
+
+UIDS = (
+    "overview", "http", "apis", "scraping", "components", "users", "errors",
+    "error", "alerts", "slo", "samples", "monitoring", "runbook",
+)  # fmt: skip
+"""The names of all dashboards in the order of menus: platform-NAME is the uid, NAME.json the file."""
+
+
+def to(name: str, **variables: str) -> str:
+    """
+    Return the path of a dashboard, with the time range and variables.
+
+    Cells of a table's row are ${__data.fields.NAME}, labels of a series ${__field.labels.NAME}.
+    Raises ValueError for a dashboard that is not there.
+    """
+    if name not in UIDS:
+        raise ValueError(f"link to {name}: no such dashboard, wanted one of {', '.join(UIDS)}")
+    given = "".join(f"&var-{key}={quote(value, safe='${}.:_')}" for key, value in variables.items())
+    return f"/d/platform-{name}/{name}?${{__url_time_range}}{given}"
+
+
+def keeping(name: str, *variables: str) -> str:
+    """Return the path of a dashboard with the time range and these variables as they are chosen here."""
+    return to(name) + "".join(f"&${{{variable}:queryparam}}" for variable in variables)
+
+
+def data_link(title: str, url: str) -> builders.DashboardLink:
+    """Return a link from the figures of a panel: tiles, lines, bars."""
+    return builders.DashboardLink(title).url(url).type(models.DashboardLinkType.LINK).target_blank(False)
+
+
+def menu() -> builders.DashboardLink:
+    """Return the menu of all dashboards."""
+    link = builders.DashboardLink("Platform").type(models.DashboardLinkType.DASHBOARDS).tags(["platform"])
+    return link.as_dropdown(True).include_vars(True).keep_time(True).icon("external link")
+
+
+def button(name: str, title: str) -> builders.DashboardLink:
+    """Return a button at the top that opens another dashboard with the same time and variables."""
+    link = builders.DashboardLink(title).type(models.DashboardLinkType.LINK).url(f"/d/platform-{name}/{name}")
+    return link.include_vars(True).keep_time(True).icon("dashboard")

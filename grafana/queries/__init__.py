@@ -1,0 +1,1 @@
+"""Hold every query of the dashboards, each written once, a module per subject."""

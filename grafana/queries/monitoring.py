@@ -1,0 +1,10 @@
+"""Ask how well the monitoring itself works."""
+
+from grafana.queries.shared import increase, rate
+
+SOURCE_LAG = 'max by (source) (platform_exporter_source_lag_seconds{source=~"$source"})'
+SOURCE_UP = 'max by (source) (platform_exporter_source_up{source=~"$source"})'
+EVENTS = rate('platform_exporter_events_total{source=~"$source"}', "source")
+FOLDED = increase('platform_exporter_series_folded_total{source=~"$source"}', "source, metric", "1h")
+REJECTED = increase('platform_exporter_rows_rejected_total{source=~"$source"}', "source, reason", "1h")
+SCRAPE_SECONDS = 'scrape_duration_seconds{job="platform-exporter"}'

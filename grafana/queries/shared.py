@@ -1,0 +1,62 @@
+"""
+Hold what the queries of all subjects are made of.
+
+$app and the like are the dashboards' variables, regular expressions in PromQL. What rules record is read from there.
+"""
+
+UNKNOWN = "or vector(-1)"
+
+
+def replica_safe(metric: str) -> str:
+    """Return the metric with all replicas of the exporter taken for one; to be summed afterwards."""
+    return f"max without (instance, pod, node) ({metric})"
+
+
+def rate(metric: str, by: str, window: str = "$__rate_interval") -> str:
+    """Return the metric's rate per second by some labels."""
+    return f"sum by ({by}) ({replica_safe(f'rate({metric}[{window}])')})"
+
+
+def increase(metric: str, by: str, window: str = "$__range") -> str:
+    """Return by how much the metric grew, by some labels."""
+    return f"sum by ({by}) ({replica_safe(f'increase({metric}[{window}])')})"
+
+
+def quantile(share: float, metric: str, by: str, window: str = "$__rate_interval") -> str:
+    """Return a quantile of a histogram (its name without _bucket, and its selector), by some labels."""
+    name, brace, selector = metric.partition("{")
+    return f"histogram_quantile({share}, {rate(f'{name}_bucket{brace}{selector}', f'{by}, le', window)})"
+
+
+def threshold(indicator: str, *, lower_is_worse: bool = False, app: bool = True) -> str:
+    """
+    Return the thresholds of an indicator, one series per severity.
+
+    Those in force for the chosen apps, as rules record them; where apps differ, the mildest. The defaults where none is
+    recorded. Without app the defaults.
+    """
+    defaults = f'max by (severity) (platform_threshold{{indicator="{indicator}", severity!="", app="", api=""}})'
+    if not app:
+        return defaults
+    mildest = "min" if lower_is_worse else "max"
+    in_force = f'app:platform_threshold:effective{{indicator="{indicator}", severity!="", app=~"$app"}}'
+    return f"{mildest} by (severity) ({in_force}) or {defaults}"
+
+
+def api_threshold(indicator: str, *, lower_is_worse: bool = True) -> str:
+    """Return the thresholds of an indicator per app and api, as threshold() does, over $app and $api."""
+    mildest = "min" if lower_is_worse else "max"
+    in_force = (
+        f'app_api:platform_threshold:effective{{indicator="{indicator}", severity!="", app=~"$app", api=~"$api"}}'
+    )
+    return f"{mildest} by (severity) ({in_force}) or {threshold(indicator, app=False)}"
+
+
+GRAVE_ALERTS = 'ALERTS{alertstate="firing", severity=~"critical|high"}'
+# A mark is placed at the value, in milliseconds.
+RELEASES = "max by (app, release) (platform_release_first_seen_timestamp_seconds) * 1000"
+
+APPS = (
+    '{__name__=~"platform_http_requests_total|platform_api_calls_total|platform_scraping_runs_total'
+    '|platform_errors_total|platform_user_activity_total|platform_open_alerts"}'
+)
