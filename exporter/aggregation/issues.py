@@ -1,4 +1,12 @@
-"""Group errors into issues; count those that are new, and resolved ones that occur again: regressions."""
+"""Group errors into issues, count new ones, and open those again that must be.
+
+The life of an issue, each change of it a row of monitoring.audit:
+
+    (first occurrence) -> open -> resolved -> open    a regression: it occurred again, see `_REGRESSED`
+                          open -> ignored  -> open    its time is over, or the events it was ignored for have come
+
+What people do to issues is in `exporter.issues`; what happens by itself is here, as actor `exporter`.
+"""
 
 from exporter.aggregation.rollup import checked
 from exporter.events.base import LONGEST_LABEL, OTHER, closed
@@ -13,25 +21,62 @@ ERRORS = "platform_errors_total"
 GRACE_SECONDS = 5
 """An occurrence this shortly after an issue was resolved may have been on its way: no regression."""
 
+_OCCURRENCE = f"""occurrence AS (
+    SELECT left(app, {LONGEST_LABEL}) AS app,
+        CASE WHEN length(fingerprint) > {LONGEST_LABEL} THEN md5(fingerprint)
+            ELSE coalesce(nullif(fingerprint, ''), md5(concat_ws(' ', error_type, endpoint))) END AS fingerprint,
+        at, lower(severity COLLATE "C") AS severity, error_type, message, endpoint,
+        left(release, {LONGEST_LABEL}) AS release
+    FROM checked WHERE rejected IS NULL
+)"""
+
+_REGRESSED = f"""regressed AS (
+    SELECT DISTINCT o.app, o.fingerprint FROM (
+        SELECT app, fingerprint, release, max(at) AS last_seen FROM occurrence GROUP BY 1, 2, 3) o
+    JOIN monitoring.error_issue i USING (app, fingerprint)
+    LEFT JOIN monitoring.release carried ON carried.app = o.app AND carried.release = o.release
+    LEFT JOIN monitoring.release mended ON mended.app = o.app AND mended.release = i.resolved_release
+    WHERE i.status = 'resolved' AND o.last_seen > i.resolved_at + make_interval(secs => {GRACE_SECONDS})
+        AND (i.resolved_release IS NULL OR o.release IS NULL OR o.release = i.resolved_release
+            OR carried.first_seen IS NULL OR carried.first_seen >= mended.first_seen)
+)"""
+"""Later than the resolution and its grace; and where it was resolved in a release, not from an older one: one first
+seen before that release, which a server not yet updated still runs. A release that was never seen before is newer."""
+
+_ENDED = """ended AS (
+    SELECT s.app, s.fingerprint FROM seen s JOIN monitoring.error_issue i USING (app, fingerprint)
+    WHERE i.status = 'ignored' AND i.ignored_until_events <= i.events + s.events
+)"""
+
+_AUDITED = """INSERT INTO monitoring.audit (actor, action, object, details)
+    SELECT 'exporter', c.action, 'error_issue/' || i.id, jsonb_strip_nulls(jsonb_build_object(
+        'app', i.app, 'fingerprint', i.fingerprint, 'from', i.status, 'to', 'open', 'release', c.release))"""
+
+WAKE = f"""WITH woken AS (
+    UPDATE monitoring.error_issue SET status = 'open', changed_by = 'exporter', changed_at = now(),
+        ignored_until = NULL, ignored_until_events = NULL
+    WHERE status = 'ignored' AND ignored_until <= now() RETURNING app, fingerprint
+), c AS (SELECT *, 'error.ignore_ended' AS action, NULL::text AS release FROM woken)
+{_AUDITED} FROM c JOIN monitoring.error_issue i USING (app, fingerprint)"""
+"""Open the issues whose time of being ignored is over, whether they occur again or not. One index look-up a poll."""
+
 
 def statement(stream: Stream, window_sql: str) -> str:
     """Return SQL that adds the window's good rows to monitoring.error_issue and counts new issues and regressions.
 
-    All in one statement, so that what is counted are exactly the issues inserted and reopened: another source that
-    inserts the same issue meanwhile makes it fail, and the poll begins anew. Same parameters as a count.
+    All in one statement, so that what is counted are exactly the issues inserted and reopened. Its transaction is
+    REPEATABLE READ: an issue that somebody else inserts or changes meanwhile fails it, and the poll begins anew. Same
+    parameters as a count.
     """
     latest = "(array_agg({0} ORDER BY at DESC))[1]"
-    return f"""WITH {checked(stream, window_sql)}, seen AS (
-    SELECT left(app, {LONGEST_LABEL}) AS app,
-        CASE WHEN length(fingerprint) > {LONGEST_LABEL} THEN md5(fingerprint)
-            ELSE coalesce(nullif(fingerprint, ''), md5(concat_ws(' ', error_type, endpoint))) END AS fingerprint,
-        {latest.format('lower(severity COLLATE "C")')} AS severity, {latest.format("error_type")} AS error_type,
+    return f"""WITH {checked(stream, window_sql)}, {_OCCURRENCE}, seen AS (
+    SELECT app, fingerprint, {latest.format("severity")} AS severity, {latest.format("error_type")} AS error_type,
         left({latest.format("message")}, 1000) AS message, {latest.format("endpoint")} AS endpoint,
         min(at) AS first_seen, max(at) AS last_seen, count(*) AS events, {latest.format("release")} AS release
-    FROM checked WHERE rejected IS NULL GROUP BY 1, 2
-), reopened AS (
-    SELECT s.app, s.fingerprint FROM seen s JOIN monitoring.error_issue i USING (app, fingerprint)
-    WHERE i.status = 'resolved' AND s.last_seen > i.resolved_at + make_interval(secs => {GRACE_SECONDS})
+    FROM occurrence GROUP BY 1, 2
+), {_REGRESSED}, {_ENDED}, reopened AS (
+    SELECT app, fingerprint, 'error.regression' AS action, 1 AS regressions FROM regressed
+    UNION ALL SELECT app, fingerprint, 'error.ignore_ended', 0 FROM ended
 ), upserted AS (
     INSERT INTO monitoring.error_issue AS i (app, fingerprint, severity, error_type, message, endpoint,
         first_seen, last_seen, events, first_release, last_release)
@@ -43,10 +88,18 @@ def statement(stream: Stream, window_sql: str) -> str:
         last_seen = greatest(i.last_seen, excluded.last_seen),
         severity = excluded.severity, message = excluded.message,
         last_release = coalesce(excluded.last_release, i.last_release),
-        status = CASE WHEN (i.app, i.fingerprint) IN (SELECT app, fingerprint FROM reopened) THEN 'open'
-            ELSE i.status END,
-        regressions = i.regressions
-            + CASE WHEN (i.app, i.fingerprint) IN (SELECT app, fingerprint FROM reopened) THEN 1 ELSE 0 END
+        (status, changed_by, changed_at, ignored_until, ignored_until_events, regressions) = (
+            SELECT CASE WHEN r.app IS NULL THEN i.status ELSE 'open' END,
+                CASE WHEN r.app IS NULL THEN i.changed_by ELSE 'exporter' END,
+                CASE WHEN r.app IS NULL THEN i.changed_at ELSE now() END,
+                CASE WHEN r.app IS NULL THEN i.ignored_until END,
+                CASE WHEN r.app IS NULL THEN i.ignored_until_events END,
+                i.regressions + coalesce(r.regressions, 0)
+            FROM (SELECT) one LEFT JOIN reopened r ON r.app = i.app AND r.fingerprint = i.fingerprint)
+), audited AS (
+    {_AUDITED}
+    FROM (SELECT * FROM reopened JOIN (SELECT app, fingerprint, release FROM seen) s USING (app, fingerprint)) c
+    JOIN monitoring.error_issue i USING (app, fingerprint)
 ), shown AS (
     SELECT s.*, CASE WHEN app IN (
         SELECT labels->>'app' FROM monitoring.rollup
@@ -54,7 +107,7 @@ def statement(stream: Stream, window_sql: str) -> str:
     ) THEN app ELSE '{OTHER}' END AS shown FROM seen s
 ), counted AS (
     SELECT '{REGRESSIONS}' AS metric, jsonb_build_object('app', shown) AS labels, count(b.app) AS value
-    FROM shown LEFT JOIN reopened b USING (app, fingerprint) GROUP BY shown
+    FROM shown LEFT JOIN regressed b USING (app, fingerprint) GROUP BY shown
     UNION ALL SELECT '{CREATED}', jsonb_build_object('app', shown, 'severity', {closed("s.severity", SEVERITIES)}),
         count(*) FILTER (WHERE i.app IS NULL)
     FROM shown s LEFT JOIN monitoring.error_issue i USING (app, fingerprint) GROUP BY 2

@@ -16,6 +16,9 @@ ISSUE_STATUSES = ("open", "resolved", "ignored")
 SCRAPERS = 100
 """How many scrapers have series of their own, those with the most jobs; the others are one, `_other_`."""
 
+APPS = 100
+"""How many apps have gauges of error issues of their own, those with the most; the others are one, `_other_`."""
+
 DUTY = 20
 """A state query that took D seconds is not asked again for DUTY * D: it never takes over a twentieth of a core."""
 
@@ -113,13 +116,16 @@ def _issues(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
     """Count issues; one with any open occurrence is open, and has the severity of its worst one."""
     rows = _rows(
         connection,
-        f"""SELECT app, severity, status, count(*) FROM (
-            SELECT app, fingerprint,
+        f"""SELECT CASE WHEN rank <= {APPS} THEN app ELSE '{OTHER}' END, severity, status, sum(issues) FROM (
+            SELECT *, dense_rank() OVER (ORDER BY of_app DESC, app) AS rank FROM (
+            SELECT app, severity, status, count(*) AS issues,
+                sum(count(*)) OVER (PARTITION BY app) AS of_app FROM (
+            SELECT left(app, {LONGEST_LABEL}) AS app, fingerprint,
                 CASE WHEN bool_or(resolved = 'open') THEN 'open' ELSE max(resolved) END AS status,
                 (ARRAY['low', 'medium', 'high', 'critical', 'other'])[max(coalesce(
                     array_position(ARRAY['low', 'medium', 'high', 'critical'], lower(severity COLLATE "C")), 5))]
                     AS severity
-            FROM {_source(state)} GROUP BY 1, 2) issue
+            FROM {_source(state)} GROUP BY 1, 2) issue GROUP BY 1, 2, 3) grouped) ranked
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",
     )
     counts = {(row[0], row[1], row[2]): float(row[3]) for row in rows}

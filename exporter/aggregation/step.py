@@ -74,6 +74,8 @@ def _poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Cou
         if not _lock(connection, stream.source):
             register(connection, stream.source)  # `adopt --undo` removes the row under a running exporter
             return Counted(advanced=False)
+        if stream.issues:
+            connection.execute(issues.WAKE.encode())
         cursor = snapshot.read(connection, stream)
         seen = rejected = folded = 0
         for window in snapshot.windows(connection, stream, cursor, here):

@@ -211,15 +211,15 @@ END $$;"""
 def _counting_grants() -> Iterator[str]:
     yield f"GRANT USAGE ON SCHEMA monitoring TO {EXPORTER}, {WRITER};"
     yield f"GRANT SELECT ON ALL TABLES IN SCHEMA monitoring TO {EXPORTER};"
-    for table in ("source", "cursor", "former_cluster", "rollup", "actor", "error_issue"):
+    for table in ("source", "cursor", "former_cluster", "rollup", "actor", "error_issue", "release"):
         yield f"GRANT INSERT, UPDATE, DELETE ON monitoring.{table} TO {EXPORTER};"
+    yield f"GRANT INSERT ON monitoring.audit TO {EXPORTER};"
 
 
 def _store_grants() -> Iterator[str]:
     yield f"GRANT SELECT ON ALL TABLES IN SCHEMA monitoring TO {EXPORTER};"
     yield f"GRANT INSERT, UPDATE, DELETE ON monitoring.alert_notification, monitoring.scraping_job TO {EXPORTER};"
     yield f"GRANT INSERT, UPDATE ON monitoring.manual_alert TO {EXPORTER};"
-    yield f"GRANT INSERT ON monitoring.audit TO {EXPORTER};"
     yield f"GRANT INSERT, DELETE ON monitoring.batch TO {EXPORTER};"
     yield f"GRANT DELETE ON monitoring.sdk_ledger TO {EXPORTER};"
     yield f"GRANT INSERT ON {', '.join(f'monitoring.{kind.name}' for kind in EVENTS)}, monitoring.batch TO {WRITER};"

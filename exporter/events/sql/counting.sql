@@ -128,6 +128,37 @@ CREATE TABLE IF NOT EXISTS monitoring.error_issue (
     resolved_release text,
     PRIMARY KEY (app, fingerprint)
 );
+-- `id` names an issue in commands and addresses; two may share one, by accident or malice: nothing relies on it being
+-- unique. `changed_*`: the last change of status, whose history is in `audit`. Ignored until that time or until `events`
+-- is that high, whichever comes first; for ever where both are NULL.
+ALTER TABLE monitoring.error_issue
+    ADD COLUMN IF NOT EXISTS id text GENERATED ALWAYS AS (left(md5(app || E'\n' || fingerprint), 16)) STORED,
+    ADD COLUMN IF NOT EXISTS changed_by text,
+    ADD COLUMN IF NOT EXISTS changed_at timestamptz,
+    ADD COLUMN IF NOT EXISTS ignored_until timestamptz,
+    ADD COLUMN IF NOT EXISTS ignored_until_events bigint;
+CREATE INDEX IF NOT EXISTS error_issue_id ON monitoring.error_issue (id text_pattern_ops);
+CREATE INDEX IF NOT EXISTS error_issue_seen ON monitoring.error_issue (last_seen);
+CREATE INDEX IF NOT EXISTS error_issue_ignored ON monitoring.error_issue (ignored_until) WHERE status = 'ignored';
+
+-- When each app's releases were first seen: how a resolved issue tells older releases from newer ones.
+CREATE TABLE IF NOT EXISTS monitoring.release (
+    app text NOT NULL,
+    release text NOT NULL,
+    first_seen timestamptz NOT NULL,
+    PRIMARY KEY (app, release)
+);
+
+-- Who did what. `object` is `error_issue/ID` for an issue; `actor` is `exporter` for what happened by itself.
+CREATE TABLE IF NOT EXISTS monitoring.audit (
+    at timestamptz NOT NULL DEFAULT now(),
+    actor text NOT NULL,
+    action text NOT NULL,
+    object text NOT NULL,
+    details jsonb
+);
+CREATE INDEX IF NOT EXISTS audit_at ON monitoring.audit (at);
+CREATE INDEX IF NOT EXISTS audit_object ON monitoring.audit (object, at);
 
 -- Which tables of an application are sources: what `adopt` did, so that it can be repeated and undone.
 CREATE TABLE IF NOT EXISTS monitoring.adopted (

@@ -1,4 +1,4 @@
--- What is not an event: live jobs, the history of notifications, who did what, and the SDK's books.
+-- What is not an event: live jobs, the history of notifications, and the SDK's books.
 
 CREATE TABLE IF NOT EXISTS monitoring.scraping_job (
     app text NOT NULL,
@@ -49,15 +49,6 @@ CREATE TABLE IF NOT EXISTS monitoring.manual_alert (
     resolved_at timestamptz
 );
 CREATE INDEX IF NOT EXISTS manual_alert_open ON monitoring.manual_alert (created_at) WHERE resolved_at IS NULL;
-
-CREATE TABLE IF NOT EXISTS monitoring.audit (
-    at timestamptz NOT NULL DEFAULT now(),
-    actor text NOT NULL,
-    action text NOT NULL,
-    object text NOT NULL,
-    details jsonb
-);
-CREATE INDEX IF NOT EXISTS audit_at ON monitoring.audit (at);
 
 CREATE TABLE IF NOT EXISTS monitoring.sdk_ledger (
     app text NOT NULL,
