@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from exporter.aggregation import actors, issues
+from exporter.aggregation import actors, issues, state
 from exporter.aggregation.state import StateReader
 from exporter.events.error import SEVERITIES
 from exporter.settings import Source
@@ -199,6 +199,22 @@ def test_issues_are_gauged_by_severity_and_status(store: Store) -> None:
         ("a", "other", "resolved"): 0,
         ("a", "other", "ignored"): 0,
     }
+
+
+def test_issues_of_very_many_apps_are_one_in_the_end(store: Store) -> None:
+    """The apps with the most issues have gauges of their own, the others are `_other_`; none is left out."""
+    store.execute(
+        "INSERT INTO monitoring.error (at, app, severity, error_type) "
+        "SELECT now(), 'app' || n, 'high', 'E' FROM generate_series(1, %s) n",
+        [state.APPS + 5],
+    )
+    add_error(store, app="app3", endpoint="/y")
+    with store.connect_as_exporter() as connection:
+        read = StateReader(store.plan).read(connection)[0]
+    readings = {r.labels: r.value for r in read if r.metric.endswith("_issues") and r.value}
+
+    assert len(readings) == state.APPS + 1
+    assert (readings["_other_", "high", "open"], readings["app3", "high", "open"]) == (5, 2)
 
 
 def seen(store: Store) -> dict[tuple[str, str], float]:

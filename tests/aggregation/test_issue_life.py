@@ -1,0 +1,164 @@
+"""Issues that open again by themselves: regressions by release, the end of being ignored, and the audit of it."""
+
+import threading
+
+import pytest
+
+from tests.aggregation.counting import Store
+from tests.servers import poll_until
+
+ERROR = (
+    "INSERT INTO monitoring.error (at, app, severity, error_type, fingerprint, release) "
+    "VALUES (now() + %s::interval, 'a', 'high', 'E', 'f', %s)"
+)
+
+
+def add_error(store: Store, after: str = "0", release: str | None = None) -> None:
+    store.execute(ERROR, [after, release])
+    store.poll("error")
+
+
+def change(store: Store, status: str, **columns: object) -> None:
+    """Change the issue as people do, but for the audit."""
+    if status == "resolved":
+        store.execute("UPDATE monitoring.error_issue SET resolved_at = now()")
+    store.execute("UPDATE monitoring.error_issue SET status = %s", [status])
+    for name, value in columns.items():
+        store.execute(f"UPDATE monitoring.error_issue SET {name} = %s", [value])
+
+
+def see_release(store: Store, release: str, ago: str) -> None:
+    store.execute(
+        "INSERT INTO monitoring.release (app, release, first_seen) VALUES ('a', %s, now() - %s::interval) "
+        "ON CONFLICT (app, release) DO UPDATE SET first_seen = excluded.first_seen",
+        [release, ago],
+    )
+
+
+def status(store: Store) -> str:
+    return str(store.one("SELECT status FROM monitoring.error_issue"))
+
+
+def history(store: Store) -> list[tuple[object, ...]]:
+    return store.execute(
+        "SELECT actor, action, details->>'from', details->>'to', details->>'release' FROM monitoring.audit "
+        "WHERE object = (SELECT 'error_issue/' || id FROM monitoring.error_issue) ORDER BY at"
+    )
+
+
+@pytest.mark.parametrize(
+    ("resolved_in", "occurs_in", "wanted"),
+    [
+        ("2.0", "1.0", "resolved"),
+        ("2.0", "2.0", "open"),
+        ("2.0", "3.0", "open"),
+        ("2.0", "never seen", "open"),
+        ("2.0", None, "open"),
+        (None, "1.0", "open"),
+        ("not yet seen", "1.0", "resolved"),
+        ("not yet seen", "not yet seen", "open"),
+    ],
+)
+def test_an_older_release_is_no_regression(
+    store: Store, resolved_in: str | None, occurs_in: str | None, wanted: str
+) -> None:
+    """Older is what was first seen before the release it was resolved in; where that cannot be said, time decides."""
+    add_error(store)
+    for release, ago in (("1.0", "3 days"), ("2.0", "2 days"), ("3.0", "1 day")):
+        see_release(store, release, ago)
+    change(store, "resolved", resolved_release=resolved_in)
+    store.execute("DELETE FROM monitoring.release WHERE release = 'never seen'")
+    add_error(store, "1 minute", occurs_in)
+
+    assert status(store) == wanted
+    assert store.value("platform_error_regressions_total", app="a") == (wanted == "open")
+
+
+def test_one_new_occurrence_among_old_ones_is_a_regression(store: Store) -> None:
+    """Though the latest of the batch comes from a server not yet updated."""
+    add_error(store)
+    see_release(store, "1.0", "2 days")
+    see_release(store, "2.0", "1 day")
+    change(store, "resolved", resolved_release="2.0")
+    for after, release in (("1 minute", "2.0"), ("2 minutes", "1.0")):
+        store.execute(ERROR, [after, release])
+    store.poll("error")
+
+    assert status(store) == "open"
+
+
+def test_a_regression_is_in_the_audit(store: Store) -> None:
+    """With who did it: nobody, the exporter; and the release it came from."""
+    add_error(store)
+    change(store, "resolved")
+    for _ in range(2):
+        add_error(store, "1 minute", "7")
+
+    assert history(store) == [("exporter", "error.regression", "resolved", "open", "7")]
+    assert store.execute("SELECT changed_by, changed_at IS NULL FROM monitoring.error_issue") == [("exporter", False)]
+
+
+def test_what_only_occurs_is_no_change(store: Store) -> None:
+    """Nothing but a change of status is in the audit, and in `changed_by`."""
+    for _ in range(2):
+        add_error(store)
+
+    assert history(store) == []
+    assert store.one("SELECT changed_by FROM monitoring.error_issue") is None
+
+
+def test_ignored_until_a_time(store: Store) -> None:
+    """Open at the next poll after it, without another occurrence."""
+    add_error(store)
+    change(store, "ignored", ignored_until="2100-01-01")
+    add_error(store, "1 minute")
+    before = status(store)
+    change(store, "ignored", ignored_until="2020-01-01")
+    store.poll("error")
+    store.poll("error")
+
+    assert (before, status(store)) == ("ignored", "open")
+    assert history(store) == [("exporter", "error.ignore_ended", "ignored", "open", None)]
+    assert store.one("SELECT ignored_until FROM monitoring.error_issue") is None
+    assert store.value("platform_error_regressions_total", app="a") == 0
+
+
+def test_ignored_until_a_count(store: Store) -> None:
+    """The event that makes it full opens the issue, in the poll that counts it."""
+    add_error(store)
+    change(store, "ignored", ignored_until_events=4)
+    seen = []
+    for _ in range(3):
+        add_error(store)
+        seen.append(status(store))
+
+    assert seen == ["ignored", "ignored", "open"]
+    assert history(store) == [("exporter", "error.ignore_ended", "ignored", "open", None)]
+    assert store.one("SELECT ignored_until_events FROM monitoring.error_issue") is None
+
+
+def test_a_batch_larger_than_the_count_opens_it(store: Store) -> None:
+    """The count may be passed by far within one poll."""
+    add_error(store)
+    change(store, "ignored", ignored_until_events=3)
+    for _ in range(20):
+        store.execute(ERROR, ["0", None])
+    store.poll("error")
+
+    assert (status(store), store.one("SELECT events FROM monitoring.error_issue")) == ("open", 21)
+
+
+def test_a_poll_waits_for_who_resolves_and_sees_it(store: Store) -> None:
+    """An occurrence counted while a resolution is not yet committed is a regression of it: never lost, never two."""
+    add_error(store)
+    store.execute(ERROR, ["1 minute", None])
+    with store.connect() as person, person.transaction():
+        person.execute("UPDATE monitoring.error_issue SET status = 'resolved', resolved_at = now()")
+        poll = threading.Thread(target=lambda: store.poll("error"))
+        poll.start()
+        poll_until(lambda: store.one("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"), 20)
+    poll.join(20)
+
+    assert store.execute("SELECT status, events, regressions FROM monitoring.error_issue") == [("open", 2, 1)]
+    assert len(history(store)) == 1
+    assert store.value("platform_error_regressions_total", app="a") == 1
