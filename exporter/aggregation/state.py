@@ -78,12 +78,14 @@ def _jobs(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
     rows = _rows(
         connection,
         f"""SELECT app, CASE WHEN rank <= {SCRAPERS} THEN scraper ELSE '{OTHER}' END, status, sum(jobs),
-            extract(epoch FROM min(created)), extract(epoch FROM min(heartbeat))
+            extract(epoch FROM min(created)), extract(epoch FROM min(heartbeat)),
+            extract(epoch FROM min(progressed))
         FROM (
             SELECT *, dense_rank() OVER (ORDER BY of_scraper DESC, app, scraper) AS rank FROM (
                 SELECT left(app, {LONGEST_LABEL}) AS app, left(coalesce(scraper, ''), {LONGEST_LABEL}) AS scraper,
                     CASE WHEN status IN ({listed}) THEN status ELSE 'other' END AS status, count(*) AS jobs,
                     min(created_at) AS created, min(heartbeat_at) AS heartbeat,
+                    min(progressed_at) AS progressed,
                     sum(count(*)) OVER (PARTITION BY left(app, {LONGEST_LABEL}),
                         left(coalesce(scraper, ''), {LONGEST_LABEL})) AS of_scraper
                 FROM {_source(state)} GROUP BY 1, 2, 3) grouped) ranked
@@ -93,11 +95,13 @@ def _jobs(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
     known = {(app, scraper, status) for app, scraper, _ in counts for status in JOB_STATUSES}
     for key in sorted(known | counts.keys()):
         yield Reading("platform_scraping_jobs", key, counts.get(key, 0.0))
-    for app, scraper, status, _, created, heartbeat in rows:
+    for app, scraper, status, _, created, heartbeat, progressed in rows:
         if status == "pending" and created is not None:
             yield Reading("platform_scraping_oldest_pending_timestamp_seconds", (app, scraper), float(created))
         if status == "running" and heartbeat is not None:
             yield Reading("platform_scraping_oldest_heartbeat_timestamp_seconds", (app, scraper), float(heartbeat))
+        if status == "running" and progressed is not None:
+            yield Reading("platform_scraping_oldest_progress_timestamp_seconds", (app, scraper), float(progressed))
 
 
 def _alerts(connection: psycopg.Connection, state: State) -> Iterator[Reading]:

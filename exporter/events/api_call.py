@@ -36,6 +36,7 @@ API_CALL = EventKind(
     checks=(
         reject_number("duration_seconds", maximum=1e9),
         reject_number("rate_limit_remaining", minimum=-MAXIMUM),
+        reject_number("cost"),
     ),
     rollups=(
         Rollup("platform_api_calls_total", "Calls made to outside APIs.", (APP, _API), value="1"),
@@ -61,6 +62,19 @@ API_CALL = EventKind(
             (APP, _API),
             type="gauge",
             value="rate_limit_remaining",
+        ),
+        Rollup(
+            "platform_api_rate_limit_reset_timestamp_seconds",
+            "When the provider's window ends, as last told by it.",
+            (APP, _API),
+            type="gauge",
+            value="CASE WHEN isfinite(rate_limit_reset) THEN extract(epoch FROM rate_limit_reset) END",
+        ),
+        Rollup(
+            "platform_api_cost_total",
+            "What calls to an outside API cost, in the account's currency.",
+            (APP, _API),
+            value="coalesce(cost, 0)",
         ),
     ),
 )

@@ -61,5 +61,12 @@ SCRAPING_RUN = EventKind(
             (APP, _SCRAPER),
             value="coalesce(items_failed, 0)",
         ),
+        Rollup(
+            "platform_scraping_last_success_timestamp_seconds",
+            "When the newest job that ended well did so.",
+            (APP, _SCRAPER),
+            type="gauge",
+            value="CASE WHEN outcome = 'success' THEN extract(epoch FROM at) END",
+        ),
     ),
 )

@@ -44,6 +44,10 @@ STATE_FAMILIES = (
         "platform_scraping_oldest_heartbeat_timestamp_seconds",
         "When the running scraping job that is silent for longest gave its last sign of life.", "app", "scraper",
     ),
+    _gauge(
+        "platform_scraping_oldest_progress_timestamp_seconds",
+        "When the running scraping job that stands still for longest last made progress.", "app", "scraper",
+    ),
     _gauge("platform_active_users", "Distinct users seen in the window.", "app", "window"),
     _gauge("platform_active_sessions", "Distinct sessions seen in the window.", "app", "window"),
     _gauge("platform_error_issues", "Groups of alike errors, by state.", "app", "severity", "status"),

@@ -19,8 +19,9 @@ from exporter.sdk.trouble import note
 _POISON = ("22", "23", "21", "54", "P0")
 
 _JOBS = """INSERT INTO monitoring.scraping_job AS live (app, job_id, scraper, site, status, progress, total_items,
-    completed_items, started_at, heartbeat_at, finished_at)
-SELECT app, job_id, scraper, site, status, progress, total_items, completed_items, started_at, heartbeat_at, finished_at
+    completed_items, started_at, heartbeat_at, progressed_at, finished_at)
+SELECT app, job_id, scraper, site, status, progress, total_items, completed_items, started_at, heartbeat_at,
+    heartbeat_at, finished_at
 FROM jsonb_to_recordset({rows}::jsonb) AS t(app text, job_id text, scraper text, site text, status text,
     progress double precision, total_items bigint, completed_items bigint, started_at timestamptz,
     heartbeat_at timestamptz, finished_at timestamptz)
@@ -29,6 +30,11 @@ ON CONFLICT (app, job_id) DO UPDATE SET scraper = excluded.scraper, site = exclu
     total_items = coalesce(excluded.total_items, live.total_items),
     completed_items = coalesce(excluded.completed_items, live.completed_items),
     started_at = coalesce(excluded.started_at, live.started_at), heartbeat_at = excluded.heartbeat_at,
+    progressed_at = CASE
+        WHEN (coalesce(excluded.progress, live.progress), coalesce(excluded.completed_items, live.completed_items),
+            coalesce(excluded.started_at, live.started_at), excluded.status)
+            IS DISTINCT FROM (live.progress, live.completed_items, live.started_at, live.status)
+        THEN excluded.heartbeat_at ELSE coalesce(live.progressed_at, excluded.heartbeat_at) END,
     finished_at = excluded.finished_at
 WHERE live.heartbeat_at IS NULL OR live.heartbeat_at <= excluded.heartbeat_at"""
 

@@ -69,6 +69,8 @@ STATE_COLUMNS = {
     "open_alerts": ("severity", "alert_source"),
     "error_issues": ("severity", "fingerprint", "resolved"),
 }
+OPTIONAL_COLUMNS = {"scraping_jobs": {"progressed_at": "NULL::timestamptz"}}
+"""What a state's mapping may leave out, and what stands for it then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Name one table of state, and SQL for each of its `STATE_COLUMNS`, `app` being SQL as well."""
+    """Name one table of state, and SQL for each of its columns, `app` being SQL as well."""
 
     kind: str
     relation: str
@@ -143,7 +145,8 @@ def plan(source: Source) -> Plan:
         State(
             kind=state.kind,
             relation=state.table,
-            columns={column: _escape(text) for column, text in state.columns.items()},
+            columns=OPTIONAL_COLUMNS.get(state.kind, {})
+            | {column: _escape(text) for column, text in state.columns.items()},
             app=app,
             where=_escape(state.where),
         )
@@ -200,7 +203,7 @@ def _check(preset: str, mapping: Mapping) -> None:
                 raise MappingError(f"{where}.columns` lacks {column!r}, which {kind.name} requires")
     for name, state in mapping.states.items():
         wanted = STATE_COLUMNS[state.kind]
-        if set(state.columns) != set(wanted):
+        if set(state.columns) - set(OPTIONAL_COLUMNS.get(state.kind, ())) != set(wanted):
             raise MappingError(
                 f"mapping {preset}: `states.{name}.columns` has {sorted(state.columns)}; wanted {wanted}"
             )
@@ -222,7 +225,7 @@ def _native(source: Source) -> Plan:
         for kind in EVENTS
     )
     jobs = {"scraper": "t.scraper", "status": "t.status", "created_at": "t.created_at"}
-    jobs["heartbeat_at"] = "coalesce(t.heartbeat_at, t.started_at)"
+    jobs |= {"heartbeat_at": "coalesce(t.heartbeat_at, t.started_at)", "progressed_at": "t.progressed_at"}
     states = (
         State("scraping_jobs", "monitoring.scraping_job", jobs, "t.app"),
         State(

@@ -14,11 +14,12 @@ BATCHES = {
             's' || i % 53, 1 + i % 3
         FROM generate_series(1, 900) i""",
     "api_call": """INSERT INTO monitoring.api_call
-        (at, app, api, status, outcome, reason, duration_seconds, rate_limit_remaining)
+        (at, app, api, status, outcome, reason, duration_seconds, rate_limit_remaining, rate_limit_reset, cost)
         SELECT now() - i * '1 minute'::interval, 'app', 'api' || i % 3,
             (ARRAY[200, 429, 403, 404, 503, NULL])[1 + i % 6],
             CASE WHEN i % 6 = 0 THEN 'success' ELSE 'failure' END, CASE WHEN i % 7 = 0 THEN 'timeout' END,
-            round((random() * 40)::numeric, 3), 1000 - i FROM generate_series(1, 900) i""",
+            round((random() * 40)::numeric, 3), 1000 - i, now() + (i % 60) * '1 minute'::interval,
+            CASE WHEN i % 2 = 0 THEN i * 0.001 END FROM generate_series(1, 900) i""",
     "scraping_run": """INSERT INTO monitoring.scraping_run
         (at, app, scraper, outcome, reason, duration_seconds, items_processed, items_failed)
         SELECT now(), 'app', 's' || i % 3, CASE WHEN i % 4 = 0 THEN 'failure' ELSE 'success' END,
@@ -53,6 +54,7 @@ LABEL = {
 COUNTERS = {
     "platform_http_requests_total": ("http_request", ("app", "code", "method", "route"), "sum(weight)", "true"),
     "platform_api_calls_total": ("api_call", ("api", "app"), "count(*)", "true"),
+    "platform_api_cost_total": ("api_call", ("api", "app"), "sum(coalesce(cost, 0))", "true"),
     "platform_scraping_runs_total": ("scraping_run", ("app", "scraper"), "count(*)", "true"),
     "platform_scraping_items_total": ("scraping_run", ("app", "scraper"), "sum(items_processed)", "true"),
     "platform_scraping_item_failures_total": ("scraping_run", ("app", "scraper"), "sum(items_failed)", "true"),
@@ -163,6 +165,11 @@ def test_a_sample_histogram_has_the_bounds_of_its_base_unit(store: Store) -> Non
             "rate_limit_remaining FROM monitoring.api_call WHERE api = %s",
         ),
         (
+            "api_call",
+            "platform_api_rate_limit_reset_timestamp_seconds",
+            "extract(epoch FROM rate_limit_reset)::double precision FROM monitoring.api_call WHERE api = %s",
+        ),
+        (
             "sample",
             "platform_sample_m2_seconds",
             "value / 1000 FROM monitoring.sample WHERE name = 'm2' AND labels->>'table' = %s",
@@ -179,6 +186,40 @@ def test_a_gauge_is_the_newest_row(store: Store, kind: str, metric: str, truth: 
     for key, value in store.series(metric).items():
         label = key[0] if kind == "api_call" else key[1]
         assert value == pytest.approx(store.one(f"SELECT {truth} ORDER BY at DESC LIMIT 1", [label]))
+
+
+def add_run(store: Store, ended: str, outcome: str) -> float:
+    """Store a scraping run, count it, and return when it is said that one last ended well."""
+    store.execute(
+        "INSERT INTO monitoring.scraping_run (at, app, scraper, outcome, duration_seconds) "
+        "VALUES (timestamptz '2026-01-01 00:00:00+00' + %s::interval, 'a', 's', %s, 1)", [ended, outcome],
+    )  # fmt: skip
+    store.poll("scraping_run")
+    return store.value("platform_scraping_last_success_timestamp_seconds") or 0.0
+
+
+def test_last_success_is_that_of_the_newest_run_that_ended_well(store: Store) -> None:
+    """A failure does not move it, nor does a run that ended earlier but came late."""
+    midnight = 1_767_225_600.0
+
+    assert add_run(store, "10 s", "failure") == 0
+    assert add_run(store, "20 s", "success") == midnight + 20
+    assert add_run(store, "90 s", "failure") == midnight + 20
+    assert add_run(store, "5 s", "success") == midnight + 20
+    assert add_run(store, "30 s", "success") == midnight + 30
+
+
+def test_a_reset_without_end_is_no_time(store: Store) -> None:
+    """`infinity` sets nothing: the time told before stays."""
+    for reset in ("2026-01-01 00:00:00+00", "infinity"):
+        store.execute(
+            "INSERT INTO monitoring.api_call (at, app, api, outcome, duration_seconds, rate_limit_reset) "
+            "VALUES (now(), 'a', 'x', 'success', 1, %s)", [reset],
+        )  # fmt: skip
+        store.poll("api_call")
+
+    assert store.value("platform_api_rate_limit_reset_timestamp_seconds") == 1_767_225_600
+    assert store.value("platform_api_calls_total") == 2
 
 
 def test_rows_counted_are_counted(store: Store) -> None:

@@ -49,6 +49,20 @@ def test_a_bad_request(store: Store, changed: dict[str, str], reason: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("cost", "reason"), [("-0.01", "negative"), ("'NaN'", "not_finite"), ("1e308", "out_of_range")]
+)
+def test_a_bad_cost(store: Store, cost: str, reason: str) -> None:
+    """What calls cost is a counter: it never falls, nor ends at infinity."""
+    call = {"at": "now()", "app": "'a'", "api": "'x'", "outcome": "'success'", "duration_seconds": "1", "cost": "0.5"}
+    for values in (call | {"cost": cost}, call, call | {"cost": "NULL"}):
+        add(store, "api_call", values)
+    store.poll("api_call")
+
+    assert store.rejected() == {reason: 1}
+    assert store.value("platform_api_cost_total") == 0.5
+
+
+@pytest.mark.parametrize(
     ("changed", "reason"),
     [
         ({"kind": "'odd'"}, "malformed"),

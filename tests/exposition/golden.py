@@ -50,11 +50,14 @@ def totals() -> Iterator[Total]:
     yield total("platform_api_call_failures_total", 1, {**shop, "api": "arxiv", "reason": "timeout"})
     yield total("platform_api_call_duration_seconds", 4, {**shop, "api": "arxiv"})
     yield total("platform_api_rate_limit_remaining", 99, {**shop, "api": "arxiv"})
+    yield total("platform_api_rate_limit_reset_timestamp_seconds", CREATED + 600, {**shop, "api": "arxiv"})
+    yield total("platform_api_cost_total", 0.02, {**shop, "api": "arxiv"})
     yield total("platform_scraping_runs_total", 2, crawl)
     yield total("platform_scraping_run_failures_total", 1, {**crawl, "reason": "blocked"})
     yield total("platform_scraping_run_duration_seconds", 2, crawl)
     yield total("platform_scraping_items_total", 1e15, crawl)
     yield total("platform_scraping_item_failures_total", 0, crawl)
+    yield total("platform_scraping_last_success_timestamp_seconds", CREATED + 60, crawl)
     yield total("platform_user_activity_total", 5, {**shop, "activity": "login", "role": "admin"})
     yield total("platform_user_activity_failures_total", 1, {**shop, "activity": "login", "role": "admin"})
     yield total("platform_errors_total", 2, {**shop, "severity": "high", "error_type": "KeyError"})
@@ -85,6 +88,7 @@ def readings() -> tuple[Reading, ...]:
         Reading("platform_scraping_jobs", ("crawl", "news", "running"), 1),
         Reading("platform_scraping_oldest_pending_timestamp_seconds", ("crawl", "news"), CREATED),
         Reading("platform_scraping_oldest_heartbeat_timestamp_seconds", ("crawl", "news"), CREATED + 0.5),
+        Reading("platform_scraping_oldest_progress_timestamp_seconds", ("crawl", "news"), CREATED + 0.25),
         Reading("platform_active_users", ("shop", "5m"), 3),
         Reading("platform_active_sessions", ("shop", "7d"), 4),
         Reading("platform_error_issues", ("shop", "high", "open"), 2),
@@ -98,7 +102,7 @@ def readings() -> tuple[Reading, ...]:
 def views() -> tuple[View, ...]:
     """Return two sources that share series, and one that was never read."""
     well = View("native", tuple(totals()), readings(), NOW - 1, NOW - 2, 0.125, ())
-    same = View("copy", (total("platform_api_calls_total", 6, {"app": "shop", "api": "arxiv"}),), readings()[3:5],
+    same = View("copy", (total("platform_api_calls_total", 6, {"app": "shop", "api": "arxiv"}),), readings()[4:6],
                 NOW - 900, NOW - 900, 0.5, ())  # fmt: skip
     return well, same, View("new")
 

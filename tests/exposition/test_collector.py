@@ -42,10 +42,14 @@ platform_scraping_item_failures_total counter app scraper
 platform_scraping_jobs gauge app scraper status
 platform_scraping_oldest_pending_timestamp_seconds gauge app scraper
 platform_scraping_oldest_heartbeat_timestamp_seconds gauge app scraper
+platform_scraping_oldest_progress_timestamp_seconds gauge app scraper
+platform_scraping_last_success_timestamp_seconds gauge app scraper
 platform_api_calls_total counter app api
 platform_api_call_failures_total counter app api reason
 platform_api_call_duration_seconds histogram app api
 platform_api_rate_limit_remaining gauge app api
+platform_api_rate_limit_reset_timestamp_seconds gauge app api
+platform_api_cost_total counter app api
 platform_http_requests_total counter app route method code
 platform_http_request_duration_seconds histogram app route
 platform_user_activity_total counter app activity role

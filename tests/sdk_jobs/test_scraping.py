@@ -83,6 +83,7 @@ def test_live_job_reaches_the_exporter(store: Store) -> None:
     began = time.time()
     running = ("platform_scraping_jobs", ("shop", "arxiv", "running"))
     beat = ("platform_scraping_oldest_heartbeat_timestamp_seconds", ("shop", "arxiv"))
+    progress = ("platform_scraping_oldest_progress_timestamp_seconds", ("shop", "arxiv"))
     with scraping_job(scraper="arxiv"):
         assert sdk.flush(10)
         during = readings()
@@ -90,6 +91,7 @@ def test_live_job_reaches_the_exporter(store: Store) -> None:
 
     assert during[running] == 1
     assert during[beat] == pytest.approx(began, abs=5)
+    assert during[progress] == pytest.approx(began, abs=5)
     assert readings().get(running, 0) == 0
 
 
@@ -117,6 +119,27 @@ def test_items_are_progress(store: Store) -> None:
     with scraping_job(scraper="arxiv", total=4, heartbeat_seconds=0.1) as job:
         job.item(3)
         poll_until(lambda: live(store, "progress, completed_items") == [(75, 3)], 10)
+
+
+def test_progress_is_told_from_life(store: Store) -> None:
+    """A job that beats but finishes nothing shows since when; an item is progress again."""
+    with scraping_job(scraper="arxiv", heartbeat_seconds=0.1) as job:
+        ((began, _),) = poll_until(lambda: live(store, "progressed_at, heartbeat_at"), 10)
+        poll_until(lambda: live(store, "heartbeat_at > progressed_at + interval '0.3 s'") == [(True,)], 10)
+        stood = live(store, "progressed_at")
+        job.item()
+        poll_until(lambda: live(store, "progressed_at") > stood, 10)
+
+    assert stood == [(began,)]
+
+
+def test_a_job_from_before_an_upgrade_makes_progress_from_now_on(store: Store) -> None:
+    """Where it was not kept when a job last made progress, its next heartbeat begins to."""
+    with scraping_job(scraper="arxiv", heartbeat_seconds=0.1):
+        poll_until(lambda: live(store), 10)
+        with store.postgres.connect(store.name) as connection:
+            connection.execute("UPDATE monitoring.scraping_job SET progressed_at = NULL")
+        poll_until(lambda: live(store, "progressed_at IS NOT NULL") == [(True,)], 10)
 
 
 def test_end_of_the_live_row(store: Store) -> None:

@@ -52,6 +52,14 @@ SELECT replace(job_type, '_scraper', ''), extract(epoch FROM min(created_at)) FR
 SELECT replace(job_type, '_scraper', ''), extract(epoch FROM min(updated_at)) FROM scraping_jobs WHERE status =
 'running' GROUP BY 1;
 
+-- platform_scraping_oldest_progress_timestamp_seconds: scraper
+SELECT replace(job_type, '_scraper', ''), extract(epoch FROM min(updated_at)) FROM scraping_jobs WHERE status =
+'running' GROUP BY 1;
+
+-- platform_scraping_last_success_timestamp_seconds: scraper
+SELECT scraper_type, extract(epoch FROM max(created_at)) FROM scraping_metrics WHERE :good_run AND success = 1
+GROUP BY 1;
+
 -- platform_open_alerts: alert_source, severity
 SELECT source, severity, count(*) FROM alerts WHERE resolved = 0 GROUP BY 1, 2;
 

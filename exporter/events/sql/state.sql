@@ -12,9 +12,12 @@ CREATE TABLE IF NOT EXISTS monitoring.scraping_job (
     created_at timestamptz NOT NULL DEFAULT now(),
     started_at timestamptz,
     heartbeat_at timestamptz,
+    progressed_at timestamptz,
     finished_at timestamptz,
     PRIMARY KEY (app, job_id)
 );
+-- When progress, completed items or status last changed; NULL where the job's writer does not tell.
+ALTER TABLE monitoring.scraping_job ADD COLUMN IF NOT EXISTS progressed_at timestamptz;
 CREATE INDEX IF NOT EXISTS scraping_job_live ON monitoring.scraping_job (status)
     WHERE status IN ('pending', 'running');
 
