@@ -83,18 +83,19 @@ class Service:
         """Probe and return the health of every component and source, and the worst of all as `status`."""
         config, workers, now = self._config, self._workers, time.monotonic()
         results = self._runner.run(config.probe_timeout_seconds)
-        components = [
+        components: list[dict[str, object]] = [
             {
                 "component": component,
                 "name": name,
                 "status": result.status.value,
                 "cause": result.cause,
                 "reason": result.reason.value if result.reason else None,
+                "problems": [problem.value for problem in result.problems],
                 "response_time_seconds": round(result.duration_seconds, 6),
             }
             for (component, name), result in results.items()
         ]
-        sources = [
+        sources: list[dict[str, object]] = [
             {
                 "source": name,
                 "status": _source_status(worker, now).value,

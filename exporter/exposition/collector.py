@@ -92,6 +92,8 @@ def probed(
         for reason in Reason:
             key = (target[0], target[1], reason.value)
             add("platform_component_probe_failures_total", key, float(failures.get(key, 0)))
+        for problem in result.problems:
+            add("platform_component_problem", (*target, problem.value), 1.0)
         for gauge in result.gauges:
             name = f"platform_{gauge.metric}"
             values = {"name": target[1], **gauge.labels}

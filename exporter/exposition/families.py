@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from exporter.events import EVENTS
 from exporter.events.base import Rollup, ZeroFill
 from exporter.events.sample import BUDGET, PREFIX, bounds_of
+from exporter.probes.base import Reason, Weakness
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,11 @@ PROBE_FAMILIES = (
     ),
     _gauge("platform_component_probe_duration_seconds", "Time the last probe took.", "component", "name"),
     _counter("platform_component_probe_failures_total", "Probes that failed.", "component", "name", "reason"),
+    _gauge(
+        "platform_component_problem",
+        "Constant 1 while a component is down or degraded, by why: "
+        f"{', '.join((*Reason, *Weakness))}.", "component", "name", "reason",
+    ),
     _gauge("platform_postgresql_connections", "Client connections in use.", "name"),
     _gauge("platform_postgresql_connections_limit", "Client connections that ordinary users may have.", "name"),
     _gauge("platform_postgresql_oldest_transaction_seconds", "Age of the oldest open transaction.", "name"),

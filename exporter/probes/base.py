@@ -27,6 +27,29 @@ class Reason(StrEnum):
     OTHER = "other"
 
 
+class Weakness(StrEnum):
+    """Say why a component that answers is degraded: with the reasons above, all that `problems` may hold."""
+
+    RECOVERY = "recovery"
+    READ_ONLY = "read_only"
+    REPLICA = "replica"
+    REPLICATION = "replication"
+    CONNECTIONS = "connections"
+    MEMORY = "memory"
+    PERSISTENCE = "persistence"
+    QUEUE = "queue"
+    BUCKET = "bucket"
+    DRIVES = "drives"
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """Hold one thing that is wrong with a component that answers, and the sentence that says it to a person."""
+
+    weakness: Weakness
+    cause: str
+
+
 @dataclass(frozen=True, slots=True)
 class Gauge:
     """Hold one more thing a probe measured: metric name without prefix, value, and labels beside `name`."""
@@ -40,8 +63,8 @@ class Gauge:
 class ProbeResult:
     """Hold one probe's answer.
 
-    `up` is whether the component can be used at all; DEGRADED is up with a `cause`. `reason` is set exactly when
-    the probe failed. `cause` is one sentence for a person and never holds a secret.
+    `up` is whether the component can be used at all; DEGRADED is up with a `cause` and its `weaknesses`. `reason` is
+    set exactly when the probe failed. `cause` is one sentence for a person and never holds a secret.
     """
 
     status: Status
@@ -49,10 +72,16 @@ class ProbeResult:
     cause: str = ""
     reason: Reason | None = None
     gauges: tuple[Gauge, ...] = ()
+    weaknesses: tuple[Weakness, ...] = ()
 
     @property
     def up(self) -> bool:
         return self.status in (Status.HEALTHY, Status.DEGRADED)
+
+    @property
+    def problems(self) -> tuple[Reason | Weakness, ...]:
+        """Return why the component is down or degraded, each reason once; nothing where it is well."""
+        return tuple(dict.fromkeys(self.weaknesses)) if self.reason is None else (self.reason,)
 
 
 class ProbeError(Exception):
@@ -70,9 +99,9 @@ class ProbeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Hold what a probe that reached its component found: causes of degradation (none is healthy) and gauges."""
+    """Hold what a probe that reached its component found: degradations (none is healthy) and gauges."""
 
-    degraded: tuple[str, ...] = ()
+    degraded: tuple[Degradation, ...] = ()
     gauges: tuple[Gauge, ...] = ()
 
 

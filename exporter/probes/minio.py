@@ -13,7 +13,7 @@ from minio.credentials.providers import StaticProvider
 from minio.error import InvalidResponseError, MinioAdminException, MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
-from exporter.probes.base import Answer, Gauge, ProbeError, Reason
+from exporter.probes.base import Answer, Degradation, Gauge, ProbeError, Reason, Weakness
 from exporter.probes.reasons import reason_of
 from exporter.settings import MinioProbe
 
@@ -56,7 +56,7 @@ class Drives:
 class Findings:
     """Collect what a check found, until something makes it fail."""
 
-    degraded: list[str] = field(default_factory=list)
+    degraded: list[Degradation] = field(default_factory=list)
     gauges: list[Gauge] = field(default_factory=list)
 
 
@@ -130,7 +130,8 @@ class MinioComponent:
             return
         reads = self._get("/minio/health/cluster/read").status == 200
         self._count_drives(findings)
-        causes = ("no write quorum", "reads are still served" if reads else "no read quorum either", *findings.degraded)
+        more = (found.cause for found in findings.degraded)
+        causes = ("no write quorum", "reads are still served" if reads else "no read quorum either", *more)
         raise ProbeError(Reason.REFUSED, "; ".join(causes), tuple(findings.gauges))
 
     def _see_buckets(self, findings: Findings) -> None:
@@ -140,7 +141,7 @@ class MinioComponent:
             problem = self._problem_of(bucket)
             findings.gauges.append(Gauge("minio_bucket_up", 0 if problem else 1, {"bucket": bucket}))
             if problem:
-                findings.degraded.append(f"bucket {bucket!r} {problem}")
+                findings.degraded.append(Degradation(Weakness.BUCKET, f"bucket {bucket!r} {problem}"))
                 denied = denied or "denied" in problem
         if denied:  # the answer to HEAD has no body that would tell a wrong secret from a missing right
             self._sign_in()
@@ -172,7 +173,8 @@ class MinioComponent:
         try:
             drives = self._drives_by_admin() or self._drives_by_metrics()
         except (HTTPError, OSError, ValueError, LookupError, TypeError) as error:
-            findings.degraded.append(f"the drives could not be counted ({_message(error, self._http.deadline - now)})")
+            cause = f"the drives could not be counted ({_message(error, self._http.deadline - now)})"
+            findings.degraded.append(Degradation(Weakness.DRIVES, cause))
             return
         finally:
             self._http.deadline = deadline
@@ -181,7 +183,8 @@ class MinioComponent:
             return
         findings.gauges += drives.gauges()
         if drives.offline:
-            findings.degraded.append(f"{drives.offline} of {drives.online + drives.offline} drives are offline")
+            cause = f"{drives.offline} of {drives.online + drives.offline} drives are offline"
+            findings.degraded.append(Degradation(Weakness.DRIVES, cause))
 
     def _drives_by_admin(self) -> Drives | None:
         try:

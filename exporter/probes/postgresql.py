@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import psycopg
 
-from exporter.probes.base import Answer, Gauge, ProbeError, Reason
+from exporter.probes.base import Answer, Degradation, Gauge, ProbeError, Reason, Weakness
 from exporter.probes.libpq import Link, LinkError, QueryError
 from exporter.settings import PostgresqlProbe
 
@@ -160,17 +160,21 @@ class PostgresqlComponent:
         self._size = None if size is None else float(size)
         self._size_due = now + SIZE_EVERY_SECONDS
 
-    def _degradations(self, state: "State") -> Iterator[str]:
+    def _degradations(self, state: "State") -> Iterator[Degradation]:
         if self.settings.primary and state.in_recovery:
-            yield "in recovery: a standby where a primary is expected, so nothing can be written"
+            cause = "in recovery: a standby where a primary is expected, so nothing can be written"
+            yield Degradation(Weakness.RECOVERY, cause)
         elif self.settings.primary and state.refuses_writes:
-            yield f"read-only: default_transaction_read_only is on ({state.read_only_source})"
+            cause = f"read-only: default_transaction_read_only is on ({state.read_only_source})"
+            yield Degradation(Weakness.READ_ONLY, cause)
         if state.connections >= state.connections_limit:
-            yield f"connections full: {state.connections} of {state.connections_limit} are open"
+            cause = f"connections full: {state.connections} of {state.connections_limit} are open"
+            yield Degradation(Weakness.CONNECTIONS, cause)
         elif state.connections >= state.connections_limit * self.settings.connections_degraded_ratio:
-            yield (
+            yield Degradation(
+                Weakness.CONNECTIONS,
                 f"{state.connections} of {state.connections_limit} connections are open "
-                f"(degraded from {self.settings.connections_degraded_ratio:.0%})"
+                f"(degraded from {self.settings.connections_degraded_ratio:.0%})",
             )
 
     def _gauges(self, state: "State") -> Iterator[Gauge]:

@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
-from exporter.probes.base import Answer, Gauge, ProbeError, Reason
+from exporter.probes.base import Answer, Degradation, Gauge, ProbeError, Reason, Weakness
 from exporter.probes.reasons import reason_of
 from exporter.settings import RedisProbe
 
@@ -58,8 +58,8 @@ class RedisComponent:
         except BaseException:
             self.close()
             raise
-        causes = (*self._degradations(info), *_shapeless(lengths))
-        return Answer(causes, tuple(_gauges(info, lengths)))
+        found = (*self._degradations(info), *_shapeless(lengths))
+        return Answer(found, tuple(_gauges(info, lengths)))
 
     def close(self) -> None:
         """Drop the connection."""
@@ -126,30 +126,36 @@ class RedisComponent:
         self._connection = kind(**options)
         self._connection.connect()
 
-    def _degradations(self, info: Info) -> Iterator[str]:
+    def _degradations(self, info: Info) -> Iterator[Degradation]:
         role = info.get("role", "master")
         if self.settings.primary and role != "master":
-            yield f"role is {role} where a primary is expected"
+            yield Degradation(Weakness.REPLICA, f"role is {role} where a primary is expected")
         if role != "master" and info.get("master_link_status") == "down":
-            yield "the link to its primary is down"
+            yield Degradation(Weakness.REPLICATION, "the link to its primary is down")
         yield from self._memory(info)
-        if info.get("rdb_last_bgsave_status") == "err":
-            yield "the last save to disk failed: writes are refused while stop-writes-on-bgsave-error is on"
-        if info.get("aof_last_write_status") == "err":
-            yield "the last write to the append-only file failed: writes are refused"
+        yield from _persistence(info)
         clients, most = int(info.get("connected_clients", 0)), int(info.get("maxclients", 0))
         if most and clients >= most:
-            yield f"connections full: {clients} of {most} are open"
+            yield Degradation(Weakness.CONNECTIONS, f"connections full: {clients} of {most} are open")
 
-    def _memory(self, info: Info) -> Iterator[str]:
-        """Yield a cause where memory runs short; a cache that evicts any key is meant to be full."""
+    def _memory(self, info: Info) -> Iterator[Degradation]:
+        """Yield a degradation where memory runs short; a cache that evicts any key is meant to be full."""
         used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
         is_cache = info.get("maxmemory_policy", "").startswith("allkeys-") and not self.settings.queues
         if limit and not is_cache and used >= limit * self.settings.memory_degraded_ratio:
-            yield (
+            yield Degradation(
+                Weakness.MEMORY,
                 f"{used} of {limit} bytes of memory are used, {used / limit:.0%} "
-                f"(degraded from {self.settings.memory_degraded_ratio:.0%})"
+                f"(degraded from {self.settings.memory_degraded_ratio:.0%})",
             )
+
+
+def _persistence(info: Info) -> Iterator[Degradation]:
+    if info.get("rdb_last_bgsave_status") == "err":
+        cause = "the last save to disk failed: writes are refused while stop-writes-on-bgsave-error is on"
+        yield Degradation(Weakness.PERSISTENCE, cause)
+    if info.get("aof_last_write_status") == "err":
+        yield Degradation(Weakness.PERSISTENCE, "the last write to the append-only file failed: writes are refused")
 
 
 def reason_of_failure(error: redis.RedisError) -> Reason:
@@ -185,7 +191,7 @@ def _gauges(info: Info, lengths: dict[str, int | None]) -> Iterator[Gauge]:
             yield Gauge("queue_length", length, {"queue": queue})
 
 
-def _shapeless(lengths: dict[str, int | None]) -> Iterator[str]:
+def _shapeless(lengths: dict[str, int | None]) -> Iterator[Degradation]:
     for queue, length in lengths.items():
         if length is None:
-            yield f"queue {queue!r} has no length to tell"
+            yield Degradation(Weakness.QUEUE, f"queue {queue!r} has no length to tell")

@@ -216,8 +216,9 @@ class _Worker:
 
     def _answered(self, start: float, answer: Answer) -> ProbeResult:
         status = Status.DEGRADED if answer.degraded else Status.HEALTHY
-        cause = self._redact("; ".join(answer.degraded))
-        return ProbeResult(status, time.monotonic() - start, cause, None, answer.gauges)
+        cause = self._redact("; ".join(found.cause for found in answer.degraded))
+        weaknesses = tuple(found.weakness for found in answer.degraded)
+        return ProbeResult(status, time.monotonic() - start, cause, None, answer.gauges, weaknesses)
 
     def _failed(self, start: float, reason: Reason, cause: str, error: ProbeError | None) -> ProbeResult:
         gauges = error.gauges if error is not None else ()

@@ -15,7 +15,7 @@ from exporter.events.sample import bounds_of
 from exporter.exposition import collector
 from exporter.exposition.families import FAMILIES
 from exporter.exposition.negotiation import Format
-from exporter.probes.base import Gauge, ProbeResult, Reason, Status
+from exporter.probes.base import Gauge, ProbeResult, Reason, Status, Weakness
 from exporter.settings import convert
 
 FOLDER = Path(__file__).parent
@@ -114,7 +114,11 @@ def probed() -> Iterator[Metric]:
     results = {
         ("postgresql", "main"): ProbeResult(Status.HEALTHY, 0.002, gauges=tuple(gauges[:4])),
         ("redis", "main"): ProbeResult(
-            Status.DEGRADED, 0.001, "x", gauges=(*gauges[4:7], Gauge("queue_length", 5, {"queue": "celery"}))
+            Status.DEGRADED,
+            0.001,
+            "x",
+            gauges=(*gauges[4:7], Gauge("queue_length", 5, {"queue": "celery"})),
+            weaknesses=(Weakness.MEMORY, Weakness.PERSISTENCE, Weakness.PERSISTENCE),
         ),
         ("minio", "main"): ProbeResult(
             Status.HEALTHY, 0.01, gauges=(*gauges[7:], Gauge("minio_bucket_up", 1, {"bucket": "artifacts"}))

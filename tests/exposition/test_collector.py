@@ -23,6 +23,7 @@ platform_component_up gauge component name
 platform_component_status stateset component name platform_component_status
 platform_component_probe_duration_seconds gauge component name
 platform_component_probe_failures_total counter component name reason
+platform_component_problem gauge component name reason
 platform_postgresql_connections gauge name
 platform_postgresql_connections_limit gauge name
 platform_postgresql_oldest_transaction_seconds gauge name

@@ -82,6 +82,7 @@ def test_bucket_missing(minio_server: Minio, bucket: str) -> None:
         result = subject.ask()
 
         assert (result.status, result.cause) == (Status.DEGRADED, "bucket 'nowhere' does not exist")
+        assert result.problems == ("bucket",)
         assert gauges(result)["minio_bucket_up:nowhere"] == 0
         assert gauges(result)[f"minio_bucket_up:{bucket}"] == 1
 
@@ -157,6 +158,7 @@ def test_drives_taken_away(start_minio: Starter) -> None:
         down = poll_until(lambda: (found := subject.ask()).reason and found, 20)
 
         assert (degraded.status, degraded.cause) == (Status.DEGRADED, "1 of 4 drives are offline")
+        assert degraded.problems == ("drives",)
         assert gauges(degraded) == {"minio_drives_online": 3, "minio_drives_offline": 1}
         assert (down.status, down.reason) == (Status.UNHEALTHY, Reason.REFUSED)
         assert down.cause == "no write quorum; reads are still served; 2 of 4 drives are offline"

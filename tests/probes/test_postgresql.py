@@ -301,6 +301,7 @@ def test_nearly_full(crowded: tuple[Postgres, Callable[[int], None]]) -> None:
 
         assert before.status is Status.HEALTHY
         assert (after.status, after.cause) == (Status.DEGRADED, "5 of 10 connections are open (degraded from 50%)")
+        assert after.problems == ("connections",)
 
 
 def test_full(crowded: tuple[Postgres, Callable[[int], None]]) -> None:
@@ -312,6 +313,7 @@ def test_full(crowded: tuple[Postgres, Callable[[int], None]]) -> None:
         result = subject.ask()
 
         assert (result.status, result.cause) == (Status.DEGRADED, "connections full: 10 of 10 are open")
+        assert result.problems == ("connections",)
 
 
 def test_full_for_us(crowded: tuple[Postgres, Callable[[int], None]]) -> None:
@@ -343,6 +345,7 @@ def test_read_only(start_postgres: Callable[..., Postgres]) -> None:
 
         assert (result.status, result.up) == (Status.DEGRADED, True)
         assert "read-only: default_transaction_read_only is on" in result.cause
+        assert result.problems == ("read_only",)
 
 
 def test_read_only_role(database: Database, role: str) -> None:
@@ -366,6 +369,7 @@ def test_standby(standby: Postgres) -> None:
 
         assert (result.status, result.up) == (Status.DEGRADED, True)
         assert result.cause.startswith("in recovery")
+        assert result.problems == ("recovery",)
 
 
 def test_expected_standby(standby: Postgres) -> None:

@@ -98,6 +98,7 @@ def test_no_length(redis_server: Redis, keys: "client.Redis") -> None:
         result = subject.ask()
 
         assert (result.status, result.cause) == (Status.DEGRADED, "queue 'celery' has no length to tell")
+        assert result.problems == ("queue",)
         assert "queue_length:celery" not in gauges(result)
 
 
@@ -235,6 +236,7 @@ def test_replica(redis_server: Redis, start_redis: Starter) -> None:
         result = primary.ask()
 
         assert (result.status, result.cause) == (Status.DEGRADED, "role is slave where a primary is expected")
+        assert result.problems == ("replica",)
 
 
 def test_replica_cut_off(start_redis: Starter) -> None:
@@ -246,6 +248,7 @@ def test_replica_cut_off(start_redis: Starter) -> None:
         result = poll_until(lambda: (found := subject.ask()).cause and found, 10)
 
         assert (result.status, result.cause) == (Status.DEGRADED, "the link to its primary is down")
+        assert result.problems == ("replication",)
 
 
 def fill(server: Redis) -> int:
@@ -269,6 +272,7 @@ def test_memory(start_redis: Starter) -> None:
         assert before.status is Status.HEALTHY
         assert gauges(before)["redis_memory_limit_bytes"] == 1 << 30
         assert after.status is Status.DEGRADED
+        assert after.problems == ("memory",)
         assert f"of {limit} bytes of memory are used, 9" in after.cause
 
 
@@ -309,6 +313,7 @@ def test_save_failed(start_redis: Starter, tmp_path: Path) -> None:
         result = poll_until(lambda: (found := subject.ask()).cause and found, 10)
 
         assert result.status is Status.DEGRADED
+        assert result.problems == ("persistence",)
         assert result.cause.startswith("the last save to disk failed")
 
 

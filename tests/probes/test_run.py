@@ -9,7 +9,7 @@ import pytest
 from msgspec import Struct
 
 import exporter.probes.run
-from exporter.probes.base import Answer, ProbeError, Reason, Status
+from exporter.probes.base import Answer, Degradation, ProbeError, Reason, Status, Weakness
 from exporter.probes.run import ProbeRunner
 from exporter.settings import Secret
 from stack.polling import poll_until
@@ -59,14 +59,17 @@ def test_healthy(runner: ProbeRunner, probe: Scripted) -> None:
     result = runner.run(1)[KEY]
 
     assert (result.status, result.up, result.cause, result.reason) == (Status.HEALTHY, True, "", None)
+    assert result.problems == ()
 
 
 def test_degraded(runner: ProbeRunner, probe: Scripted) -> None:
     """A probe that answers with causes is degraded: up, and the causes are said."""
-    probe.answer = Answer(("full", "slow"))
+    full, slow = (Degradation(Weakness.MEMORY, cause) for cause in ("full", "slow"))
+    probe.answer = Answer((full, slow, Degradation(Weakness.DRIVES, "one gone")))
     result = runner.run(1)[KEY]
 
-    assert (result.status, result.up, result.cause) == (Status.DEGRADED, True, "full; slow")
+    assert (result.status, result.up, result.cause) == (Status.DEGRADED, True, "full; slow; one gone")
+    assert result.problems == (Weakness.MEMORY, Weakness.DRIVES)
 
 
 def test_failed(runner: ProbeRunner, probe: Scripted) -> None:
@@ -76,6 +79,7 @@ def test_failed(runner: ProbeRunner, probe: Scripted) -> None:
 
     assert (result.status, result.up, result.reason) == (Status.UNHEALTHY, False, Reason.AUTH)
     assert result.cause == "wrong password"
+    assert result.problems == (Reason.AUTH,)
 
 
 def test_unforeseen(runner: ProbeRunner, probe: Scripted) -> None:
