@@ -4,11 +4,15 @@ Write the dashboards: python -m grafana.generate, from the top of the repository
 With --check nothing is written; exit status 1 tells that a committed file differs from what would be.
 """
 
+import json
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.design.layout import Board
 from grafana.design.links import UIDS
@@ -24,6 +28,13 @@ def boards() -> dict[str, Board]:
 def rendered(board: Board) -> str:
     """Return the text of a dashboard's file."""
     return JSONEncoder(indent=2, ensure_ascii=False, sort_keys=True).encode(board.build()) + "\n"
+
+
+def reread(dashboard: dict[str, Any]) -> dict[str, Any]:
+    """Return a dashboard read from JSON into the SDK's types and written again; what these do not know is lost."""
+    register_default_plugins()
+    found: dict[str, Any] = json.loads(JSONEncoder().encode(Dashboard.from_json(dashboard)))
+    return found
 
 
 def main(arguments: list[str]) -> int:

@@ -42,7 +42,7 @@ def _tiles() -> Line:
 def _components() -> Line:
     text = "Down is critical, degraded is a warning, grey was not probed. A gap means that the exporter was not there."
     states = panels.health_timeline(
-        "Components", text, [targets.series(health.COMPONENTS, "{{component}} {{name}}")]
+        "Components over 24 hours", text, [targets.series(health.COMPONENTS, "{{component}} {{name}}")]
     ).time_from("24h")
     return Line(7, [(states, 24)])
 

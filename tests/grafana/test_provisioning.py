@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.grafana.test_dashboards import DATASOURCES
+from tests.grafana.boards import DATASOURCES
 from tests.prometheus.names import ROOT
 
 FOLDER = ROOT / "grafana/provisioning"

@@ -1,0 +1,102 @@
+"""Read the committed dashboards: their panels, queries, variables and links."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import yaml
+
+from grafana.generate import FOLDER, boards
+from tests.prometheus.names import ROOT
+
+Json = dict[str, Any]
+BOARDS = boards()
+DASHBOARDS: dict[str, Json] = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
+PROVISIONED = ROOT / "grafana/provisioning/datasources/platform.yml"
+DATASOURCES = {one["uid"]: one["type"] for one in yaml.safe_load(PROVISIONED.read_text())["datasources"]}
+PROMETHEUS, POSTGRESQL = "prometheus", "grafana-postgresql-datasource"
+WITHOUT_QUERIES = ("row", "text")
+
+every_dashboard = pytest.mark.parametrize("name", list(DASHBOARDS))
+
+
+@dataclass(frozen=True)
+class Query:
+    """Say where a query stands, what it asks, and whether it may find nothing, with the reason."""
+
+    board: str
+    place: str
+    text: str
+    instant: bool = True
+    legend: str = ""
+    may_be_empty: str = ""
+
+
+def panels(board: Json, *, without: tuple[str, ...] = ()) -> list[Json]:
+    """Return the panels, those in collapsed rows too, but those of some types."""
+    found = [one for panel in board["panels"] for one in (panel, *panel.get("panels", []))]
+    return [panel for panel in found if panel["type"] not in without]
+
+
+def every(value: Any, key: str) -> Iterator[Any]:
+    """Yield what stands under a key anywhere in a dashboard."""
+    if isinstance(value, dict):
+        if key in value:
+            yield value[key]
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            yield from every(one, key)
+
+
+def promql(name: str) -> list[Query]:
+    """Return every PromQL of panels, variables and annotations of a dashboard, as written."""
+    board = DASHBOARDS[name]
+    found = [
+        Query(name, panel["title"], target["expr"], target.get("instant", False), target.get("legendFormat", ""),
+              BOARDS[name].may_be_empty.get(panel["title"], ""))
+        for panel in panels(board)
+        for target in panel.get("targets", [])
+        if target["datasource"]["type"] == PROMETHEUS
+    ]  # fmt: skip
+    for mark in board["annotations"].get("list", []):
+        reason = BOARDS[name].may_be_empty.get(mark["name"], "")
+        found.append(Query(name, f"annotation {mark['name']}", mark["expr"], False, may_be_empty=reason))
+    for variable in variables(board, PROMETHEUS):
+        selector, label = label_values(variable)
+        found.append(Query(name, f"variable {variable['name']}", f'{{{label}!=""}} and {selector}', True))
+    return found
+
+
+def sql(name: str) -> list[Query]:
+    """Return every SQL of panels and variables of a dashboard, as written; its place names the data source too."""
+    board = DASHBOARDS[name]
+    found = [
+        Query(name, panel["title"], target["rawSql"], may_be_empty=BOARDS[name].may_be_empty.get(panel["title"], ""))
+        for panel in panels(board)
+        for target in panel.get("targets", [])
+        if target["datasource"]["type"] == POSTGRESQL
+    ]
+    return found + [Query(name, f"variable {one['name']}", one["query"]) for one in variables(board, POSTGRESQL)]
+
+
+def variables(board: Json, kind: str) -> list[Json]:
+    """Return the variables that ask a data source of this kind."""
+    return [one for one in board["templating"]["list"] if one.get("datasource", {}).get("type") == kind]
+
+
+def label_values(variable: Json) -> tuple[str, str]:
+    """Return the selector and the label whose values a variable offers."""
+    match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
+    assert match, f"{variable['name']}: a variable lists the values of a label, not {variable['query']['query']}"
+    return match.group(1), match.group(2)
+
+
+def filled(expression: str) -> str:
+    """Return PromQL as Grafana sends it for a range of an hour, all apps and so on chosen."""
+    for name, value in (("__rate_interval", "1m"), ("__interval", "15s"), ("__range_s", "3600"), ("__range", "1h")):
+        expression = re.sub(rf"\$(?:{name}\b|\{{{name}\}})", value, expression)
+    return re.sub(r"\$(?:\{\w+(?::\w+)?\}|\w+)", ".*", expression)

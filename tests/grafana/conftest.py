@@ -1,0 +1,51 @@
+"""Fixtures for the dashboards: an hour of demo data in a real Prometheus."""
+
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from stack.servers import Prometheus
+from tests.grafana import demo_series, past_rules, remote_write
+from tests.servers import PrometheusBinaries, ServerFactory
+
+CONFIG = "global: {scrape_interval: 15s}\nstorage: {tsdb: {out_of_order_time_window: 3h}}\n"
+
+
+@dataclass(frozen=True)
+class Hour:
+    """An hour of demo data with incidents: the server that holds it, and its begin and end in Unix seconds."""
+
+    server: Prometheus
+    start: float
+    end: float
+
+    def at_end(self, promql: str) -> list[dict[str, object]]:
+        """Return the result of an instant query at the end of the hour."""
+        return self.server.query(promql, at=self.end)
+
+    def over(self, promql: str) -> list[dict[str, object]]:
+        """Return the result of a query over the hour, a point a minute."""
+        found = self.server.get("/api/v1/query_range", query=promql, start=self.start, end=self.end, step=60)
+        result: list[dict[str, object]] = found["data"]["result"]
+        return result
+
+
+@pytest.fixture(scope="session")
+def hour(session_servers: ServerFactory) -> Hour:
+    """Return the oldest Prometheus supported (2.42) with an hour of every series and what our rules make of them."""
+    binary = PrometheusBinaries.of("stable").prometheus
+    server = session_servers.start(
+        Prometheus, CONFIG, name="hour", binary=binary, flags=("--web.enable-remote-write-receiver",)
+    )
+    end = time.time() // 60 * 60
+    start = end - demo_series.HOUR_SECONDS
+    remote_write.write(server.url, demo_series.series(start))
+    past_rules.evaluate(server, start - demo_series.WARM_UP_SECONDS + 300, end, demo_series.STEP_SECONDS)
+    return Hour(server, start, end)
+
+
+@pytest.fixture(scope="session")
+def parser(session_servers: ServerFactory) -> Prometheus:
+    """Return a Prometheus that explains PromQL: the newest, as 2.42 cannot."""
+    return session_servers.start(Prometheus, name="parser", binary=PrometheusBinaries.of("newest").prometheus)

@@ -1,0 +1,48 @@
+"""Understand PromQL as Prometheus' own parser does (`/api/v1/parse_query`, which Prometheus has from 3.0 on)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from stack.servers import Prometheus
+
+Node = dict[str, Any]
+
+
+def parsed(server: Prometheus, expression: str) -> Node:
+    """Return the syntax tree. Raises StackError with Prometheus' words for what is no PromQL."""
+    node: Node = server.get("/api/v1/parse_query", query=expression)["data"]
+    return node
+
+
+def walk(node: Node, above: tuple[Node, ...] = ()) -> Iterator[tuple[Node, tuple[Node, ...]]]:
+    """Yield every node with those above it, the outermost first."""
+    yield node, above
+    children = [node.get(key) for key in ("expr", "lhs", "rhs", "param")] + list(node.get("args") or [])
+    for child in children:
+        if isinstance(child, dict):
+            yield from walk(child, (*above, node))
+
+
+def selectors(node: Node) -> list[Node]:
+    """Return the selectors of series below a node, each with `name` and `matchers`."""
+    return [found for found, _ in walk(node) if found["type"] in ("vectorSelector", "matrixSelector")]
+
+
+def matched(selector: Node) -> set[str]:
+    """Return the labels that a selector asks for."""
+    return {matcher["name"] for matcher in selector["matchers"]} - {"__name__"}
+
+
+def grouped(node: Node) -> list[tuple[set[str], Node]]:
+    """Return the labels of every `by (...)`, `on (...)` and group_left with the node they stand at."""
+    found = []
+    for one, _ in walk(node):
+        if one["type"] == "aggregation" and not one.get("without"):
+            found.append((set(one.get("grouping") or []), one))
+        matching = one.get("matching")
+        if matching:
+            labels = set(matching.get("include") or []) | (
+                set(matching["labels"] or []) if matching.get("on") else set()
+            )
+            found.append((labels, one))
+    return found

@@ -1,0 +1,115 @@
+"""What the dashboards ask of Prometheus: it is PromQL, of series and labels that exist, and finds data."""
+
+import re
+
+import pytest
+
+from exporter.events.sample import PREFIX
+from exporter.exposition.families import FAMILIES, series_names
+from stack.servers import Prometheus
+from tests.grafana.boards import BOARDS, DASHBOARDS, Query, every_dashboard, filled, panels, promql
+from tests.grafana.conftest import Hour
+from tests.grafana.foreign import ALERTS, FOREIGN
+from tests.grafana.promql import grouped, matched, parsed, selectors
+from tests.prometheus.names import ROOT, recorded, rules
+
+QUERIES = [query for name in DASHBOARDS for query in promql(name)]
+every_query = pytest.mark.parametrize(
+    "query", QUERIES, ids=[f"{query.board}-{query.place}-{number}" for number, query in enumerate(QUERIES)]
+)
+SCRAPED = {"job", "instance", "le"}
+
+
+@every_query
+def test_queries_find_data(hour: Hour, query: Query) -> None:
+    """Every panel, variable and annotation has data in an hour with incidents, or says in its module why it may not."""
+    ask = hour.at_end if query.instant else hour.over
+    found = ask(filled(query.text))
+
+    assert found or query.may_be_empty, f"{query.board}: {query.place}: {filled(query.text)} finds nothing"
+
+
+@every_query
+def test_legends_name_labels_there_are(hour: Hour, query: Query) -> None:
+    """A label that no series has would leave a hole in every legend."""
+    wanted = set(re.findall(r"{{ *(\w+) *}}", query.legend))
+    found = (hour.at_end if query.instant else hour.over)(filled(query.text)) if wanted else []
+    labels = {label for series in found for label in series["metric"]}  # type: ignore[attr-defined]
+
+    assert not found or wanted <= labels | {"__name__", "le"}, (query.place, wanted - labels)
+
+
+@every_query
+def test_only_existing_series(parser: Prometheus, query: Query) -> None:
+    """A panel on a series that nothing makes would stay empty for ever."""
+    known = {name for family in FAMILIES.values() for name in series_names(family)}
+    known |= recorded() | set(FOREIGN) | set(ALERTS)
+    asked = {selector["name"] for selector in selectors(parsed(parser, filled(query.text)))} - {""}
+
+    assert {name for name in asked if not name.startswith(PREFIX)} <= known
+
+
+@every_query
+def test_only_existing_labels(parser: Prometheus, hour: Hour, query: Query) -> None:
+    """A selector on a label that a series lacks finds nothing or everything, and `by` of one groups nothing."""
+    tree = parsed(parser, filled(query.text))
+    for selector in selectors(tree):
+        assert matched(selector) <= labels_of(hour, selector["name"]), selector
+    for labels, node in grouped(tree):
+        there = set().union(*(labels_of(hour, selector["name"]) for selector in selectors(node)))
+        assert labels <= there, (query.place, labels - there)
+
+
+def labels_of(hour: Hour, name: str) -> set[str]:
+    """Return the labels of a series: declared ones, those a rule gives, and those seen in the hour."""
+    declared = {series: set(family.labels) for family in FAMILIES.values() for series in series_names(family)}
+    given = {label for rule in rules() if name in (rule.get("record"), "ALERTS") for label in rule.get("labels", {})}
+    selector = f'{{__name__="{name}"}}' if name else '{__name__=~"platform_.+"}'
+    seen = set(hour.server.get("/api/v1/labels", **{"match[]": selector})["data"])
+    return declared.get(name, set()) | given | seen | SCRAPED
+
+
+def test_every_family_is_in_the_hour(hour: Hour) -> None:
+    """The demo data follow the declaration: a new family is there at once, with all its labels."""
+    for family in FAMILIES.values():
+        if family.name != "platform_threshold":
+            [name, *_] = series_names(family)
+            [sample, *_] = hour.at_end(name)
+            assert set(family.labels) - {"app"} <= set(sample["metric"]), name  # type: ignore[call-overload]
+
+
+def test_the_incidents_were_noticed(hour: Hour) -> None:
+    """The hour begins healthy, is critical in its middle, recovers, and is critical at its end."""
+    [series] = hour.over("global:platform_health:max")
+    states = [float(value) for _, value in series["values"]]  # type: ignore[attr-defined]
+
+    assert max(states[8:19]) < 2
+    assert states[25] == states[-1] == 2
+    assert min(states[32:49]) < 2
+
+
+@every_dashboard
+def test_queries_parse_on_both_generations(parser: Prometheus, hour: Hour, name: str) -> None:
+    """2.42 has answered them all above; the newest understands them too."""
+    for query in promql(name):
+        parser.query(filled(query.text))
+
+
+def test_the_runbooks_queries_parse(hour: Hour, parser: Prometheus) -> None:
+    """What the runbook tells people to ask is PromQL."""
+    runbook = (ROOT / "prometheus/runbook.md").read_text()
+    found = re.findall(r"promtool query instant \$PROM '([^']+)'", runbook)
+    assert len(found) == runbook.count("promtool query instant")
+
+    for expression in found:
+        hour.at_end(expression)
+        parser.query(expression)
+
+
+def test_nothing_is_excused_in_vain() -> None:
+    """A panel that is said to be empty in health, and is not there any more, is a leftover."""
+    for name, board in DASHBOARDS.items():
+        titles = {panel["title"] for panel in panels(board)} | {
+            one["name"] for one in board["annotations"].get("list", [])
+        }
+        assert set(BOARDS[name].may_be_empty) <= titles
