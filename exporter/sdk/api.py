@@ -8,6 +8,7 @@ from typing import Any
 
 from exporter.sdk import emit, outcomes
 from exporter.sdk.guard import guarded
+from exporter.sdk.serving import described
 from exporter.sdk.web.actor import session_digest
 
 
@@ -27,9 +28,14 @@ def log_error(
     """Log an exception, `log_error(exc)`; a message, `log_error("it broke")`; or `log_error("TypeOfError", "text")`.
 
     An exception's stack trace is taken along. `fingerprint` groups occurrences by this text. Other keyword arguments
-    become part of `context`; those named `ip` and `user_agent` have columns of their own.
+    become part of `context`; those named `ip` and `user_agent` have columns of their own. What is not given is taken
+    from the request that is being served, if there is one.
     """
     ip, user_agent = more.pop("ip", None), more.pop("user_agent", None)
+    if (told := described()) is not None:
+        endpoint, user_id = told.route if endpoint is None else endpoint, told.user_id if user_id is None else user_id
+        ip, user_agent = told.ip if ip is None else ip, told.user_agent if user_agent is None else user_agent
+        context = {"method": told.method, **_mapping(context)}
     if more or (message is not None and isinstance(error, BaseException)):
         said = {} if message is None or not isinstance(error, BaseException) else {"message": message}
         context = {**_mapping(context), **said, **more}
@@ -65,11 +71,17 @@ def log_activity(
     """Log something a user did; other keyword arguments become part of `details`.
 
     Of `session_id` a digest is stored, the same as the middlewares store: the key itself would let a reader take it.
+    What is not given is taken from the request that is being served, if there is one; its role, if its user is.
     """
     if more:
         details = {**_mapping(details), **more}
+    session_id = session_digest(session_id)
+    if (told := described()) is not None:
+        role = told.role if role is None and user_id in (None, told.user_id) else role
+        user_id, session_id = told.user_id if user_id is None else user_id, session_id or told.session_id
+        ip, user_agent = told.ip if ip is None else ip, told.user_agent if user_agent is None else user_agent
     emit.activity(
-        activity, user_id=user_id, role=role, session_id=session_digest(session_id), module=module,
+        activity, user_id=user_id, role=role, session_id=session_id, module=module,
         feature=feature, success=success, duration_seconds=duration_seconds, ip=ip, user_agent=user_agent,
         details=details,
     )  # fmt: skip

@@ -7,6 +7,8 @@ or kept alive. Line numbers and source lines are looked up by the writer. 30 fra
 from dataclasses import dataclass
 from types import CodeType, TracebackType
 
+from exporter.sdk.seen import look_at
+
 Place = tuple[CodeType, int, str]
 """A frame: its code, the index of the instruction it was at, and its module's name."""
 
@@ -14,8 +16,8 @@ LONGEST_MESSAGE = 4_000
 LONGEST_CHAIN = 8
 MOST_MEMBERS = 8
 OUTER_FRAMES, INNER_FRAMES = 20, 40
-
-_SEEN = "__platform_sdk_seen__"
+MOST_FRAMES = 2_000
+"""An object that is raised again and again has a traceback of all the times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,13 @@ class Captured:
 
 def capture(exc: BaseException) -> Captured | None:
     """Return what to keep of an exception, None where it was taken before. Raises nothing on exceptions of any make."""
-    if _was_seen(exc):
+    sight = look_at(exc)
+    if sight.taken:
         return None
     chain: list[Link] = []
     relation, current, seen = "", exc, {id(exc)}
     while len(chain) < LONGEST_CHAIN:
-        chain.append(_link(current, relation, 0))
+        chain.append(_link(current, relation, 0, sight.stale))
         following = current.__cause__
         relation = "cause"
         if following is None and not current.__suppress_context__:
@@ -63,29 +66,18 @@ def capture_message(error_type: str, message: object) -> Captured:
     return Captured((Link("", error_type, text, ()),), 200 + len(text))
 
 
-def _was_seen(exc: BaseException) -> bool:
-    """Mark an exception as taken: what one handler logs and raises on, an outer one shall not log again."""
-    try:
-        if getattr(exc, _SEEN, False):
-            return True
-        setattr(exc, _SEEN, True)
-    except Exception:  # noqa: BLE001, S110 - a class may forbid attributes; it is then taken each time
-        pass
-    return False
-
-
-def _link(exc: BaseException, relation: str, depth: int) -> Link:
+def _link(exc: BaseException, relation: str, depth: int, stale: TracebackType | None = None) -> Link:
     kind = type(exc)
     members: tuple[Link, ...] = ()
     if isinstance(exc, BaseExceptionGroup) and depth < 3:
         members = tuple(_link(member, "", depth + 1) for member in exc.exceptions[:MOST_MEMBERS])
-    return Link(kind.__module__, kind.__qualname__, _said(exc), _places(exc.__traceback__), relation, members)
+    return Link(kind.__module__, kind.__qualname__, _said(exc), _places(exc.__traceback__, stale), relation, members)
 
 
-def _places(traceback: TracebackType | None) -> tuple[Place, ...]:
-    """Return the frames, outermost first; of a very deep stack the middle is left out."""
+def _places(traceback: TracebackType | None, stale: TracebackType | None) -> tuple[Place, ...]:
+    """Return the frames, outermost first, up to what is `stale`; of a very deep stack the middle is left out."""
     places: list[Place] = []
-    while traceback is not None:
+    while traceback is not None and traceback is not stale and len(places) < MOST_FRAMES:
         frame = traceback.tb_frame
         module = frame.f_globals.get("__name__")
         places.append((frame.f_code, traceback.tb_lasti, module if type(module) is str else ""))

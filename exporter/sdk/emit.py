@@ -7,7 +7,7 @@ name); durations are seconds by a monotonic clock; the event's time is now.
 
 from collections.abc import Mapping
 from time import time
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from exporter.sdk import client
 from exporter.sdk.capture import Captured, capture, capture_message
@@ -17,6 +17,18 @@ from exporter.sdk.kinds import API_CALL, ERROR, HTTP_REQUEST, SAMPLE, SCRAPING_R
 from exporter.sdk.trouble import note
 
 LONGEST_USER_AGENT = 400
+
+
+class About(TypedDict, total=False):
+    """What may be known of an error; `fingerprint` groups by this text instead of by type and place."""
+
+    endpoint: str | None
+    user_id: object
+    ip: str | None
+    user_agent: str | None
+    job_id: str | None
+    fingerprint: str | None
+    context: Mapping[str, Any] | None
 
 
 def request_finished(
@@ -59,17 +71,11 @@ def exception(
     exc: BaseException,
     *,
     severity: str = "high",
-    endpoint: str | None = None,
-    user_id: object = None,
-    ip: str | None = None,
-    user_agent: str | None = None,
-    job_id: str | None = None,
-    fingerprint: str | None = None,
-    context: Mapping[str, Any] | None = None,
+    **about: Unpack[About],
 ) -> None:
-    """Emit an exception with its chain and stack. An exception emitted once is not emitted again.
+    """Emit an exception with its chain and stack. An exception emitted once is not emitted again, unless raised anew.
 
-    `severity` is one of low, medium, high, critical. `fingerprint` groups by this text instead of by type and place.
+    `severity` is one of low, medium, high, critical.
     """
     intake = client.current
     if intake is None:
@@ -77,7 +83,7 @@ def exception(
     try:
         captured = capture(exc)
         if captured is not None:
-            _error(intake, captured, severity, fingerprint, endpoint, user_id, ip, user_agent, job_id, context)
+            _error(intake, captured, severity, **about)
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("emit", error)
 
@@ -87,13 +93,7 @@ def error_message(
     *,
     error_type: str = "LoggedError",
     severity: str = "medium",
-    endpoint: str | None = None,
-    user_id: object = None,
-    ip: str | None = None,
-    user_agent: str | None = None,
-    job_id: str | None = None,
-    fingerprint: str | None = None,
-    context: Mapping[str, Any] | None = None,
+    **about: Unpack[About],
 ) -> None:
     """Emit an error that is no exception; without `fingerprint` it is grouped by its message, numbers left out."""
     intake = client.current
@@ -101,7 +101,7 @@ def error_message(
         return
     try:
         captured = capture_message(error_type, message)
-        _error(intake, captured, severity, fingerprint, endpoint, user_id, ip, user_agent, job_id, context)
+        _error(intake, captured, severity, **about)
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("emit", error)
 
@@ -243,13 +243,14 @@ def _error(
     intake: Intake,
     captured: Captured,
     severity: str,
-    fingerprint: str | None,
-    endpoint: str | None,
-    user_id: object,
-    ip: str | None,
-    user_agent: str | None,
-    job_id: str | None,
-    context: Mapping[str, Any] | None,
+    *,
+    endpoint: str | None = None,
+    user_id: object = None,
+    ip: str | None = None,
+    user_agent: str | None = None,
+    job_id: str | None = None,
+    fingerprint: str | None = None,
+    context: Mapping[str, Any] | None = None,
 ) -> None:
     frozen, size = freeze(context)
     user_agent = user_agent[:LONGEST_USER_AGENT] if user_agent else user_agent

@@ -4,13 +4,12 @@ For the writer thread.
 """
 
 import linecache
-import sys
-import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType
 
 from exporter.sdk.capture import Captured, Link, Place
+from exporter.sdk.libraries import is_library
 
 LONGEST_TRACE = 30_000
 _LONGEST_LINE = 300
@@ -19,10 +18,6 @@ _RELATIONS = {
     "cause": "\nThe above exception was the direct cause of the following exception:\n\n",
     "context": "\nDuring handling of the above exception, another exception occurred:\n\n",
 }
-_INSTALLED = ("site-packages", "dist-packages")
-_PYTHON = tuple(
-    {f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib")} | {f"{sys.base_prefix}/lib/python"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +92,7 @@ class Stacks:
             return any(module == prefix or module.startswith(f"{prefix}.") for prefix in self._in_app)
         if file.startswith("<"):
             return module == "__main__"
-        return not file.startswith(_PYTHON) and not any(f"/{part}/" in file for part in _INSTALLED)
+        return not is_library(file)
 
 
 def _line_of(code: CodeType, instruction: int) -> int:

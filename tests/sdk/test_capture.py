@@ -1,10 +1,15 @@
 """What is taken of an exception, and what is not."""
 
+import asyncio
 import gc
 import time
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+
+import pytest
 
 from exporter import sdk
 from exporter.sdk import emit
@@ -54,6 +59,89 @@ def test_an_exception_is_taken_once(store: Store, start: Callable[..., None]) ->
     assert sdk.flush()
 
     assert store.count("error") == 1
+
+
+SHARED = ValueError("not found")
+
+
+def raise_shared() -> None:
+    raise SHARED
+
+
+taken: list[object] = []
+
+
+def log_and_raise_on() -> None:
+    try:
+        descend(2)
+    except ValueError as error:
+        taken.append(capture(error))
+        raise error
+
+
+def in_a_pool() -> None:
+    with ThreadPoolExecutor() as pool:
+        pool.submit(log_and_raise_on).result()
+
+
+def through_an_exit_stack() -> None:
+    with ExitStack() as stack:
+        stack.callback(log_and_raise_on)
+
+
+async def in_a_task() -> None:
+    async def fail() -> None:
+        log_and_raise_on()
+
+    await asyncio.create_task(fail())
+
+
+@pytest.mark.parametrize(
+    "function", [log_and_raise_on, in_a_pool, through_an_exit_stack, lambda: asyncio.run(in_a_task())]
+)
+def test_what_is_raised_on_is_taken_once(function: Callable[[], None]) -> None:
+    """Through frames, a pool's future, an exit stack, an asyncio task."""
+    with pytest.raises(ValueError, match="out of range") as caught:
+        function()
+
+    assert taken.pop() is not None
+    assert capture(caught.value) is None
+
+
+def test_an_exception_raised_anew_is_taken_anew() -> None:
+    """A module that keeps one object and raises it again and again has an error each time."""
+    taken = []
+    for _ in range(3):
+        try:
+            raise_shared()
+        except ValueError as error:
+            taken += [capture(error), capture(error)]
+
+    assert [found is None for found in taken] == [False, True] * 3
+    assert len({fingerprint(found, Stacks()) for found in taken if found is not None}) == 1
+    assert [len(found.chain[0].places) for found in taken if found is not None] == [2, 2, 2]
+
+
+def test_an_exception_raised_anew_in_a_loop_is_taken_anew() -> None:
+    """By the same function, which catches it itself."""
+    taken, shared = 0, ValueError("not found")
+    for _ in range(3):
+        try:
+            raise shared
+        except ValueError as error:
+            taken += capture(error) is not None
+
+    assert taken == 3
+
+
+def test_an_exception_logged_before_it_is_raised_is_taken_once() -> None:
+    """Some log, and then raise."""
+    error = KeyError("title")
+    assert capture(error) is not None
+    with pytest.raises(KeyError) as caught:
+        raise error
+
+    assert capture(caught.value) is None
 
 
 def test_trace_reads_as_python_s_own() -> None:

@@ -11,6 +11,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import include, path, re_path
 
+from exporter import sdk
+
 
 def page(request: HttpRequest, **_: Any) -> HttpResponse:
     return HttpResponse("hello", status=201)
@@ -38,6 +40,27 @@ def fail(request: HttpRequest) -> HttpResponse:
 
 async def fail_async(request: HttpRequest) -> HttpResponse:
     raise ValueError("broken")
+
+
+def log(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+    def part() -> Iterator[bytes]:
+        sdk.log_error("no paper left")
+        yield b"x"
+
+    if request.GET:
+        return StreamingHttpResponse(part())
+    assert request.user.is_authenticated
+    sdk.log_error("no paper left")
+    sdk.log_activity("print")
+    return HttpResponse("x")
+
+
+async def log_async(request: HttpRequest) -> StreamingHttpResponse:
+    async def part() -> AsyncIterator[bytes]:
+        sdk.log_error("no paper left")
+        yield b"x"
+
+    return StreamingHttpResponse(part())
 
 
 def missing(request: HttpRequest) -> HttpResponse:
@@ -95,6 +118,8 @@ urlpatterns = [
     path("async/stream/", stream_async),
     path("async/wait/", wait),
     path("fail/", fail),
+    path("log/<int:pk>/", lambda request, pk: log(request)),
+    path("async/log/", log_async),
     path("missing/", missing),
     path("denied/", denied),
     path("stream/", stream),

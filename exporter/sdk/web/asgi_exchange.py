@@ -5,6 +5,7 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from exporter.sdk.intake import Intake
+from exporter.sdk.serving import Told
 from exporter.sdk.trouble import note
 from exporter.sdk.web.actor import UNKNOWN, Actor, actor_of, identified
 from exporter.sdk.web.address import client_address
@@ -35,8 +36,8 @@ class Exchange:
     """Follow one request or websocket. What `send` returns is the server's own awaitable wherever that will do."""
 
     __slots__ = (
-        "_begun", "_intake", "_layer", "_path", "_receive", "_root", "_scope", "_send", "_size", "_started",
-        "_status", "_streams", "_told", "ended", "gone",
+        "__weakref__", "_begun", "_intake", "_layer", "_path", "_receive", "_root", "_scope", "_send", "_size",
+        "_started", "_status", "_streams", "_told", "ended", "gone",
     )  # fmt: skip
 
     def __init__(self, layer: Layer, intake: Intake, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,6 +97,13 @@ class Exchange:
             lose(self._intake, "asgi", trouble)
         finally:
             self.ended = True
+
+    def describe(self) -> Told:
+        """Return what is known of it by now."""
+        method = "GET" if self._scope["type"] == "websocket" else closed_method(self._scope["method"])
+        ip, user_agent = _address_and_agent(self._scope, plan_of(self._intake).trusted_proxies)
+        route, (user_id, role, session_id) = self._told or (self._route(), self._actor())
+        return Told(route, method, user_id, role, session_id, ip, user_agent)
 
     def _route(self) -> str:
         if self._layer.route is not None:

@@ -12,6 +12,7 @@ No query is ever caused: who the user is, is told where the view or a middleware
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,8 +23,9 @@ from django.conf import settings  # type: ignore[import-untyped]  # Django has n
 from django.core.signals import got_request_exception  # type: ignore[import-untyped]  # Django has no types
 from django.utils.module_loading import import_string  # type: ignore[import-untyped]  # Django has no types
 
-from exporter.sdk import client
+from exporter.sdk import client, serving
 from exporter.sdk.intake import Intake
+from exporter.sdk.serving import Told
 from exporter.sdk.trouble import note
 from exporter.sdk.web import uvicorn
 from exporter.sdk.web.actor import Actor, identified
@@ -86,21 +88,28 @@ class PlatformMiddleware:
         if self._asynchronous:
             return self._call_asynchronously(request, intake)
         begun = perf_counter()
+        token = serving.current.set(Serving(self, request, intake))
         try:
             response = self.get_response(request)
         except BaseException as error:
             self._failed(request, error, begun, intake)
             raise
+        finally:
+            serving.current.reset(token)
         self._answered(request, response, begun, intake)
         return response
 
     async def _call_asynchronously(self, request: Request, intake: Intake) -> Response:
         begun = perf_counter()
+        token = serving.current.set(Serving(self, request, intake))
         try:
             response = await self.get_response(request)
         except BaseException as error:
             self._failed(request, error, begun, intake)
             raise
+        finally:
+            with suppress(ValueError):  # closed by the garbage collector, in another context
+                serving.current.reset(token)
         self._answered(request, response, begun, intake)
         return response
 
@@ -108,7 +117,7 @@ class PlatformMiddleware:
         """Emit a request whose response is there, or see to it that a stream's is emitted at its end."""
         try:
             if response.streaming:
-                Stream(self, request, response, begun, intake)
+                Stream(self, request, response, begun, intake, Serving(self, request, intake))
             else:
                 self.emit(request, response.status_code, len(response.content), begun, intake)
         except Exception as trouble:  # noqa: BLE001 - never into the application
@@ -131,7 +140,7 @@ class PlatformMiddleware:
         plan = plan_of(intake)
         match = request.resolver_match
         route = UNMATCHED if match is None else template(match.route)
-        actor = self._actor(request)
+        actor = self.actor(request)
         if _handed_out(request, route, actor):
             return
         ip, user_agent = _address_and_agent(request, plan)
@@ -151,8 +160,28 @@ class PlatformMiddleware:
             self._plan, self._files = plan, tuple(_paths_of_files(plan))
         return path.startswith(self._files)  # type: ignore[no-any-return]  # a str
 
-    def _actor(self, request: Request) -> Actor:
+    def actor(self, request: Request) -> Actor:
+        """Return who made a request, as far as is known."""
         return actor_of(request) if self._identify is None else identified(self._identify, request)
+
+
+class Serving:
+    """Stand for a request while it is being served."""
+
+    __slots__ = ("__weakref__", "_intake", "_layer", "_request")
+
+    def __init__(self, layer: PlatformMiddleware, request: Request, intake: Intake) -> None:
+        self._layer = layer
+        self._request = request
+        self._intake = intake
+
+    def describe(self) -> Told:
+        """Return what is known of it by now."""
+        match = self._request.resolver_match
+        route = UNMATCHED if match is None else template(match.route)
+        address_and_agent = _address_and_agent(self._request, plan_of(self._intake))
+        method = closed_method(self._request.method)
+        return Told(route, method, *self._layer.actor(self._request), *address_and_agent)
 
 
 def _address_and_agent(request: Request, plan: Plan) -> tuple[str | None, str | None]:

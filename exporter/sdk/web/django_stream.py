@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator, Iterator
 from time import perf_counter
 from typing import Any, Protocol
 
+from exporter.sdk import serving
 from exporter.sdk.intake import Intake
+from exporter.sdk.serving import Served
 from exporter.sdk.web.record import CLIENT_GONE, lose
 
 
@@ -21,8 +23,11 @@ class Layer(Protocol):
 class Stream:
     """Follow a streaming response: its content and headers stay as they are, it tells what is taken from it."""
 
-    def __init__(self, layer: Layer, request: Any, response: Any, begun: float, intake: Intake) -> None:
+    def __init__(
+        self, layer: Layer, request: Any, response: Any, begun: float, intake: Intake, served: Served
+    ) -> None:  # fmt: skip
         self._layer = layer
+        self.served = served
         self._request = request
         self._response = response
         self._begun = begun
@@ -75,6 +80,7 @@ class _Parts:
     def __next__(self) -> Any:
         stream = self._stream
         stream.started = True
+        token = serving.current.set(stream.served)
         try:
             part = next(self._iterator)
         except StopIteration:
@@ -83,6 +89,8 @@ class _Parts:
         except BaseException as error:
             stream.failed(error)
             raise
+        finally:
+            serving.current.reset(token)
         stream.size += len(part)
         return part
 
@@ -100,6 +108,7 @@ class _AsyncParts:
     async def __anext__(self) -> Any:
         stream = self._stream
         stream.started = True
+        token = serving.current.set(stream.served)
         try:
             part = await anext(self._iterator)
         except StopAsyncIteration:
@@ -108,5 +117,7 @@ class _AsyncParts:
         except BaseException as error:
             stream.failed(error)
             raise
+        finally:
+            serving.current.reset(token)
         stream.size += len(part)
         return part

@@ -11,7 +11,7 @@ its end, as it does when the client has left; 500 that an exception escaped, wha
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from exporter.sdk import client
+from exporter.sdk import client, serving
 from exporter.sdk.web import flask
 from exporter.sdk.web.record import KEY
 from exporter.sdk.web.wsgi_exchange import Environ, Exchange, StartResponse
@@ -43,9 +43,12 @@ class PlatformMiddleware:
         if intake is None or KEY in environ:
             return self.app(environ, start_response)
         exchange = Exchange(self, intake, environ, start_response)
+        token = serving.current.set(exchange)
         try:
             result = self.app(environ, exchange.start_response)
         except BaseException as error:
             exchange.end(500, error)
             raise
+        finally:
+            serving.current.reset(token)
         return exchange.follow(result)

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from exporter.sdk import serving
 
-class Follower(Protocol):
+
+class Follower(serving.Served, Protocol):
     """Who wants to know: the exchange."""
 
     size: int | None
@@ -29,6 +31,7 @@ class Body:
         return self
 
     def __next__(self) -> bytes:
+        token = serving.current.set(self._exchange)
         try:
             if self._iterator is None:
                 self._iterator = iter(self._result)
@@ -39,6 +42,8 @@ class Body:
         except BaseException as error:
             self._error = error
             raise
+        finally:
+            serving.current.reset(token)
         size = self._exchange.size
         if size is not None:
             self._exchange.size = size + len(chunk)

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from exporter.sdk.intake import Intake
+from exporter.sdk.serving import Told
 from exporter.sdk.trouble import note
 from exporter.sdk.web import flask
 from exporter.sdk.web.actor import UNKNOWN, Actor, identified
@@ -31,8 +32,8 @@ class Exchange:
     """Follow one request."""
 
     __slots__ = (
-        "_actor", "_begun", "_environ", "_headers", "_intake", "_layer", "_mounted_at", "_path", "_route",
-        "_start_response", "_started", "_status", "_streams", "ended", "size",
+        "__weakref__", "_actor", "_begun", "_environ", "_headers", "_intake", "_layer", "_mounted_at", "_path",
+        "_route", "_start_response", "_started", "_status", "_streams", "ended", "size",
     )  # fmt: skip
 
     def __init__(self, layer: Layer, intake: Intake, environ: Environ, start_response: StartResponse) -> None:
@@ -137,8 +138,14 @@ class Exchange:
         if self._route is None:
             self._route = self._template() or UNMATCHED
         if self._actor is None:
-            identify = self._layer.identify
-            self._actor = flask.actor(self._environ) if identify is None else identified(identify, self._environ)
+            self._actor = self._found_actor()
+
+    def describe(self) -> Told:
+        """Return what is known of it by now, without holding on to it: a user may yet be loaded."""
+        ip, user_agent = self._address_and_agent(plan_of(self._intake).trusted_proxies)
+        method = closed_method(self._environ.get("REQUEST_METHOD"))
+        route, actor = self._route or self._template() or UNMATCHED, self._actor or self._found_actor()
+        return Told(route, method, *actor, ip, user_agent)
 
     def told(self, route: str, actor: Actor) -> None:
         """Take a layer's word that is further in, and knows better."""
@@ -180,6 +187,10 @@ class Exchange:
 
     def _first_byte_seconds(self) -> float | None:
         return self._started - self._begun if self._streams and self._started is not None else None
+
+    def _found_actor(self) -> Actor:
+        identify = self._layer.identify
+        return flask.actor(self._environ) if identify is None else identified(identify, self._environ)
 
     def _template(self) -> str | None:
         if self._layer.route is not None:
