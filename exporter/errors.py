@@ -11,6 +11,10 @@
     │   ├── RightsError        a privilege is missing; the message holds the GRANT
     │   ├── SchemaError        the `monitoring` schema is missing or newer than this program
     │   └── MappingError       a table or column that a mapping names does not exist, or the mapping is malformed
+    ├── AlertsError            the history of alerts, or alerts by hand
+    │   ├── PayloadError       a post that is no notification of Alertmanager's
+    │   ├── SpoolError         posts cannot be kept on the disk
+    │   └── AlertmanagerError  no Alertmanager answers, or it refuses a request
     ├── ListenError            the listen address cannot be bound
     ├── AdoptError             a table could not be adopted
     └── ExportError            rows could not be written
@@ -61,6 +65,22 @@ class SchemaError(DatabaseError):
 
 class MappingError(DatabaseError):
     """Say that a mapping is malformed or names what the database does not have."""
+
+
+class AlertsError(PlatformError):
+    """Be the base of what concerns the history of alerts, and alerts by hand."""
+
+
+class PayloadError(AlertsError):
+    """Say what a post lacks to be a notification of Alertmanager's."""
+
+
+class SpoolError(AlertsError):
+    """Say that a post cannot be kept on the disk: no room, no right, a broken disk."""
+
+
+class AlertmanagerError(AlertsError):
+    """Say which Alertmanager does not answer, or what it refuses."""
 
 
 class ListenError(PlatformError):

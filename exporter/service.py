@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from exporter import config as configuration
 from exporter.aggregation.loop import View, Worker
+from exporter.alerts.part import AlertsPart
 from exporter.errors import ConfigError, MappingError
 from exporter.exposition import collector
 from exporter.exposition.negotiation import Format
@@ -39,6 +40,7 @@ class Service:
         self._changed = threading.Event()
         self._workers = _workers(config, {}, self._changed.set)
         self._runner = ProbeRunner(build(config.probes))
+        self.alerts = AlertsPart(config, self._changed.set)
         self._reload_ok = True
         self._loaded_at = time.time()
         self._lock = threading.Lock()
@@ -52,10 +54,11 @@ class Service:
         threading.Thread(target=self._encode_ahead, name="encoder", daemon=True).start()
         for worker in self._workers.values():
             worker.start()
+        self.alerts.start()
 
     def stop(self) -> None:
         """End all threads; blocks for a few seconds at most."""
-        _stop(self._workers.values(), timeout_seconds=2.0)
+        _stop((*self._workers.values(), self.alerts), timeout_seconds=2.0)
         self._runner.close()
 
     def render(self, accept: str, scrape_timeout_seconds: float | None) -> tuple[bytes, str]:
@@ -72,7 +75,7 @@ class Service:
             *collector.exporter(config, reload_ok=self._reload_ok, loaded_at=self._loaded_at),
             *self._process.collect(),
         ]
-        return form.join((self._counted(views, form), form.encode(live))), form.content_type
+        return form.join((self._counted((*views, *self.alerts.views), form), form.encode(live))), form.content_type
 
     def not_ready(self) -> list[str]:
         """Return which sources were never read, and why."""
@@ -115,6 +118,7 @@ class Service:
                 config = configuration.load(self._path)
                 workers = _workers(config, self._workers, self._changed.set)
                 probes = build(config.probes)
+                alerts = self.alerts if self.alerts.same_as(config) else AlertsPart(config, self._changed.set)
             except ConfigError as error:
                 self._reload_ok = False
                 logger.error("the configuration was not reloaded, the old one stays: %s", error)
@@ -127,16 +131,24 @@ class Service:
             for name, worker in workers.items():
                 if old.get(name) is not worker:
                     worker.start()
+            self._replace_alerts(alerts)
             self._runner.replace(probes)
             self._reload_ok, self._loaded_at = True, time.time()
             logger.info("the configuration was reloaded from %s", self._path)
+
+    def _replace_alerts(self, alerts: AlertsPart) -> None:
+        old, self.alerts = self.alerts, alerts
+        if old is not alerts:
+            alerts.follow(old)
+            old.stop(timeout_seconds=5.0)
+            alerts.start()
 
     def _encode_ahead(self) -> None:
         """Encode what a poll changed as soon as it is known: encoding takes longer than all the rest of a scrape."""
         while True:
             self._changed.wait()
             self._changed.clear()
-            views = tuple(worker.view for worker in self._workers.values())
+            views = (*(worker.view for worker in self._workers.values()), *self.alerts.views)
             for form in list(self._formats.values()):
                 try:
                     self._counted(views, form)
@@ -184,7 +196,7 @@ def _shows_same(a: View, b: View) -> bool:
     return a is b or (a.totals == b.totals and a.readings == b.readings)
 
 
-def _stop(workers: Iterable[Worker], timeout_seconds: float) -> None:
+def _stop(workers: Iterable[Worker | AlertsPart], timeout_seconds: float) -> None:
     """End workers all at once: where a server hangs each takes its whole timeout."""
     threads = [threading.Thread(target=worker.stop, args=(timeout_seconds,)) for worker in workers]
     for thread in threads:

@@ -21,11 +21,12 @@ DIRECTIONS = {
     "exporter.aggregation": {"database", "errors", "events", "settings", "sources"},
     "exporter.exposition": {"aggregation", "errors", "events", "probes", "settings", "strict_yaml",
                             "thresholds"},
+    "exporter.alerts": {"aggregation", "database", "errors", "events", "exposition", "settings"},
     "exporter.notifications": {"errors", "exposition"},
     "exporter.history": {"errors", "events", "settings", "sources"},
-    "exporter.service": {"aggregation", "config", "errors", "exposition", "probes", "settings", "sources"},
-    "exporter.commands": {"aggregation", "config", "database", "errors", "events", "exposition", "history",
-                          "notifications", "probes", "service", "settings", "sources"},
+    "exporter.service": {"aggregation", "alerts", "config", "errors", "exposition", "probes", "settings", "sources"},
+    "exporter.commands": {"aggregation", "alerts", "config", "database", "errors", "events", "exposition",
+                          "history", "notifications", "probes", "service", "settings", "sources"},
     "exporter.__main__": set(),  # loads a command's module by name, when it is asked for
 }  # fmt: skip
 """What each part may import of the others; `exporter` itself, the version, is for all."""

@@ -35,6 +35,7 @@ def serve(path: Path, listen: str | None, web_config: Path | None, log_level: st
       platform-exporter serve --config platform-exporter.yml
     """
     # Imported here: other commands start faster without a server.
+    from exporter.alerts import receiver
     from exporter.exposition.http import build_app
     from exporter.exposition.server import serve as serve_http
     from exporter.service import Service
@@ -50,7 +51,8 @@ def serve(path: Path, listen: str | None, web_config: Path | None, log_level: st
     service = Service(path, config)
     service.start()
     try:
-        serve_http(build_app(service), host, port, web_config, _quietly(service.reload))
+        notifications = receiver.route(lambda: (service.alerts.token, service.alerts.history))
+        serve_http(build_app(service, [notifications]), host, port, web_config, _quietly(service.reload))
     finally:
         service.stop()
 

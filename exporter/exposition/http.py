@@ -10,7 +10,7 @@ import logging
 import math
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from starlette.applications import Starlette
@@ -52,8 +52,8 @@ class Site(Protocol):
         """Read the configuration again. Blocks. Raises ConfigError and keeps the old configuration."""
 
 
-def build_app(site: Site) -> Starlette:
-    """Return the ASGI application that shows `site`."""
+def build_app(site: Site, more: Sequence[Route] = ()) -> Starlette:
+    """Return the ASGI application that shows `site`, and what other parts answer."""
     pages = _Pages(site)
     app = Starlette(
         routes=[
@@ -63,6 +63,7 @@ def build_app(site: Site) -> Starlette:
             Route("/-/ready", pages.ready),
             Route("/-/reload", pages.reload, methods=["POST", "PUT"]),
             Route("/api/v1/health", pages.health),
+            *more,
         ],
         exception_handlers={Exception: _failed},
     )

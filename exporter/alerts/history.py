@@ -1,0 +1,231 @@
+"""Write notifications into monitoring.alert_notification, and derive the counters platform_alert_* with the rows.
+
+A firing is what lies between two ends of one fingerprint. Alertmanager may tell of it many times: again after
+`repeat_interval`, from two members of a cluster, to two groups, with an earlier or later start where two Prometheus
+send it or one restarts. The first telling counts, every other one is a repeat.
+
+All of a post is one transaction, and one at a time in all replicas: under that lock a look at the rows decides what
+counts, so that rows and counters can never disagree.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from exporter.aggregation.loop import Total
+from exporter.alerts.payload import Alert, Post
+from exporter.events.base import LONGEST_LABEL, OTHER
+from exporter.exposition.families import FAMILIES
+from exporter.settings import Alerts
+
+SOURCE = STREAM = "alerts"
+"""What the rollups of the history are filed under; no poll advances them."""
+
+ALERTNAMES = 300
+"""How many alerts have series of their own; by hand anyone may make up names."""
+
+SEVERITIES = frozenset({"low", "medium", "high", "critical"})
+
+NOTIFICATIONS = "platform_alert_notifications_total"
+REPEATS = "platform_alert_repeats_total"
+FIRING_SECONDS = "platform_alert_firing_seconds_total"
+TIME_TO_RESOLVE = "platform_alert_time_to_resolve_seconds"
+FLAPS = "platform_alert_flaps_total"
+NOISE = "platform_alert_noise_total"
+
+_LOCK = 984_700_002  # the advisory lock that all replicas take turns on
+
+Key = tuple[str, str]
+
+
+@dataclass
+class _Sums:
+    """Collect what one post adds, by alertname and severity."""
+
+    counts: Counter[tuple[str, Key]] = field(default_factory=Counter)
+    durations: dict[Key, list[float]] = field(default_factory=dict)
+    keys: set[Key] = field(default_factory=set)
+
+    def add(self, metric: str, key: Key) -> None:
+        self.keys.add(key)
+        self.counts[metric, key] += 1
+
+
+def record(connection: psycopg.Connection, post: Post, settings: Alerts) -> bool:
+    """Store one post, all or nothing; False where that was done before. Blocks. Raises psycopg.Error.
+
+    `connection` is in autocommit mode.
+    """
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        # In the same transaction: a post whose commit was not heard of is tried again, and is then known.
+        new = connection.execute("INSERT INTO monitoring.batch (id) VALUES (%s) ON CONFLICT DO NOTHING", [post.id])
+        if not new.rowcount:
+            return False
+        sums, names = _Sums(), _known_names(connection)
+        for alert in post.payload.alerts:
+            key = _key(alert, names)
+            _count(connection, alert, key, sums, settings)
+            _store(connection, post, alert)
+        _add(connection, sums)
+    return True
+
+
+def totals(connection: psycopg.Connection) -> tuple[Total, ...]:
+    """Return the committed counters. Raises psycopg.Error."""
+    rows = connection.execute(
+        """SELECT metric, type, labels, value, total, buckets, at, extract(epoch FROM created_at)::double precision
+        FROM monitoring.rollup WHERE source = %s AND stream = %s ORDER BY metric, labels""",
+        [SOURCE, STREAM],
+    ).fetchall()
+    return tuple(Total(*row) for row in rows)
+
+
+def prune(connection: psycopg.Connection, days: int) -> int:
+    """Remove rows that were last heard of this long ago; the counters keep what they counted. Raises psycopg.Error."""
+    return connection.execute(
+        """DELETE FROM monitoring.alert_notification
+        WHERE coalesce(last_received_at, received_at) < now() - make_interval(days => %s)""",
+        [days],
+    ).rowcount
+
+
+def _known_names(connection: psycopg.Connection) -> set[str]:
+    rows = connection.execute(
+        "SELECT DISTINCT labels->>'alertname' FROM monitoring.rollup WHERE source = %s AND stream = %s",
+        [SOURCE, STREAM],
+    ).fetchall()
+    return {row[0] for row in rows}
+
+
+def _key(alert: Alert, names: set[str]) -> Key:
+    name = _clean(alert.labels.get("alertname", ""))[:LONGEST_LABEL] or "none"
+    if name not in names:
+        name = name if len(names) < ALERTNAMES else OTHER
+        names.add(name)
+    severity = alert.labels.get("severity", "") or "none"
+    return name, severity if severity in SEVERITIES or severity == "none" else "other"
+
+
+def _count(connection: psycopg.Connection, alert: Alert, key: Key, sums: _Sums, settings: Alerts) -> None:
+    """Judge an alert by the rows there are, before its own is among them."""
+    if alert.status == "firing":
+        _count_firing(connection, alert, key, sums, settings)
+    else:
+        _count_resolved(connection, alert, key, sums, settings)
+
+
+def _count_firing(connection: psycopg.Connection, alert: Alert, key: Key, sums: _Sums, settings: Alerts) -> None:
+    last_end, known = _row(
+        connection,
+        """WITH own AS (SELECT * FROM monitoring.alert_notification WHERE fingerprint = %(fingerprint)s),
+        ends AS (SELECT max(ends_at) FILTER (WHERE ends_at <= %(starts_at)s) AS last,
+            min(ends_at) FILTER (WHERE ends_at > %(starts_at)s) AS next FROM own WHERE status = 'resolved')
+        SELECT last, EXISTS (SELECT FROM own WHERE status = 'firing' AND (starts_at = %(starts_at)s
+            OR starts_at >= coalesce(last, '-infinity') AND starts_at < coalesce(next, 'infinity'))) FROM ends""",
+        alert,
+    )
+    if known:
+        sums.add(REPEATS, key)
+        return
+    sums.add(f"{NOTIFICATIONS} firing", key)
+    if last_end is not None and (alert.startsAt - last_end).total_seconds() <= settings.flap_seconds:
+        sums.add(FLAPS, key)
+
+
+def _count_resolved(connection: psycopg.Connection, alert: Alert, key: Key, sums: _Sums, settings: Alerts) -> None:
+    began, known = _row(
+        connection,
+        """WITH own AS (SELECT * FROM monitoring.alert_notification WHERE fingerprint = %(fingerprint)s),
+        ends AS (SELECT max(ends_at) AS last FROM own WHERE status = 'resolved' AND ends_at <= %(starts_at)s)
+        SELECT (SELECT min(starts_at) FROM own WHERE status = 'firing' AND starts_at <= %(ends_at)s
+                AND starts_at >= coalesce(last, '-infinity')),
+            EXISTS (SELECT FROM own WHERE status = 'resolved'
+                AND (starts_at = %(starts_at)s OR starts_at < %(ends_at)s AND ends_at > %(starts_at)s)) FROM ends""",
+        alert,
+    )
+    if known:
+        return
+    seconds = max(0.0, (_end(alert) - min(began or alert.startsAt, alert.startsAt)).total_seconds())
+    sums.add(f"{NOTIFICATIONS} resolved", key)
+    sums.durations.setdefault(key, []).append(seconds)
+    if seconds <= settings.noise_seconds:
+        sums.add(NOISE, key)
+
+
+def _row(connection: psycopg.Connection, query: str, alert: Alert) -> tuple[datetime | None, bool]:
+    parameters = {"fingerprint": _clean(alert.fingerprint), "starts_at": alert.startsAt, "ends_at": _end(alert)}
+    row = connection.execute(query.encode(), parameters).fetchone()
+    assert row is not None  # noqa: S101 - an aggregate without GROUP BY gives one row
+    return row[0], row[1]
+
+
+def _end(alert: Alert) -> datetime:
+    """Return when a firing ended; a clock that went back does not make it end before it began."""
+    return max(alert.endsAt, alert.startsAt)
+
+
+def _store(connection: psycopg.Connection, post: Post, alert: Alert) -> None:
+    connection.execute(
+        """INSERT INTO monitoring.alert_notification AS n (group_key, fingerprint, status, starts_at, ends_at,
+            received_at, last_received_at, receiver, labels, annotations)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        ON CONFLICT (fingerprint, starts_at, status, group_key) DO UPDATE SET repeats = n.repeats + 1,
+            last_received_at = greatest(n.last_received_at, excluded.last_received_at)""",
+        [
+            _clean(post.payload.groupKey),
+            _clean(alert.fingerprint),
+            alert.status,
+            alert.startsAt,
+            _end(alert) if alert.status == "resolved" else None,
+            post.received_at,
+            post.received_at,
+            _clean(post.payload.receiver),
+            Jsonb({_clean(name): _clean(text) for name, text in alert.labels.items()}),
+            Jsonb({_clean(name): _clean(text) for name, text in alert.annotations.items()}),
+        ],
+    )
+
+
+def _clean(text: str) -> str:
+    """Return a text that PostgreSQL can hold: it knows no NUL."""
+    return text.replace("\0", "\ufffd")
+
+
+def _add(connection: psycopg.Connection, sums: _Sums) -> None:
+    """Add to the rollups; of an alert that was never seen all counters begin, at 0 if need be."""
+    for key in sorted(sums.keys):
+        labels = {"alertname": key[0], "severity": key[1]}
+        durations = sums.durations.get(key, [])
+        for status in ("firing", "resolved"):
+            told = sums.counts[f"{NOTIFICATIONS} {status}", key]
+            _upsert(connection, NOTIFICATIONS, "counter", {**labels, "status": status}, told)
+        for metric in (REPEATS, FLAPS, NOISE):
+            _upsert(connection, metric, "counter", labels, sums.counts[metric, key])
+        _upsert(connection, FIRING_SECONDS, "counter", labels, sum(durations))
+        buckets = [sum(value <= bound for value in durations) for bound in FAMILIES[TIME_TO_RESOLVE].bounds]
+        _upsert(connection, TIME_TO_RESOLVE, "histogram", labels, len(durations), sum(durations), buckets)
+
+
+def _upsert(
+    connection: psycopg.Connection,
+    metric: str,
+    kind: str,
+    labels: dict[str, str],
+    value: float,
+    total: float | None = None,
+    buckets: list[int] | None = None,
+) -> None:
+    row: list[Any] = [SOURCE, STREAM, metric, kind, Jsonb(labels), value, total, buckets]
+    connection.execute(
+        """INSERT INTO monitoring.rollup AS r (source, stream, metric, type, labels, value, total, buckets, created_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s::double precision[], now())
+        ON CONFLICT (source, stream, metric, type, labels) DO UPDATE SET value = r.value + excluded.value,
+            total = r.total + excluded.total, buckets = (SELECT array_agg(a + b ORDER BY i)
+                FROM unnest(r.buckets, excluded.buckets) WITH ORDINALITY AS both_of(a, b, i))""",
+        row,
+    )

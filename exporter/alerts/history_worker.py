@@ -1,0 +1,164 @@
+"""Take posts, store them in a thread of its own, and publish the history's counters."""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+
+from exporter import database
+from exporter.aggregation.loop import View
+from exporter.aggregation.reading import Reading
+from exporter.alerts import history
+from exporter.alerts.payload import Payload, Post
+from exporter.alerts.spool import Spool
+from exporter.errors import PlatformError, SpoolError, UnreachableError
+from exporter.events import schema
+from exporter.settings import Alerts, Database
+
+logger = logging.getLogger(__name__)
+
+PRUNE_EVERY_SECONDS = 3600.0
+
+
+class HistoryWorker:
+    """Store what Alertmanager posts.
+
+    With a spool a post is on the disk when `receive` returns, and in the event store within a poll interval of its
+    being there. Without one `receive` stores it itself. `view` may be read from any thread.
+    """
+
+    def __init__(self, settings: Database, alerts: Alerts, published: Callable[[], None] = lambda: None) -> None:
+        """Build it; nothing connects before `start`. Raises SpoolError."""
+        self._settings = settings
+        self._alerts = alerts
+        self._published = published
+        folder = alerts.spool_folder
+        self._spool = Spool(Path(folder), alerts.spool_limit_bytes) if folder else None
+        self._connection: psycopg.Connection | None = None
+        self._storing = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._problem = ""
+        self._pruned_at: float | None = None
+        self._thread = threading.Thread(target=self._run, name="alert-history", daemon=True)
+        self.view = View(history.SOURCE)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_seconds: float) -> None:
+        """End the thread after its current statement; what is not stored stays in the spool."""
+        self._stopping.set()
+        self._wake.set()
+        connection = self._connection
+        if connection is not None and self._thread.is_alive():
+            with suppress(psycopg.Error):
+                connection.cancel_safe(timeout=1.0)
+        self._thread.join(timeout_seconds)
+
+    def receive(self, payload: Payload) -> None:
+        """Keep a post for good. Blocks. Raises SpoolError, or what the event store raises: then nothing is kept."""
+        post = Post(id=uuid.uuid4(), received_at=datetime.now(UTC), payload=payload)
+        if payload.truncatedAlerts:
+            logger.warning("Alertmanager left %d alerts out of a post; unset max_alerts", payload.truncatedAlerts)
+        if self._spool:
+            self._spool.add(post)
+        else:
+            with self._storing:
+                self._store(post)
+        self._wake.set()
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            self._wake.clear()
+            try:
+                with self._storing:
+                    self._poll()
+                failures, wait = 0, self._settings.poll_interval_seconds
+                self._say("")
+            except Exception as error:  # noqa: BLE001 - the thread must outlive anything; it is logged and shown
+                failures += 1
+                wait = database.backoff_seconds(failures, self._settings.poll_interval_seconds)
+                self._say(str(error).strip() or type(error).__name__, error)
+                self._disconnect()
+            self._publish()
+            self._pause(wait, failures)
+        self._disconnect()
+
+    def _pause(self, seconds: float, failures: int) -> None:
+        """Wait; what comes in ends the wait, unless the event store is away."""
+        if failures:
+            self._stopping.wait(seconds)
+        else:
+            self._wake.wait(seconds)
+
+    def _poll(self) -> None:
+        connection = self._connected()
+        for file, post in self._spool.posts() if self._spool else ():
+            assert self._spool is not None  # noqa: S101 - it gave the file
+            try:
+                self._store(post)
+            except (psycopg.DataError, psycopg.IntegrityError):
+                logger.exception("a notification can never be stored; it stays as %s.refused", file.with_suffix(""))
+                self._spool.refuse(file)
+            else:
+                self._spool.remove(file)
+        self._prune(connection)
+        self.view = View(history.SOURCE, totals=history.totals(connection), readings=self.view.readings, problems=())
+
+    def _publish(self) -> None:
+        try:
+            waiting = len(self._spool.waiting()) if self._spool else 0
+        except OSError:
+            return
+        readings = (Reading("platform_alert_spooled_posts", (), float(waiting)),)
+        self.view = View(history.SOURCE, totals=self.view.totals, readings=readings, problems=self.view.problems)
+        self._published()
+
+    def _store(self, post: Post) -> None:
+        try:
+            history.record(self._connected(), post, self._alerts)
+        except psycopg.OperationalError as error:
+            self._disconnect()
+            raise UnreachableError(
+                f"the event store, {database.describe(self._settings)}, did not take a notification: "
+                f"{database.reason(error)}"
+            ) from error
+
+    def _connected(self) -> psycopg.Connection:
+        if self._connection is None or self._connection.closed:
+            connection = database.connect(self._settings, "alert history")
+            try:
+                schema.check_version(connection, "store")
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _prune(self, connection: psycopg.Connection) -> None:
+        now = time.monotonic()
+        if self._pruned_at is None or now - self._pruned_at >= PRUNE_EVERY_SECONDS:
+            history.prune(connection, self._alerts.retention_days)
+            self._pruned_at = now
+
+    def _say(self, problem: str, error: Exception | None = None) -> None:
+        if problem != self._problem and not self._stopping.is_set():
+            expected = isinstance(error, (PlatformError, psycopg.Error, SpoolError))
+            if problem:
+                logger.error("alert history: %s", problem, exc_info=None if expected else error)
+            else:
+                logger.info("alert history: storing again")
+        self._problem = problem
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()

@@ -1,0 +1,49 @@
+"""Hold what of the exporter deals with alerts, under one configuration."""
+
+from collections.abc import Callable
+
+from exporter.aggregation.loop import View
+from exporter.alerts.history_worker import HistoryWorker
+from exporter.errors import ConfigError, SpoolError
+from exporter.settings import Alertmanager, Alerts, Config, Database, Secret
+
+
+class AlertsPart:
+    """Hold the history's worker, where the configuration asks for it."""
+
+    def __init__(self, config: Config, published: Callable[[], None]) -> None:
+        """Build it; nothing connects before `start`. Raises ConfigError."""
+        self._wanted = _wanted(config)
+        self.token: Secret | None = config.alerts.token
+        self.history: HistoryWorker | None = None
+        if config.alerts.token:
+            try:
+                self.history = HistoryWorker(config.database, config.alerts, published)
+            except SpoolError as error:
+                raise ConfigError(str(error)) from error
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """Return what is to be shown beside the sources' counts."""
+        return (self.history.view,) if self.history else ()
+
+    def same_as(self, config: Config) -> bool:
+        """Tell whether a configuration asks for just this, so that a reload can leave it alone."""
+        return self._wanted == _wanted(config)
+
+    def follow(self, other: "AlertsPart") -> None:
+        """Show what another part showed until the own history is read, so that a reload leaves no gap."""
+        if self.history and other.history:
+            self.history.view = other.history.view
+
+    def start(self) -> None:
+        if self.history:
+            self.history.start()
+
+    def stop(self, timeout_seconds: float) -> None:
+        if self.history:
+            self.history.stop(timeout_seconds)
+
+
+def _wanted(config: Config) -> tuple[Database, Alerts, Alertmanager]:
+    return config.database, config.alerts, config.alertmanager
