@@ -49,12 +49,14 @@ for name in \
     platform_password \
     platform_app_password \
     platform_dashboards_password \
+    platform_restricted_dashboards_password \
     platform_metrics_password \
     redis_password \
     redis_platform_password \
     redis_metrics_password \
     minio_root_password \
     minio_platform_secret_key \
+    errors_token \
     grafana_admin_password \
     grafana_secret_key; do
     keep "$name" "$(random)"

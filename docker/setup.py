@@ -34,12 +34,28 @@ DATABASE = "platform"
 
 
 class Login(NamedTuple):
-    """Hold what a login may do: its attributes, the roles it is a member of, its settings."""
+    """Hold what a login may do: its attributes, its roles, its settings, its connections at once (-1: any).
+
+    Settings belong to logins: those of a role are not taken over by its members.
+    """
 
     attributes: str = "NOCREATEROLE"
     roles: tuple[str, ...] = ()
     settings: Mapping[str, str] = {}
+    connections: int = -1
 
+
+# A dashboard's query that takes longer has gone wrong; one Grafana must not use up the connections of all.
+DASHBOARD_SETTINGS = {
+    "statement_timeout": "15s",
+    "idle_in_transaction_session_timeout": "60s",
+    "default_transaction_read_only": "on",
+}
+DASHBOARD_CONNECTIONS = 20
+
+# Whoever may use a data source of Grafana may ask it anything: so users, addresses and stack traces are open to nobody
+# until somebody says that all who can sign in to Grafana may see them (docs/access.md).
+RESTRICTED_VIEWS = os.environ.get("PLATFORM_RESTRICTED_VIEWS", "off") == "on"
 
 LOGINS = {
     # Owns the tables; nothing that runs all the time signs in as it.
@@ -50,7 +66,12 @@ LOGINS = {
     "platform_app": Login(roles=("platform_writer",)),
     # Grafana.
     "platform_dashboards": Login(
-        roles=("platform_grafana",), settings={"statement_timeout": "15s", "default_transaction_read_only": "on"}
+        roles=("platform_grafana",), settings=DASHBOARD_SETTINGS, connections=DASHBOARD_CONNECTIONS
+    ),
+    "platform_restricted_dashboards": Login(
+        roles=("platform_grafana_restricted",) if RESTRICTED_VIEWS else (),
+        settings=DASHBOARD_SETTINGS,
+        connections=DASHBOARD_CONNECTIONS,
     ),
     # postgres_exporter.
     "platform_metrics": Login(roles=("pg_monitor",), settings={"statement_timeout": "10s"}),
@@ -116,8 +137,8 @@ def make_logins(connection: psycopg.Connection) -> None:
         if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone():
             connection.execute(sql.SQL("CREATE ROLE {}").format(role))
         connection.execute(
-            sql.SQL("ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB {} PASSWORD {}").format(
-                role, sql.SQL(login.attributes), sql.Literal(hashed.decode())
+            sql.SQL("ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB {} CONNECTION LIMIT {} PASSWORD {}").format(
+                role, sql.SQL(login.attributes), login.connections, sql.Literal(hashed.decode())
             )
         )
         for key, value in login.settings.items():
@@ -156,7 +177,9 @@ def grant(connection: psycopg.Connection) -> None:
     for name, login in LOGINS.items():
         for role in login.roles:
             connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), sql.Identifier(name)))
-    say("roles granted")
+    if not RESTRICTED_VIEWS:
+        connection.execute("REVOKE platform_grafana_restricted FROM platform_restricted_dashboards")
+    say(f"roles granted; restricted views: {'on' if RESTRICTED_VIEWS else 'off'}")
 
 
 def set_up_minio() -> None:

@@ -137,6 +137,12 @@ class Alertmanager(_Settings, frozen=True):
     timeout_seconds: Annotated[float, Meta(ge=0.1, le=60)] = 5.0
 
 
+class Errors(_Settings, frozen=True):
+    """Say who may change error issues over HTTP: whoever knows `token`, in any name; without it nobody may."""
+
+    token: Secret | None = None
+
+
 class Alerts(_Settings, frozen=True):
     """Say how Alertmanager's notifications become history; without `token` none are taken.
 
@@ -175,6 +181,7 @@ class Config(_Settings, frozen=True):
     retention_days: Retention = Retention()
     alertmanager: Alertmanager = Alertmanager()
     alerts: Alerts = Alerts()
+    errors: Errors = Errors()
     stack: Stack = Stack()
 
     def database_of(self, source: Source) -> Database:

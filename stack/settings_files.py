@@ -42,6 +42,7 @@ def exporter(state: State) -> Path:
                 }
             ],
         },
+        "errors": {"token_file": "secrets/errors_token.password"},
         "stack": {
             f"{name}_url": state.url(name)
             for name in ("prometheus", "alertmanager", "grafana")
@@ -116,6 +117,10 @@ def grafana_environment(state: State) -> dict[str, str]:
         "GF_PLATFORM_POSTGRESQL_ADDRESS": state.address("postgres"),
         "GF_PLATFORM_POSTGRESQL_USER": "grafana",
         "GF_PLATFORM_POSTGRESQL_PASSWORD": state.secret("grafana"),
+        "GF_PLATFORM_RESTRICTED_USER": "grafana_restricted",
+        "GF_PLATFORM_RESTRICTED_PASSWORD": state.secret("grafana_restricted"),
+        "GF_PLATFORM_ERRORS_URL": f"{state.url('exporter')}/api/v1/errors/grafana",
+        "GF_PLATFORM_ERRORS_TOKEN": state.secret("errors_token"),
         "GF_PLATFORM_DASHBOARDS": str(CHECKOUT / "grafana/dashboards"),
     }
 

@@ -114,8 +114,8 @@ class Stack:
         )
         if not exporter.attach():
             self._make_schemas(postgres)
-        for user in users.MEMBERS:
-            state.secret(user)
+        for name in (*users.MEMBERS, "errors_token"):
+            state.secret(name)
         self._ensure(exporter, "exporter", config.read_text())
 
     def _make_schemas(self, postgres: Postgres) -> None:

@@ -13,7 +13,15 @@ MEMBERS = {
     "exporter": ("platform_exporter", "pg_monitor"),
     "writer": ("platform_writer",),
     "grafana": ("platform_grafana",),
+    # On a machine of one's own, with nobody but an administrator in Grafana. Elsewhere: docs/access.md
+    "grafana_restricted": ("platform_grafana_restricted",),
 }
+
+# As in docker/setup.py: settings belong to logins, members do not take over those of their roles.
+DASHBOARDS = """alter role {role} connection limit 20;
+alter role {role} set statement_timeout = '15s';
+alter role {role} set idle_in_transaction_session_timeout = '60s';
+alter role {role} set default_transaction_read_only = on"""
 
 
 def make_users(server: Postgres, password_of: Callable[[str], str]) -> None:
@@ -24,6 +32,8 @@ def make_users(server: Postgres, password_of: Callable[[str], str]) -> None:
             for role in roles:
                 grant = sql.SQL("grant {} to {}").format(sql.Identifier(role), sql.Identifier(user))
                 connection.execute(grant)
+            if user.startswith("grafana"):
+                connection.execute(sql.SQL(DASHBOARDS).format(role=sql.Identifier(user)))
     for database in DATABASES:
         # As an application of its own would be: at home in its own tables only.
         application = sql.Identifier(database)

@@ -10,7 +10,7 @@ What people do to issues is in `exporter.issues`; what happens by itself is here
 
 from exporter.aggregation.rollup import checked
 from exporter.events.base import LONGEST_LABEL, OTHER, closed
-from exporter.events.error import SEVERITIES
+from exporter.events.error import ISSUE, SEVERITIES
 from exporter.sources.mapping import Stream
 
 REGRESSIONS = "platform_error_regressions_total"
@@ -23,8 +23,7 @@ GRACE_SECONDS = 5
 
 _OCCURRENCE = f"""occurrence AS (
     SELECT left(app, {LONGEST_LABEL}) AS app,
-        CASE WHEN length(fingerprint) > {LONGEST_LABEL} THEN md5(fingerprint)
-            ELSE coalesce(nullif(fingerprint, ''), md5(concat_ws(' ', error_type, endpoint))) END AS fingerprint,
+        {ISSUE} AS fingerprint,
         at, lower(severity COLLATE "C") AS severity, error_type, message, endpoint,
         left(release, {LONGEST_LABEL}) AS release
     FROM checked WHERE rejected IS NULL

@@ -16,13 +16,20 @@ MAXIMUM = 1e15
 LONGEST_LABEL = 200
 """Label values are cut to this many characters: a series name is no place for a document."""
 
+SHORT_APP, SHORT_USER = f"left(app, {LONGEST_LABEL})", f"left(user_id, {LONGEST_LABEL})"
+"""SQL of what indexes and views hold: no text too long for an index."""
+
 REJECTIONS = ("null", "future", "negative", "not_finite", "out_of_range", "malformed")
 """The closed list of the label `reason` of platform_exporter_rows_rejected_total."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Declare one column; `personal` columns are left out of the views that Grafana's role may read."""
+    """Declare one column.
+
+    `personal` columns are left out of exports unless asked for, and of the views that every viewer of Grafana may read.
+    `restricted` ones are left out of those views only: who it was, and what shows an application's inside.
+    """
 
     name: str
     type: str
@@ -30,6 +37,12 @@ class Column:
     required: bool = False
     default: str | None = None
     personal: bool = False
+    restricted: bool = False
+
+    @property
+    def for_viewers(self) -> bool:
+        """Tell whether every viewer of Grafana may read it."""
+        return not (self.personal or self.restricted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +119,8 @@ class EventKind:
     """Declare a kind of event. `rows_are` completes the sentence "One row is ...".
 
     `checks` are SQL texts that give the reason a row is rejected for, or NULL; the first reason counts.
+    `shown` gives the SQL of columns in the views where it is not the column itself; `indexes` are those by what else
+    than time rows are looked up, name -> definition, short however long a text is: an index must never refuse a row.
     `derived` holds SQL to compute once a row, for use by several rollups. `actors` says that rows name users or
     sessions, `issues` that rows are occurrences of an error to be grouped.
     """
@@ -116,6 +131,8 @@ class EventKind:
     checks: tuple[str, ...]
     rollups: tuple[Rollup, ...]
     derived: Mapping[str, str] = field(default_factory=dict)
+    shown: Mapping[str, str] = field(default_factory=dict)
+    indexes: Mapping[str, str] = field(default_factory=dict)
     actors: bool = False
     issues: bool = False
 

@@ -1,8 +1,12 @@
 """Declare exceptions and logged errors."""
 
-from exporter.events.base import APP, Column, EventKind, Label, Rollup, closed
+from exporter.events.base import APP, LONGEST_LABEL, SHORT_APP, SHORT_USER, Column, EventKind, Label, Rollup, closed
 
 SEVERITIES = ("low", "medium", "high", "critical")
+
+ISSUE = f"""CASE WHEN length(fingerprint) > {LONGEST_LABEL} THEN md5(fingerprint)
+    ELSE coalesce(nullif(fingerprint, ''), md5(error_type || coalesce(' ' || endpoint, ''))) END"""
+"""SQL for the fingerprint of the issue that an error belongs to; immutable, so that an index can hold it."""
 
 ERROR = EventKind(
     name="error",
@@ -11,10 +15,10 @@ ERROR = EventKind(
         Column("severity", "text", f"one of {', '.join(SEVERITIES)}", required=True, default="'medium'"),
         Column("error_type", "text", "the exception's class or the error's kind", required=True),
         Column("message", "text", "what it said, redacted by the writer"),
-        Column("stack_trace", "text", "where it happened"),
+        Column("stack_trace", "text", "where it happened", restricted=True),
         Column("fingerprint", "text", "what groups occurrences of one error; made of type and place where NULL"),
         Column("endpoint", "text", "the route or function that failed"),
-        Column("user_id", "text", "who was affected"),
+        Column("user_id", "text", "who was affected", restricted=True),
         Column("ip", "inet", "the client's address, truncated by the writer", personal=True),
         Column("user_agent", "text", "the client's software", personal=True),
         Column("job_id", "text", "the scraping job that failed"),
@@ -33,5 +37,10 @@ ERROR = EventKind(
             value="1",
         ),
     ),
+    shown={"app": SHORT_APP, "fingerprint": ISSUE, "user_id": SHORT_USER},
+    indexes={
+        "error_issue_at": f"({SHORT_APP}, ({ISSUE}), at)",
+        "error_user_at": f"({SHORT_USER}, at) WHERE user_id IS NOT NULL",
+    },
     issues=True,
 )

@@ -1,6 +1,6 @@
 """Declare requests that an application served."""
 
-from exporter.events.base import APP, Column, EventKind, Label, Rollup, closed, reject_number
+from exporter.events.base import APP, SHORT_USER, Column, EventKind, Label, Rollup, closed, reject_number
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -16,9 +16,9 @@ HTTP_REQUEST = EventKind(
         Column("status", "integer", "the response's status code", required=True),
         Column("duration_seconds", "double precision", "from the first byte in to the last byte out", required=True),
         Column("response_bytes", "bigint", "size of the response's body"),
-        Column("user_id", "text", "who asked"),
+        Column("user_id", "text", "who asked", restricted=True),
         Column("role", "text", "the user's role"),
-        Column("session_id", "text", "the session"),
+        Column("session_id", "text", "the session", restricted=True),
         Column("ip", "inet", "the client's address, truncated by the writer", personal=True),
         Column("user_agent", "text", "the client's software", personal=True),
         Column(
@@ -54,5 +54,7 @@ HTTP_REQUEST = EventKind(
             bounds=BOUNDS,
         ),
     ),
+    shown={"user_id": SHORT_USER},
+    indexes={"http_request_user_at": f"({SHORT_USER}, at) WHERE user_id IS NOT NULL"},
     actors=True,
 )

@@ -23,10 +23,12 @@ OLDEST_SERVER = 130000
 _LOCK = 984_700_001  # the advisory lock that two `schema apply` at the same time take turns on
 
 WRITER, EXPORTER, GRAFANA = "platform_writer", "platform_exporter", "platform_grafana"
+RESTRICTED = "platform_grafana_restricted"
 ROLES = {
     WRITER: "for applications: may add events and keep their own jobs and ledger, and read nothing else",
     EXPORTER: "for the exporter: may read events and advance cursors and rollups",
-    GRAFANA: "for dashboards: may read the views, which hold no address and no user agent",
+    GRAFANA: "for dashboards: may read the views, which name no user and hold no address and no stack trace",
+    RESTRICTED: "for dashboards of those who may see users, addresses and stack traces: may read all views",
 }
 
 
@@ -167,6 +169,8 @@ CREATE TABLE IF NOT EXISTS {table} (
     yield f"CREATE TABLE IF NOT EXISTS {table}_default PARTITION OF {table} DEFAULT;"
     yield f"CREATE INDEX IF NOT EXISTS {kind.name}_tx ON {table} (cluster, tx);"
     yield f"CREATE INDEX IF NOT EXISTS {kind.name}_at ON {table} USING brin (at);"
+    for name, definition in kind.indexes.items():
+        yield f"CREATE INDEX IF NOT EXISTS {name} ON {table} {definition};"
 
 
 def _column(column: Column) -> str:
@@ -183,11 +187,21 @@ def _column(column: Column) -> str:
 
 
 def _view(kind: EventKind) -> Iterator[str]:
-    shown = ", ".join(column.name for column in kind.all_columns if not column.personal)
-    yield "CREATE SCHEMA IF NOT EXISTS monitoring_views;" if kind is EVENTS[0] else ""
-    yield f"DROP VIEW IF EXISTS monitoring_views.{kind.name};"
-    yield f"CREATE VIEW monitoring_views.{kind.name} AS SELECT {shown} FROM monitoring.{kind.name};"
+    for schema, columns in (
+        (VIEWS, [column.name for column in kind.all_columns if column.for_viewers]),
+        (RESTRICTED_VIEWS, [column.name for column in kind.all_columns]),
+    ):
+        shown = [f"{kind.shown[name]} AS {name}" if name in kind.shown else name for name in columns]
+        if any(column.name == "user_id" for column in kind.columns):
+            shown.append(_USER_HASH)
+        yield f"DROP VIEW IF EXISTS {schema}.{kind.name};"
+        yield f"CREATE VIEW {schema}.{kind.name} AS SELECT {', '.join(shown)} FROM monitoring.{kind.name};"
 
+
+VIEWS, RESTRICTED_VIEWS = "monitoring_views", "monitoring_restricted"
+
+# Tells users apart and names none: the salt is random, and nobody but the owner can read it.
+_USER_HASH = "md5((SELECT salt FROM monitoring.view_salt)::text || user_id) AS user_hash"
 
 _STATE_VIEWS = ("scraping_job", "error_issue", "alert_notification", "manual_alert", "audit", "sdk_ledger")
 
@@ -236,5 +250,7 @@ def _store_grants() -> Iterator[str]:
     for table in _STATE_VIEWS:
         yield f"DROP VIEW IF EXISTS monitoring_views.{table};"
         yield f"CREATE VIEW monitoring_views.{table} AS SELECT * FROM monitoring.{table};"
-    yield f"GRANT USAGE ON SCHEMA monitoring_views TO {GRAFANA};"
-    yield f"GRANT SELECT ON ALL TABLES IN SCHEMA monitoring_views TO {GRAFANA};"
+    yield f"REVOKE ALL ON monitoring.view_salt FROM {EXPORTER};"
+    for schema, roles in ((VIEWS, f"{GRAFANA}, {RESTRICTED}"), (RESTRICTED_VIEWS, RESTRICTED)):
+        yield f"GRANT USAGE ON SCHEMA {schema} TO {roles};"
+        yield f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {roles};"

@@ -1,6 +1,6 @@
 """Declare what users did."""
 
-from exporter.events.base import APP, Column, EventKind, Label, Rollup, reject_number
+from exporter.events.base import APP, SHORT_USER, Column, EventKind, Label, Rollup, reject_number
 
 _LABELS = (APP, Label("activity", "activity"), Label("role", "role"))
 
@@ -9,9 +9,9 @@ USER_ACTIVITY = EventKind(
     rows_are="something a user did",
     columns=(
         Column("activity", "text", "what: login, logout, search ...", required=True),
-        Column("user_id", "text", "who"),
+        Column("user_id", "text", "who", restricted=True),
         Column("role", "text", "the user's role"),
-        Column("session_id", "text", "the session"),
+        Column("session_id", "text", "the session", restricted=True),
         Column("module", "text", "the part of the application"),
         Column("feature", "text", "the feature used"),
         Column("success", "boolean", "whether it worked", default="true"),
@@ -30,5 +30,7 @@ USER_ACTIVITY = EventKind(
             value="CASE WHEN success IS FALSE THEN 1 ELSE 0 END",
         ),
     ),
+    shown={"user_id": SHORT_USER},
+    indexes={"user_activity_user_at": f"({SHORT_USER}, at) WHERE user_id IS NOT NULL"},
     actors=True,
 )

@@ -217,6 +217,40 @@ def test_dashboards_read_the_views_and_change_nothing(stack: Stack) -> None:
             connection.execute("CREATE TEMPORARY TABLE t ()")
 
 
+@pytest.mark.parametrize("login", ["platform_dashboards", "platform_restricted_dashboards"])
+def test_dashboards_are_limited(stack: Stack, login: str) -> None:
+    """By their logins: how long a query takes, how many there are, that none writes."""
+    with stack.connect(login) as connection:
+        shown = [
+            connection.execute(f"SHOW {name}".encode()).fetchone()
+            for name in ("statement_timeout", "idle_in_transaction_session_timeout", "default_transaction_read_only")
+        ]
+        limit = connection.execute("SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user").fetchone()
+
+    assert shown == [("15s",), ("1min",), ("on",)]
+    assert limit == (20,)
+
+
+def test_restricted_views_are_closed_until_opened(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users, addresses and stack traces: closed as shipped, open with one variable, and closed again without it."""
+
+    def may_read() -> bool:
+        with stack.connect("platform_restricted_dashboards") as connection:
+            try:
+                connection.execute("SELECT stack_trace FROM monitoring_restricted.error")
+            except psycopg.errors.InsufficientPrivilege:
+                return False
+        return True
+
+    seen = [may_read()]
+    for value in ("on", "off"):
+        monkeypatch.setitem(stack.environment, "PLATFORM_RESTRICTED_VIEWS", value)
+        stack.script("setup.py")
+        seen.append(may_read())
+
+    assert seen == [False, True, False]
+
+
 def test_no_login_may_administer(stack: Stack) -> None:
     """None of the logins is a superuser or creates databases, and only the owner creates roles."""
     with stack.postgres.connect(password=stack.secret("postgres_superuser_password")) as connection:
@@ -231,6 +265,7 @@ def test_no_login_may_administer(stack: Stack) -> None:
         "platform_dashboards",
         "platform_metrics",
         "platform_owner",
+        "platform_restricted_dashboards",
     ]
     assert all(row[1:3] == (False, False) and row[4] for row in rows)
     assert [row[0] for row in rows if row[3]] == ["platform_owner"]

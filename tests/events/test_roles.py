@@ -7,6 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from exporter import database
+from exporter.aggregation import step
 from exporter.aggregation.loop import Worker
 from exporter.events import KINDS
 from exporter.settings import Database as Settings
@@ -180,8 +182,8 @@ def test_dashboards_see_the_views(as_role: As, applied: Database) -> None:
             assert len(rows) == (view in KINDS)
 
 
-def test_dashboards_see_no_addresses(as_role: As) -> None:
-    """No view has a column with an address, a user agent or free text that may hold them."""
+def test_dashboards_see_no_users(as_role: As) -> None:
+    """No view has a column that names a user, an address, a user agent, a stack trace, or free text that may."""
     with as_role("platform_grafana") as connection:
         columns = {row[0] for row in connection.execute(
             "SELECT attname FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid "
@@ -189,7 +191,84 @@ def test_dashboards_see_no_addresses(as_role: As) -> None:
         ).fetchall()}  # fmt: skip
 
     assert columns
-    assert not columns & {"ip", "user_agent", "query", "context"}
+    assert not columns & {"ip", "user_agent", "query", "context", "user_id", "session_id", "stack_trace", "details"} - {
+        "details"  # of the audit: of operators
+    }
+
+
+def test_dashboards_count_users_they_cannot_name(as_role: As, applied: Database) -> None:
+    """The hash tells users apart; its salt is nobody's to read, or small ids could be tried out."""
+    for user in ("1", "2", "2"):
+        applied.execute(
+            "INSERT INTO monitoring.user_activity (at, app, activity, user_id) VALUES (now(), 'x', 'y', %s)", [user]
+        )
+    with as_role("platform_grafana") as connection:
+        hashes = connection.execute("SELECT user_hash FROM monitoring_views.user_activity").fetchall()
+        assert refused(connection, "SELECT salt FROM monitoring.view_salt")
+    with as_role("platform_exporter") as connection:
+        assert refused(connection, "SELECT salt FROM monitoring.view_salt")
+
+    assert len(hashes) == 3
+    assert len(set(hashes)) == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_restricted_dashboards_see_all(as_role: As, applied: Database, kind: str) -> None:
+    """Every column of every kind, and the views of others; ordinary dashboards see none of it."""
+    query = f"SELECT {', '.join(column.name for column in KINDS[kind].all_columns)} FROM monitoring_restricted.{kind}"
+    with as_role("platform_grafana_restricted") as connection:
+        connection.execute(query.encode())
+        connection.execute(f"SELECT * FROM monitoring_views.{kind}".encode())
+        assert refused(connection, f"SELECT * FROM monitoring.{kind}")
+        assert refused(connection, f"DELETE FROM monitoring_restricted.{kind}")
+    with as_role("platform_grafana") as connection:
+        assert refused(connection, query)
+
+
+def test_an_error_is_found_by_its_issue(as_role: As, applied: Database) -> None:
+    """The view's fingerprint is the issue's, where a writer gave none or a very long one; an index finds it."""
+    for endpoint, fingerprint in (("/x", None), (None, ""), ("/x", "f" * 300), ("/x", "short")):
+        applied.execute(
+            "INSERT INTO monitoring.error (at, app, error_type, endpoint, fingerprint) "
+            "VALUES (now(), 'x', 'E', %s, %s)",
+            [endpoint, fingerprint],
+        )
+    for stream in mapping.plan(Source()).streams:
+        with database.connect(Settings(dsn=Secret(applied.dsn)), "test") as connection:
+            step.register(connection, "native")
+            step.poll(connection, stream, Limits())
+    query = "EXPLAIN SELECT 1 FROM monitoring_views.error WHERE app = 'x' AND fingerprint = 'short' AND at > now()"
+
+    with as_role("platform_grafana") as connection:
+        assert connection.execute(
+            "SELECT count(*) FROM monitoring_views.error_issue JOIN monitoring_views.error USING (app, fingerprint)"
+        ).fetchone() == (4,)
+        connection.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
+        plan = str(connection.execute(query.encode()).fetchall())
+        assert "Index Cond" in plan
+        assert "CASE" in plan.partition("Index Cond")[2].partition(",)")[0]
+
+
+@pytest.mark.parametrize("kind", ["http_request", "user_activity", "error"])
+def test_a_users_rows_are_found_by_an_index(as_role: As, kind: str) -> None:
+    """One user's timeline reads that user's rows."""
+    query = f"EXPLAIN SELECT * FROM monitoring_restricted.{kind} WHERE user_id = 'u' AND at > now() - interval '1 h'"
+    with as_role("platform_grafana_restricted") as connection:
+        connection.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
+        assert 'Index Cond: (("left"(user_id' in str(connection.execute(query.encode()).fetchall()).replace("'", "")
+
+
+def test_no_text_is_too_long_for_an_index(applied: Database) -> None:
+    """A row is stored however long its app, user and fingerprint are."""
+    for kind in ("http_request", "user_activity", "error"):
+        values = (
+            MINIMAL[kind]
+            .replace("app,", "user_id, app,")
+            .replace("'x',", "repeat(md5('1'), 500), repeat(md5('2'), 500),")
+        )
+        applied.execute(f"INSERT INTO monitoring.{kind} {values}")
+        long = "(SELECT string_agg(md5(n::text), '') FROM generate_series(1, 900) n)"
+        applied.execute(f"UPDATE monitoring.{kind} SET user_id = {long}")
 
 
 @pytest.mark.parametrize("table", ["http_request", "http_request_default", "rollup", "actor", "error_issue"])
@@ -204,7 +283,7 @@ def test_dashboards_see_no_tables(as_role: As, table: str) -> None:
     [
         "DELETE FROM monitoring_views.error_issue",
         "UPDATE monitoring_views.audit SET actor = ''",
-        "INSERT INTO monitoring_views.error " + MINIMAL["error"],
+        "INSERT INTO monitoring_views.scraping_run " + MINIMAL["scraping_run"],
     ],
 )
 def test_dashboards_only_read(as_role: As, query: str) -> None:

@@ -72,3 +72,12 @@ CREATE TABLE IF NOT EXISTS monitoring.batch (
     at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX IF NOT EXISTS batch_at ON monitoring.batch USING brin (at);
+
+-- What views read by Grafana are in; and what makes the hashes of users in them, which tell users apart and name none.
+CREATE SCHEMA IF NOT EXISTS monitoring_views;
+CREATE SCHEMA IF NOT EXISTS monitoring_restricted;
+CREATE TABLE IF NOT EXISTS monitoring.view_salt (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    salt uuid NOT NULL DEFAULT gen_random_uuid()
+);
+INSERT INTO monitoring.view_salt DEFAULT VALUES ON CONFLICT DO NOTHING;
