@@ -1,0 +1,65 @@
+"""
+Measure what the dashboards' SQL takes on a full event store: python -m benchmarks.grafana_sql [--rows N]
+
+10 million rows, spread over the retention of their kinds, and every query of panels and variables at the default range
+of 6 hours, as the role of its data source; the best of three, as a page that refreshes every 30 s finds its data
+cached. Exit status 1 where one takes longer than it may.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+
+from stack.servers import Postgres
+from tests.grafana import demo_rows
+from tests.grafana.asking_sql import Viewer, targets
+from tests.grafana.boards import DASHBOARDS
+
+ROWS = 10_000_000
+BOUND_SECONDS = 0.2
+REPEATS = 3
+
+
+def main() -> int:
+    """Load, ask everything, print a line a query and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=ROWS, help="rows of all kinds together (default: %(default)s)")
+    rows = parser.parse_args().rows
+    with tempfile.TemporaryDirectory(prefix="platform-grafana-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o711)
+        server = Postgres(Path(name) / "postgres", durable=False, settings={"shared_buffers": "512MB"})
+        with server:
+            dsn = server.dsn_of("postgres")
+            started = time.monotonic()
+            with psycopg.connect(dsn, autocommit=True) as connection:
+                demo_rows.load(connection, rows)
+                connection.execute("VACUUM (ANALYZE)")
+            print(f"{rows} rows loaded in {time.monotonic() - started:.0f} s")
+            slow = [line for line, seconds in _measured(Viewer(dsn, time.time())) if seconds > BOUND_SECONDS]
+    print(f"{len(slow)} over {BOUND_SECONDS * 1000:.0f} ms")
+    return 1 if slow else 0
+
+
+def _measured(viewer: Viewer) -> list[tuple[str, float]]:
+    found = []
+    for name, board in DASHBOARDS.items():
+        chosen = viewer.chosen(name)
+        asked = [(panel["title"], target["datasource"]["uid"], target["rawSql"]) for panel, target in targets(name)]
+        asked += [
+            (f"variable {one['name']}", one["datasource"]["uid"], one["query"])
+            for one in board["templating"]["list"]
+            if "postgresql" in one.get("datasource", {}).get("type", "")
+        ]
+        for title, uid, text in asked:
+            seconds = min(viewer.ask(uid, text, chosen).seconds for _ in range(REPEATS))
+            found.append((f"{name}: {title}", seconds))
+            print(f"{seconds * 1000:8.1f} ms  {name}: {title}", flush=True)
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""What the dashboards ask of PostgreSQL: it runs on the views, as the role of its data source, and finds rows."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from stack.servers import Postgres
+from tests.grafana import demo_rows
+from tests.grafana.asking_sql import ROLES, Viewer, targets
+from tests.grafana.boards import BOARDS, DASHBOARDS, DATASOURCES, POSTGRESQL, every_dashboard
+from tests.grafana.sql_macros import expanded
+from tests.servers import fresh_database
+
+ROWS = 20_000
+
+
+@pytest.fixture(scope="module")
+def viewer(postgres: Postgres) -> Iterator[Viewer]:
+    """Return one who looks at the last six hours of a small event store."""
+    with fresh_database(postgres) as database:
+        with database.connect() as connection:
+            demo_rows.load(connection, ROWS, hours=6)
+            connection.execute("ANALYZE")
+        yield Viewer(database.dsn, time.time())
+
+
+@every_dashboard
+def test_panels_find_rows(viewer: Viewer, name: str) -> None:
+    """Every query runs with the rights of its data source and finds something, or its panel says why it may not."""
+    chosen = viewer.chosen(name)
+    for panel, target in targets(name):
+        answer = viewer.ask(target["datasource"]["uid"], target["rawSql"], chosen)
+        assert answer.rows or panel["title"] in BOARDS[name].may_be_empty, panel["title"]
+
+
+@every_dashboard
+def test_variables_offer_something(viewer: Viewer, name: str) -> None:
+    """A choice without values leaves every panel empty."""
+    assert all(viewer.chosen(name).values())
+
+
+@every_dashboard
+def test_columns_are_there(viewer: Viewer, name: str) -> None:
+    """What a table colours, links or arranges by name is a column of its query; a time series has its time."""
+    chosen = viewer.chosen(name)
+    for panel, target in targets(name):
+        columns = set(viewer.ask(target["datasource"]["uid"], target["rawSql"], chosen).columns)
+        renamed = {
+            new for one in panel.get("transformations", []) for new in one["options"].get("renameByName", {}).values()
+        }
+        named = {
+            one["matcher"]["options"] for one in panel["fieldConfig"]["overrides"] if one["matcher"]["id"] == "byName"
+        }
+        if panel["type"] == "table":
+            assert named <= columns | renamed, (panel["title"], named - columns - renamed)
+        if target["format"] == "time_series":
+            assert "time" in columns, panel["title"]
+
+
+def test_every_sql_data_source_has_its_role() -> None:
+    """A new data source is asked here with the rights it will have."""
+    asked = {target["datasource"]["uid"] for name in DASHBOARDS for _, target in targets(name)}
+
+    assert asked <= set(ROLES)
+    assert {uid for uid, kind in DATASOURCES.items() if kind == POSTGRESQL} <= set(ROLES)
+
+
+def test_a_viewer_writes_no_sql() -> None:
+    """A variable outside ${NAME:sqlstring} would put what somebody typed into the query as it is."""
+    with pytest.raises(AssertionError, match="search"):
+        expanded("SELECT * FROM t WHERE message LIKE '%$search%'", 0, 60, {"search": ["x"]})
+
+    assert expanded("SELECT ${search:sqlstring}", 0, 60, {"search": ["it's"]}) == "SELECT 'it''s'"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("$__timeFilter(at)", "at BETWEEN '1970-01-01T00:00:00+00:00' AND '1970-01-01T01:00:00+00:00'"),
+        ("$__timeGroupAlias(at, $__interval)", 'floor(extract(epoch from at)/60)*60 AS "time"'),
+        ("$__timeGroup(date_trunc('day', at), '5m')", "floor(extract(epoch from date_trunc('day', at))/300)*300"),
+        (
+            "at > $__timeFrom() AND at < $__timeTo()",
+            "at > '1970-01-01T00:00:00+00:00' AND at < '1970-01-01T01:00:00+00:00'",
+        ),
+    ],
+)
+def test_macros_are_grafanas(text: str, wanted: str) -> None:
+    """They expand as pkg/tsdb/grafana-postgresql-datasource/macros.go does."""
+    assert expanded(text, 0, 3600, {}) == wanted
