@@ -1,60 +1,171 @@
-"""Draw the dashboard that people open first."""
+"""
+Draw the dashboard that people open first.
 
+From top to bottom: is anything wrong, what, since when, and which errors are new. Every tile leads to the
+dashboard of its subject.
+"""
+
+from collections.abc import Iterator
+
+from exporter.thresholds import Thresholds, descriptions
 from grafana.boards import alert_panels
-from grafana.design import links, panels, targets, variables
-from grafana.design.layout import Board, Line
-from grafana.queries import health, shared
+from grafana.design import colors, links, panels, tables, targets, variables
+from grafana.design.layout import Board, Line, Section
+from grafana.queries import apis, errors, health, http, monitoring, scraping, shared
 
-FEW = " Unknown below the minimum of events."
-INDICATORS = (
-    ("Response time", "http_latency_seconds", "http",
-     "Mean response time per app over 5 minutes; the worst app counts." + FEW),
-    ("HTTP errors", "http_error_ratio", "http",
-     "Share of 5xx answers per app over 5 minutes; the worst app counts." + FEW),
-    ("API success", "api_success_ratio", "apis",
-     "Share of successful calls per API over 5 minutes; the worst counts." + FEW),
-    ("Scraping", "scraping_failure_ratio", "scraping",
-     "Share of failed runs per scraper over 5 minutes; the worst counts." + FEW),
-)  # fmt: skip
+TILES_A_LINE = 6
+# What an indicator's tile is called where its name would read badly; the others are called by their names.
+TITLES = {
+    "http_latency_seconds": "Response time",
+    "http_error_ratio": "HTTP errors",
+    "api_success_ratio": "API success",
+    "api_forbidden_ratio": "API bans",
+    "api_rate_limited_ratio": "API rate limits",
+    "api_quota_seconds": "API quotas",
+    "error_burst_factor": "Error bursts",
+    "sdk_dropped_ratio": "Dropped events",
+}
+# The dashboard of an indicator's subject, by the first word of its name.
+SUBJECTS = {
+    "http": "http", "api": "apis", "scraping": "scraping", "error": "errors", "login": "users",
+    "saturation": "components", "certificate": "components", "sdk": "monitoring", "source": "monitoring",
+}  # fmt: skip
 
 
-def _tiles() -> Line:
+def _first_line() -> Line:
     overall = panels.health_tile(
         "Platform",
         "The worst of all indicators and components. Unknown where nothing has enough traffic to be judged.",
         targets.now(health.OVERALL, "Platform"),
+        links.data_link("Alerts", links.to("alerts")),
     )
-    worst = panels.health_tile(
+    components = panels.health_tile(
         "Components",
         "PostgreSQL, Redis and MinIO as probed; the worst counts.",
         targets.now(health.WORST_COMPONENT, "Components"),
         links.data_link("Components", links.to("components")),
     )
-    tiles = [
-        panels.health_tile(
-            title, text, targets.now(health.indicator(name), title), links.data_link(title, links.keeping(board, "app"))
-        )
-        for title, name, board, text in INDICATORS
-    ]
-    return Line(4, [(one, 4) for one in (overall, *tiles, worst)])
+    return Line(4, [(overall, 6), (components, 6), (alert_panels.by_severity(), 12)])
 
 
-def _components() -> Line:
+def _indicators() -> Iterator[Line]:
+    tiles = [_indicator(name) for name in health.judged()]
+    for first in range(0, len(tiles), TILES_A_LINE):
+        yield Line(3, [(tile, 24 // TILES_A_LINE) for tile in tiles[first : first + TILES_A_LINE]])
+
+
+def _indicator(name: str) -> panels.stat.Panel:
+    subject = SUBJECTS.get(name.partition("_")[0], "alerts")
+    title = TITLES.get(name) or name.rpartition("_")[0].replace("_", " ").capitalize()
+    described = f"{descriptions(Thresholds)[name]} The worst counts; unknown below the minimum of events."
+    keep = ("app",) if subject in ("http", "apis", "scraping", "errors", "users") else ()
+    link = links.data_link(f"{title} in detail", links.keeping(subject, *keep))
+    return panels.health_tile(title, described, targets.now(health.indicator(name), title), link)
+
+
+def _now_and_today() -> Line:
     text = "Down is critical, degraded is a warning, grey was not probed. A gap means that the exporter was not there."
-    states = panels.health_timeline(
+    today = panels.health_timeline(
         "Components over 24 hours", text, [targets.series(health.COMPONENTS, "{{component}} {{name}}")]
-    ).time_from("24h")
-    return Line(7, [(states, 24)])
+    )
+    today.data_links([links.data_link("Components", links.to("components"))])
+    return Line(8, [(alert_panels.firing(), 14), (today.time_from("24h"), 10)])
+
+
+def _newest_issues() -> Line:
+    newest = tables.table(
+        "Newest error issues",
+        "Groups of alike errors that are open, those that occurred last first. A row opens the issue.",
+        [targets.sql(errors.NEWEST)],
+        [
+            tables.column("last_seen", unit="dateTimeFromNow", title="Last seen", width=130),
+            tables.words("severity", colors.SEVERITIES),
+            tables.words("status", colors.ISSUES),
+            tables.link(
+                "error_type",
+                "Open the issue",
+                links.to("error", app="${__data.fields.app}", fingerprint="${__data.fields.fingerprint}"),
+            ),
+            tables.hidden("fingerprint"),
+        ],
+        nothing="No issue is open",
+    )
+    return Line(8, [(newest, 24)])
+
+
+def _charts() -> Section:
+    app = "{{app}}"
+    few = " No line below the minimum of events."
+    rate = panels.lines("Request rate", "Requests served per second.", "reqps", [targets.series(http.RATE, app)])
+    error_ratio = panels.lines(
+        "Error ratio",
+        "Share of 5xx answers over 5 minutes." + few,
+        "percentunit",
+        [targets.series(http.ERROR_RATIO, app), targets.threshold_lines(shared.threshold("http_error_ratio"))],
+    )
+    mean = panels.lines(
+        "Mean response time",
+        "Mean over 5 minutes, which the alerts judge." + few,
+        "s",
+        [targets.series(http.MEAN, app), targets.threshold_lines(shared.threshold("http_latency_seconds"))],
+    )
+    success = panels.lines(
+        "API success ratio",
+        "Share of successful calls over 5 minutes; lower is worse." + few,
+        "percentunit",
+        [
+            targets.series(apis.APP_SUCCESS, "{{app}} {{api}}"),
+            targets.threshold_lines(shared.threshold("api_success_ratio", app=False)),
+        ],
+    ).max(1)
+    failures = panels.lines(
+        "Scraping failure ratio",
+        "Share of failed runs over 5 minutes." + few,
+        "percentunit",
+        [
+            targets.series(scraping.APP_FAILURES, "{{app}} {{scraper}}"),
+            targets.threshold_lines(shared.threshold("scraping_failure_ratio")),
+        ],
+    ).max(1)
+    recorded = panels.bars(
+        "Errors recorded",
+        "Errors recorded per minute, by severity.",
+        "cpm",
+        [targets.series(errors.RATE, "{{severity}}")],
+        named=colors.SEVERITIES,
+    )
+    return Section(
+        "Rate, errors, duration",
+        [
+            Line(8, [(rate, 8), (error_ratio, 8), (mean, 8)]),
+            Line(8, [(success, 8), (failures, 8), (recorded, 8)]),
+        ],
+    )
+
+
+def _monitoring() -> Section:
+    sources = panels.up_tile(
+        "Sources",
+        "Whether the last poll of each source succeeded. Where one is down, figures made of its events stand still.",
+        targets.now(monitoring.ANY_SOURCE_UP, "{{source}}"),
+    ).data_links([links.data_link("Monitoring", links.to("monitoring"))])
+    lag = panels.lines(
+        "Source lag",
+        "How long ago each source was last read completely.",
+        "s",
+        [
+            targets.series(monitoring.ANY_SOURCE_LAG, "{{source}}"),
+            targets.threshold_lines(shared.threshold("source_lag_seconds", app=False)),
+        ],
+    )
+    return Section("Monitoring itself", [Line(6, [(sources, 8), (lag, 16)])])
 
 
 BOARD = Board(
     "overview",
     "Platform overview",
     "Is the platform healthy, and if not, where?",
-    [
-        _tiles(),
-        Line(8, [(alert_panels.by_severity(), 6), (alert_panels.firing(), 18)]),
-        _components(),
-    ],
+    [_first_line(), *_indicators(), _now_and_today(), _newest_issues(), _charts(), _monitoring()],
     (variables.labels("app", "App", shared.APPS),),
+    buttons=[("http", "HTTP"), ("apis", "APIs"), ("scraping", "Scraping"), ("errors", "Errors"), ("alerts", "Alerts")],
 )

@@ -25,11 +25,12 @@ def labels(name: str, title: str, selector: str, label: str | None = None) -> Va
     """
     Return the choice of a label's values among the series of a selector, several or all.
 
-    The selector may name other variables, on which the choice then depends: `..._total{app=~"$app"}`.
+    The selector may name other variables, on which the choice then depends: `..._total{app=~"$app"}`. All is any value,
+    but of apps, which SQL is asked for as well, the list of them: Grafana would put `.*` into `app IN (...)` as it is.
     """
     text = f"label_values({selector}, {label or name})"
     query = {"qryType": 5, "query": text, "refId": "PrometheusVariableQueryEditor-VariableQuery"}
-    return _query(name, title, PROMETHEUS, query, text, all_value=".*")
+    return _query(name, title, PROMETHEUS, query, text, all_value=None if name == "app" else ".*")
 
 
 def column(name: str, title: str, sql: str) -> Variable:

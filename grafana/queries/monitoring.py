@@ -2,6 +2,8 @@
 
 from grafana.queries.shared import increase, rate
 
+ANY_SOURCE_UP = "source:platform_exporter_source_up:max"
+ANY_SOURCE_LAG = "source:platform_exporter_source_lag_seconds:max"
 SOURCE_LAG = 'max by (source) (platform_exporter_source_lag_seconds{source=~"$source"})'
 SOURCE_UP = 'max by (source) (platform_exporter_source_up{source=~"$source"})'
 EVENTS = rate('platform_exporter_events_total{source=~"$source"}', "source")

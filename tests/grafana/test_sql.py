@@ -1,5 +1,6 @@
 """What the dashboards ask of PostgreSQL: it runs on the views, as the role of its data source, and finds rows."""
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -38,6 +39,14 @@ def test_panels_find_rows(viewer: Viewer, name: str) -> None:
 def test_variables_offer_something(viewer: Viewer, name: str) -> None:
     """A choice without values leaves every panel empty."""
     assert all(viewer.chosen(name).values())
+
+
+@every_dashboard
+def test_all_is_a_list_in_sql(name: str) -> None:
+    """Grafana puts a variable's own value of All into a query as it is: `app IN (.*)` is no SQL."""
+    given = {one["name"] for one in DASHBOARDS[name]["templating"]["list"] if one.get("allValue")}
+    for panel, target in targets(name):
+        assert not given & set(re.findall(r"\$\{(\w+):sqlstring\}", target["rawSql"])), panel["title"]
 
 
 @every_dashboard
