@@ -4,12 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.alertmanager.receiver import Receiver
+from stack.receivers.http import HttpReceiver
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """Return an HTTP server on loopback that keeps what is posted to it."""
-    one = Receiver()
-    yield one
-    one.close()
+def receiver() -> Iterator[HttpReceiver]:
+    """Return an HTTP server on loopback that keeps what is posted to it by Alertmanager's webhook."""
+    with HttpReceiver("webhook") as one:
+        yield one

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from stack.polling import poll_until
+from stack.receivers.http import HttpReceiver
 from stack.servers import Alertmanager, Prometheus
-from tests.alertmanager.receiver import Receiver
 from tests.alertmanager.shipped import turned_to
 from tests.prometheus.names import ROOT
 from tests.servers import PrometheusBinaries
@@ -68,11 +68,10 @@ def test_component_down_is_told_in_time_and_so_is_its_return(
     start_prometheus: Callable[..., Prometheus],
     start_alertmanager: Callable[..., Alertmanager],
     component: Component,
-    receiver: Receiver,
+    receiver: HttpReceiver,
     tmp_path: Path,
 ) -> None:
     """The shipped files with only their addresses exchanged; the notice says all that a person needs."""
-    (tmp_path / "am").mkdir()
     alertmanager = start_alertmanager(turned_to(receiver.url, tmp_path / "am"), binary=prometheus_binaries.alertmanager)
     shutil.copytree(ROOT / "prometheus", tmp_path / "prometheus")
     addresses = {"exporter": component.address, "alertmanager": alertmanager.address}
@@ -83,12 +82,12 @@ def test_component_down_is_told_in_time_and_so_is_its_return(
 
     component.up = False
     died = time.monotonic()
-    poll_until(lambda: receiver.notices("firing"), 60, interval_seconds=0.1)
+    poll_until(lambda: receiver.alerts("firing"), 60, interval_seconds=0.1)
     told = time.monotonic()
     component.up = True
-    poll_until(lambda: receiver.notices("resolved"), 60, interval_seconds=0.1)
+    poll_until(lambda: receiver.alerts("resolved"), 60, interval_seconds=0.1)
     over = time.monotonic()
-    [notice] = receiver.notices("firing")
+    [notice] = receiver.alerts("firing")
 
     assert told - died < FIRED_WITHIN_SECONDS
     assert over - told < RESOLVED_WITHIN_SECONDS
@@ -101,5 +100,5 @@ def test_component_down_is_told_in_time_and_so_is_its_return(
     assert notice["annotations"]["summary"] == "redis main is down"
     assert notice["annotations"]["runbook_url"].startswith("http://127.0.0.1:3000/d/platform-runbook/")
     assert notice["annotations"]["dashboard_url"].startswith("http://127.0.0.1:3000/d/platform-overview/")
-    assert len(receiver.posts) == 2
+    assert len(receiver.arrivals) == 2
     print(f"told after {told - died:.1f} s, over after {over - told:.1f} s")
