@@ -28,6 +28,7 @@ class MailReceiver:
             self,
             hostname="127.0.0.1",
             port=free_port(),
+            ready_timeout=30,
             tls_context=tls,
             require_starttls=tls is not None,
             authenticator=self._authenticated,
