@@ -17,8 +17,17 @@ from exporter.sdk.serving import Served
 _MARK = "__platform_sdk_seen__"
 _RAISE = opmap["RAISE_VARARGS"]
 
-Mark = tuple[ReferenceType[Served] | None, TracebackType | None]
-"""In which request an exception was taken, and how far it had come."""
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Say, in an attribute of an exception, in which request it was taken, and how far it had `reached`."""
+
+    served: ReferenceType[Served] | None
+    reached: TracebackType | None
+
+    def __reduce__(self) -> tuple[type[bool], tuple[bool]]:
+        """Become True where the exception is pickled: that it was taken is all that another process can be told."""
+        return bool, (True,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +42,16 @@ def look_at(exc: BaseException) -> Sight:
     """Tell what is known of an exception, and mark it as taken."""
     try:
         served = serving.current.get()
-        mark: Mark | None = getattr(exc, _MARK, None)
-        setattr(exc, _MARK, (None if served is None else ref(served), exc.__traceback__))
-        return Sight(False) if mark is None else _compared(exc, mark, served)
+        mark = getattr(exc, _MARK, None)
+        setattr(exc, _MARK, Mark(None if served is None else ref(served), exc.__traceback__))
+        return _compared(exc, mark, served) if isinstance(mark, Mark) else Sight(bool(mark))
     except Exception:  # noqa: BLE001 - a class may forbid attributes; it is then taken each time
         return Sight(False)
 
 
 def _compared(exc: BaseException, mark: Mark, served: Served | None) -> Sight:
     """Tell whether an exception was raised anew since it was marked."""
-    marked_in, reached = mark
+    marked_in, reached = mark.served, mark.reached
     elsewhere = served is not None or marked_in is not None
     if marked_in is not None and marked_in() is served:
         return Sight(True)

@@ -2,11 +2,13 @@
 
 import asyncio
 import gc
+import pickle
 import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -132,6 +134,19 @@ def test_an_exception_raised_anew_in_a_loop_is_taken_anew() -> None:
             taken += capture(error) is not None
 
     assert taken == 3
+
+
+@pytest.mark.parametrize("copy", [lambda error: pickle.loads(pickle.dumps(error)), deepcopy])
+def test_an_exception_can_be_pickled_when_it_was_taken(copy: Callable[[ValueError], ValueError]) -> None:
+    """Pools of processes send it to another, which knows then that it was taken."""
+    try:
+        descend(2)
+    except ValueError as error:
+        capture(error)
+        copied = copy(error)
+
+    assert copied.args == ("out of range",)
+    assert capture(copied) is None
 
 
 def test_an_exception_logged_before_it_is_raised_is_taken_once() -> None:
