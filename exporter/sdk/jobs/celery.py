@@ -6,18 +6,20 @@
     jobs.install(scrapers={"shop.tasks.scrape_*": "shop"})      # in the module that makes the Celery app
 
 A task is a scraping job only where `scrapers` says so: then each try of it is a run with heartbeats, its job id the
-task's, and `exporter.sdk.scraping.current_job()` counts items from inside the task. Of every task the failures are
-recorded as errors with the task's id, and two histograms are sampled: celery_queue_wait_seconds, from publishing (or
-the ETA) to the start, where publisher and worker both run this; and celery_task_duration_seconds, with its end state.
+task's (TASK/2 of the second try), and `exporter.sdk.scraping.current_job()` counts items from inside the task. Of every
+task the failures are recorded as errors with the task's id, and two histograms are sampled: celery_queue_wait_seconds,
+from publishing (or the ETA) to the start, where publisher and worker both run this; and celery_task_duration_seconds,
+with its end state.
 
 Nothing is lost with a pool's processes: they flush before they end, and after each scraping job. A process that is
-killed in the middle of a task is noticed by the worker, which ends its run for it: duration as far as known.
+killed in the middle of a task is noticed by the worker, which ends its run for it.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
 from time import monotonic, perf_counter, time
 from typing import Any
+from weakref import WeakValueDictionary
 
 from celery import signals  # type: ignore[import-untyped]  # ships no types
 
@@ -41,11 +43,16 @@ class _Hooks:
         self._began: dict[str, float] = {}
         self._jobs: dict[str, ScrapingJob] = {}
         self._exceeded: dict[str, float] = {}
+        self._received: WeakValueDictionary[str, Any] = WeakValueDictionary()
         self._in_child = False
 
     def before_task_publish(self, headers: Any = None, **_: Any) -> None:
         if isinstance(headers, dict):
             headers[PUBLISHED] = time()
+
+    def task_received(self, request: Any = None, **_: Any) -> None:
+        """Remember, in the worker itself, what its processes are given: it alone knows, if one is killed."""
+        self._received[str(request.id)] = request
 
     def task_prerun(self, task_id: str, task: Any, **_: Any) -> None:
         name = str(task.name)
@@ -55,7 +62,7 @@ class _Hooks:
             emit.sample("celery_queue_wait", waited, "histogram", "seconds", {"task": name, "queue": _queue(task)})
         scraper = scraper_of(self._scrapers, name)
         if scraper is not None:
-            job = ScrapingJob(scraper, job_id=task_id)
+            job = ScrapingJob(scraper, job_id=_job_id(task_id, task.request.retries))
             self._jobs[task_id] = job
             job.__enter__()
 
@@ -79,7 +86,7 @@ class _Hooks:
         emit.exception(exception, endpoint=name, job_id=task_id)
         scraper = scraper_of(self._scrapers, name) if killed else None
         if scraper is not None:
-            _end_for_another(task_id, scraper, reason_of(exception), float(limit))
+            self._end_for_another(task_id, scraper, reason_of(exception), float(limit))
 
     def _told_before(self, task_id: str, limit_seconds: float) -> bool:
         """Tell whether this time limit was told already: some versions of Celery do so twice, within that limit."""
@@ -93,7 +100,7 @@ class _Hooks:
     def task_revoked(self, request: Any, terminated: bool = False, sender: Any = None, **_: Any) -> None:
         scraper = scraper_of(self._scrapers, str(getattr(sender, "name", "unknown")))
         if terminated and scraper is not None and request.id not in self._jobs:
-            _end_for_another(request.id, scraper, "cancelled", 0.0)
+            self._end_for_another(request.id, scraper, "cancelled")
 
     def task_postrun(self, task_id: str, task: Any, state: str | None = None, **_: Any) -> None:
         began = self._began.pop(task_id, None)
@@ -110,6 +117,17 @@ class _Hooks:
         if job is not None or self._flush_every_task:
             client.flush_now(FLUSH_SECONDS)
 
+    def _end_for_another(self, task_id: str, scraper: str, reason: str, limit_seconds: float = 0.0) -> None:
+        """End the run of a try whose process was killed; a time limit says how long it took."""
+        request = self._received.get(task_id)
+        retries = request.request_dict.get("retries") if request is not None else 0
+        started = getattr(request, "time_start", None)
+        duration_seconds = limit_seconds or (max(time() - started, 0.0) if started else 0.0)
+        status = "cancelled" if reason == "cancelled" else "failed"
+        job_id = _job_id(task_id, retries)
+        emit.job_heartbeat(job_id, scraper, status=status, finished_at=time())
+        emit.scraping_run(job_id, scraper, None, "failure", duration_seconds, reason=reason)
+
     def worker_process_init(self, **_: Any) -> None:
         self._began.clear()
         self._jobs.clear()
@@ -123,7 +141,7 @@ class _Hooks:
 
 
 _SIGNALS = (
-    "before_task_publish", "task_prerun", "task_retry", "task_failure", "task_revoked", "task_postrun",
+    "before_task_publish", "task_received", "task_prerun", "task_retry", "task_failure", "task_revoked", "task_postrun",
     "worker_process_init", "worker_process_shutdown", "worker_shutdown",
 )  # fmt: skip
 
@@ -184,7 +202,6 @@ def _queue(task: Any) -> str:
     return str(delivery.get("routing_key") or "") if isinstance(delivery, Mapping) else ""
 
 
-def _end_for_another(task_id: str, scraper: str, reason: str, duration_seconds: float) -> None:
-    status = "cancelled" if reason == "cancelled" else "failed"
-    emit.job_heartbeat(task_id, scraper, status=status, finished_at=time())
-    emit.scraping_run(task_id, scraper, None, "failure", duration_seconds, reason=reason)
+def _job_id(task_id: str, retries: Any) -> str:
+    """Return the job id of a try; each has its own, as a try may well begin before the one before it has ended."""
+    return f"{task_id}/{retries + 1}" if retries else task_id
