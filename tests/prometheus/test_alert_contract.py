@@ -34,6 +34,7 @@ EXEMPT: dict[tuple[str, str], str] = {
 } | {
     (alert, "low traffic"): ONE_IS_ENOUGH
     for alert in (
+        "PlatformApiQuotaExhausted",
         "PlatformComponentDegraded",
         "PlatformComponentDown",
         "PlatformComponentRecovering",
