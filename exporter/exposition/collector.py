@@ -96,7 +96,7 @@ def probed(
             add("platform_component_problem", (*target, problem.value), 1.0)
         for gauge in result.gauges:
             name = f"platform_{gauge.metric}"
-            values = {"name": target[1], **gauge.labels}
+            values = {"component": target[0], "name": target[1], **gauge.labels}
             add(name, tuple(values[label] for label in FAMILIES[name].labels), gauge.value)
     yield from metrics.values()
 

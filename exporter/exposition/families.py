@@ -95,6 +95,10 @@ PROBE_FAMILIES = (
         "Constant 1 while a component is down or degraded, by why: "
         f"{', '.join((*Reason, *Weakness))}.", "component", "name", "reason",
     ),
+    _gauge(
+        "platform_component_certificate_expiry_timestamp_seconds",
+        "When the TLS certificate that a component shows expires, looked at once an hour.", "component", "name",
+    ),
     _gauge("platform_postgresql_connections", "Client connections in use.", "name"),
     _gauge("platform_postgresql_connections_limit", "Client connections that ordinary users may have.", "name"),
     _gauge("platform_postgresql_oldest_transaction_seconds", "Age of the oldest open transaction.", "name"),

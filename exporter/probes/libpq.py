@@ -16,6 +16,8 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from exporter.probes.certificate import Peer
+
 Row = tuple[str | None, ...]
 
 
@@ -46,6 +48,14 @@ class Link:
             self.close()
             raise
         self._connection.nonblocking = 1
+
+    @property
+    def tls_peer(self) -> Peer | None:
+        """Return the server that this connection is encrypted to, None where it is not."""
+        if not self._connection.ssl_in_use:
+            return None
+        host = _text(self._connection.host)
+        return Peer(_text(self._connection.hostaddr) or host, int(self._connection.port), host, postgresql=True)
 
     def query(self, sql: str, deadline: float) -> list[Row]:
         """Return the rows of the last statement in `sql`, values as text. One round trip.

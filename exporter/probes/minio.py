@@ -14,6 +14,7 @@ from minio.error import InvalidResponseError, MinioAdminException, MinioExceptio
 from urllib3.exceptions import HTTPError
 
 from exporter.probes.base import Answer, Degradation, Gauge, ProbeError, Reason, Weakness
+from exporter.probes.certificate import CertificateWatch, Peer
 from exporter.probes.reasons import reason_of
 from exporter.settings import MinioProbe
 
@@ -73,6 +74,7 @@ class MinioComponent:
         self.settings = settings
         self.name = settings.name
         self._http = _DeadlineHttp(settings.ca_file)
+        self._certificate = CertificateWatch()
         self._base = f"{'https' if settings.secure else 'http'}://{settings.endpoint}"
         self._no_health_until = 0.0
         self._no_drives_until = 0.0
@@ -106,11 +108,16 @@ class MinioComponent:
         except (MinioException, HTTPError, OSError, ParseError) as error:
             self.close()
             raise ProbeError(reason_of_failure(error), _message(error, timeout_seconds)) from error
-        return Answer(tuple(findings.degraded), tuple(findings.gauges))
+        return Answer(tuple(findings.degraded), (*findings.gauges, *self._certificate.gauges(self._tls_peer())))
 
     def close(self) -> None:
         """Drop the connection."""
         self._http.clear()
+
+    def _tls_peer(self) -> Peer | None:
+        address = urllib3.util.parse_url(self._base)
+        host = (address.host or "").strip("[]")
+        return Peer(host, address.port or 443, host) if self.settings.secure else None
 
     def _is_minio(self) -> bool:
         """Ask whether the server is live. Raises ProbeError where it says it is not."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import psycopg
 
 from exporter.probes.base import Answer, Degradation, Gauge, ProbeError, Reason, Weakness
+from exporter.probes.certificate import CertificateWatch
 from exporter.probes.libpq import Link, LinkError, QueryError
 from exporter.settings import PostgresqlProbe
 
@@ -100,6 +101,7 @@ class PostgresqlComponent:
         self.settings = settings
         self.name = settings.name
         self._link: Link | None = None
+        self._certificate = CertificateWatch()
         self._size: float | None = None
         self._size_due = 0.0
 
@@ -120,7 +122,8 @@ class PostgresqlComponent:
         except BaseException:
             self.close()
             raise
-        return Answer(tuple(self._degradations(state)), tuple(self._gauges(state)))
+        seen = self._certificate.gauges(self._link.tls_peer if self._link else None)
+        return Answer(tuple(self._degradations(state)), (*self._gauges(state), *seen))
 
     def close(self) -> None:
         """Drop the connection."""

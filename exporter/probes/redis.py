@@ -11,6 +11,7 @@ from redis.connection import parse_url
 from redis.retry import Retry
 
 from exporter.probes.base import Answer, Degradation, Gauge, ProbeError, Reason, Weakness
+from exporter.probes.certificate import CertificateWatch, Peer
 from exporter.probes.reasons import reason_of
 from exporter.settings import RedisProbe
 
@@ -38,6 +39,7 @@ class RedisComponent:
         self.settings = settings
         self.name = settings.name
         self._connection: Any = None
+        self._certificate = CertificateWatch()
         self._commands = dict.fromkeys(settings.queues, LENGTHS[0])
 
     def check(self, timeout_seconds: float) -> Answer:
@@ -59,7 +61,7 @@ class RedisComponent:
             self.close()
             raise
         found = (*self._degradations(info), *_shapeless(lengths))
-        return Answer(found, tuple(_gauges(info, lengths)))
+        return Answer(found, (*_gauges(info, lengths), *self._certificate.gauges(self._tls_peer())))
 
     def close(self) -> None:
         """Drop the connection."""
@@ -125,6 +127,15 @@ class RedisComponent:
         }
         self._connection = kind(**options)
         self._connection.connect()
+
+    def _tls_peer(self) -> Peer | None:
+        """Return where the server shows its certificate, None where the connection is not encrypted."""
+        options = parse_url(self.settings.url.reveal())  # type: ignore[no-untyped-call]  # redis has no types there
+        if options.get("connection_class") is not redis.SSLConnection:
+            return None
+        host = options.get("host", "localhost")
+        own = (options["ssl_certfile"], options.get("ssl_keyfile")) if "ssl_certfile" in options else None
+        return Peer(host, options.get("port", 6379), host, own=own)
 
     def _degradations(self, info: Info) -> Iterator[Degradation]:
         role = info.get("role", "master")

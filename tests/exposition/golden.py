@@ -121,7 +121,13 @@ def probed() -> Iterator[Metric]:
             weaknesses=(Weakness.MEMORY, Weakness.PERSISTENCE, Weakness.PERSISTENCE),
         ),
         ("minio", "main"): ProbeResult(
-            Status.HEALTHY, 0.01, gauges=(*gauges[7:], Gauge("minio_bucket_up", 1, {"bucket": "artifacts"}))
+            Status.HEALTHY,
+            0.01,
+            gauges=(
+                *gauges[7:],
+                Gauge("minio_bucket_up", 1, {"bucket": "artifacts"}),
+                Gauge("component_certificate_expiry_timestamp_seconds", CREATED + 86_400),
+            ),
         ),
         ("redis", "gone"): ProbeResult(Status.UNHEALTHY, 1.0, "x", Reason.TIMEOUT),
         ("redis", "new"): ProbeResult(Status.UNKNOWN, 0.0),
