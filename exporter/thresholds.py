@@ -50,7 +50,13 @@ class Thresholds(Section, frozen=True):
         {"api_success_ratio", "api_forbidden_ratio", "api_rate_limited_ratio", "api_quota_seconds"}
     )
     ABOUT_NO_APP: ClassVar[frozenset[str]] = frozenset(
-        {"source_lag_seconds", "saturation_ratio", "saturation_seconds", "certificate_expiry_seconds"}
+        {
+            "source_lag_seconds",
+            "saturation_ratio",
+            "saturation_seconds",
+            "transaction_age_seconds",
+            "certificate_expiry_seconds",
+        }
     )
 
     minimum_events: Annotated[int, Meta(ge=0)] = 20
@@ -75,6 +81,13 @@ class Thresholds(Section, frozen=True):
     scraping_failure_ratio: Annotated[
         Threshold, Meta(description="Share of a scraper's jobs ended in 5 minutes that failed.")
     ] = Threshold(medium=0.10, high=0.25, critical=0.50)
+    scraping_forbidden_ratio: Annotated[
+        Threshold,
+        Meta(description="Share of a scraper's jobs ended in 5 minutes that were forbidden or blocked: a ban."),
+    ] = Threshold(medium=0.05, high=0.25)
+    scraping_rate_limited_ratio: Annotated[
+        Threshold, Meta(description="Share of a scraper's jobs ended in 5 minutes that exceeded a rate limit.")
+    ] = Threshold(medium=0.05, high=0.25)
     scraping_heartbeat_age_seconds: Annotated[
         Threshold, Meta(description="Age of the last sign of life of the running job that is silent for longest.")
     ] = Threshold(high=120.0, critical=600.0)
@@ -106,6 +119,9 @@ class Thresholds(Section, frozen=True):
     saturation_seconds: Annotated[
         Threshold, Meta(description="Predicted time until a component's connections, memory or disk are used up.")
     ] = Threshold(medium=86_400.0, high=14_400.0)
+    transaction_age_seconds: Annotated[
+        Threshold, Meta(description="Age of the oldest open transaction of a PostgreSQL server.")
+    ] = Threshold(medium=900.0, high=3600.0)
     certificate_expiry_seconds: Annotated[
         Threshold, Meta(description="Time left until a TLS certificate expires.")
     ] = Threshold(medium=1_814_400.0, high=604_800.0, critical=86_400.0)  # fmt: skip

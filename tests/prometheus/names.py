@@ -31,10 +31,17 @@ FOREIGN = {
 """The series of others that rules may read, and who exposes each."""
 
 
+AWAITED = {
+    "platform_component_certificate_expiry_timestamp_seconds",
+    "platform_exporter_certificate_expiry_timestamp_seconds",
+}
+"""Series that rules read already and the exporter is about to expose: to be emptied."""
+
+
 @cache
 def exposed() -> set[str]:
     """Return the names of all series that the exporter may expose."""
-    return {name for family in FAMILIES.values() for name in series_names(family)}
+    return AWAITED | {name for family in FAMILIES.values() for name in series_names(family)}
 
 
 @cache
