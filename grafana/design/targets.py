@@ -10,6 +10,8 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat, QueryEdito
 
 PROMETHEUS = common.DataSourceRef(type_val="prometheus", uid="platform-prometheus")
 POSTGRESQL = common.DataSourceRef(type_val="grafana-postgresql-datasource", uid="platform-postgresql")
+# Users, addresses and stack traces: whoever may not see them gets an error in place of the panel.
+RESTRICTED = common.DataSourceRef(type_val="grafana-postgresql-datasource", uid="platform-postgresql-restricted")
 ALERTMANAGER = common.DataSourceRef(type_val="alertmanager", uid="platform-alertmanager")
 
 Target = cogbuilder.Builder[variants.Dataquery]

@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import yaml
 
 from grafana.generate import FOLDER, boards
-from tests.prometheus.names import ROOT
 
 Json = dict[str, Any]
 BOARDS = boards()
 DASHBOARDS: dict[str, Json] = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
-PROVISIONED = ROOT / "grafana/provisioning/datasources/platform.yml"
-DATASOURCES = {one["uid"]: one["type"] for one in yaml.safe_load(PROVISIONED.read_text())["datasources"]}
+# What users may rely on: no uid may ever change, as their own dashboards and alerts name them.
+DATASOURCES = {
+    "platform-prometheus": "prometheus",
+    "platform-postgresql": "grafana-postgresql-datasource",
+    "platform-postgresql-restricted": "grafana-postgresql-datasource",
+    "platform-alertmanager": "alertmanager",
+    "platform-issues": "alertmanager",
+}
 PROMETHEUS, POSTGRESQL = "prometheus", "grafana-postgresql-datasource"
 WITHOUT_QUERIES = ("row", "text")
 
