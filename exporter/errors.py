@@ -15,6 +15,10 @@
     │   ├── PayloadError       a post that is no notification of Alertmanager's
     │   ├── SpoolError         posts cannot be kept on the disk
     │   └── AlertmanagerError  no Alertmanager answers, or it refuses a request
+    ├── IssuesError            error issues, as people change them
+    │   ├── ChangeError        what is asked for makes no sense
+    │   ├── UnknownIssueError  no issue has that id
+    │   └── CountError         other issues are meant than the caller thinks
     ├── ListenError            the listen address cannot be bound
     ├── AdoptError             a table could not be adopted
     └── ExportError            rows could not be written
@@ -81,6 +85,22 @@ class SpoolError(AlertsError):
 
 class AlertmanagerError(AlertsError):
     """Say which Alertmanager does not answer, or what it refuses."""
+
+
+class IssuesError(PlatformError):
+    """Be the base of what concerns changes of error issues by people."""
+
+
+class ChangeError(IssuesError):
+    """Say what of a change does not fit together, or is out of bounds."""
+
+
+class UnknownIssueError(IssuesError):
+    """Say which id is no issue's, or several's."""
+
+
+class CountError(IssuesError):
+    """Say that another number of issues is meant than the caller thinks, or too many."""
 
 
 class ListenError(PlatformError):

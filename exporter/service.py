@@ -50,6 +50,11 @@ class Service:
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
+    @property
+    def config(self) -> Config:
+        """Return the configuration in force."""
+        return self._config
+
     def start(self) -> None:
         threading.Thread(target=self._encode_ahead, name="encoder", daemon=True).start()
         for worker in self._workers.values():

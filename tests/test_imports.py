@@ -24,9 +24,10 @@ DIRECTIONS = {
     "exporter.alerts": {"aggregation", "database", "errors", "events", "exposition", "settings"},
     "exporter.notifications": {"errors", "exposition"},
     "exporter.history": {"errors", "events", "settings", "sources"},
+    "exporter.issues": {"database", "errors", "events", "exposition", "history", "settings"},
     "exporter.service": {"aggregation", "alerts", "config", "errors", "exposition", "probes", "settings", "sources"},
     "exporter.commands": {"aggregation", "alerts", "config", "database", "errors", "events", "exposition",
-                          "history", "notifications", "probes", "service", "settings", "sources"},
+                          "history", "issues", "notifications", "probes", "service", "settings", "sources"},
     "exporter.__main__": set(),  # loads a command's module by name, when it is asked for
 }  # fmt: skip
 """What each part may import of the others; `exporter` itself, the version, is for all."""

@@ -38,6 +38,7 @@ def serve(path: Path, listen: str | None, web_config: Path | None, log_level: st
     from exporter.alerts import receiver
     from exporter.exposition.http import build_app
     from exporter.exposition.server import serve as serve_http
+    from exporter.issues import api as issues
     from exporter.service import Service
 
     # Until the server listens to it, a reload signal must not end the process, as it would by default.
@@ -52,7 +53,8 @@ def serve(path: Path, listen: str | None, web_config: Path | None, log_level: st
     service.start()
     try:
         notifications = receiver.route(lambda: (service.alerts.token, service.alerts.history))
-        serve_http(build_app(service, [notifications]), host, port, web_config, _quietly(service.reload))
+        more = [notifications, *issues.routes(lambda: service.config)]
+        serve_http(build_app(service, more), host, port, web_config, _quietly(service.reload))
     finally:
         service.stop()
 
