@@ -84,6 +84,7 @@ def test_defaults_are_those_documented() -> None:
             "urls": (), "username": None, "password": None, "bearer_token": None, "ca_file": None,
             "timeout_seconds": 5.0,
         },
+        "errors": {"token": None},
         "alerts": {
             "token": None, "spool_folder": None, "spool_limit_bytes": 67_108_864, "flap_seconds": 600.0,
             "noise_seconds": 120.0, "retention_days": 400,

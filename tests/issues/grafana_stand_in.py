@@ -1,9 +1,9 @@
 """Forward as Grafana's data-source proxy does. It is NOT Grafana: what of it was read in Grafana's source is redone.
 
 Read in grafana/grafana: the routes in public/app/plugins/datasource/alertmanager/plugin.json; that the first route
-whose method and beginning fit decides, and what becomes of a request, in pkg/api/pluginproxy/ds_proxy.go; X-Grafana-User
-in pkg/util/proxyutil; the allow-list of actions in pkg/middleware (ValidateActionUrl); how an action's request is made, in
-public/app/features/actions/utils.ts.
+whose method and beginning fit decides, and what becomes of a request, in pkg/api/pluginproxy/ds_proxy.go; the header
+X-Grafana-User in pkg/util/proxyutil; the allow-list of actions in pkg/middleware (ValidateActionUrl); how an action's
+request is made, in public/app/features/actions/utils.ts.
 """
 
 import re
