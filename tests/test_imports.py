@@ -7,6 +7,7 @@ import grimp
 import pytest
 
 DIRECTIONS = {
+    "exporter.addresses": set(),
     "exporter.errors": set(),
     "exporter.strict_yaml": set(),
     "exporter.section": set(),
@@ -14,9 +15,9 @@ DIRECTIONS = {
     "exporter.settings": {"section", "thresholds"},
     "exporter.config": {"errors", "settings", "strict_yaml", "thresholds"},
     "exporter.database": {"errors", "settings"},
-    "exporter.probes": {"settings"},
+    "exporter.probes": {"addresses", "settings"},
     "exporter.events": {"errors"},
-    "exporter.sdk": {"errors", "events"},
+    "exporter.sdk": {"addresses", "errors", "events"},
     "exporter.sources": {"aggregation", "errors", "events", "settings", "strict_yaml"},
     "exporter.aggregation": {"database", "errors", "events", "settings", "sources"},
     "exporter.exposition": {"aggregation", "errors", "events", "probes", "settings", "strict_yaml",

@@ -6,9 +6,7 @@ https://www.postgresql.org/docs/current/libpq-async.html
 """
 
 import contextlib
-import os
 import select
-import socket
 import time
 from collections.abc import Iterator
 
@@ -16,6 +14,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from exporter.addresses import resolved
 from exporter.probes.certificate import Peer
 
 Row = tuple[str | None, ...]
@@ -41,7 +40,8 @@ class Link:
 
         Raises TimeoutError, socket.gaierror, LinkError, and psycopg.ProgrammingError where the DSN is malformed.
         """
-        self._connection = pq.PGconn.connect_start(_resolved(dsn, overrides).encode())
+        parameters = resolved(conninfo_to_dict(dsn, **overrides))
+        self._connection = pq.PGconn.connect_start(make_conninfo("", **parameters).encode())
         try:
             self._finish_connecting(deadline)
         except BaseException:
@@ -125,41 +125,6 @@ def _broken_link() -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise LinkError(str(error)) from error
-
-
-def _resolved(dsn: str, overrides: dict[str, str]) -> str:
-    """Return the connection string with the addresses of its hosts looked up.
-
-    Python's getaddrinfo lets other threads run and raises an exception of its own kind. libpq would look names up
-    inside `connect_start`, which psycopg calls with the interpreter locked: a slow name server would stop everything.
-    """
-    parameters = conninfo_to_dict(dsn, **overrides)
-    parameters.setdefault("gssencmode", "disable")  # asking for a Kerberos ticket blocks, and may ask other servers
-    hosts = str(parameters.get("host") or os.environ.get("PGHOST", "")).split(",")
-    ports = str(parameters.get("port") or os.environ.get("PGPORT", "")).split(",")
-    ports = ports * len(hosts) if len(ports) == 1 else ports
-    by_name = all(host and not host.startswith(("/", "@")) for host in hosts)  # else there is a Unix socket
-    if by_name and len(ports) == len(hosts) and not parameters.get("hostaddr"):
-        places = _look_up(list(zip(hosts, ports, strict=True)))
-        for index, key in enumerate(("host", "port", "hostaddr")):
-            parameters[key] = ",".join(place[index] for place in places)
-    return make_conninfo("", **parameters)
-
-
-def _look_up(places: list[tuple[str, str]]) -> list[tuple[str, str, str]]:
-    """Return host, port and address of every address there is. Raises socket.gaierror where no host has one."""
-    found: list[tuple[str, str, str]] = []
-    failure: socket.gaierror | None = None
-    for host, port in places:
-        try:
-            answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except socket.gaierror as error:
-            failure = error
-        else:
-            found += [(host, port, address) for address in dict.fromkeys(str(place[0]) for *_, place in answers)]
-    if failure is not None and not found:
-        raise failure
-    return found
 
 
 def _value(raw: bytes | None) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from exporter.errors import PlatformError
+from exporter.sdk import driver
 from exporter.sdk.address import connection_string
 from exporter.sdk.batch import Batch, Part
 from exporter.sdk.link import Deadline, Link, LinkError, ServerError
@@ -17,6 +18,8 @@ from exporter.sdk.trouble import note
 
 # Of SQLSTATE: data exceptions, violated constraints, cardinality, limits of a row's size, raised by a trigger.
 _POISON = ("22", "23", "21", "54", "P0")
+
+SLOW_LOOKUP_SECONDS = 1.0
 
 _JOBS = """INSERT INTO monitoring.scraping_job AS live (app, job_id, scraper, site, status, progress, total_items,
     completed_items, started_at, heartbeat_at, progressed_at, finished_at)
@@ -65,6 +68,9 @@ class Store:
         self._options = options
         self._deadline = deadline
         self._link: Link | None = None
+        self.looking_up = False
+        """Whether the server's name is being looked up, which no deadline ends."""
+        self._lookup_seconds = 0.0
 
     def deliver(self, batch: Batch, ledger: LedgerSql, so_far: Delivery | None = None) -> Delivery:
         """Store a batch but for its poison rows. Raises UnavailableError: deliver the whole batch again, later."""
@@ -100,6 +106,11 @@ class Store:
             self._link.close()
             self._link = None
 
+    @property
+    def may_hang(self) -> bool:
+        """Tell whether to connect may outlast any deadline, as the last time: a name server does not answer."""
+        return self._link is None and self._lookup_seconds > SLOW_LOOKUP_SECONDS
+
     def _transact(self, batch_id: str, parts: tuple[Part, ...], ledger: str) -> None:
         statements = [f"BEGIN; {self._settings()} INSERT INTO monitoring.batch (id) VALUES ('{batch_id}')"]
         copies: list[bytes] = []
@@ -134,9 +145,18 @@ class Store:
     def _connect(self) -> Link:
         until = self._until(self._options.connect_timeout_seconds)
         try:
-            return Link(connection_string(self._options), until)
+            return Link(self._address(), until)
         except Exception as error:
             raise UnavailableError(f"{type(error).__name__}: {error}") from error
+
+    def _address(self) -> str:
+        driver.load()
+        began = time.monotonic()
+        self.looking_up = True
+        try:
+            return connection_string(self._options)
+        finally:
+            self.looking_up, self._lookup_seconds = False, time.monotonic() - began
 
     def _settings(self) -> str:
         """Return the settings of a transaction; a session's would be lost behind a pooler such as PgBouncer."""

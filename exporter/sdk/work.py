@@ -100,6 +100,16 @@ class Work:
                 self.books = self.books.batch_lost(batch, "spool_full" if self.spool.enabled else otherwise)
         self.save_ledger()
 
+    def spool_all(self) -> None:
+        """Write all there is to disk; what finds no room is dropped. At the end, where the database does not answer.
+
+        May run in one thread while another is `looking_up` a name, which touches nothing of this then.
+        """
+        while self.intake.waiting:
+            self.collect(everything=True)
+        self.collect(everything=True)
+        self.spool_down_to(0, otherwise="shutdown")
+
     def catch_up(self) -> None:
         """Replay the spool for a while, adopt another process's, and write the ledger if it is due."""
         end = time.monotonic() + REPLAY_SECONDS

@@ -46,8 +46,11 @@ class Writer:
     def flush(self, timeout_seconds: float, *, spool: bool = False) -> bool:
         """Store everything taken in so far; what cannot be stored in time is spooled if `spool`."""
         end = time.monotonic() + timeout_seconds
-        self._deadline = end
+        # Where the writer is waiting for the server, it is to let go while there is time left to spool.
+        self._deadline = end - (0.3 * timeout_seconds if spool else 0.0)
         if not self._working.acquire(timeout=max(timeout_seconds, 0.0)):
+            if spool and self._work.store.looking_up:
+                self._work.spool_all()
             return False
         try:
             while not (stored := self._store_all(end - 0.2 * timeout_seconds)) and time.monotonic() + 0.1 < end:
@@ -66,6 +69,8 @@ class Writer:
         if self.intake.running:
             self.intake.rouse()
         if not self._working.acquire(timeout=max(timeout_seconds, 0.0)):
+            if self._work.store.looking_up:
+                self._end_without_database()
             return False
         try:
             return self._end(time.monotonic() + 0.1 * timeout_seconds)
@@ -182,11 +187,11 @@ class Writer:
 
     def _end(self, patience_until: float) -> bool:
         work = self._work
+        if work.store.may_hang:
+            self._end_without_database()
+            return False
         stored = self._settled(patience_until)
-        while self.intake.waiting:  # the database does not answer: all of it to disk
-            work.collect(everything=True)
-        work.collect(everything=True)
-        work.spool_down_to(0, otherwise="shutdown")
+        work.spool_all()
         try:
             work.write_ledger()
         except UnavailableError:
@@ -194,6 +199,11 @@ class Writer:
         work.store.close()
         work.spool.close(keep=not stored or bool(work.books.files))
         return stored and not work.books.files
+
+    def _end_without_database(self) -> None:
+        self._work.spool_all()
+        self._leave_ledger()
+        self._work.spool.close(keep=True)
 
     def _settled(self, until: float) -> bool:
         """Store all; wait a moment for threads that are just between taking the intake and appending to it."""

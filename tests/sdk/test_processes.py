@@ -78,6 +78,34 @@ def test_exit_with_the_database_gone_takes_two_seconds(
     assert store.count() == 11
 
 
+@pytest.mark.parametrize("end", ["sdk.close()", "sdk.flush_now()"])
+def test_exit_while_the_name_server_hangs_loses_nothing(store: Store, run: Run, start: Start, end: str) -> None:
+    """The writer is in getaddrinfo, which nothing ends: what waits is spooled all the same, and the process ends."""
+    process = run(
+        f"""
+        import os, socket, time
+        from exporter.sdk import client
+        socket.getaddrinfo = lambda *_, **__: time.sleep(60)
+        serve(10)
+        while not client._writer._work.store.looking_up:
+            time.sleep(0.01)
+        serve(5)
+        began = time.monotonic()
+        {end}
+        print(time.monotonic() - began, flush=True)
+        os._exit(0)
+        """,
+        flush_interval_seconds=0.05,
+    )
+    seconds = float(finish(process).split()[0])
+    start(flush_interval_seconds=0.05)
+    serve(1)
+    poll_until(lambda: sdk.stats()["adopted"] == 15, 20)
+
+    assert seconds < 2.5
+    assert store.count() == 16
+
+
 def test_spool_of_a_killed_process_is_adopted(
     store: Store, run: Run, start: Start, tcp_proxy: Callable[..., TcpProxy]
 ) -> None:
