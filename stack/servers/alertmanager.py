@@ -1,19 +1,39 @@
 """Run an Alertmanager."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stack.binaries import Binary, find
+from stack.ports import free_port
 from stack.process import Command
 from stack.servers.base import Server
 
 SILENT_CONFIG = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """What makes an Alertmanager one of several: the port on which it talks to others, and the addresses of some."""
+
+    port: int = field(default_factory=free_port)
+    peers: tuple[str, ...] = ()
+
+    @property
+    def address(self) -> str:
+        """Return HOST:PORT, what the others name as their peer."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def flags(self) -> list[str]:
+        """Return what to start it with."""
+        return [f"--cluster.listen-address={self.address}", *(f"--cluster.peer={peer}" for peer in self.peers)]
+
+
 class Alertmanager(Server):
     """
-    An Alertmanager on loopback, alone unless flags make it part of a cluster.
+    An Alertmanager on loopback, alone unless it is given a cluster.
 
     config is a file, used where it lies (templates are found beside it), or the text of one.
     """
@@ -28,12 +48,14 @@ class Alertmanager(Server):
         name: str | None = None,
         port: int | None = None,
         flags: Sequence[str] = (),
+        cluster: Cluster | None = None,
         suite: str | None = None,
         binary: Binary | None = None,
     ) -> None:
         super().__init__(state_dir, binary or find("alertmanager", suite=suite), name=name, port=port)
         self.config = config
         self.flags = tuple(flags)
+        self.cluster = cluster
 
     def prepare(self) -> None:
         """Write the configuration where it was given as text."""
@@ -47,10 +69,9 @@ class Alertmanager(Server):
             f"--config.file={self.config_file}",
             f"--storage.path={self.data_dir}",
             f"--web.listen-address={self.address}",
+            *(self.cluster.flags if self.cluster else ["--cluster.listen-address="]),
             *self.flags,
         ]
-        if not any(flag.startswith("--cluster.listen-address") for flag in self.flags):
-            argv.append("--cluster.listen-address=")
         return Command(argv)
 
     def ready(self) -> bool:

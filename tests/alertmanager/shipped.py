@@ -43,10 +43,16 @@ def laid_out(text: str, folder: Path) -> Path:
     return config
 
 
-def post(server: Alertmanager, *labels: Labels, resolved: bool = False, annotations: Labels | None = None) -> None:
-    """Send alerts that began a minute ago, as Prometheus does."""
+def post(
+    server: Alertmanager,
+    *labels: Labels,
+    resolved: bool = False,
+    annotations: Labels | None = None,
+    began_seconds_ago: int = 60,
+) -> None:
+    """Send alerts, as Prometheus does; one that began longer ago than group_wait is told without any wait."""
     now = datetime.now(UTC)
     ends = now - timedelta(seconds=1) if resolved else now + timedelta(minutes=5)
-    span = {"startsAt": (now - timedelta(minutes=1)).isoformat(), "endsAt": ends.isoformat()}
+    span = {"startsAt": (now - timedelta(seconds=began_seconds_ago)).isoformat(), "endsAt": ends.isoformat()}
     alerts = [{"labels": one, "annotations": annotations or {}, **span} for one in labels]
     requests.post(f"{server.url}/api/v2/alerts", json=alerts, timeout=5).raise_for_status()

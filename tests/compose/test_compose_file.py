@@ -97,12 +97,12 @@ def test_only_grafana_is_published_and_on_loopback() -> None:
 
 
 def test_all_but_grafana_are_on_the_internal_network_alone() -> None:
-    """No service but Grafana has a way out; two share the network of a third."""
+    """No service but Grafana has a way out; three share the network of a fourth."""
     networks = {name: set(service.get("networks", {})) for name, service in SERVICES.items()}
     sharing = {name for name, service in SERVICES.items() if service.get("network_mode") == "service:alerting"}
 
     assert COMPOSE["networks"]["internal"] == {"internal": True}
-    assert sharing == {"alertmanager", "notifications"}
+    assert sharing == {"alertmanager", "alertmanager-2", "notifications"}
     assert {name for name, its in networks.items() if its != {"internal"}} == {"grafana", *sharing}
     assert all(service.get("network_mode") in (None, "service:alerting") for service in SERVICES.values())
 
@@ -246,6 +246,25 @@ def test_prometheus_keeps_a_bounded_history() -> None:
 
     assert re.search(r"--storage\.tsdb\.retention\.time=\d+d\b", flags)
     assert re.search(r"--storage\.tsdb\.retention\.size=\d+GB\b", flags)
+
+
+def test_two_alertmanagers_know_each_other_and_prometheus_knows_both() -> None:
+    """They share a network, so each has ports of its own; nothing of one is the other's."""
+    pair = {name: SERVICES[name] for name in ("alertmanager", "alertmanager-2")}
+    flags = {name: dict(flag.removeprefix("--").split("=", 1) for flag in one["command"]) for name, one in pair.items()}
+    [first, second] = flags.values()
+    [group] = loaded(ROOT / "prometheus/targets/compose/alertmanager.yml")
+
+    assert first["cluster.peer"] == second["cluster.listen-address"]
+    assert second["cluster.peer"] == first["cluster.listen-address"]
+    assert [target.partition(":")[2] for target in group["targets"]] == [
+        one["web.listen-address"].partition(":")[2] for one in flags.values()
+    ]
+    assert pair["alertmanager"]["volumes"][0] != pair["alertmanager-2"]["volumes"][0]
+    assert all(
+        one["web.listen-address"].partition(":")[2] in one_health
+        for one, one_health in ((flags[name], pair[name]["healthcheck"]["test"][-1]) for name in pair)
+    )
 
 
 @pytest.mark.parametrize("folder", ["compose", "compose-exporters"])
