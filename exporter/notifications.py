@@ -29,6 +29,7 @@ from starlette.routing import Route
 from exporter.errors import ConfigError
 from exporter.exposition.http import PAGE_HEADERS, in_thread
 from exporter.exposition.server import serve
+from exporter.exposition.web_config import WebConfig
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,8 @@ def receive(host: str, port: int, file: Path | None, web_config: Path | None = N
 
     Without `file` nothing is stored. Raises ConfigError where it cannot be written, ListenError and WebConfigError.
     """
-    serve(build_receiver(file), host, port, web_config, lambda: None, setting="--listen")
+    web = WebConfig(web_config) if web_config else None
+    serve(build_receiver(file), host, port, web, lambda: None, setting="--listen")
 
 
 def build_receiver(

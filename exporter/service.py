@@ -33,8 +33,14 @@ _WORST_FIRST = (Status.UNHEALTHY, Status.DEGRADED, Status.UNKNOWN, Status.HEALTH
 class Service:
     """Hold the running parts. `render` may be called from several threads at once."""
 
-    def __init__(self, path: Path, config: Config) -> None:
-        """Build everything; nothing connects before `start`. Raises ConfigError."""
+    def __init__(
+        self, path: Path, config: Config, certificate_expiry: Callable[[], float | None] = lambda: None
+    ) -> None:
+        """Build everything; nothing connects before `start`. Raises ConfigError.
+
+        `certificate_expiry` tells until when the certificate served is valid, in Unix seconds; None without TLS.
+        """
+        self._certificate_expiry = certificate_expiry
         self._path = path
         self._config = config
         self._changed = threading.Event()
@@ -78,6 +84,7 @@ class Service:
             *collector.probed(results, self._runner.failures()),
             *collector.sources(views, intervals, time.monotonic()),
             *collector.exporter(config, reload_ok=self._reload_ok, loaded_at=self._loaded_at),
+            *collector.own_certificate(self._certificate_expiry()),
             *self._process.collect(),
         ]
         return form.join((self._counted((*views, *self.alerts.views), form), form.encode(live))), form.content_type

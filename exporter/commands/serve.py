@@ -38,6 +38,7 @@ def serve(path: Path, listen: str | None, web_config: Path | None, log_level: st
     from exporter.alerts import receiver
     from exporter.exposition.http import build_app
     from exporter.exposition.server import serve as serve_http
+    from exporter.exposition.web_config import WebConfig
     from exporter.issues import api as issues
     from exporter.service import Service
 
@@ -49,12 +50,13 @@ def serve(path: Path, listen: str | None, web_config: Path | None, log_level: st
         host, port = configuration.parse_address(listen or config.listen)
     except ValueError as error:
         raise ConfigError(f"`--listen` is {listen!r}: {error}") from error
-    service = Service(path, config)
+    web = WebConfig(web_config) if web_config else None
+    service = Service(path, config, web.certificate_expiry if web else lambda: None)
     service.start()
     try:
         notifications = receiver.route(lambda: (service.alerts.token, service.alerts.history))
         more = [notifications, *issues.routes(lambda: service.config)]
-        serve_http(build_app(service, more), host, port, web_config, _quietly(service.reload))
+        serve_http(build_app(service, more), host, port, web, _quietly(service.reload))
     finally:
         service.stop()
 

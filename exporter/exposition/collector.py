@@ -144,6 +144,14 @@ def exporter(config: Config, *, reload_ok: bool, loaded_at: float) -> Iterator[M
     yield build
 
 
+def own_certificate(expiry: float | None) -> Iterator[Metric]:
+    """Yield when the exporter's own certificate expires, where it serves TLS."""
+    if expiry is not None:
+        metric = _start(FAMILIES["platform_exporter_certificate_expiry_timestamp_seconds"])
+        metric.add_sample(metric.name, {}, expiry)
+        yield metric
+
+
 def thresholds(settings: Thresholds) -> Iterator[tuple[dict[str, str], float]]:
     """Yield (labels, value) of every threshold; an override carries the label `app` or `api`."""
     yield {"indicator": "minimum_events"}, float(settings.minimum_events)

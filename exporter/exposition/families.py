@@ -124,6 +124,10 @@ EXPORTER_FAMILIES = (
     _counter("platform_exporter_rows_rejected_total", "Rows that could not be counted.", "source", "reason"),
     _gauge("platform_exporter_config_last_reload_successful", "Whether the last reload of the configuration worked."),
     _gauge("platform_exporter_config_last_reload_success_timestamp_seconds", "When a configuration was last loaded."),
+    _gauge(
+        "platform_exporter_certificate_expiry_timestamp_seconds",
+        "When the certificate that the exporter itself serves expires.",
+    ),
     _gauge("platform_exporter_build_info", "Constant 1, labelled with versions.", "version", "python_version"),
 )  # fmt: skip
 

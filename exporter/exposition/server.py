@@ -19,7 +19,6 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -46,16 +45,15 @@ def serve(
     app: ASGIApp,
     host: str,
     port: int,
-    web_config: Path | None,
+    web: WebConfig | None,
     on_sighup: Callable[[], None],
     setting: str = LISTEN_SETTING,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests under way and return. Blocks; needs the main thread.
 
-    `on_sighup` is called in a thread at every SIGHUP. Raises WebConfigError, and ListenError, naming `setting`, where
-    the address cannot be bound.
+    `on_sighup` is called in a thread at every SIGHUP. Raises ListenError, naming `setting`, where the address cannot
+    be bound.
     """
-    web = WebConfig(web_config) if web_config else None
     with bind(host, port, setting) as listener:
         Server(app, listener, web, on_sighup).run()
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cryptography import x509
 from msgspec import Struct
 
 from exporter.errors import WebConfigError
@@ -87,6 +88,18 @@ def build_context(config: TlsServerConfig, folder: Path) -> ssl.SSLContext:
     _load_certificate(context, config, folder)
     _set_client_authentication(context, config, folder)
     return context
+
+
+def certificate_expiry(config: TlsServerConfig, folder: Path) -> float:
+    """Return when the server's own certificate expires, in Unix seconds. Reads its file. Raises WebConfigError."""
+    pem = _read("cert", config.cert, config.cert_file, folder, "-----BEGIN CERTIFICATE-----")
+    try:
+        leaf = x509.load_pem_x509_certificates(pem.encode())[0]  # like OpenSSL: the first one is the server's
+    except ValueError as error:
+        raise WebConfigError(
+            f"`tls_server_config.cert_file`: no certificate can be read ({error}); wanted PEM"
+        ) from error
+    return leaf.not_valid_after_utc.timestamp()
 
 
 def matches_any(certificate: Mapping[str, Any] | None, allowed: tuple[str, ...]) -> bool:

@@ -23,7 +23,7 @@ from exporter import strict_yaml
 from exporter.errors import WebConfigError
 from exporter.exposition.basic_auth import Users
 from exporter.exposition.rate_limit import RateLimit, build_bucket
-from exporter.exposition.tls import TlsServerConfig, build_context, matches_any, one_of
+from exporter.exposition.tls import TlsServerConfig, build_context, certificate_expiry, matches_any, one_of
 from exporter.settings import Secret
 
 logger = logging.getLogger(__name__)
@@ -81,6 +81,10 @@ class WebConfig:
     def tls(self) -> ssl.SSLContext | None:
         """Return the context for the next connection, or None where the server speaks plain HTTP."""
         return self._current().tls
+
+    def certificate_expiry(self) -> float | None:
+        """Return when the certificate that connections are shown now expires, in Unix seconds; None without TLS."""
+        return self._rules.certificate_expiry
 
     def admits(self, certificate: Mapping[str, Any] | None) -> bool:
         """Say whether a client with this certificate, which the handshake has verified, has an allowed name."""
@@ -147,6 +151,7 @@ class _Rules:
         self.limit = build_bucket(settings.rate_limit)
         self.users = Users(_check_users(settings.basic_auth_users)) if settings.basic_auth_users else None
         self.tls = build_context(tls, folder) if tls else None
+        self.certificate_expiry = certificate_expiry(tls, folder) if tls else None
         self.allowed_names = tls.client_allowed_sans if tls else None
 
     async def refuse(self, authorization: str) -> ASGIApp | None:

@@ -35,7 +35,9 @@ class Exporter:
 
     def get(self, path: str, **options: Any) -> requests.Response:
         """Ask for a page."""
-        return requests.get(self.base + path, timeout=DEADLINE_SECONDS, **options)
+        return requests.get(
+            self.base + path, timeout=DEADLINE_SECONDS, verify=str(self.config.parent / "ca.pem"), **options
+        )
 
     def metrics(self) -> dict[str, float]:
         """Return the series of /metrics, each as it is written: name and labels -> value."""
@@ -69,14 +71,16 @@ def command(*arguments: object) -> list[str]:
 
 
 @contextlib.contextmanager
-def exporting(folder: Path, configuration: str, *, ready: bool = True) -> Iterator[Exporter]:
+def exporting(
+    folder: Path, configuration: str, *arguments: object, ready: bool = True, scheme: str = "http"
+) -> Iterator[Exporter]:
     """Serve this configuration on a free port until the block ends; wait for readiness, or only for an answer."""
     config, log_file, port = folder / "platform-exporter.yml", folder / "exporter.log", free_port()
     config.write_text(configuration)
     with log_file.open("wb") as log:
-        argv = command("serve", "--config", config, "--listen", f"127.0.0.1:{port}")
+        argv = command("serve", "--config", config, "--listen", f"127.0.0.1:{port}", *arguments)
         process = subprocess.Popen(argv, stderr=log, stdout=log)
-    exporter = Exporter(process, config, f"http://127.0.0.1:{port}", log_file)
+    exporter = Exporter(process, config, f"{scheme}://127.0.0.1:{port}", log_file)
     try:
         poll_until(exporter.is_ready if ready else lambda: answers(exporter), DEADLINE_SECONDS)
         yield exporter

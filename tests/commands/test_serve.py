@@ -5,10 +5,12 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import requests
+import trustme
 
 from exporter.events import schema
 from stack.servers import Postgres, Redis
@@ -340,3 +342,30 @@ def test_frozen_exporter_is_seen(store: Database, tmp_path: Path) -> None:
 
         poll_until(lambda: value(exporter.metrics(), "platform_http_requests_total", app="frozen") == 2, 10)
         assert answers(exporter)
+
+
+def test_own_certificate(store: Database, tmp_path: Path) -> None:
+    """An exporter that serves TLS shows when its certificate expires, after a renewal that of the new one."""
+    authority, soon = trustme.CA(), datetime.now(UTC).replace(microsecond=0) + timedelta(days=2)
+
+    def issue(expires: datetime) -> None:
+        leaf = authority.issue_cert("127.0.0.1", not_after=expires)
+        leaf.private_key_pem.write_to_path(tmp_path / "key.pem")
+        leaf.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+
+    def shown() -> float | None:
+        return exporter.metrics().get("platform_exporter_certificate_expiry_timestamp_seconds")
+
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    issue(soon)
+    (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: cert.pem, key_file: key.pem}")
+    web = ("--web.config.file", tmp_path / "web.yml")
+    with exporting(tmp_path, configuration(store), *web, scheme="https") as exporter:
+        assert shown() == soon.timestamp()
+        issue(soon + timedelta(days=90))
+        assert poll_until(lambda: shown() == (soon + timedelta(days=90)).timestamp(), 10)
+
+
+def test_no_certificate_without_tls(exporter: Exporter) -> None:
+    """An exporter that speaks plain HTTP has none to tell."""
+    assert not [name for name in exporter.metrics() if name.startswith("platform_exporter_certificate")]

@@ -73,6 +73,7 @@ platform_exporter_source_poll_duration_seconds gauge source
 platform_exporter_events_total counter source
 platform_exporter_series_folded_total counter source metric
 platform_exporter_rows_rejected_total counter source reason
+platform_exporter_certificate_expiry_timestamp_seconds gauge
 platform_exporter_build_info gauge version python_version
 """
 """Name, type and labels of every metric that rules, dashboards and people rely on."""
