@@ -14,6 +14,7 @@ COMMANDS = {
     "health": "exporter.commands.health",
     "doctor": "exporter.commands.doctor",
     "export": "exporter.commands.export",
+    "backfill": "exporter.commands.backfill",
     "receive-notifications": "exporter.commands.receive_notifications",
 }
 """Where each command is; imported when it is asked for, as one needs a web server and another only a connection."""

@@ -21,7 +21,8 @@
     │   └── CountError         other issues are meant than the caller thinks
     ├── ListenError            the listen address cannot be bound
     ├── AdoptError             a table could not be adopted
-    └── ExportError            rows could not be written
+    ├── ExportError            rows could not be written
+    └── BackfillError          the past could not be given to Prometheus
 
 Every message names the key (or table), the value, what was wanted and what to do; none ever holds a secret.
 """
@@ -113,3 +114,7 @@ class AdoptError(PlatformError):
 
 class ExportError(PlatformError):
     """Say that rows could not be written, and why."""
+
+
+class BackfillError(PlatformError):
+    """Say that the past could not be turned into blocks of Prometheus's database, and why."""

@@ -24,7 +24,7 @@ DIRECTIONS = {
                             "thresholds"},
     "exporter.alerts": {"aggregation", "database", "errors", "events", "exposition", "settings"},
     "exporter.notifications": {"errors", "exposition"},
-    "exporter.history": {"errors", "events", "settings", "sources"},
+    "exporter.history": {"aggregation", "errors", "events", "exposition", "settings", "sources"},
     "exporter.issues": {"database", "errors", "events", "exposition", "history", "settings"},
     "exporter.service": {"aggregation", "alerts", "config", "errors", "exposition", "probes", "settings", "sources"},
     "exporter.commands": {"aggregation", "alerts", "config", "database", "errors", "events", "exposition",

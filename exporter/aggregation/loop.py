@@ -131,7 +131,7 @@ class Worker:
         began = time.monotonic()
         connection = self._connected()
         problems = [problem for stream in self.plan.streams if (problem := self._advance(connection, stream))]
-        totals, advanced_age = _read(connection, self.plan)
+        totals, advanced_age = read_totals(connection, self.plan)
         readings, unread = self._states.read(connection)
         problems += unread
         now = time.monotonic()
@@ -201,7 +201,7 @@ class Worker:
             connection.close()
 
 
-def _read(connection: psycopg.Connection, plan: Plan) -> tuple[tuple[Total, ...], float | None]:
+def read_totals(connection: psycopg.Connection, plan: Plan) -> tuple[tuple[Total, ...], float | None]:
     """Return the committed rollups of a source, zeros of issues among them, and `snapshot.age_seconds`."""
     names = [stream.name for stream in plan.streams]
     rows = connection.execute(

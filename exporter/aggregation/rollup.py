@@ -80,24 +80,12 @@ def statement(stream: Stream, window_sql: str) -> str:
     Result: one row (rows seen, rows rejected, label sets folded), all bigint.
     """
     kind = stream.kind
-    groups = _groups(kind)
-    widest = max(len(rollup.bounds_sql) for rollup in kind.rollups)
-    bins = [f"b{index}" for index in range(widest)]
+    bins = bin_names(kind)
     sums = ", ".join(["sum(value) AS value", "sum(total) AS total", *(f"sum({b}) AS {b}" for b in bins)])
     sums += ", max(latest) AS latest, min(since) AS since"
     kept = ", ".join(["budget", "metric", "type", "labels", "value", "total", *bins, "latest", "since"])
     array = f"CASE WHEN type = 'histogram' THEN ARRAY[{', '.join(f'sum({b})' for b in bins)}]::double precision[] END"
-    candidates = " UNION ALL ".join(_candidate(index, rollup, widest) for index, rollup in enumerate(kind.rollups))
-    labels = "".join(f", {text} AS {alias}" for alias, text in groups.items())
-    inputs = ", ".join(["rejected", *_inputs(kind, groups)])
-    return f"""WITH {checked(stream, window_sql)}, fine AS MATERIALIZED (
-    SELECT {inputs}, count(*) AS n, min(at) AS since{"".join(_aggregates(kind))}
-    FROM checked GROUP BY {inputs}
-), good AS (
-    SELECT n, since{labels}{"".join(_aggregate_names(kind))} FROM fine WHERE rejected IS NULL
-), candidate AS (
-    {candidates}
-), room AS (
+    return f"""WITH {grouped(stream, window_sql)}, room AS (
     SELECT budget, count(*) AS used FROM monitoring.rollup
     WHERE source = %(source)s AND stream = %(stream)s AND budget IS NOT NULL GROUP BY budget
 ), level0 AS (
@@ -145,6 +133,33 @@ def statement(stream: Stream, window_sql: str) -> str:
 SELECT coalesce(sum(n), 0)::bigint, coalesce(sum(n) FILTER (WHERE rejected IS NOT NULL), 0)::bigint,
     (SELECT coalesce(sum(folded), 0)::bigint FROM taken)
 FROM fine"""
+
+
+def grouped(stream: Stream, window_sql: str, step: str = "") -> str:
+    """Return the CTEs up to `candidate`; `step`, SQL over the event's columns, keeps groups of its values apart.
+
+    A candidate is (budget, metric, type, labels, metric1, labels1, metric2, labels2, value, total, b0 ..., latest,
+    since) and, where asked for, `step`: metric1 and labels1 are what it is folded into first, metric2 and labels2 then.
+    """
+    kind = stream.kind
+    groups = _groups(kind)
+    labels = "".join(f", {text} AS {alias}" for alias, text in groups.items())
+    inputs = ", ".join(["rejected", *_inputs(kind, groups)])
+    made, kept = (f", {step} AS step", ", step") if step else ("", "")
+    candidates = " UNION ALL ".join(_candidate(index, rollup, kind, kept) for index, rollup in enumerate(kind.rollups))
+    return f"""{checked(stream, window_sql)}, fine AS MATERIALIZED (
+    SELECT {inputs}{made}, count(*) AS n, min(at) AS since{"".join(_aggregates(kind))}
+    FROM checked GROUP BY {inputs}{kept}
+), good AS (
+    SELECT n, since{kept}{labels}{"".join(_aggregate_names(kind))} FROM fine WHERE rejected IS NULL
+), candidate AS (
+    {candidates}
+)"""
+
+
+def bin_names(kind: EventKind) -> list[str]:
+    """Return the names of the columns that hold a histogram's buckets: as many as the widest of the kind has."""
+    return [f"b{index}" for index in range(max(len(rollup.bounds_sql) for rollup in kind.rollups))]
 
 
 def _columns(stream: Stream) -> Iterator[str]:
@@ -217,7 +232,7 @@ def _aggregate_names(kind: EventKind) -> Iterator[str]:
         yield f", {text.rsplit(' AS ', 1)[1]}"
 
 
-def _candidate(index: int, rollup: Rollup, widest: int) -> str:
+def _candidate(index: int, rollup: Rollup, kind: EventKind, kept: str) -> str:
     parts = _parts(rollup)
     nothing = "NULL::double precision"
     added = f"sum(r{index}_sum)::double precision" if "sum" in parts else nothing
@@ -228,7 +243,7 @@ def _candidate(index: int, rollup: Rollup, widest: int) -> str:
     total = added if "count" in parts else nothing
     bins = [
         f"coalesce(sum(r{index}_b{position}), 0)::double precision" if position < len(rollup.bounds_sql) else nothing
-        for position in range(widest)
+        for position in range(len(bin_names(kind)))
     ]
     latest = f"max(r{index}_latest)" if "latest" in parts else "NULL::double precision[]"
     conditions = [f"{rollup.require} <> ''"] if rollup.require else []
@@ -240,8 +255,8 @@ def _candidate(index: int, rollup: Rollup, widest: int) -> str:
         {rollup.folded_metric_sql(2)}::text AS metric2, {rollup.labels_sql(2)} AS labels2,
         {value} AS value, {total} AS total,
         {"".join(f"{text} AS b{position}, " for position, text in enumerate(bins))}{latest} AS latest,
-        min(since) AS since
-    FROM good WHERE {" AND ".join(conditions) or "true"} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8"""
+        min(since) AS since{kept}
+    FROM good WHERE {" AND ".join(conditions) or "true"} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8{kept}"""
 
 
 def _last(kind: EventKind) -> int:

@@ -49,13 +49,9 @@ class Batch:
 
 def counted(views: Sequence[View], *, created: bool) -> Iterator[Metric]:
     """Yield the families of events and states; `created` adds OpenMetrics created timestamps."""
-    merged = _merge(total for view in views for total in view.totals if _is_current(total))
-    for family in EVENT_FAMILIES:  # what never failed yet has zeros to show all the same
-        if family.zero_fill and (family.zero_fill.attempts, "counter") in merged:
-            merged.setdefault((family.name, family.type), {})
-    for family, series in _families(merged):
+    for family, totals in declared(total for view in views for total in view.totals):
         metric = _start(family)
-        for total in _filled(family, series, merged):
+        for total in totals:
             _add(metric, family, total, created=created)
         yield metric
     readings: dict[str, dict[Key, Reading]] = {}
@@ -72,6 +68,16 @@ def counted(views: Sequence[View], *, created: bool) -> Iterator[Metric]:
                 names = dict(zip(FAMILIES[name].labels, labels, strict=True))
                 metric.add_sample(f"{metric.name}_created", names, reading.created)
         yield metric
+
+
+def declared(totals: Iterable[Total]) -> Iterator[tuple[Family, list[Total]]]:
+    """Yield every family that these rollups make, with its series: each once, known ones that never occurred as 0."""
+    merged = _merge(total for total in totals if _is_current(total))
+    for family in EVENT_FAMILIES:  # what never failed yet has zeros to show all the same
+        if family.zero_fill and (family.zero_fill.attempts, "counter") in merged:
+            merged.setdefault((family.name, family.type), {})
+    for family, series in _families(merged):
+        yield family, list(_filled(family, series, merged))
 
 
 def probed(

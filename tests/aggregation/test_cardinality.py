@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.aggregation.loop import _read
+from exporter.aggregation.loop import read_totals
 from exporter.aggregation.state import StateReader
 from exporter.settings import Limits
 from tests.aggregation.counting import Store
@@ -23,7 +23,7 @@ def test_two_hundred_thousand_routes(store: Store) -> None:
     attack(store)
     store.poll("http_request")
     with store.connect_as_exporter() as connection:
-        totals, _ = _read(connection, store.plan)
+        totals, _ = read_totals(connection, store.plan)
 
     for metric in ("platform_http_requests_total", "platform_http_request_duration_seconds"):
         assert 400 < len(store.series(metric)) <= 500

@@ -42,6 +42,7 @@ HELP = {
     "adopt": ("--dry-run", "--undo", "Examples:", "PRESET|FILE"),
     "health": ("--json", "2 if anything is"),
     "doctor": ("from the tables to the notifications", "Exit status"),
+    "backfill": ("--rules", "--output", "Example:", "the past ends where its counters are"),
     "export": ("--since", "--where", "Examples:", "need no more memory than a thousand"),
     "receive-notifications": ("--listen", "--file"),
 }

@@ -1,0 +1,147 @@
+"""Give Prometheus the past: what the tables held before it was there."""
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from exporter import database
+from exporter.commands.common import config_option, load, reports_errors
+from exporter.errors import BackfillError, ConfigError
+from exporter.exposition import collector
+from exporter.history import blocks, filters, increments, openmetrics, replay
+from exporter.history.increments import Span
+from exporter.settings import Config
+from exporter.sources import mapping
+
+HEAD_SECONDS = 3 * 3600
+"""What a running Prometheus may hold in memory alone. A block that reached into it would, at the next start, keep it
+from reading what its write-ahead log has of the same time: https://prometheus.io/docs/prometheus/latest/storage/"""
+
+MOST_STEP_SECONDS = 240
+"""Prometheus takes a series for ended after five minutes without a sample."""
+
+
+@click.command()
+@config_option
+@click.option("--output", "-o", "folder", type=click.Path(path_type=Path, file_okay=False, exists=True), required=True,
+              help="Prometheus's data folder (--storage.tsdb.path), or any other to copy from.")  # fmt: skip
+@click.option("--since", default="7d", show_default=True, help="From when: 24h, 30d (ago), or a date or time.")
+@click.option("--until", help="To when; as --since (default: 3h ago, see below).")
+@click.option("--step", "step_seconds", type=click.IntRange(5, MOST_STEP_SECONDS), default=60, show_default=True,
+              help="Seconds between two samples.")  # fmt: skip
+@click.option("--source", "names", multiple=True, help="Only these sources (default: all of the configuration).")
+@click.option("--rules", type=click.Path(path_type=Path, exists=True), help="Rule files, too: a folder or a file.")
+@click.option("--promtool", type=click.Path(path_type=Path), help="The program (default: in PATH).")
+@click.option("--prometheus", type=click.Path(path_type=Path), help="The program, for --rules (default: in PATH).")
+@click.option("--job", default="platform-exporter", show_default=True, help="The label that Prometheus adds.")
+@click.option("--instance", help="The label that Prometheus adds (default: `listen` of the configuration).")
+@reports_errors
+def backfill(
+    path: Path, folder: Path, since: str, until: str | None, step_seconds: int, names: tuple[str, ...],
+    rules: Path | None, promtool: Path | None, prometheus: Path | None, job: str, instance: str | None,
+) -> None:  # fmt: skip
+    """Turn the rows of the past into blocks of Prometheus's database, so that charts begin before it did.
+
+    Counters, histograms and gauges of events, of adopted tables too, as if Prometheus had scraped all the time; the
+    thresholds of today; with --rules what the recording rules make of them. A source must have been counted once
+    (`serve`): the past ends where its counters are. A running Prometheus sees new blocks within a minute or two.
+
+    A Prometheus that has run for hours keeps the last three in memory; give it nothing newer, which is the default.
+    One that was started only now has nothing to lose: `--until` the time of its start.
+
+    \b
+    Example:
+      platform-exporter backfill --config FILE --since 30d --rules prometheus/rules -o DATA
+    """
+    config = load(path)
+    span = _span(since, until, step_seconds)
+    tool = blocks.program("promtool", promtool)
+    server = blocks.program("prometheus", prometheus) if rules else None
+    labels = {"instance": instance or config.listen, "job": job}
+    with tempfile.TemporaryDirectory(prefix=".backfill-", dir=folder) as name:
+        staging = Path(name)
+        _events(config, names, span, labels, tool, staging)
+        if rules and server:
+            files = sorted(rules.glob("*.yml")) if rules.is_dir() else [rules]
+            replay.evaluate((server, tool), files, (span.start, span.end), step_seconds, staging, _tell)
+        made = _deliver(staging, folder)
+    click.echo(f"{made} blocks from {_shown(span.start)} to {_shown(span.end)} are in {folder}", err=True)
+
+
+def _span(since: str, until: str | None, step_seconds: int) -> Span:
+    now = datetime.now(UTC)
+    end = filters.moment(until, now).timestamp() if until else now.timestamp() - HEAD_SECONDS
+    start = int(filters.moment(since, now).timestamp() // step_seconds * step_seconds)
+    steps = int(min(end, now.timestamp()) - start) // step_seconds
+    if steps < 1:
+        raise ConfigError(f"--since {since} is not before --until {until or '3h'}; wanted an earlier time")
+    return Span(start, step_seconds, steps)
+
+
+def _events(
+    config: Config, names: tuple[str, ...], span: Span, labels: dict[str, str], tool: Path, staging: Path
+) -> None:
+    """Make the blocks of what is counted, and of the thresholds."""
+    known = {source.label: source for source in config.sources}
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"`sources` has no entry named {name!r}; wanted one of {', '.join(known)}")
+    with contextlib.ExitStack() as stack:
+        pasts = []
+        for source in (known[name] for name in names or known):
+            connection = stack.enter_context(database.connect(config.database_of(source), "backfill"))
+            read = increments.read(connection, mapping.plan(source), span, config.limits, _tell)
+            pasts.append(stack.enter_context(read))
+        constants = [("platform_threshold", given, value) for given, value in collector.thresholds(config.thresholds)]
+        for slo, app, target in config.objectives.targets():
+            constants.append(("platform_objective", {"slo": slo} | ({"app": app} if app else {}), target))
+        timeline = openmetrics.Timeline(pasts, constants, span, labels)
+        _tell(f"{timeline.series} series, {span.steps + 1} samples each")
+        pieces = list(_pieces(span))
+        with click.progressbar(pieces, label="blocks", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+            for first, last in bar:
+                text = staging / "past.om"
+                with text.open("w", encoding="utf-8") as out:
+                    timeline.write(first, last, out)
+                blocks.from_openmetrics(tool, text, staging)
+                text.unlink()
+
+
+def _pieces(span: Span) -> Iterator[tuple[int, int]]:
+    """Yield the moments of each block: first and last number."""
+    first = 0
+    while first <= span.steps:
+        begins = span.start + first * span.step_seconds
+        ends = (begins // blocks.BLOCK_SECONDS + 1) * blocks.BLOCK_SECONDS
+        last = min(span.steps, (ends - 1 - span.start) // span.step_seconds)
+        yield first, last
+        first = last + 1
+
+
+def _deliver(staging: Path, folder: Path) -> int:
+    """Move whole blocks to where Prometheus looks for them, as its own user where we may; return how many."""
+    made = [block for block in staging.iterdir() if (block / "meta.json").exists()]
+    if not made:
+        raise BackfillError(f"no block came of it: the sources hold nothing that was counted; {folder} is as it was")
+    owner = folder.stat()
+    for block in made:
+        if os.geteuid() == 0:
+            for item in (block, *block.rglob("*")):
+                shutil.chown(item, owner.st_uid, owner.st_gid)
+        block.rename(folder / block.name)
+    return len(made)
+
+
+def _shown(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)

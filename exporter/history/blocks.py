@@ -1,0 +1,90 @@
+"""Make blocks of Prometheus's database of OpenMetrics text and of rules, by Prometheus's own promtool.
+
+https://prometheus.io/docs/prometheus/latest/storage/#backfilling-from-openmetrics-format
+"""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from exporter.errors import BackfillError
+
+BLOCK_SECONDS = 6 * 3600
+"""Of the lengths that Prometheus aligns blocks to (2 h times powers of 3): few files, and none of them large."""
+
+
+_CREATE = ("tsdb", "create-blocks-from", f"--max-block-duration={BLOCK_SECONDS}s", "--quiet")
+
+
+def program(name: str, given: Path | None = None) -> Path:
+    """Return the program given, or that in PATH. Raises BackfillError."""
+    found = shutil.which(given or name)
+    if found is None:
+        where = f"at {given}" if given else "in PATH"
+        raise BackfillError(
+            f"{name} is not {where}; it comes with Prometheus 2.42 or newer: say where by --{name} FILE"
+        )
+    return Path(found)
+
+
+def from_openmetrics(promtool: Path, text: Path, folder: Path) -> None:
+    """Add blocks made of the file `text` to `folder`. Raises BackfillError."""
+    _run([promtool, *_CREATE, "openmetrics", text, folder])
+
+
+def from_rules(promtool: Path, rules: Path, span: tuple[int, int], step_seconds: int, url: str, folder: Path) -> None:
+    """Add blocks of what recording rules give over data that the Prometheus at `url` has. Raises BackfillError."""
+    _run([
+        promtool, *_CREATE, "rules", f"--start={span[0]}", f"--end={span[1]}",
+        f"--eval-interval={step_seconds}s", f"--url={url}", f"--output-dir={folder}", rules,
+    ])  # fmt: skip
+
+
+def layers(files: Iterable[Path]) -> list[list[dict[str, Any]]]:
+    """Return the recording rules of rule files, each after all those it reads: layer by layer.
+
+    promtool evaluates every rule over what Prometheus holds already, so that a rule that reads another's series
+    would find nothing in the same run. Raises BackfillError where rules read each other in a circle.
+    """
+    rules = [
+        {name: rule[name] for name in ("record", "expr", "labels") if name in rule}
+        for path in files
+        for group in yaml.safe_load(path.read_text(encoding="utf-8")).get("groups") or ()
+        for rule in group["rules"]
+        if "record" in rule
+    ]
+    depths = _depths(rules)
+    deepest = max(depths.values(), default=-1)
+    return [[rule for rule in rules if depths[rule["record"]] == depth] for depth in range(deepest + 1)]
+
+
+def _depths(rules: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    reads: dict[str, set[str]] = {}
+    for rule in rules:
+        reads.setdefault(rule["record"], set()).update(re.findall(r"[a-zA-Z_:][\w:]*", rule["expr"]))
+    depths: dict[str, int] = {}
+
+    def depth(name: str, above: tuple[str, ...]) -> int:
+        if name in above:
+            raise BackfillError(f"recording rules read each other in a circle: {' -> '.join((*above, name))}")
+        if name not in depths:
+            inner = (depth(other, (*above, name)) for other in reads[name] if other in reads and other != name)
+            depths[name] = 1 + max(inner, default=-1)
+        return depths[name]
+
+    for name in reads:
+        depth(name, ())
+    return depths
+
+
+def _run(arguments: list[object]) -> None:
+    run = subprocess.run([str(one) for one in arguments], capture_output=True, text=True, check=False)  # noqa: S603 - promtool
+    if run.returncode:
+        raise BackfillError(
+            f"promtool failed with status {run.returncode}: {(run.stderr or run.stdout).strip()[-500:]}"
+        )

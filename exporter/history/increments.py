@@ -1,0 +1,155 @@
+"""Ask the tables when their events happened: what every series grew by in each step of the past.
+
+The same SQL groups as when counting, so that the past has the series, the folds and the rejections of the present. A
+series' value at the end of the past is what the exporter shows now less all that happened since: the past joins the
+present without a jump, also where retention has removed the rows that a counter began with.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psycopg
+
+from exporter.aggregation import poison, rollup, snapshot
+from exporter.aggregation.loop import Total, read_totals
+from exporter.errors import BackfillError
+from exporter.settings import Limits
+from exporter.sources.mapping import Plan, Stream
+
+Labels = tuple[tuple[str, str], ...]
+Key = tuple[str, str, Labels]
+"""A series: metric, type, sorted labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Say which past: `steps` + 1 moments from `start`, `step_seconds` apart. `start` is in Unix seconds."""
+
+    start: int
+    step_seconds: int
+    steps: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.steps * self.step_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Increment:
+    """Hold what a series grew by (a gauge: what it was set to) in the step that ends at moment number `step`."""
+
+    step: int
+    key: Key
+    value: float
+    total: float | None
+    buckets: list[float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Hold a source's series as they are now, what each grew by since the span's start, and the steps in order.
+
+    `increments` gives those of the span by step; those after it are in `since` alone.
+    """
+
+    totals: tuple[Total, ...]
+    since: dict[Key, Increment]
+    increments: Iterator[Increment]
+
+
+def key(metric: str, kind: str, labels: dict[str, str]) -> Key:
+    """Return what tells a series apart; an empty label is no label."""
+    return metric, kind, tuple(sorted((name, value) for name, value in labels.items() if value != ""))
+
+
+@contextmanager
+def read(
+    connection: psycopg.Connection, plan: Plan, span: Span, limits: Limits, tell: Callable[[str], None]
+) -> Iterator[Past]:
+    """Give the past of a source while the block lasts. `tell` learns of each table before it is read.
+
+    Blocks for as long as PostgreSQL needs to group every row since the span's start; the groups stay in temporary
+    tables there. Nothing is changed. Raises BackfillError where a table was never counted.
+    """
+    with connection.transaction(force_rollback=True):
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        connection.execute("SET LOCAL jit = off; SET LOCAL work_mem = '64MB'")
+        here = snapshot.look(connection)
+        for number, stream in enumerate(plan.streams):
+            tell(stream.relation)
+            _group(connection, stream, f"past_{number}", span, limits, here)
+        union = " UNION ALL ".join(f"SELECT * FROM pg_temp.past_{number}" for number in range(len(plan.streams)))
+        totals, _ = read_totals(connection, plan)
+        since = {found.key: found for found in _all_since(connection, union)}
+        with connection.cursor(name="past") as cursor:
+            cursor.itersize = 5_000
+            cursor.execute(f"SELECT * FROM ({union}) past WHERE step <= {span.steps} ORDER BY step".encode())
+            yield Past(totals, since, map(_increment, cursor))
+
+
+def _group(
+    connection: psycopg.Connection, stream: Stream, table: str, span: Span, limits: Limits, here: snapshot.Here
+) -> None:
+    cursor = snapshot.read(connection, stream)
+    if cursor is None or cursor.system_identifier != here.system_identifier:
+        raise BackfillError(
+            f"{stream.relation} of source {stream.source} was never counted in this database, so that nothing says "
+            "where its series end; start `platform-exporter serve` (it counts at once), then run this again"
+        )
+    uncounted = rollup.window(stream)
+    recent = f"({stream.columns['at']}) > to_timestamp(%(start)s) AND NOT ({uncounted})"
+    parameters: dict[str, Any] = {
+        "cluster": cursor.system_identifier, "snapshot": cursor.snapshot,
+        "start": span.start, "step": span.step_seconds, "after": span.steps + 1,
+        "source": stream.source, "stream": stream.name,
+        "future_tolerance_seconds": limits.future_tolerance_seconds, "sample_labels": list(stream.sample_labels),
+    }  # fmt: skip
+    window = snapshot.Window(recent, parameters)
+    try:
+        with connection.transaction():
+            _create(connection, stream, table, window, parameters)
+    except psycopg.DataError:
+        stream, window, _ = poison.without(connection, stream, window, parameters)
+        _create(connection, stream, table, window, parameters)
+
+
+def _create(
+    connection: psycopg.Connection, stream: Stream, table: str, window: snapshot.Window, parameters: dict[str, Any]
+) -> None:
+    step = "least(ceil((extract(epoch FROM at) - %(start)s) / %(step)s), %(after)s)::integer"
+    bins = rollup.bin_names(stream.kind)
+    array = f"ARRAY[{', '.join(f'sum(c.{name})' for name in bins)}]::double precision[]"
+    # The series that the exporter shows: a candidate's own where it has one, or what it was folded into.
+    query = f"""CREATE TEMP TABLE {table} ON COMMIT DROP AS
+WITH {rollup.grouped(stream, window.sql, step)}
+SELECT c.step, x.metric, x.type, x.labels,
+    CASE x.type WHEN 'gauge' THEN (max(c.latest))[2] ELSE sum(c.value) END AS value,
+    sum(c.total) AS total, CASE x.type WHEN 'histogram' THEN {array} END AS buckets
+FROM candidate c CROSS JOIN LATERAL (
+    SELECT metric, type, labels FROM monitoring.rollup r
+    WHERE r.source = %(source)s AND r.stream = %(stream)s AND r.type = c.type
+        AND (r.metric, r.labels) IN ((c.metric, c.labels), (c.metric1, c.labels1), (c.metric2, c.labels2))
+    ORDER BY r.metric = c.metric AND r.labels = c.labels DESC, r.metric = c.metric1 AND r.labels = c.labels1 DESC
+    LIMIT 1
+) x
+GROUP BY 1, 2, 3, 4"""
+    connection.execute(psycopg.ClientCursor(connection).mogrify(query, parameters | window.parameters).encode())
+
+
+def _all_since(connection: psycopg.Connection, union: str) -> Iterator[Increment]:
+    summed = f"SELECT 0, metric, type, labels, sum(value), sum(total), NULL FROM ({union}) past GROUP BY 2, 3, 4"
+    binned = f"""SELECT metric, type, labels, array_agg(added ORDER BY place) FROM (
+    SELECT metric, type, labels, place, sum(count) AS added
+    FROM ({union}) past, unnest(buckets) WITH ORDINALITY AS bin(count, place) GROUP BY 1, 2, 3, 4
+) bins GROUP BY 1, 2, 3"""
+    rows = connection.execute(binned.encode())
+    buckets = {key(metric, kind, labels): added for metric, kind, labels, added in rows}
+    for found in map(_increment, connection.execute(summed.encode())):
+        yield replace(found, buckets=buckets.get(found.key))
+
+
+def _increment(row: tuple[Any, ...]) -> Increment:
+    step, metric, kind, labels, value, total, buckets = row
+    return Increment(step, key(metric, kind, labels), value or 0.0, total, buckets)

@@ -1,0 +1,169 @@
+"""Write the past of series as OpenMetrics text with timestamps, a piece of time at a time.
+
+What is in memory is one number a series (a histogram: one a bucket) and the piece's own increments.
+https://prometheus.io/docs/specs/om/open_metrics_spec/
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TextIO
+
+from prometheus_client import utils
+
+from exporter.aggregation.loop import Total
+from exporter.exposition import collector
+from exporter.exposition.families import Family
+from exporter.history.increments import Increment, Key, Past, Span, key
+
+
+@dataclass(slots=True)
+class _Series:
+    """Hold a series: what stands before each of its values, and the values now (buckets, then sum; or one)."""
+
+    family: Family
+    lines: list[str]
+    values: list[float]
+    known: bool
+    coming: dict[int, Increment] = field(default_factory=dict)
+
+
+class Timeline:
+    """Play the past of some sources forward. `labels` are those that Prometheus adds to what it scrapes."""
+
+    def __init__(self, pasts: Iterable[Past], constants: Iterable[tuple[str, Mapping[str, str], float]], span: Span,
+                 labels: Mapping[str, str]) -> None:  # fmt: skip
+        """`constants` are gauges that were the same all the time: name, labels, value."""
+        pasts = list(pasts)
+        self._span = span
+        self._series: dict[Key, _Series] = {}
+        self._families: list[tuple[Family, list[_Series]]] = []
+        since: dict[Key, list[Increment]] = {}
+        for past in pasts:
+            for found, increment in past.since.items():
+                since.setdefault(found, []).append(increment)
+        for family, totals in collector.declared(total for past in pasts for total in past.totals):
+            made = [self._begin(family, total, since, labels) for total in totals]
+            self._families.append((family, made))
+        self._constants = [
+            f"{name}{_braces({**given, **labels})} {_number(value)} " for name, given, value in constants
+        ]
+        self._coming = [_ahead(past.increments) for past in pasts]
+
+    @property
+    def series(self) -> int:
+        """Return how many series there are."""
+        return len(self._constants) + sum(len(one.lines) for _, made in self._families for one in made)
+
+    def write(self, first: int, last: int, out: TextIO) -> None:
+        """Write the moments number `first` to `last`, both included; call it for one piece after the other."""
+        for increment in chain.from_iterable(ahead.until(last) for ahead in self._coming):
+            series = self._series.get(increment.key)
+            if series is not None:
+                known = series.coming.get(increment.step)
+                series.coming[increment.step] = (
+                    increment if known is None else _sum(known, increment, gauge=series.family.type == "gauge")
+                )
+        times = [str(self._span.start + step * self._span.step_seconds) + "\n" for step in range(first, last + 1)]
+        for family, made in self._families:
+            name = family.name.removesuffix("_total") if family.type == "counter" else family.name
+            out.write(f"# TYPE {name} {family.type}\n")
+            for series in made:
+                _write(series, first, times, out)
+        for name in dict.fromkeys(line.partition("{")[0] for line in self._constants):
+            out.write(f"# TYPE {name} gauge\n")
+            out.writelines(line + time for line in self._constants if line.startswith(f"{name}{{") for time in times)
+        out.write("# EOF\n")
+
+    def _begin(
+        self, family: Family, total: Total, since: Mapping[Key, list[Increment]], labels: Mapping[str, str]
+    ) -> _Series:
+        found = key(total.metric, total.type, total.labels)
+        shown = {name: value for name in family.labels if (value := total.labels.get(name, "")) != ""}
+        shown.update(labels)
+        name = family.name
+        if family.type in ("histogram", "summary"):
+            bounds = [*map(repr, family.bounds), "+Inf"] if family.type == "histogram" else []
+            lines = [f"{name}_bucket{_braces({**shown, 'le': bound})} " for bound in bounds]
+            lines += [f"{name}_count{_braces(shown)} ", f"{name}_sum{_braces(shown)} "]
+        else:
+            lines = [f"{name}{_braces(shown)} "]
+        gauge = total.type == "gauge"
+        # A gauge is not known before it was first set; what it was set to before the span is not looked for.
+        values = _values(total.value, total.total, total.buckets, family)
+        for increment in () if gauge else since.get(found, ()):
+            grown = _values(increment.value, increment.total, increment.buckets, family)
+            values = [max(0.0, value - less) for value, less in zip(values, grown, strict=True)]
+        series = _Series(family, lines, values, known=not gauge)
+        self._series[found] = series
+        return series
+
+
+def _values(value: float, total: float | None, buckets: list[float] | None, family: Family) -> list[float]:
+    """Return the numbers of a series in the order of its lines."""
+    if family.type == "histogram":
+        return [*(buckets or [0.0] * len(family.bounds)), value, value, total or 0.0]
+    return [value, total or 0.0] if family.type == "summary" else [value]
+
+
+def _write(series: _Series, first: int, times: list[str], out: TextIO) -> None:
+    """Write a series at each moment; consecutive lines of one name must be in the order of time."""
+    columns: list[list[str]] = [[] for _ in series.lines]
+    texts = [line + _number(value) + " " for line, value in zip(series.lines, series.values, strict=True)]
+    for number, time in enumerate(times):
+        increment = series.coming.get(first + number)
+        if increment is not None:
+            _apply(series, increment)
+            texts = [line + _number(value) + " " for line, value in zip(series.lines, series.values, strict=True)]
+        if series.known:
+            for column, text in zip(columns, texts, strict=True):
+                column.append(text + time)
+    series.coming.clear()
+    for column in columns:
+        out.writelines(column)
+
+
+def _apply(series: _Series, increment: Increment) -> None:
+    if series.family.type == "gauge":
+        series.values, series.known = [increment.value], True
+        return
+    grown = _values(increment.value, increment.total, increment.buckets, series.family)
+    series.values = [value + more for value, more in zip(series.values, grown, strict=True)]
+
+
+def _sum(a: Increment, b: Increment, *, gauge: bool) -> Increment:
+    if gauge:
+        return b
+    buckets = None
+    if a.buckets is not None and b.buckets is not None:
+        buckets = [x + y for x, y in zip(a.buckets, b.buckets, strict=True)]
+    return Increment(a.step, a.key, a.value + b.value, (a.total or 0.0) + (b.total or 0.0), buckets)
+
+
+class _ahead:  # noqa: N801 - a small iterator
+    """Take increments up to a step, keeping the first one beyond it for later."""
+
+    def __init__(self, increments: Iterator[Increment]) -> None:
+        self._increments = increments
+        self._kept: Increment | None = None
+
+    def until(self, step: int) -> Iterator[Increment]:
+        while (found := self._kept or next(self._increments, None)) is not None:
+            self._kept = found if found.step > step else None
+            if self._kept:
+                return
+            yield found
+
+
+def _number(value: float) -> str:
+    text: str = utils.floatToGoString(value)  # type: ignore[no-untyped-call]  # it has no annotations
+    return text
+
+
+def _braces(labels: Mapping[str, str]) -> str:
+    pairs = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
+    return f"{{{pairs}}}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
