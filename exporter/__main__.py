@@ -13,6 +13,7 @@ COMMANDS = {
     "adopt": "exporter.commands.adopt",
     "health": "exporter.commands.health",
     "doctor": "exporter.commands.doctor",
+    "alerts": "exporter.commands.alerts",
     "export": "exporter.commands.export",
     "backfill": "exporter.commands.backfill",
     "receive-notifications": "exporter.commands.receive_notifications",

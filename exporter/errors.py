@@ -3,7 +3,8 @@
     PlatformError
     ├── ConfigError            a key of the configuration: exit status 2
     │   ├── WebConfigError     a key of the --web.config.file
-    │   └── FilterError        a time, a column or a condition on the command line
+    │   ├── FilterError        a time, a column or a condition on the command line
+    │   └── AlertInputError    a matcher, a duration or a label of an alert on the command line
     ├── DatabaseError          a PostgreSQL server or what is in it
     │   ├── UnreachableError   no connection, or it broke
     │   ├── VersionError       older than PostgreSQL 13
@@ -42,6 +43,10 @@ class WebConfigError(ConfigError):
 
 class FilterError(ConfigError):
     """Say that a time, a column or a condition given on the command line makes no sense."""
+
+
+class AlertInputError(ConfigError):
+    """Say that a matcher, a duration or a label given on the command line makes no sense."""
 
 
 class DatabaseError(PlatformError):

@@ -126,7 +126,8 @@ class Retention(_Settings, frozen=True):
 class Alertmanager(_Settings, frozen=True):
     """Name the Alertmanagers that `alerts` and alerts made by hand go to, and how to sign in to them.
 
-    All of one cluster, or each on its own: both work. `timeout_seconds` is for one request to one of them.
+    All of one cluster, or each on its own: both work. `timeout_seconds` is for one request to one of them. The exporter
+    repeats alerts made by hand every `resend_seconds`.
     """
 
     urls: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
@@ -135,6 +136,7 @@ class Alertmanager(_Settings, frozen=True):
     bearer_token: Secret | None = None
     ca_file: str | None = None
     timeout_seconds: Annotated[float, Meta(ge=0.1, le=60)] = 5.0
+    resend_seconds: Annotated[float, Meta(ge=1, le=300)] = 15.0
 
 
 class Errors(_Settings, frozen=True):

@@ -82,7 +82,7 @@ def test_defaults_are_those_documented() -> None:
         },
         "alertmanager": {
             "urls": (), "username": None, "password": None, "bearer_token": None, "ca_file": None,
-            "timeout_seconds": 5.0,
+            "timeout_seconds": 5.0, "resend_seconds": 15.0,
         },
         "errors": {"token": None},
         "alerts": {

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 
 from exporter.aggregation.loop import View
+from exporter.alerts import client
 from exporter.alerts.history_worker import HistoryWorker
+from exporter.alerts.resender import Resender
 from exporter.errors import ConfigError, SpoolError
 from exporter.settings import Alertmanager, Alerts, Config, Database, Secret
 
 
 class AlertsPart:
-    """Hold the history's worker, where the configuration asks for it."""
+    """Hold the history's worker and the resender of alerts made by hand, where the configuration asks for them."""
 
     def __init__(self, config: Config, published: Callable[[], None]) -> None:
         """Build it; nothing connects before `start`. Raises ConfigError."""
@@ -21,6 +23,13 @@ class AlertsPart:
                 self.history = HistoryWorker(config.database, config.alerts, published)
             except SpoolError as error:
                 raise ConfigError(str(error)) from error
+        self._resender: Resender | None = None
+        if config.alertmanager.urls:
+            self._resender = Resender(config.database, client.of(config), config.alertmanager.resend_seconds)
+
+    @property
+    def _workers(self) -> tuple[HistoryWorker | Resender, ...]:
+        return tuple(worker for worker in (self.history, self._resender) if worker)
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -35,14 +44,16 @@ class AlertsPart:
         """Show what another part showed until the own history is read, so that a reload leaves no gap."""
         if self.history and other.history:
             self.history.view = other.history.view
+        if self._resender and other._resender:
+            self._resender.follow(other._resender)
 
     def start(self) -> None:
-        if self.history:
-            self.history.start()
+        for worker in self._workers:
+            worker.start()
 
     def stop(self, timeout_seconds: float) -> None:
-        if self.history:
-            self.history.stop(timeout_seconds)
+        for worker in self._workers:
+            worker.stop(timeout_seconds)
 
 
 def _wanted(config: Config) -> tuple[Database, Alerts, Alertmanager]:

@@ -1,0 +1,124 @@
+"""Put together what all Alertmanagers and the event store know of the alerts there are now."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct
+
+from exporter.alerts.manual import MANUAL, ManualAlert
+
+SEVERITIES = ("critical", "high", "medium", "low")
+SUBJECT = ("app", "component", "name", "api", "scraper", "queue", "source", "job", "instance")
+"""The labels that say what an alert is about, in this order."""
+
+
+class Listed(Struct, frozen=True, kw_only=True):
+    """Hold one alert. `state` is firing, silenced, inhibited, or unsent: known to the event store alone.
+
+    `source` is `manual` or `rule`; `id` is that of an alert made by hand. `alertmanagers` are those that know it.
+    """
+
+    fingerprint: str
+    alertname: str
+    severity: str
+    state: str
+    since: str
+    source: str
+    about: str
+    summary: str
+    id: str | None = None
+    created_by: str | None = None
+    silenced_by: tuple[str, ...] = ()
+    inhibited_by: tuple[str, ...] = ()
+    receivers: tuple[str, ...] = ()
+    alertmanagers: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+def listed(known: Mapping[str, list[dict[str, Any]]], by_hand: Iterable[ManualAlert]) -> list[Listed]:
+    """Return each alert once, the most severe first, then the oldest. `known` is by Alertmanager."""
+    made = {alert.id: alert for alert in by_hand}
+    found: dict[str, dict[str, Any]] = {}
+    tellers: dict[str, list[str]] = {}
+    for url, alerts in known.items():
+        for alert in alerts:
+            found.setdefault(alert["fingerprint"], alert)
+            tellers.setdefault(alert["fingerprint"], []).append(url)
+    rows = [_of_alertmanager(alert, tellers[key], made) for key, alert in found.items()]
+    sent = {row.id for row in rows}
+    rows += [_unsent(alert) for alert in made.values() if alert.id not in sent]
+    return sorted(rows, key=lambda row: (_rank(row.severity), row.since, row.fingerprint, row.id or ""))
+
+
+def table(rows: Sequence[Listed]) -> list[str]:
+    """Return the lines of a table for people."""
+    if not rows:
+        return ["no alerts"]
+    cells: list[tuple[str, ...]] = [
+        ("SEVERITY", "STATE", "SINCE (UTC)", "ALERT", "ABOUT", "SOURCE", "SUMMARY"),
+        *map(_cells, rows),
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
+    # A label may hold anything, and a terminal obeys control characters.
+    return ["".join(letter if letter.isprintable() else "?" for letter in line).rstrip() for line in lines]
+
+
+def _cells(row: Listed) -> tuple[str, ...]:
+    source = row.source
+    if row.id:
+        source = f"{source} {row.id}" + (f" by {row.created_by}" if row.created_by else "")
+    state = row.state + (f" by {row.silenced_by[0]}" if row.silenced_by else "")
+    since = datetime.fromisoformat(row.since).astimezone(UTC)
+    return (row.severity, state, f"{since:%F %T}", row.alertname, row.about, source, row.summary)
+
+
+def _of_alertmanager(alert: dict[str, Any], tellers: list[str], made: Mapping[str, ManualAlert]) -> Listed:
+    labels, status = alert["labels"], alert["status"]
+    manual = labels.get("alert_source") == MANUAL
+    identifier: str | None = labels.get("id") if manual else None
+    return Listed(
+        fingerprint=alert["fingerprint"],
+        alertname=labels.get("alertname", ""),
+        severity=labels.get("severity", ""),
+        state="silenced" if status["silencedBy"] else "inhibited" if status["inhibitedBy"] else "firing",
+        since=alert["startsAt"],
+        source=MANUAL if manual else "rule",
+        about=_about(labels),
+        summary=alert["annotations"].get("summary", ""),
+        id=identifier,
+        created_by=made[identifier].created_by if identifier is not None and identifier in made else None,
+        silenced_by=tuple(status["silencedBy"]),
+        inhibited_by=tuple(status["inhibitedBy"]),
+        receivers=tuple(receiver["name"] for receiver in alert["receivers"]),
+        alertmanagers=tuple(tellers),
+        labels=labels,
+        annotations=alert["annotations"],
+    )
+
+
+def _unsent(alert: ManualAlert) -> Listed:
+    return Listed(
+        fingerprint="",
+        alertname=alert.alertname,
+        severity=alert.severity,
+        state="unsent",
+        since=alert.created_at.isoformat(),
+        source=MANUAL,
+        about=_about(alert.all_labels),
+        summary=alert.annotations.get("summary", ""),
+        id=alert.id,
+        created_by=alert.created_by,
+        labels=alert.all_labels,
+        annotations=alert.annotations,
+    )
+
+
+def _about(labels: Mapping[str, str]) -> str:
+    return " ".join(filter(None, (labels.get(name) for name in SUBJECT)))
+
+
+def _rank(severity: str) -> int:
+    return SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES)

@@ -1,0 +1,255 @@
+"""See alerts, make and resolve them by hand, and silence them."""
+
+import getpass
+import json
+import socket
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+import psycopg
+
+from exporter import database
+from exporter.alerts import client, manual, silences
+from exporter.alerts.listing import SEVERITIES, listed, table
+from exporter.commands.common import FAILED, config_option, load, reports_errors
+from exporter.errors import AlertmanagerError, PlatformError, SchemaError
+from exporter.events import schema
+from exporter.settings import Config
+
+F = TypeVar("F", bound=Callable[..., Any])
+Connection = psycopg.Connection[Any]
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _myself() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"  # a container's user id without a name
+    return f"{user}@{socket.gethostname()}"
+
+
+def by_option(command: F) -> F:
+    """Add --by."""
+    option = click.option("--by", default=_myself, show_default="user@host", help="Who does it, for the audit.")
+    return option(command)
+
+
+@click.group()
+def alerts() -> None:
+    """See alerts, make and resolve them by hand, and silence them.
+
+    Works with every Alertmanager of `alertmanager.urls`. Who made, resolved or silenced what is stored in
+    monitoring.audit. The database user of the configuration needs the role platform_exporter.
+
+    \b
+    Examples:
+      platform-exporter alerts list --config FILE
+      platform-exporter alerts create "Payments are switched off" --severity high --app shop --config FILE
+      platform-exporter alerts resolve 3f2a90c1 --config FILE
+      platform-exporter alerts silence app=shop alertname=~"PlatformHttp.*" --for 2h --comment "release" --config FILE
+    """
+
+
+@alerts.command("list")
+@config_option
+@click.option("--severity", "severities", multiple=True, help="Only of this severity; may be given several times.")
+@click.option("--app", "apps", multiple=True, help="Only of this app; may be given several times.")
+@click.option("--firing", is_flag=True, help="Only what is neither silenced nor inhibited.")
+@json_option
+@reports_errors
+def list_(path: Path, severities: tuple[str, ...], apps: tuple[str, ...], firing: bool, as_json: bool) -> None:
+    """Show the alerts there are now, the most severe first.
+
+    Exit status 0 if at least one Alertmanager answered, 1 if none did.
+    """
+    config = load(path)
+    known, problems = client.of(config).alerts()
+    _warn(problems.values())
+    rows = [
+        row
+        for row in listed(known, _opened(config))
+        if (not severities or row.severity in severities)
+        and (not apps or row.labels.get("app") in apps)
+        and (not firing or row.state == "firing")
+    ]
+    if as_json:
+        click.echo(json.dumps(msgspec.to_builtins(rows), indent=2))
+    else:
+        click.echo("\n".join(table(rows)))
+    sys.exit(0 if known else FAILED)
+
+
+@alerts.command()
+@click.argument("summary")
+@config_option
+@click.option("--severity", type=click.Choice(SEVERITIES), required=True)
+@click.option("--app", help="The application it is about.")
+@click.option("--name", default=manual.ALERTNAME, show_default=True, help="The label alertname.")
+@click.option("--description", default="", help="More than the summary says.")
+@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Another label; several are possible.")
+@click.option("--runbook", help="The annotation runbook_url (default: the entry of that name in Grafana's runbook).")
+@click.option("--dashboard", help="The annotation dashboard_url (default: Grafana's dashboard of alerts).")
+@by_option
+@json_option
+@reports_errors
+def create(
+    summary: str, path: Path, severity: str, app: str | None, name: str, description: str, labels: tuple[str, ...],
+    runbook: str | None, dashboard: str | None, by: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Make an alert that fires until it is resolved.
+
+    It is stored and sent at once, and goes the same ways as any alert; the exporter repeats it. Exit status 1 where it
+    could not be stored, or was stored and no Alertmanager took it yet.
+    """
+    config = load(path)
+    alertmanagers = client.of(config)
+    annotations = {"description": description or f"Made by hand by {by}."} | _links(config, name, runbook, dashboard)
+    alert = manual.make(
+        summary=summary, severity=severity, by=by, alertname=name, app=app, labels=_labels(labels),
+        annotations=annotations,
+    )  # fmt: skip
+    with _store(config) as connection:
+        manual.create(connection, alert)
+    _say(as_json, {"id": alert.id, "labels": alert.all_labels}, f"{alert.id} fires: {summary}")
+    _send(alertmanagers, alert)
+
+
+@alerts.command()
+@click.argument("identifier", metavar="ID")
+@config_option
+@click.option("--comment", help="Why, for the audit.")
+@by_option
+@json_option
+@reports_errors
+def resolve(identifier: str, path: Path, comment: str | None, by: str, as_json: bool) -> None:
+    """End an alert that was made by hand; the beginning of its id is enough.
+
+    What a rule fires ends by itself when its cause does; until then it can be silenced.
+    """
+    config = load(path)
+    alertmanagers = client.of(config)
+    with _store(config) as connection:
+        alert = manual.resolve(connection, identifier, by, comment)
+    found = {"id": alert.id, "resolved_by": alert.resolved_by, "resolved_at": f"{alert.resolved_at:%FT%TZ}"}
+    _say(as_json, found, f"{alert.id} was resolved by {alert.resolved_by} at {alert.resolved_at:%F %T} UTC")
+    _send(alertmanagers, alert)
+
+
+@alerts.command()
+@click.argument("matchers", nargs=-1, metavar="MATCHER...")
+@config_option
+@click.option("--for", "lasts", metavar="DURATION", help="How long: 90m, 2h, 1d12h.")
+@click.option("--comment", help="Why.")
+@click.option("--expire", "expired", metavar="ID", help="End this silence instead.")
+@by_option
+@json_option
+@reports_errors
+def silence(
+    matchers: tuple[str, ...], path: Path, lasts: str | None, comment: str | None, expired: str | None, by: str,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Tell nobody of the alerts that all MATCHERs match, for a while; or end such a silence.
+
+    A MATCHER is NAME=VALUE, NAME!=VALUE, NAME=~REGEX or NAME!~REGEX. In a cluster one silence is made, of
+    Alertmanagers that do not know each other one each. Works while the event store is away, too; exit status 1 then
+    says that it is missing in the audit.
+    """
+    if expired:
+        if matchers or lasts:
+            raise click.UsageError("--expire ID stands alone: without MATCHERs and --for")
+        _expire(load(path), expired, comment, by, as_json)
+        return
+    if not matchers or not lasts or not comment:
+        raise click.UsageError("wanted at least one MATCHER, --for DURATION and --comment TEXT, or --expire ID")
+    config = load(path)
+    wanted = silences.silence(matchers, silences.duration(lasts), by, comment, datetime.now(UTC))
+    made, problems = client.of(config).silence(wanted)
+    _warn(problems.values())
+    if not made:
+        raise AlertmanagerError("no Alertmanager took the silence")
+    shown = silences.described(wanted)
+    _say(as_json, {"ids": list(made), **wanted}, f"{' '.join(made)} silences {shown} until {wanted['endsAt'][:19]} UTC")
+    for identifier in made:
+        _audit(
+            config, by, "silence.create", identifier, {"matchers": shown, "until": wanted["endsAt"], "comment": comment}
+        )
+
+
+def _expire(config: Config, identifier: str, comment: str | None, by: str, as_json: bool) -> None:
+    alertmanagers = client.of(config)
+    found, problems = alertmanagers.find_silence(identifier)
+    _warn(problems.values())
+    if found is None:
+        raise AlertmanagerError(f"no Alertmanager that answers knows a silence {identifier}")
+    problems = {**alertmanagers.expire(identifier)}
+    shown = silences.described(found)
+    _say(as_json, {"id": identifier, "expired": not problems}, f"{identifier} silences {shown} no more")
+    _audit(config, by, "silence.expire", identifier, {"matchers": shown, "comment": comment or ""})
+    if problems:
+        raise AlertmanagerError("; ".join(problems.values()))
+
+
+def _labels(texts: tuple[str, ...]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    for name, sign, _ in pairs:
+        if not sign or not name:
+            raise click.BadParameter(f"{name!r} has no `=`; wanted NAME=VALUE", param_hint="--label")
+    return {name: value for name, _, value in pairs}
+
+
+def _links(config: Config, name: str, runbook: str | None, dashboard: str | None) -> dict[str, str]:
+    grafana = (config.stack.grafana_url or "").rstrip("/")
+    if grafana:
+        runbook = runbook or f"{grafana}/d/platform-runbook/runbook#{manual.ALERTNAME.lower()}"
+        dashboard = dashboard or f"{grafana}/d/platform-alerts/alerts?var-alertname={name}"
+    return {"runbook_url": runbook or "", "dashboard_url": dashboard or ""}
+
+
+@contextmanager
+def _store(config: Config) -> Iterator[Connection]:
+    with database.connect(config.database, "alerts") as connection:
+        schema.check_version(connection, "store")
+        yield connection
+
+
+def _opened(config: Config) -> list[manual.ManualAlert]:
+    try:
+        with _store(config) as connection:
+            return manual.opened(connection)
+    except (PlatformError, psycopg.Error) as error:
+        _warn([f"who made alerts by hand is not known: {error}"])
+        return []
+
+
+def _send(alertmanagers: client.Alertmanagers, alert: manual.ManualAlert) -> None:
+    problems = alertmanagers.post([manual.posted(alert, datetime.now(UTC))])
+    _warn(problems.values())
+    if len(problems) == len(alertmanagers.urls):
+        raise AlertmanagerError(
+            "it is stored, and no Alertmanager took it yet; a running exporter with `alertmanager.urls` repeats it"
+        )
+
+
+def _audit(config: Config, by: str, action: str, identifier: str, details: dict[str, object]) -> None:
+    try:
+        with _store(config) as connection:
+            manual.audit(connection, by, action, f"silence/{identifier}", details)
+    except (PlatformError, psycopg.Error) as error:
+        raise SchemaError(f"it is done, and missing in the audit: {error}") from error
+
+
+def _say(as_json: bool, found: Mapping[str, object], text: str) -> None:
+    click.echo(json.dumps(found, indent=2) if as_json else text)
+
+
+def _warn(problems: Iterable[str]) -> None:
+    for problem in problems:
+        click.echo(f"platform-exporter: {problem}", err=True)
