@@ -2,8 +2,8 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ import pytest
 
 from exporter.events import schema
 from stack.polling import poll_until
+from stack.ports import free_port
+from stack.process import Command
 from stack.servers import Alertmanager, Postgres
 from tests.commands.exporting import command, exporting
-from tests.servers import Database, PrometheusBinaries
+from tests.servers import Database, PrometheusBinaries, ServerFactory
 
 
 @dataclass
@@ -260,19 +262,30 @@ def test_a_cluster_gets_one_silence(commands: Commands, cluster: list[Alertmanag
     poll_until(lambda: states == {"expired"}, 5)
 
 
-@pytest.fixture
-def cluster(start_alertmanager: Callable[..., Alertmanager]) -> Iterator[list[Alertmanager]]:
-    """Return two Alertmanagers of one cluster that have found each other."""
-    from stack.ports import free_port
+class Member(Alertmanager):
+    """Be one of a cluster of two."""
 
+    own, peer = 0, 0
+
+    def command(self) -> Command:
+        """Return what to run, with the ports on which the two talk to each other."""
+        alone = super().command()
+        argv = [argument for argument in alone.argv if not argument.startswith("--cluster.listen-address")]
+        argv += [f"--cluster.listen-address=127.0.0.1:{self.own}", f"--cluster.peer=127.0.0.1:{self.peer}"]
+        return replace(alone, argv=[*argv, "--cluster.settle-timeout=1s"])
+
+
+@pytest.fixture
+def cluster(servers: ServerFactory) -> list[Alertmanager]:
+    """Return two Alertmanagers of one cluster that have found each other."""
     ports = [free_port(), free_port()]
-    servers = []
-    for own, other in (ports, reversed(ports)):
-        flags = [f"--cluster.listen-address=127.0.0.1:{own}", f"--cluster.peer=127.0.0.1:{other}",
-                 "--cluster.settle-timeout=1s"]  # fmt: skip
-        servers.append(start_alertmanager(flags=flags))
-    poll_until(lambda: all(len(one.get("/api/v2/status")["cluster"]["peers"]) == 2 for one in servers), 30)
-    return servers
+    members: list[Alertmanager] = []
+    for own, peer in (ports, reversed(ports)):
+        member = servers.make(Member)
+        member.own, member.peer = own, peer
+        members.append(member.start())
+    poll_until(lambda: all(len(one.get("/api/v2/status")["cluster"]["peers"]) == 2 for one in members), 30)
+    return members
 
 
 @pytest.mark.parametrize(
