@@ -9,7 +9,8 @@ from stack.servers import Prometheus
 from tests.grafana import demo_series, past_rules, remote_write
 from tests.servers import PrometheusBinaries, ServerFactory
 
-CONFIG = "global: {scrape_interval: 15s}\nstorage: {tsdb: {out_of_order_time_window: 3h}}\n"
+CONFIG = "global: {scrape_interval: 15s}\nstorage: {tsdb: {out_of_order_time_window: 5w}}\n"
+FLAGS = ("--web.enable-remote-write-receiver", "--storage.tsdb.retention.time=60d")
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,10 @@ class Hour:
 def hour(session_servers: ServerFactory) -> Hour:
     """Return the oldest Prometheus supported (2.42) with an hour of every series and what our rules make of them."""
     binary = PrometheusBinaries.of("stable").prometheus
-    server = session_servers.start(
-        Prometheus, CONFIG, name="hour", binary=binary, flags=("--web.enable-remote-write-receiver",)
-    )
+    server = session_servers.start(Prometheus, CONFIG, name="hour", binary=binary, flags=FLAGS)
     end = time.time() // 60 * 60
     start = end - demo_series.HOUR_SECONDS
+    remote_write.write(server.url, demo_series.earlier_weeks(start))
     remote_write.write(server.url, demo_series.series(start))
     past_rules.evaluate(server, start - demo_series.WARM_UP_SECONDS + 300, end, demo_series.STEP_SECONDS)
     return Hour(server, start, end)

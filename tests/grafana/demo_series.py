@@ -74,6 +74,14 @@ def series(start: float) -> Iterator[tuple[Labels, Samples]]:
         yield labels, [(stamp, value(time, start)) for stamp, time in zip(stamps, times, strict=True)]
 
 
+def earlier_weeks(start: float) -> Iterator[tuple[Labels, Samples]]:
+    """Yield what a rule recorded in the same hour of three earlier weeks: the items that each scraper then had."""
+    for app, scraper in product(VALUES["app"], VALUES["scraper"]):
+        labels = {"__name__": "app_scraper:platform_scraping_items:increase1h", "app": app, "scraper": scraper}
+        stamps = [start - week * 7 * 86400 + second for week in (3, 2, 1) for second in range(0, HOUR_SECONDS + 1, 60)]
+        yield labels, [(round(stamp * 1000), 4000.0) for stamp in stamps]
+
+
 def incident(second: float) -> bool:
     """Tell whether much fails at this second of the hour."""
     return any(first * 60 <= second < last * 60 for first, last in INCIDENT_MINUTES)
@@ -163,7 +171,7 @@ def _state(labels: Labels, state: str) -> Value:
 
 def _gauge(name: str, labels: Labels) -> Value:
     """Return a gauge's course by what its name ends with."""
-    fragile = labels.get("component", "redis") == "redis"
+    fragile = labels.get("component", "redis") == "redis" and labels.get("source", "stratlogic") == "stratlogic"
     if "expiry_timestamp" in name:
         return lambda second, start: start + 10 * 86400
     if "first_seen" in name:
@@ -177,9 +185,11 @@ def _gauge(name: str, labels: Labels) -> Value:
     if "limit_bytes" in name or name.endswith("_limit"):
         return _constant(1e9 if "bytes" in name else 100)
     if "remaining" in name:
-        return lambda second, start: 5000 - second
+        return lambda second, start: 4500 - 1.1 * second  # used up some minutes after the hour, before it begins anew
     if name.endswith(("_successful", "_info")):
         return _constant(1)
+    if name.endswith(("_total_bytes", "_filesystem_size_bytes")):
+        return _constant(1e12)
     scale = 4e8 if "bytes" in name else 30 if "connections" in name else 5
     return lambda second, start: scale * (1 + 0.2 * math.sin(second / 400)) * (2.3 if incident(second) else 1)
 

@@ -3,6 +3,8 @@
 _EXPORTER = {"instance": "127.0.0.1:9847", "job": "platform-exporter"}
 _PROMETHEUS = {"instance": "127.0.0.1:9090", "job": "prometheus"}
 _ALERTMANAGER = {"instance": "127.0.0.1:9093", "job": "alertmanager"}
+_MINIO = {"instance": "127.0.0.1:9000", "job": "minio"}
+_DISK = {"device": "/dev/sda1", "fstype": "ext4", "mountpoint": "/", "instance": "127.0.0.1:9100", "job": "node"}
 _GROUP = {"rule_group": "rules/http.yml;platform_http", **_PROMETHEUS}
 
 FOREIGN: dict[str, tuple[dict[str, str], ...]] = {
@@ -31,6 +33,12 @@ FOREIGN: dict[str, tuple[dict[str, str], ...]] = {
     "prometheus_tsdb_head_series": (_PROMETHEUS,),
     "prometheus_tsdb_storage_blocks_bytes": (_PROMETHEUS,),
     "prometheus_config_last_reload_successful": (_PROMETHEUS,),
+    "prometheus_notifications_alertmanagers_discovered": (_PROMETHEUS,),
+    # MinIO's cluster metrics, and node_exporter's of a machine's disks: what the rules of saturation read.
+    "minio_cluster_capacity_usable_total_bytes": (_MINIO,),
+    "minio_cluster_capacity_usable_free_bytes": (_MINIO,),
+    "node_filesystem_size_bytes": (_DISK,),
+    "node_filesystem_avail_bytes": (_DISK,),
     # Alertmanager 0.25 to 0.3x, its own /metrics.
     "alertmanager_alerts": tuple(
         {"state": state, **_ALERTMANAGER} for state in ("active", "suppressed", "unprocessed")
