@@ -14,6 +14,7 @@ COMMANDS = {
     "health": "exporter.commands.health",
     "doctor": "exporter.commands.doctor",
     "alerts": "exporter.commands.alerts",
+    "errors": "exporter.commands.errors",
     "export": "exporter.commands.export",
     "backfill": "exporter.commands.backfill",
     "receive-notifications": "exporter.commands.receive_notifications",

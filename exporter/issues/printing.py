@@ -1,0 +1,108 @@
+"""Make lines of issues for a terminal, which obeys control characters: none of a message reaches it."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+Row = dict[str, Any]
+
+HEADINGS = ("ID", "STATUS", "SEVERITY", "APP", "EVENTS", "LAST SEEN", "ERROR")
+WIDEST = {"APP": 24, "ERROR": 100}
+
+
+def line(text: object, longest: int) -> str:
+    """Return a text as one printable line of at most so many characters."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in str(text))
+    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
+
+
+def table(issues: Sequence[Row], now: datetime) -> Iterator[str]:
+    """Yield headings and a line per issue; nothing where there are none."""
+    rows = [_cells(issue, now) for issue in issues]
+    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
+    for row in (HEADINGS, *rows) if rows else ():
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+
+
+def _cells(issue: Row, now: datetime) -> tuple[str, ...]:
+    error = issue["error_type"] + (f": {issue['message']}" if issue["message"] else "")
+    again = f" ({issue['regressions']} regressions)" if issue["regressions"] else ""
+    return (
+        issue["id"],
+        issue["status"],
+        line(issue["severity"], 10),
+        line(issue["app"], WIDEST["APP"]),
+        str(issue["events"]),
+        ago(issue["last_seen"], now),
+        line(error, WIDEST["ERROR"]) + again,
+    )
+
+
+def ago(then: datetime, now: datetime) -> str:
+    """Return how long ago that is, in the largest unit of which it is one at least."""
+    seconds = (now - then).total_seconds()
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f}{unit} ago"
+    return "just now"
+
+
+def details(issue: Row, since: str) -> Iterator[str]:
+    """Yield everything about an issue; `since` says how far back its rows were read."""
+    yield f"{line(issue['error_type'], 200)}: {line(issue['message'] or '(no message)', 1000)}"
+    for name in ("id", "app", "status", "severity", "endpoint", "fingerprint", "events", "regressions"):
+        yield f"  {name:<13} {line(issue[name] if issue[name] is not None else '-', 200)}"
+    yield f"  {'first seen':<13} {_at(issue['first_seen'])} {_release(issue['first_release'])}"
+    yield f"  {'last seen':<13} {_at(issue['last_seen'])} {_release(issue['last_release'])}"
+    yield from _state(issue)
+    if "users" not in issue:
+        yield "  its rows are in a table of the application's own"
+    else:
+        yield f"  {'users':<13} {issue['users']} in the last {since}"
+        yield from _rows(issue)
+    yield ""
+    yield "History"
+    for entry in issue["history"]:
+        told = {k: v for k, v in entry["details"].items() if k not in ("app", "fingerprint", "from", "to")}
+        more = ", ".join(f"{name} {line(value, 200)}" for name, value in told.items())
+        change = f"{entry['details'].get('from')} -> {entry['details'].get('to')}"
+        yield f"  {_at(entry['at'])}  {change:<20}  {line(entry['actor'], 60)}  {more}".rstrip()
+    if not issue["history"]:
+        yield "  nobody has changed it"
+
+
+def _state(issue: Row) -> Iterator[str]:
+    if issue["status"] == "resolved":
+        by, release = line(issue["resolved_by"], 60), _release(issue["resolved_release"])
+        yield f"  {'resolved':<13} {_at(issue['resolved_at'])} by {by} {release}".rstrip()
+    if issue["status"] == "ignored":
+        ends = [f"until {_at(issue['ignored_until'])}"] if issue["ignored_until"] else []
+        if issue["ignored_until_events"] is not None:
+            ends.append(f"until {issue['ignored_until_events']} events")
+        yield f"  {'ignored':<13} {' or '.join(ends) or 'until somebody reopens it'}"
+
+
+def _rows(issue: Row) -> Iterator[str]:
+    yield ""
+    yield "Releases"
+    for one in issue["releases"]:
+        yield f"  {line(one['release'] or '(none)', 40):<24} {one['events']:>8}  last {_at(one['last_seen'])}"
+    yield ""
+    yield "Latest occurrences"
+    for one in issue["occurrences"]:
+        user = f"user {line(one['user_id'], 60)}" if one["user_id"] else ""
+        parts = (_at(one["at"]), line(one["endpoint"] or "-", 60), user, line(one["message"] or "", 200))
+        yield "  " + "  ".join(part for part in parts if part)
+    yield ""
+    yield "Stack trace"
+    for text in (issue["stack_trace"] or "(none)").splitlines():
+        yield f"  {line(text, 1000)}"
+
+
+def _at(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S}"
+
+
+def _release(release: str | None) -> str:
+    return f"in {line(release, 60)}" if release else ""
