@@ -1,0 +1,105 @@
+"""The helpers that dashboards are made of: each gives a panel that Grafana and the SDK understand."""
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+from grafana_foundation_sdk.models.table import Options
+
+from grafana.design import colors, links, panels, tables, targets, variables
+from grafana.design.layout import Board, Line, Section
+from grafana.generate import rendered, reread
+from tests.grafana import shapes
+
+FIGURE = targets.now("up", "{{job}}")
+COURSE = targets.series("up", "{{job}}")
+STEPS = ((None, colors.GREEN), (0.8, colors.YELLOW), (0.95, colors.RED))
+ROWS = targets.sql("SELECT 1 AS a")
+COLUMNS = [
+    tables.column("a", unit="s", width=90, title="A"),
+    tables.link("b", "Open", links.to("error", app="${__data.fields.app}")),
+    tables.words("c", colors.SEVERITIES),
+    tables.states("d", colors.HEALTH),
+    tables.bounds("e", *STEPS),
+    tables.gauge("f"),
+    tables.trace("g"),
+    tables.actions("h", [tables.models.Action(title="Resolve", fetch=tables.models.FetchOptions(url="/api"))]),
+    tables.hidden("i"),
+]
+PANELS = [
+    panels.health_tile("Health", "Text.", FIGURE, links.data_link("There", links.keeping("http", "app"))),
+    panels.up_tile("Up", "Text.", FIGURE),
+    panels.number_tile("Number", "Text.", "s", FIGURE, *STEPS),
+    panels.lines("Lines", "Text.", "s", [COURSE, targets.threshold_lines("up")], named=colors.PERCENTILES).max(1),
+    panels.bars("Bars", "Text.", "short", [COURSE], named=colors.CODES),
+    panels.health_timeline("States", "Text.", [COURSE]).time_from("24h"),
+    panels.heatmap("Heatmap", "Text.", "s", targets.buckets("up")),
+    panels.doughnut("Shares", "Text.", "short", FIGURE, named=colors.CODES),
+    panels.ranking("First", "Text.", "reqps", FIGURE),
+    panels.markdown("Words", "Text.", "**strong**"),
+    tables.table("Rows", "Text.", [ROWS], COLUMNS).with_transformation(tables.arranged("b", "a", hidden=["z"])),
+    tables.sorted_by(tables.table("Merged", "Text.", [targets.rows("up")]), "Value").with_transformation(
+        tables.merged()
+    ),
+    tables.stack_trace("Trace", "Text.", ROWS, "stack_trace"),
+]
+CHOICES = (
+    variables.labels("app", "App", "up"),
+    variables.labels("route", "Route", 'up{app=~"$app"}'),
+    variables.column("user", "User", "SELECT 1"),
+    variables.one_of("issue", "Issue", "SELECT 1"),
+    variables.words("severity", "Severity", ["low", "high"]),
+    variables.text("search", "Text contains"),
+)
+
+
+@pytest.fixture(scope="module")
+def board() -> dict[str, Any]:
+    """Return a dashboard of every helper, as its file would be."""
+    folded = Section("Folded", [Line(4, [(panels.markdown("Below", "Text.", "x"), 24)])], collapsed=True)
+    board = Board("overview", "All", "Does it work?", [*(Line(4, [(one, 24)]) for one in PANELS), folded], CHOICES)
+    found: dict[str, Any] = json.loads(rendered(board))
+    return found
+
+
+def test_every_helper_has_its_shape(board: dict[str, Any]) -> None:
+    """Also those that no dashboard uses at the moment."""
+    jsonschema.validate(board, shapes.DASHBOARD, jsonschema.Draft202012Validator)
+
+
+def test_every_helper_survives_the_sdk(board: dict[str, Any]) -> None:
+    """Nothing is made that the SDK's types do not know."""
+    again = reread(board)
+    for shown in [*again["links"], *again["annotations"]["list"]]:
+        del shown["placement"]
+
+    assert again == board
+
+
+def test_a_folded_section_holds_its_panels(board: dict[str, Any]) -> None:
+    """Grafana asks for a collapsed row's panels only when it is opened."""
+    row = board["panels"][-1]
+
+    assert (row["type"], row["collapsed"], [panel["title"] for panel in row["panels"]]) == ("row", True, ["Below"])
+
+
+def test_links_know_their_dashboards() -> None:
+    """A link to nowhere is found when the dashboard is made."""
+    with pytest.raises(ValueError, match="link to nowhere: no such dashboard, wanted one of overview, http"):
+        links.to("nowhere")
+
+
+def test_the_app_is_a_list_for_sql() -> None:
+    """Grafana puts a value of All of its own into SQL unquoted; the other labels are asked of Prometheus alone."""
+    app, route = (one.build() for one in CHOICES[:2])
+
+    assert (app.all_value, route.all_value) == (None, ".*")
+
+
+def test_tables_have_no_footer() -> None:
+    """Grafana 12.2 moved it: what stays off loads everywhere alike."""
+    options = tables.table("Rows", "Text.", [ROWS]).build().options
+
+    assert isinstance(options, Options)
+    assert options.footer is None or not options.footer.show
