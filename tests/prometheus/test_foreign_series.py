@@ -1,0 +1,80 @@
+"""The series of other programs that rules read are really exposed by both generations of those programs."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from stack.polling import poll_until
+from stack.servers import Alertmanager, Minio, Prometheus
+from tests.prometheus.names import FOREIGN
+from tests.servers import PrometheusBinaries
+
+CONFIG = """
+global: {{scrape_interval: 1s, evaluation_interval: 1s}}
+alerting: {{alertmanagers: [{{api_version: v2, static_configs: [{{targets: ["{alertmanager}"]}}]}}]}}
+rule_files: [rules.yml]
+"""
+RULES = "groups: [{name: one, rules: [{alert: Always, expr: vector(1)}]}]"
+
+
+def names_of(exposition: str) -> set[str]:
+    """Return the names of the series in a text exposition."""
+    return {line.split("{")[0].split(" ")[0] for line in exposition.splitlines() if not line.startswith("#")}
+
+
+def wanted(program: str) -> set[str]:
+    """Return the listed series of a program."""
+    return {name for name, source in FOREIGN.items() if source.startswith(program)}
+
+
+def test_prometheus_and_alertmanager_expose_what_rules_read(
+    prometheus_binaries: PrometheusBinaries,
+    tmp_path: Path,
+    start_prometheus: Callable[..., Prometheus],
+    start_alertmanager: Callable[..., Alertmanager],
+) -> None:
+    """A rule on a series that a version has renamed would be silent for ever."""
+    alertmanager = start_alertmanager(binary=prometheus_binaries.alertmanager)
+    (tmp_path / "rules.yml").write_text(RULES)
+    config = tmp_path / "prometheus.yml"
+    config.write_text(CONFIG.format(alertmanager=alertmanager.address))
+    prometheus = start_prometheus(config, binary=prometheus_binaries.prometheus)
+
+    def missing() -> set[str]:
+        return wanted("Prometheus, ") - {"up"} - names_of(httpx.get(f"{prometheus.url}/metrics").text)
+
+    poll_until(lambda: not missing(), 20, interval_seconds=0.2)
+
+    assert wanted("Alertmanager, ") - names_of(httpx.get(f"{alertmanager.url}/metrics").text) == set()
+
+
+def test_minio_exposes_what_rules_read(minio_server: Minio) -> None:
+    """MinIO tells its capacity at the endpoint that the job minio scrapes."""
+    token = bearer_token(minio_server.access_key, minio_server.secret_key)
+    headers = {"Authorization": f"Bearer {token}"}
+
+    def missing() -> set[str]:
+        answer = httpx.get(f"{minio_server.url}/minio/v2/metrics/cluster", headers=headers)
+        return wanted("MinIO, ") - names_of(answer.text)
+
+    # It gathers these figures now and then, the first time some seconds after its start.
+    poll_until(lambda: not missing(), 30, interval_seconds=0.5)
+
+    assert missing() == set()
+
+
+def bearer_token(access_key: str, secret_key: str) -> str:
+    """Return a token for MinIO's metrics, as `mc admin prometheus generate` makes it: a JWT signed with the secret key."""
+
+    def encoded(part: bytes) -> str:
+        return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
+
+    claims = {"exp": int(time.time()) + 3600, "sub": access_key, "iss": "prometheus"}
+    text = ".".join(encoded(json.dumps(part).encode()) for part in ({"alg": "HS512", "typ": "JWT"}, claims))
+    return f"{text}.{encoded(hmac.digest(secret_key.encode(), text.encode(), hashlib.sha512))}"
