@@ -74,8 +74,8 @@ def trace(name: str) -> Column:
     return name, [_cell("auto", wrapText=True), _value("custom.inspect", True)]
 
 
-def actions(name: str, found: Sequence[models.Action]) -> Column:
-    """Return a column of buttons, one per action."""
+def actions(name: str, found: Sequence[Json]) -> Column:
+    """Return a column of buttons, one per action: see grafana.actions."""
     return name, [_cell("actions"), _value("actions", list(found))]
 
 

@@ -51,6 +51,13 @@ def one_of(name: str, title: str, sql: str) -> Variable:
     return found
 
 
+def some_of(name: str, title: str, sql: str) -> Variable:
+    """Return the choice of several, never all, of the first column of a query of SQL: what an action is done to."""
+    found = one_of(name, title, sql)
+    found.build().multi = True
+    return found
+
+
 def words(name: str, title: str, values: list[str]) -> Variable:
     """Return the choice among fixed words, several or all."""
     return Variable(

@@ -65,7 +65,7 @@ class Viewer:
         answer = self.ask(variable["datasource"]["uid"], variable["query"], before)
         column = answer.columns.index("__value") if "__value" in answer.columns else 0
         values = [str(row[column]) for row in answer.rows]
-        return values if variable["multi"] else values[:1]
+        return values if variable["includeAll"] else values[:1]
 
     @contextmanager
     def _login(self, role: str) -> Iterator[Connection]:

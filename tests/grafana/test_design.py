@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 from grafana_foundation_sdk.models.table import Options
 
+from grafana import actions
 from grafana.design import colors, links, panels, tables, targets, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.generate import rendered, reread
@@ -24,7 +25,7 @@ COLUMNS = [
     tables.bounds("e", *STEPS),
     tables.gauge("f"),
     tables.trace("g"),
-    tables.actions("h", [tables.models.Action(title="Resolve", fetch=tables.models.FetchOptions(url="/api"))]),
+    tables.actions("h", actions.of_row()),
     tables.hidden("i"),
 ]
 PANELS = [
@@ -48,7 +49,8 @@ CHOICES = (
     variables.labels("app", "App", "up"),
     variables.labels("route", "Route", 'up{app=~"$app"}'),
     variables.column("user", "User", "SELECT 1"),
-    variables.one_of("issue", "Issue", "SELECT 1"),
+    variables.one_of("fingerprint", "Issue", "SELECT 1"),
+    variables.some_of("issue", "Issues", "SELECT 1"),
     variables.words("severity", "Severity", ["low", "high"]),
     variables.text("search", "Text contains"),
 )
