@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from stack.polling import poll_until
 from stack.receivers.http import HttpReceiver
 from stack.servers import Alertmanager
-from tests.alertmanager.shipped import Labels, post, turned_to
-from tests.prometheus.names import rules
+from tests.alertmanager.shipped import SHIPPED, Labels, post, turned_to
+from tests.prometheus.names import ROOT, rules
 from tests.servers import PrometheusBinaries, ServerFactory
 
 TIMERS = {"group_wait": "1s", "group_interval": "1s"}
@@ -111,7 +112,11 @@ CASES: dict[str, tuple[Labels, list[Labels], list[Labels]]] = {
             alert("HttpErrorsHigh", "critical", **HTTP),
             alert("ExporterAbsent", "critical"),
         ],
-        [alert("TargetDown", "high", **TARGET), {"alertname": "MadeByHand", "severity": "critical"}],
+        [
+            alert("TargetDown", "high", **TARGET),
+            alert("NotificationsFailing", "high", job="alertmanager", instance="a:9093", integration="email"),
+            {"alertname": "MadeByHand", "severity": "critical"},
+        ],
     ),
     "another installation": (
         alert("ExporterDown", "critical", job="platform-exporter", cluster="paris"),
@@ -174,6 +179,29 @@ def test_causes_are_alerts_that_exist() -> None:
         "PlatformSourceDown",
         "PlatformTargetDown",
     } <= known
+
+
+def test_severities_are_compared_of_the_same_thing_only() -> None:
+    """Whatever label an alert with an indicator has in its promtool tests is among those that are compared."""
+    shipped = yaml.safe_load(SHIPPED.read_text())["inhibit_rules"]
+    compared = [rule["equal"] for rule in shipped if rule["source_matchers"][0].startswith("severity=")]
+    groups = [
+        group
+        for path in (ROOT / "prometheus/tests").glob("*.yml")
+        for group in yaml.safe_load(path.read_text())["tests"]
+    ]
+    checks = [check for group in groups for check in group.get("alert_rule_test", [])]
+    labels = {
+        label
+        for check in checks
+        for one in check["exp_alerts"] or []
+        if "indicator" in one["exp_labels"]
+        for label in one["exp_labels"]
+    }
+
+    assert len(compared) == 3
+    assert len(labels) > 5
+    assert all(labels - {"severity"} <= set(equal) for equal in compared)
 
 
 def test_ten_alerts_of_one_outage_are_one_page(
