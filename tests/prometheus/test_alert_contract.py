@@ -31,6 +31,8 @@ EXEMPT: dict[tuple[str, str], str] = {
     ("PlatformWatchdog", "recovers"): "it always fires",
     ("PlatformWatchdog", "missing data"): "it reads nothing",
     ("PlatformOpenAlerts", "low traffic"): "people opened them: one is as meant",
+    ("PlatformNewErrorIssue", "low traffic"): "it is about the first of a kind",
+    ("PlatformErrorRegression", "low traffic"): "once is too often",
 } | {
     (alert, "low traffic"): ONE_IS_ENOUGH
     for alert in (
@@ -88,6 +90,7 @@ PANELS_OWED = {
     "PlatformRuleGroupSlow",
     "PlatformSaturationHigh",
     "PlatformSaturationPredicted",
+    "PlatformSdkDroppingEvents",
     "PlatformTargetDown",
     "PlatformThresholdsMissing",
 }
