@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from alertmanager.generate import configuration
 from stack.demo import DATABASES
 from stack.places import CHECKOUT
 from stack.state import State, fingerprint
@@ -43,6 +44,8 @@ def exporter(state: State) -> Path:
             ],
         },
         "errors": {"token_file": "secrets/errors_token.password"},
+        "alertmanager": {"urls": [state.url("alertmanager")]},
+        "alerts": {"token_file": "secrets/alerts_token.password", "spool_folder": "alerts"},
         "stack": {
             f"{name}_url": state.url(name)
             for name in ("prometheus", "alertmanager", "grafana")
@@ -96,14 +99,22 @@ def prometheus(state: State) -> tuple[Path, str]:
 
 
 def alertmanager(state: State) -> tuple[Path, str]:
-    """Write Alertmanager's configuration; return the file and a fingerprint of it."""
-    content = yaml.safe_load((CHECKOUT / "alertmanager/alertmanager.yml").read_text())
-    for receiver in content["receivers"]:
-        for hook in receiver.get("webhook_configs", ()):
-            hook["url"] = hook["url"].replace("http://127.0.0.1:9848", state.url("receiver"))
+    """Write Alertmanager's configuration, which tells the exporter too; return the file and a fingerprint of it."""
+    content = yaml.safe_load((CHECKOUT / "alertmanager/channels.yml").read_text())
+    content["secrets"] = str(state.folder / "secrets")
+    for channel in content["channels"].values():
+        if "url" in channel:
+            channel["url"] = channel["url"].replace("http://127.0.0.1:9848", state.url("receiver"))
+    content["channels"]["history"] = {
+        "kind": "webhook",
+        "url": f"{state.url('exporter')}/api/v1/alerts/notifications",
+        "token_file": "alerts_token.password",
+    }
+    content["tell"]["history"] = ["history"]
+    channels = _write(state, "config/alertmanager/channels.yml", content)
     templates = CHECKOUT / "alertmanager/templates"
     _link(state.folder / "config/alertmanager/templates", templates)
-    path = _write(state, "config/alertmanager/alertmanager.yml", content)
+    path = state.write("config/alertmanager/alertmanager.yml", configuration(channels))
     return path, fingerprint(path.read_text(), [file.read_text() for file in sorted(templates.glob("*.tmpl"))])
 
 

@@ -114,7 +114,7 @@ class Stack:
         )
         if not exporter.attach():
             self._make_schemas(postgres)
-        for name in (*users.MEMBERS, "errors_token"):
+        for name in (*users.MEMBERS, "errors_token", "alerts_token"):
             state.secret(name)
         self._ensure(exporter, "exporter", config.read_text())
 
