@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 
-from exporter.aggregation import actors, ledger
+from exporter.aggregation import actors, ledger, releases
 from exporter.aggregation.reading import Reading
 from exporter.events.base import LONGEST_LABEL, OTHER
 from exporter.sources.mapping import Plan, State
@@ -31,6 +31,7 @@ class StateReader:
         self._queries: list[Callable[[psycopg.Connection], list[Reading]]] = [
             lambda connection: list(_actors(connection, plan.name)),
             *(_reader(state) for state in plan.states),
+            lambda connection: list(releases.read(connection, plan)),
         ]
         if plan.native:
             self._queries.append(lambda connection: list(ledger.read(connection, plan.name)))

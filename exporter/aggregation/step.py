@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from exporter.aggregation import actors, issues, poison, rollup, snapshot
+from exporter.aggregation import actors, issues, poison, releases, rollup, snapshot
 from exporter.errors import MappingError, RightsError, SchemaError, StandbyError
 from exporter.settings import Limits
 from exporter.sources.mapping import Stream
@@ -120,6 +120,10 @@ def _lock(connection: psycopg.Connection, source: str) -> bool:
 def _remember(
     connection: psycopg.Connection, stream: Stream, window: snapshot.Window, parameters: dict[str, Any]
 ) -> None:
+    if releases.names_releases(stream):
+        query = releases.statement(stream, window.sql).encode()
+        if connection.execute(query, parameters | window.parameters).fetchone() == (True,):
+            connection.execute(releases.FORGET.encode())
     if stream.kind.actors:
         connection.execute(actors.statement(stream, window.sql).encode(), parameters | window.parameters)
     if stream.issues:

@@ -203,7 +203,7 @@ VIEWS, RESTRICTED_VIEWS = "monitoring_views", "monitoring_restricted"
 # Tells users apart and names none: the salt is random, and nobody but the owner can read it.
 _USER_HASH = "md5((SELECT salt FROM monitoring.view_salt)::text || user_id) AS user_hash"
 
-_STATE_VIEWS = ("scraping_job", "error_issue", "alert_notification", "manual_alert", "audit", "sdk_ledger")
+_STATE_VIEWS = ("scraping_job", "error_issue", "alert_notification", "manual_alert", "audit", "sdk_ledger", "release")
 
 
 def _roles() -> Iterator[str]:

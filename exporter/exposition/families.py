@@ -52,6 +52,7 @@ STATE_FAMILIES = (
     _gauge("platform_active_users", "Distinct users seen in the window.", "app", "window"),
     _gauge("platform_active_sessions", "Distinct sessions seen in the window.", "app", "window"),
     _gauge("platform_error_issues", "Groups of alike errors, by state.", "app", "severity", "status"),
+    _gauge("platform_release_first_seen_timestamp_seconds", "When a release was first seen.", "app", "release"),
     _counter(
         "platform_error_issues_created_total",
         "Error issues that were new, by the severity they began with.", "app", "severity",

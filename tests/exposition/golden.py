@@ -91,6 +91,7 @@ def readings() -> tuple[Reading, ...]:
         Reading("platform_scraping_oldest_progress_timestamp_seconds", ("crawl", "news"), CREATED + 0.25),
         Reading("platform_active_users", ("shop", "5m"), 3),
         Reading("platform_active_sessions", ("shop", "7d"), 4),
+        Reading("platform_release_first_seen_timestamp_seconds", ("shop", "1.4.2"), CREATED - 60),
         Reading("platform_error_issues", ("shop", "high", "open"), 2),
         Reading("platform_open_alerts", ("shop", "critical", ""), 1),
         Reading("platform_alert_spooled_posts", (), 2),

@@ -60,6 +60,7 @@ platform_active_users gauge app window
 platform_active_sessions gauge app window
 platform_errors_total counter app severity error_type
 platform_error_issues gauge app severity status
+platform_release_first_seen_timestamp_seconds gauge app release
 platform_error_issues_created_total counter app severity
 platform_error_regressions_total counter app
 platform_sdk_events_total counter app
