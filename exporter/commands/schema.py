@@ -27,6 +27,9 @@ def apply(path: Path) -> None:
       GRANT platform_exporter TO your_exporter_user;
       GRANT platform_writer TO your_application_user;
       GRANT platform_grafana TO your_grafana_user;
+      GRANT platform_grafana_restricted TO your_other_grafana_user;
+
+    The last two are for dashboards; give their users limits of their own, as docs/access.md shows.
     """
     config = load(path)
     with database.connect(config.database, "schema") as connection:
