@@ -11,7 +11,7 @@ from exporter.thresholds import Thresholds, descriptions
 from grafana.boards import alert_panels
 from grafana.design import colors, links, panels, tables, targets, variables
 from grafana.design.layout import Board, Line, Section
-from grafana.queries import apis, errors, health, http, monitoring, scraping, shared
+from grafana.queries import apis, errors, health, http, monitoring, scraping, shared, slo
 
 TILES_A_LINE = 6
 # What an indicator's tile is called where its name would read badly; the others are called by their names.
@@ -72,8 +72,21 @@ def _now_and_today() -> Line:
     return Line(8, [(alert_panels.firing(), 14), (today.time_from("24h"), 10)])
 
 
-def _newest_issues() -> Line:
-    newest = tables.table(
+def _issues_and_budget() -> Line:
+    burn = panels.ranking(
+        "Error budget burn",
+        "How fast 5xx answers spend each app's budget of availability in the chosen range. 1 is the pace that uses up "
+        "the budget of 30 days in 30 days; 0 spends nothing.",
+        "short",
+        targets.now(slo.AVAILABILITY_BURN, "{{app}}"),
+        (None, colors.GREEN),
+        (1, colors.RED),
+    ).decimals(1)
+    return Line(8, [(_newest_issues(), 17), (burn.data_links([links.data_link("Objectives", links.to("slo"))]), 7)])
+
+
+def _newest_issues() -> tables.tables.Panel:
+    return tables.table(
         "Newest error issues",
         "Groups of alike errors that are open, those that occurred last first. A row opens the issue.",
         [targets.sql(errors.NEWEST)],
@@ -90,7 +103,6 @@ def _newest_issues() -> Line:
         ],
         nothing="No issue is open",
     )
-    return Line(8, [(newest, 24)])
 
 
 def _charts() -> Section:
@@ -165,7 +177,7 @@ BOARD = Board(
     "overview",
     "Platform overview",
     "Is the platform healthy, and if not, where?",
-    [_first_line(), *_indicators(), _now_and_today(), _newest_issues(), _charts(), _monitoring()],
+    [_first_line(), *_indicators(), _now_and_today(), _issues_and_budget(), _charts(), _monitoring()],
     (variables.labels("app", "App", shared.APPS),),
     buttons=[("http", "HTTP"), ("apis", "APIs"), ("scraping", "Scraping"), ("errors", "Errors"), ("alerts", "Alerts")],
 )
