@@ -86,7 +86,7 @@ class Board:
         return built
 
     def _marks(self) -> Sequence[builders.AnnotationQuery]:
-        return (annotations.alerts(),) if self.marks is None else self.marks
+        return (annotations.alerts(), annotations.releases()) if self.marks is None else self.marks
 
 
 class _Grid:
