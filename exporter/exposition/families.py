@@ -111,6 +111,11 @@ PROBE_FAMILIES = (
     _gauge("platform_minio_drives_offline", "Drives of the store that do not.", "name"),
     _gauge("platform_minio_bucket_up", "Whether a bucket can be seen with the keys given.", "name", "bucket"),
     _gauge("platform_queue_length", "Entries waiting in a queue.", "name", "queue"),
+    _gauge(
+        "platform_queue_oldest_timestamp_seconds",
+        "When the oldest entry of a queue was added; of Redis streams alone, as lists and sorted sets do not tell.",
+        "name", "queue",
+    ),
 )  # fmt: skip
 
 EXPORTER_FAMILIES = (

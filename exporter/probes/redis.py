@@ -23,6 +23,9 @@ SECTIONS = ("memory", "clients", "replication", "persistence")
 LENGTHS = ("LLEN", "XLEN", "ZCARD", "HLEN", "SCARD")
 """The commands that tell a key's length, by its type: Celery and RQ keep lists, arq a sorted set, others streams."""
 
+EARLIEST_ENTRY = 1_000_000_000.0
+"""Ids of streams before this, in Unix seconds (September 2001), were made up by clients and tell no time."""
+
 Info = dict[str, str]
 
 
@@ -48,7 +51,7 @@ class RedisComponent:
         if self._connection is not None and not 0.8 <= self._connection.socket_timeout / timeout_seconds <= 1:
             self.close()  # a connection's timeout is fixed when it is made
         try:
-            info, lengths = self._ask(deadline)
+            info, lengths, oldest = self._ask(deadline)
         except ProbeError:
             self.close()
             raise
@@ -61,7 +64,8 @@ class RedisComponent:
             self.close()
             raise
         found = (*self._degradations(info), *_shapeless(lengths))
-        return Answer(found, (*_gauges(info, lengths), *self._certificate.gauges(self._tls_peer())))
+        gauges = (*_gauges(info, lengths), *_oldest(oldest), *self._certificate.gauges(self._tls_peer()))
+        return Answer(found, gauges)
 
     def close(self) -> None:
         """Drop the connection."""
@@ -69,15 +73,20 @@ class RedisComponent:
             self._connection.disconnect()
             self._connection = None
 
-    def _ask(self, deadline: float) -> tuple[Info, dict[str, int | None]]:
+    def _ask(self, deadline: float) -> tuple[Info, dict[str, int | None], dict[str, object]]:
+        """Return what INFO says, the queues' lengths, and the first entries of those that are streams."""
         commands = [("CLIENT", "SETNAME", CLIENT_NAME), ("PING",), *(("INFO", section) for section in SECTIONS)]
         commands += [(command, queue) for queue, command in self._commands.items()]
+        streams = [queue for queue, command in self._commands.items() if command == "XLEN"]
+        commands += [("XRANGE", queue, "-", "+", "COUNT", "1") for queue in streams]
         _, pong, *replies = self._pipeline(commands, deadline)
         if isinstance(pong, redis.ResponseError) and not isinstance(pong, redis.exceptions.NoPermissionError):
             raise ProbeError(reason_of_failure(pong), f"PING was answered with: {pong}")
         info = _parse(replies[: len(SECTIONS)])
-        lengths = dict(zip(self._commands, replies[len(SECTIONS) :], strict=True))
-        return info, {queue: self._length(queue, reply, deadline) for queue, reply in lengths.items()}
+        first = len(replies) - len(streams)
+        lengths = dict(zip(self._commands, replies[len(SECTIONS) : first], strict=True))
+        oldest = dict(zip(streams, replies[first:], strict=True))
+        return info, {queue: self._length(queue, reply, deadline) for queue, reply in lengths.items()}, oldest
 
     def _length(self, queue: str, reply: object, deadline: float) -> int | None:
         """Return a queue's length, None where it has none to tell.
@@ -200,6 +209,18 @@ def _gauges(info: Info, lengths: dict[str, int | None]) -> Iterator[Gauge]:
     for queue, length in lengths.items():
         if length is not None:
             yield Gauge("queue_length", length, {"queue": queue})
+
+
+def _oldest(entries: dict[str, object]) -> Iterator[Gauge]:
+    """Yield when the first entry of each stream was added: its id is (milliseconds)-(number), unless a client chose it.
+
+    An entry is [id, fields]; the reply is a list of at most one, or an error where the user may not ask.
+    """
+    for queue, reply in entries.items():
+        if isinstance(reply, list) and reply and (match := re.match(r"(\d+)-", str(reply[0][0]))):
+            seconds = int(match[1]) / 1000
+            if EARLIEST_ENTRY <= seconds <= time.time() + 86_400:
+                yield Gauge("queue_oldest_timestamp_seconds", seconds, {"queue": queue})
 
 
 def _shapeless(lengths: dict[str, int | None]) -> Iterator[Degradation]:

@@ -118,7 +118,11 @@ def probed() -> Iterator[Metric]:
             Status.DEGRADED,
             0.001,
             "x",
-            gauges=(*gauges[4:7], Gauge("queue_length", 5, {"queue": "celery"})),
+            gauges=(
+                *gauges[4:7],
+                Gauge("queue_length", 5, {"queue": "celery"}),
+                Gauge("queue_oldest_timestamp_seconds", CREATED, {"queue": "celery"}),
+            ),
             weaknesses=(Weakness.MEMORY, Weakness.PERSISTENCE, Weakness.PERSISTENCE),
         ),
         ("minio", "main"): ProbeResult(

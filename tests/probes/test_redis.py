@@ -83,6 +83,27 @@ def test_queue_changes_type(redis_server: Redis, keys: "client.Redis") -> None:
         assert gauges(subject.ask())["queue_length:celery"] == 2
 
 
+def test_oldest_entry_of_a_stream(redis_server: Redis, keys: "client.Redis") -> None:
+    """A stream tells when its first entry was added; an empty one, an id made up by a client and a list do not."""
+    keys.xadd("celery", {"a": 1}, id="1767225600500-3")
+    keys.xadd("celery", {"a": 2})
+    keys.xadd("mail", {"a": 1}, id="7-1")
+    keys.rpush("list", "a")
+    names = ("celery", "mail", "list", "none")
+    with target(redis(redis_server.url, queues=names)) as subject:
+        subject.ask()
+        found = gauges(subject.ask())
+        keys.xtrim("celery", maxlen=0)
+        emptied = gauges(subject.ask())
+
+    oldest = "queue_oldest_timestamp_seconds:"
+    assert {name: value for name, value in found.items() if name.startswith(oldest)} == {
+        oldest + "celery": 1767225600.5
+    }
+    assert [found[f"queue_length:{name}"] for name in names] == [2, 1, 1, 0]
+    assert f"{oldest}celery" not in emptied
+
+
 def test_no_queue(redis_server: Redis) -> None:
     """A queue that does not exist is empty."""
     with target(redis(redis_server.url, queues=("celery", "mail"))) as subject:
