@@ -52,9 +52,9 @@ def alerts() -> None:
     \b
     Examples:
       platform-exporter alerts list --config FILE
-      platform-exporter alerts create "Payments are switched off" --severity high --app shop --config FILE
+      platform-exporter alerts create "Payments are off" --severity high --app shop --config FILE
       platform-exporter alerts resolve 3f2a90c1 --config FILE
-      platform-exporter alerts silence app=shop alertname=~"PlatformHttp.*" --for 2h --comment "release" --config FILE
+      platform-exporter alerts silence app=shop --for 2h --comment "release 42" --config FILE
     """
 
 

@@ -13,6 +13,7 @@ from psycopg import sql
 from exporter import config as configuration
 from exporter import database
 from exporter.aggregation import snapshot
+from exporter.alerts import client
 from exporter.commands.common import config_option, load, reports_errors
 from exporter.errors import PlatformError
 from exporter.events import schema
@@ -57,8 +58,8 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from _exporter(config)
     if config.stack.prometheus_url:
         yield from _prometheus(config.stack.prometheus_url.rstrip("/"))
-    if config.stack.alertmanager_url:
-        yield _answers("alertmanager", config.stack.alertmanager_url.rstrip("/") + "/-/ready")
+    if config.alertmanager.urls or config.stack.alertmanager_url:
+        yield from _told_by_hand(config)
     if config.stack.grafana_url:
         yield _answers("grafana", config.stack.grafana_url.rstrip("/") + "/api/health")
 
@@ -147,6 +148,14 @@ def _alertmanagers(data: dict[str, object]) -> tuple[bool, str]:
     active = data["activeAlertmanagers"]
     assert isinstance(active, list)  # noqa: S101 - the API's documented shape
     return (True, f"sends to {len(active)} Alertmanager(s)") if active else (False, "knows no Alertmanager")
+
+
+def _told_by_hand(config: Config) -> Iterator[Finding]:
+    """Yield whether each Alertmanager that alerts made by hand go to lets this configuration in."""
+    alertmanagers = client.of(config)
+    known, problems = alertmanagers.alerts()
+    for url in alertmanagers.urls:
+        yield Finding("alertmanager", url in known, problems.get(url) or f"{url} answers")
 
 
 def _judge(what: str, url: str, judge: Callable[[dict[str, object]], tuple[bool, str]]) -> Finding:

@@ -44,6 +44,11 @@ HELP = {
     "doctor": ("from the tables to the notifications", "Exit status"),
     "backfill": ("--rules", "--output", "Example:", "the past ends where its counters are"),
     "export": ("--since", "--where", "Examples:", "need no more memory than a thousand"),
+    "alerts": ("Examples:", "alertmanager.urls", "monitoring.audit"),
+    "alerts list": ("--severity", "--firing", "--json", "Exit status 0 if at least one Alertmanager answered"),
+    "alerts create": ("--severity", "--by", "fires until it is resolved", "Exit status 1"),
+    "alerts resolve": ("--comment", "--by", "the beginning of its id"),
+    "alerts silence": ("--for", "--expire", "NAME=~REGEX", "missing in the audit"),
     "receive-notifications": ("--listen", "--file"),
 }
 
