@@ -78,6 +78,79 @@ BOARD = Board(
                 ),
             ],
         ),
+        Line(
+            8,
+            [
+                (
+                    panels.lines(
+                        "Targets",
+                        "1 where Prometheus can scrape a target, 0 where it cannot.",
+                        "short",
+                        [targets.series(monitoring.TARGETS, "{{job}} {{instance}}")],
+                    ),
+                    8,
+                ),
+                (
+                    panels.lines(
+                        "Reloads of the exporter",
+                        "1 where the last reload of its configuration worked.",
+                        "short",
+                        [targets.series(monitoring.RELOADS, "{{instance}}")],
+                    ),
+                    8,
+                ),
+                (
+                    panels.lines(
+                        "Reloads of Alertmanager",
+                        "1 where the last reload of its configuration worked.",
+                        "short",
+                        [targets.series(monitoring.ALERTMANAGER_RELOADS, "{{instance}}")],
+                    ),
+                    8,
+                ),
+            ],
+        ),
+        Line(
+            8,
+            [
+                (
+                    panels.lines(
+                        "Rule groups",
+                        "Share of its interval that a group of rules took to evaluate; above 1 evaluations are skipped.",
+                        "percentunit",
+                        [targets.series(monitoring.RULE_GROUPS, "{{rule_group}}")],
+                    ),
+                    6,
+                ),
+                (
+                    panels.lines(
+                        "Rules that fail",
+                        "Evaluations of rules that failed, in 5 minutes.",
+                        "short",
+                        [targets.series(monitoring.RULE_FAILURES, "{{rule_group}}")],
+                    ),
+                    6,
+                ),
+                (
+                    panels.lines(
+                        "Alerts not sent",
+                        "Alerts that Prometheus could not send to an Alertmanager, in 2 minutes.",
+                        "short",
+                        [targets.series(monitoring.ALERTMANAGER_ERRORS, "{{instance}} {{alertmanager}}")],
+                    ),
+                    6,
+                ),
+                (
+                    panels.lines(
+                        "Notifications that fail",
+                        "Notifications that Alertmanager gave up, in 5 minutes.",
+                        "short",
+                        [targets.series(monitoring.NOTIFICATION_FAILURES, "{{integration}}")],
+                    ),
+                    6,
+                ),
+            ],
+        ),
     ],
     VARIABLES,
 )

@@ -31,17 +31,10 @@ FOREIGN = {
 """The series of others that rules may read, and who exposes each."""
 
 
-AWAITED = {
-    "platform_component_certificate_expiry_timestamp_seconds",
-    "platform_exporter_certificate_expiry_timestamp_seconds",
-}
-"""Series that rules read already and the exporter is about to expose: to be emptied."""
-
-
 @cache
 def exposed() -> set[str]:
     """Return the names of all series that the exporter may expose."""
-    return AWAITED | {name for family in FAMILIES.values() for name in series_names(family)}
+    return {name for family in FAMILIES.values() for name in series_names(family)}
 
 
 @cache
@@ -66,13 +59,18 @@ def makers() -> dict[str, list[str]]:
     return found
 
 
-def read_by(expressions: Iterable[str]) -> set[str]:
-    """Return every series that these expressions read, directly or through what rules record."""
-    known = exposed() | FOREIGN.keys() | makers().keys()
+def named(expressions: Iterable[str]) -> set[str]:
+    """Return the series that these expressions name themselves."""
+    tokens = {token for text in expressions for token in TOKEN.findall(text)}
+    return tokens & (exposed() | FOREIGN.keys() | makers().keys())
+
+
+def read_by(expressions: Iterable[str], *, without: str = "\n") -> set[str]:
+    """Return every series that these expressions read, directly or through what rules record; `without` is in none."""
     found: set[str] = set()
     texts = list(expressions)
     while texts:
-        fresh = (set(TOKEN.findall(texts.pop())) & known) - found
+        fresh = {name for name in named([texts.pop()]) if without not in name} - found
         found |= fresh
         texts += [text for name in fresh for text in makers().get(name, [])]
     return found

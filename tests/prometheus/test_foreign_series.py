@@ -70,7 +70,7 @@ def test_minio_exposes_what_rules_read(minio_server: Minio) -> None:
 
 
 def bearer_token(access_key: str, secret_key: str) -> str:
-    """Return a token for MinIO's metrics, as `mc admin prometheus generate` makes it: a JWT signed with the secret key."""
+    """Return a token for MinIO's metrics, as `mc admin prometheus generate` makes it: a signed JWT."""
 
     def encoded(part: bytes) -> str:
         return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
