@@ -16,8 +16,8 @@ MAXIMUM = 1e15
 LONGEST_LABEL = 200
 """Label values are cut to this many characters: a series name is no place for a document."""
 
-SHORT_APP, SHORT_USER = f"left(app, {LONGEST_LABEL})", f"left(user_id, {LONGEST_LABEL})"
-"""SQL of what indexes and views hold: no text too long for an index."""
+SHORT_APP = f"left(app, {LONGEST_LABEL})"
+"""SQL of what an index and views hold: no text too long for an index."""
 
 REJECTIONS = ("null", "future", "negative", "not_finite", "out_of_range", "malformed")
 """The closed list of the label `reason` of platform_exporter_rows_rejected_total."""

@@ -1,6 +1,6 @@
 """Declare exceptions and logged errors."""
 
-from exporter.events.base import APP, LONGEST_LABEL, SHORT_APP, SHORT_USER, Column, EventKind, Label, Rollup, closed
+from exporter.events.base import APP, LONGEST_LABEL, SHORT_APP, Column, EventKind, Label, Rollup, closed
 
 SEVERITIES = ("low", "medium", "high", "critical")
 
@@ -37,10 +37,7 @@ ERROR = EventKind(
             value="1",
         ),
     ),
-    shown={"app": SHORT_APP, "fingerprint": ISSUE, "user_id": SHORT_USER},
-    indexes={
-        "error_issue_at": f"({SHORT_APP}, ({ISSUE}), at)",
-        "error_user_at": f"({SHORT_USER}, at) WHERE user_id IS NOT NULL",
-    },
+    shown={"app": SHORT_APP, "fingerprint": ISSUE},
+    indexes={"error_issue_at": f"({SHORT_APP}, ({ISSUE}), at)"},
     issues=True,
 )

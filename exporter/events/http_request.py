@@ -1,6 +1,6 @@
 """Declare requests that an application served."""
 
-from exporter.events.base import APP, SHORT_USER, Column, EventKind, Label, Rollup, closed, reject_number
+from exporter.events.base import APP, Column, EventKind, Label, Rollup, closed, reject_number
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -54,7 +54,5 @@ HTTP_REQUEST = EventKind(
             bounds=BOUNDS,
         ),
     ),
-    shown={"user_id": SHORT_USER},
-    indexes={"http_request_user_at": f"({SHORT_USER}, at) WHERE user_id IS NOT NULL"},
     actors=True,
 )

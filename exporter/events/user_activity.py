@@ -1,6 +1,6 @@
 """Declare what users did."""
 
-from exporter.events.base import APP, SHORT_USER, Column, EventKind, Label, Rollup, reject_number
+from exporter.events.base import APP, Column, EventKind, Label, Rollup, reject_number
 
 _LABELS = (APP, Label("activity", "activity"), Label("role", "role"))
 
@@ -30,7 +30,5 @@ USER_ACTIVITY = EventKind(
             value="CASE WHEN success IS FALSE THEN 1 ELSE 0 END",
         ),
     ),
-    shown={"user_id": SHORT_USER},
-    indexes={"user_activity_user_at": f"({SHORT_USER}, at) WHERE user_id IS NOT NULL"},
     actors=True,
 )

@@ -249,26 +249,16 @@ def test_an_error_is_found_by_its_issue(as_role: As, applied: Database) -> None:
         assert "CASE" in plan.partition("Index Cond")[2].partition(",)")[0]
 
 
-@pytest.mark.parametrize("kind", ["http_request", "user_activity", "error"])
-def test_a_users_rows_are_found_by_an_index(as_role: As, kind: str) -> None:
-    """One user's timeline reads that user's rows."""
-    query = f"EXPLAIN SELECT * FROM monitoring_restricted.{kind} WHERE user_id = 'u' AND at > now() - interval '1 h'"
-    with as_role("platform_grafana_restricted") as connection:
-        connection.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
-        assert 'Index Cond: (("left"(user_id' in str(connection.execute(query.encode()).fetchall()).replace("'", "")
-
-
 def test_no_text_is_too_long_for_an_index(applied: Database) -> None:
-    """A row is stored however long its app, user and fingerprint are."""
-    for kind in ("http_request", "user_activity", "error"):
-        values = (
-            MINIMAL[kind]
-            .replace("app,", "user_id, app,")
-            .replace("'x',", "repeat(md5('1'), 500), repeat(md5('2'), 500),")
+    """An error is stored however long its app, type, endpoint and fingerprint are, and however badly they compress."""
+    long = "(SELECT string_agg(md5(n::text), '') FROM generate_series(1, 900) n)"
+    for fingerprint in (long, "NULL"):
+        applied.execute(
+            "INSERT INTO monitoring.error (at, app, error_type, endpoint, fingerprint) "
+            f"VALUES (now(), {long}, {long}, {long}, {fingerprint})"
         )
-        applied.execute(f"INSERT INTO monitoring.{kind} {values}")
-        long = "(SELECT string_agg(md5(n::text), '') FROM generate_series(1, 900) n)"
-        applied.execute(f"UPDATE monitoring.{kind} SET user_id = {long}")
+
+    assert applied.execute("SELECT count(*), max(length(app)) FROM monitoring_views.error") == [(2, 200)]
 
 
 @pytest.mark.parametrize("table", ["http_request", "http_request_default", "rollup", "actor", "error_issue"])
