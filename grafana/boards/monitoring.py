@@ -116,7 +116,7 @@ BOARD = Board(
                 (
                     panels.lines(
                         "Rule groups",
-                        "Share of its interval that a group of rules took to evaluate; above 1 evaluations are skipped.",
+                        "Share of its interval that evaluating a group took; above 1 evaluations are skipped.",
                         "percentunit",
                         [targets.series(monitoring.RULE_GROUPS, "{{rule_group}}")],
                     ),
