@@ -21,6 +21,7 @@ def main() -> int:
                 free_ports=options.free_ports,
                 grafana=not options.no_grafana,
                 wait=not options.no_wait,
+                two_alertmanagers=options.two_alertmanagers,
             )
         if options.command == "status":
             from stack import status
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         if name == "up":
             command.add_argument("--free-ports", action="store_true", help="take any free ports, not the usual ones")
+            command.add_argument("--two-alertmanagers", action="store_true", help="run two that know each other")
             command.add_argument("--no-grafana", action="store_true", help="leave Grafana out")
             command.add_argument("--no-wait", action="store_true", help="do not wait for the demo's first notification")
     return parser

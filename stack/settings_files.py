@@ -12,6 +12,7 @@ from stack.places import CHECKOUT
 from stack.state import State, fingerprint
 
 EXPORTER_FILE, OWNER_FILE, FEEDER_FILE = "platform-exporter.yml", "owner.yml", "feeder.json"
+ALERTMANAGERS = ("alertmanager", "alertmanager-2")
 BUCKET, QUEUE = "artifacts", "celery"
 
 
@@ -86,7 +87,8 @@ def prometheus(state: State) -> tuple[Path, str]:
     else:
         content["global"]["external_labels"] |= {"runbook_url": runbook}
     targets: dict[str, list[str]] = {name: [] for name in ("postgres_exporter", "redis_exporter", "minio")}
-    targets |= {name: [state.address(name)] for name in ("exporter", "prometheus", "alertmanager")}
+    targets |= {name: [state.address(name)] for name in ("exporter", "prometheus")}
+    targets["alertmanager"] = [state.address(name) for name in ALERTMANAGERS if name in state.ports]
     if "minio" not in state.missing:
         targets["minio"] = [state.address("minio")]
     for name, addresses in targets.items():

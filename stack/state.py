@@ -15,7 +15,18 @@ from stack.errors import StackError
 from stack.process import Process
 
 # In the order of their starts; they are stopped in the reverse.
-ORDER = ("postgres", "redis", "minio", "exporter", "receiver", "alertmanager", "prometheus", "grafana", "feeder")
+ORDER = (
+    "postgres",
+    "redis",
+    "minio",
+    "exporter",
+    "receiver",
+    "alertmanager",
+    "alertmanager-2",
+    "prometheus",
+    "grafana",
+    "feeder",
+)
 
 
 @dataclass

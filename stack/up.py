@@ -17,6 +17,7 @@ from stack.own import Feeder, OwnServer, own_command
 from stack.places import CHECKOUT, lock
 from stack.ports import free_port, is_free
 from stack.servers import Alertmanager, Grafana, Minio, Postgres, Prometheus, Redis, Server
+from stack.servers.alertmanager import Cluster
 from stack.servers.minio import Flavour
 from stack.state import State, fingerprint
 
@@ -31,15 +32,22 @@ USUAL_PORTS = {
     "grafana": 3000,
 }
 
+# With two Alertmanagers: the second, and where the two talk to each other.
+PAIR_PORTS = {"alertmanager-2": 9095, "alertmanager-cluster": 9094, "alertmanager-2-cluster": 9096}
+
 # Worst case of the demo's breach: some 20 s for 20 events, `for` 30 s, and the way to the receiver 30 s.
 SIGHT_DEADLINE_SECONDS = 180
 
 AnyServer = TypeVar("AnyServer", bound=Server)
 
 
-def run(folder: Path, *, free_ports: bool = False, grafana: bool = True, wait: bool = True) -> int:
+def run(
+    folder: Path, *, free_ports: bool = False, grafana: bool = True, wait: bool = True, two_alertmanagers: bool = False
+) -> int:
     """
     Start what does not run yet in this state folder and print where it answers.
+
+    Where two Alertmanagers run already, they stay two.
 
     Returns 1 where the demo's events do not come through. Raises StackError that names the step and what to do.
     """
@@ -48,7 +56,8 @@ def run(folder: Path, *, free_ports: bool = False, grafana: bool = True, wait: b
     state = State.open(folder)
     with lock(state.folder, "up"):
         state.save()  # from now on it is a stack's folder, which `clean` may remove
-        stack = Stack(state, free_ports=free_ports)
+        two = two_alertmanagers or state.running("alertmanager-2") is not None
+        stack = Stack(state, free_ports=free_ports, two_alertmanagers=two)
         stack.start(grafana=grafana)
     said = "Everything is started" if stack.started else "Everything runs already"
     print(f"\n{said}, after {time.monotonic() - began:.0f} s.", flush=True)
@@ -64,10 +73,11 @@ def run(folder: Path, *, free_ports: bool = False, grafana: bool = True, wait: b
 class Stack:
     """Bring up one stack. `started` holds the names of what this start had to start."""
 
-    def __init__(self, state: State, *, free_ports: bool) -> None:
+    def __init__(self, state: State, *, free_ports: bool, two_alertmanagers: bool = False) -> None:
         self.state = state
         self.started: list[str] = []
         self._free_ports = free_ports
+        self._ports = USUAL_PORTS | (PAIR_PORTS if two_alertmanagers else {})
 
     def start(self, *, grafana: bool) -> None:
         """Start everything that does not run, in the order in which one needs the other."""
@@ -131,12 +141,7 @@ class Stack:
 
     def _start_monitoring(self, binaries: dict[str, Binary], grafana: bool) -> None:
         state, folder = self.state, self.state.folder
-        config, mark = settings_files.alertmanager(state)
-        flags = [f"--web.external-url={state.url('alertmanager')}"]
-        alertmanager = Alertmanager(
-            folder, config, port=state.ports["alertmanager"], flags=flags, binary=binaries["alertmanager"]
-        )
-        self._ensure(alertmanager, "Alertmanager", mark)
+        self._start_alertmanagers(binaries["alertmanager"])
         config, mark = settings_files.prometheus(state)
         flags = [f"--web.external-url={state.url('prometheus')}", "--storage.tsdb.retention.time=30d"]
         prometheus = Prometheus(
@@ -153,6 +158,24 @@ class Stack:
                 binary=binaries["grafana"],
             )
             self._ensure(server, "Grafana", environment)
+
+    def _start_alertmanagers(self, binary: Binary) -> None:
+        state = self.state
+        config, mark = settings_files.alertmanager(state)
+        names = [name for name in settings_files.ALERTMANAGERS if name in state.ports]
+        clusters = {name: Cluster(state.ports[f"{name}-cluster"]) for name in names} if len(names) > 1 else {}
+        for name in names:
+            flags = [f"--web.external-url={state.url(name)}"]
+            cluster = None
+            if clusters:
+                # Shorter than group_interval of critical alerts: docs/alerting.md, "Two Alertmanagers".
+                flags.append("--cluster.peer-timeout=5s")
+                others = tuple(one.address for other, one in clusters.items() if other != name)
+                cluster = Cluster(clusters[name].port, others)
+            alertmanager = Alertmanager(
+                state.folder, config, name=name, port=state.ports[name], flags=flags, cluster=cluster, binary=binary
+            )
+            self._ensure(alertmanager, name.capitalize(), mark, cluster.flags if cluster else [])
 
     def _programs(self, grafana: bool) -> tuple[dict[str, Binary], Flavour]:
         """Return the programs by name, obtained all at once, and which store the one called `minio` is."""
@@ -181,9 +204,11 @@ class Stack:
             return None
 
     def _choose_ports(self, grafana: bool) -> None:
-        for name, usual in USUAL_PORTS.items():
+        for name in PAIR_PORTS.keys() - self._ports.keys():
+            self.state.ports.pop(name, None)
+        for name, usual in self._ports.items():
             recorded = self.state.ports.get(name)
-            if recorded and self.state.running(name):
+            if recorded and self.state.running(name.removesuffix("-cluster")):
                 continue
             # The usual one again as soon as it is free; whoever depends on the address is then started anew.
             candidates = [] if self._free_ports else [usual]
@@ -266,7 +291,7 @@ def _print_addresses(state: State) -> None:
     print()
     _line("Metrics", f"{state.url('exporter')}/metrics")
     _line("Prometheus", state.url("prometheus"))
-    _line("Alertmanager", state.url("alertmanager"))
+    _line("Alertmanager", "   ".join(state.url(one) for one in settings_files.ALERTMANAGERS if one in state.ports))
     _line("Notifications", f"{state.url('receiver')}   and {folder}/notifications.jsonl")
     if "grafana" not in state.missing:
         _line("Grafana", f"{state.url('grafana')}   user admin, password in {folder}/grafana.password")
