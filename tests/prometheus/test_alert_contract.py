@@ -93,7 +93,7 @@ every_case = pytest.mark.parametrize(
 
 @every_alert
 def test_labels(rule: dict[str, Any]) -> None:
-    """An alert is routed by its severity; one with thresholds names its indicator."""
+    """An alert is routed by its severity; one with thresholds names its indicator, one with an objective that."""
     severity = rule["labels"]["severity"]
 
     if rule["alert"] in ALWAYS_FIRING | TOLD_TO_NOBODY:
@@ -102,7 +102,8 @@ def test_labels(rule: dict[str, Any]) -> None:
         assert severity == "{{ $labels.severity }}"
     else:
         assert severity in SEVERITIES
-    assert ("indicator" in rule["labels"]) == ("threshold" in rule["expr"] and "unless on ()" not in rule["expr"])
+    compared = "burn_rate" in rule["expr"] or ("threshold" in rule["expr"] and "unless on ()" not in rule["expr"])
+    assert ("indicator" in rule["labels"]) == compared
 
 
 @every_alert
