@@ -55,7 +55,7 @@ BOARD = Board(
                 (
                     panels.lines(
                         "Time until full",
-                        "Until connections, memory or a disk are used up, if they go on as they do; nothing where they do not grow.",
+                        "Until connections, memory or a disk are used up, if they grow on as they do.",
                         "s",
                         [
                             targets.series(components.SECONDS_TO_FULL, "{{component}} {{name}} {{resource}}"),
