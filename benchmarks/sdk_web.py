@@ -3,10 +3,11 @@ Measure what the SDK's middleware adds to a request, beside what others add, all
 
 The same application is called directly, by ASGI or WSGI, without a server. Ours and each peer have a process of their
 own, which waits while another is measured; in it the application is measured without the middleware and with it, in
-turn. A round's figure is the difference; rounds rotate the order, and all is started several times. Sentry patches
-every application of its process, so that it is compared with the bare one of another. Peers send to nobody, Sentry
-without tracing; ours stores in a real PostgreSQL, and is measured without a writer too. Peers are installed into
-.tools/peers, as benchmarks/peers.txt pins them.
+turn, in 40 slices each, whose lower quartiles are compared: what else the machine does only adds to a slice. The
+median of these differences over all rounds is printed; rounds rotate the order, and all is started several times.
+Sentry patches every application of its process, so that it is compared with the bare one of another. Peers send to
+nobody, Sentry without tracing; ours stores in a real PostgreSQL, and is measured without a writer too. Peers are
+installed into .tools/peers, as benchmarks/peers.txt pins them.
 
 Two figures each: CPU of the request thread, which is what the target is about, and time by the clock, which has in it
 what the thread waits for: a database, another thread of the process, and whatever else the machine is doing.
@@ -49,8 +50,8 @@ CREATE INDEX ON user_activity (user_id, at);
 def main() -> int:
     """Print a table per framework; return 1 where the SDK adds more than it may."""
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
-    parser.add_argument("--starts", type=int, default=3, help="how often all processes are started (default: 5)")
-    parser.add_argument("--rounds", type=int, default=16, help="per start; each side works for 2 x 40 ms (default: 14)")
+    parser.add_argument("--starts", type=int, default=3, help="how often all processes are started (default: 3)")
+    parser.add_argument("--rounds", type=int, default=16, help="per start; each side works for 2 x 40 ms (default: 16)")
     arguments = parser.parse_args()
     python = peers_python()
     good = True

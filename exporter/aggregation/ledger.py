@@ -1,7 +1,7 @@
 """Show the books of the SDK: what every process produced and dropped.
 
-Each process keeps one row in monitoring.sdk_ledger with its own totals. The rows of processes long gone are added to
-the rollups and removed, so that recycled workers do not fill the table.
+Each process keeps one row in monitoring.sdk_ledger with its own totals. The rows of processes that said that they have
+ended, and of those long gone, are added to the rollups and removed, so that recycled workers do not fill the table.
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,9 @@ STREAM = "sdk_ledger"
 
 GONE_DAYS = 30
 """A process that wrote nothing for this long is gone. Were it to write again, its row would count a second time."""
+
+ENDED_HOURS = 1
+"""How long the books of a process that ended are left to be looked at."""
 
 
 def read(connection: psycopg.Connection, source: str) -> Iterator[Reading]:
@@ -39,8 +42,9 @@ def fold(connection: psycopg.Connection, source: str) -> None:
     """Add the rows of processes that are gone and whose books are closed to the rollups, and remove them."""
     connection.execute(
         f"""WITH gone AS (
-            DELETE FROM monitoring.sdk_ledger WHERE updated_at < now() - make_interval(days => {GONE_DAYS})
-            AND spooled = 0 RETURNING app, produced, dropped, started_at
+            DELETE FROM monitoring.sdk_ledger WHERE (updated_at < now() - make_interval(days => {GONE_DAYS})
+            OR ended_at < now() - make_interval(hours => {ENDED_HOURS})) AND spooled = 0
+            RETURNING app, produced, dropped, started_at
         )
         INSERT INTO monitoring.rollup AS r (source, stream, metric, type, labels, value, created_at)
         SELECT %s, '{STREAM}', metric, 'counter', labels, sum(value), min(since) FROM ({_books("gone")}) book

@@ -45,6 +45,13 @@ class Ledger:
         """Return SQL that sets the row unless it is newer, and returns a row if it did."""
         return f"{self.upsert()} WHERE mine.updated_at < excluded.updated_at RETURNING 1"
 
+    def end(self) -> str:
+        """Return SQL that tells that the process has ended, with all of its events stored: nothing more will come."""
+        return (
+            "UPDATE monitoring.sdk_ledger SET ended_at = clock_timestamp() "
+            f"WHERE app = {quoted(self.app)} AND process = {quoted(self.process)}"
+        )
+
     def move(self, stored: int, dropped: dict[str, int]) -> str:
         """Return SQL that takes events out of this row's spooled ones."""
         gone = stored + sum(dropped.values())

@@ -134,6 +134,11 @@ class Work:
             self._ledger_was = figures
         self._ledger_at = time.monotonic()
 
+    def end_ledger(self) -> None:
+        """Tell that nothing more will come of this process: its row need not be kept. Raises UnavailableError."""
+        if self._ledger_was:
+            self.store.run(self.ledger(Delivery()).end())
+
     def save_ledger(self) -> None:
         """Write the ledger beside the spooled batches."""
         if self.spool.folder is not None:

@@ -194,6 +194,8 @@ class Writer:
         work.spool_all()
         try:
             work.write_ledger()
+            if stored and not work.books.files:
+                work.end_ledger()
         except UnavailableError:
             self._leave_ledger()
         work.store.close()

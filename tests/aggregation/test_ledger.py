@@ -42,6 +42,21 @@ def test_folding_changes_no_total(books: Store) -> None:
     assert read == BOOKS
 
 
+def test_a_process_that_ended_is_folded_after_an_hour(books: Store) -> None:
+    """Recycled workers leave a row each, thousands a day."""
+    books.execute(ROW, ["shop", "ended", 0, 0, 0, "{}", 0])
+    books.execute(ROW, ["shop", "just ended", 0, 0, 0, "{}", 0])
+    books.execute(
+        "UPDATE monitoring.sdk_ledger SET ended_at = now() - "
+        "CASE process WHEN 'ended' THEN interval '2 hours' ELSE interval '1 minute' END WHERE process LIKE '%ended'"
+    )
+    with books.connect_as_exporter() as connection:
+        ledger.fold(connection, "native")
+
+    left = books.execute("SELECT process FROM monitoring.sdk_ledger ORDER BY 1")
+    assert left == [("just ended",), ("lives",), ("spooled",)]
+
+
 def test_only_closed_books_of_processes_that_are_gone_are_folded(books: Store) -> None:
     """A living process keeps its row, and so does one whose events still lie on disk."""
     with books.connect_as_exporter() as connection:

@@ -50,6 +50,7 @@ def test_exit_loses_nothing(store: Store, run: Run) -> None:
     assert process.returncode == 0
     assert store.count() == 1900
     assert store.ledger() == {"produced": 1900, "stored": 1900, "spooled": 0, "dropped": {}}
+    assert store.database.execute("SELECT ended_at IS NOT NULL FROM monitoring.sdk_ledger") == [(True,)]
 
 
 def test_exit_with_the_database_gone_takes_two_seconds(

@@ -98,6 +98,13 @@ def test_ledgers_of_children_balance(recycled: Ended) -> None:
     assert recycled.store.lost() == 0
 
 
+def test_ledgers_of_children_are_closed(recycled: Ended) -> None:
+    """Each child that ends says so, lest there be a row for each task for a month."""
+    ended = recycled.store.rows("process", "sdk_ledger", "ended_at IS NOT NULL")
+
+    assert len(ended) >= 20
+
+
 def test_live_rows_are_closed(recycled: Ended) -> None:
     """No job is left running, not even those whose process was killed."""
     found = recycled.store.rows("scraper, status, count(*)", "scraping_job", "true GROUP BY 1, 2")

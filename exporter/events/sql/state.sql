@@ -62,8 +62,10 @@ CREATE TABLE IF NOT EXISTS monitoring.sdk_ledger (
     dropped jsonb NOT NULL DEFAULT '{}',
     started_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
+    ended_at timestamptz,
     PRIMARY KEY (app, process)
 );
+ALTER TABLE monitoring.sdk_ledger ADD COLUMN IF NOT EXISTS ended_at timestamptz;
 
 -- A writer that may send a batch twice (after a broken connection) first inserts the batch's id in the same
 -- transaction: a second time that fails, and nothing of the batch is stored again.

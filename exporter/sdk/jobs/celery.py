@@ -134,7 +134,7 @@ class _Hooks:
         self._in_child = True
 
     def worker_process_shutdown(self, **_: Any) -> None:
-        client.flush_now(FLUSH_SECONDS)
+        client.close(FLUSH_SECONDS)
 
     def worker_shutdown(self, **_: Any) -> None:
         client.flush_now(FLUSH_SECONDS)

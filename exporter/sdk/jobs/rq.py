@@ -94,7 +94,10 @@ class Monitored:
                 if not succeeded:
                     run.fail("other")
                 run.__exit__(None, None, None)
-            client.flush_now(FLUSH_SECONDS)
+            if getattr(self, "is_horse", False):
+                client.close(FLUSH_SECONDS)
+            else:
+                client.flush_now(FLUSH_SECONDS)
         except Exception as error:  # noqa: BLE001 - never into the worker
             note("rq", error)
 
