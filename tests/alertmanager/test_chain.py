@@ -99,6 +99,6 @@ def test_component_down_is_told_in_time_and_so_is_its_return(
     }
     assert notice["annotations"]["summary"] == "redis main is down"
     assert notice["annotations"]["runbook_url"].startswith("http://127.0.0.1:3000/d/platform-runbook/")
-    assert notice["annotations"]["dashboard_url"].startswith("http://127.0.0.1:3000/d/platform-overview/")
+    assert notice["annotations"]["dashboard_url"].startswith("http://127.0.0.1:3000/d/platform-components/")
     assert len(receiver.arrivals) == 2
     print(f"told after {told - died:.1f} s, over after {over - told:.1f} s")

@@ -80,8 +80,9 @@ def channels(services: Services, folder: Path, generation: str) -> Path:
 @pytest.fixture
 def alertmanager(
     prometheus_binaries: PrometheusBinaries,
-    start_alertmanager: Callable[..., Alertmanager],
+    # Before the next: so they end after it, and no connection is left open.
     services: Services,
+    start_alertmanager: Callable[..., Alertmanager],
     tmp_path: Path,
 ) -> Alertmanager:
     """Return an Alertmanager that tells all services; the timers of `critical` are a second long."""
