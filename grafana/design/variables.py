@@ -21,16 +21,20 @@ class Variable:
         return self._model
 
 
-def labels(name: str, title: str, selector: str, label: str | None = None) -> Variable:
+def labels(
+    name: str, title: str, selector: str, label: str | None = None, *, listed: bool = False, regex: str = ""
+) -> Variable:
     """
     Return the choice of a label's values among the series of a selector, several or all.
 
     The selector may name other variables, on which the choice then depends: `..._total{app=~"$app"}`. All is any value,
     but of apps, which SQL is asked for as well, the list of them: Grafana would put `.*` into `app IN (...)` as it is.
+    listed makes All the list of values for others, too. regex takes a part of each value, its first group.
     """
     text = f"label_values({selector}, {label or name})"
     query = {"qryType": 5, "query": text, "refId": "PrometheusVariableQueryEditor-VariableQuery"}
-    return _query(name, title, PROMETHEUS, query, text, all_value=None if name == "app" else ".*")
+    all_value = None if listed or name == "app" else ".*"
+    return _query(name, title, PROMETHEUS, query, text, all_value=all_value, regex=regex)
 
 
 def column(name: str, title: str, sql: str) -> Variable:
@@ -83,7 +87,14 @@ def text(name: str, title: str, default: str = "") -> Variable:
 
 
 def _query(
-    name: str, title: str, source: common.DataSourceRef, query: Any, definition: str, *, all_value: str | None
+    name: str,
+    title: str,
+    source: common.DataSourceRef,
+    query: Any,
+    definition: str,
+    *,
+    all_value: str | None,
+    regex: str = "",
 ) -> Variable:
     return Variable(
         models.VariableModel(
@@ -98,7 +109,7 @@ def _query(
             all_value=all_value,
             current=ALL,
             options=[],
-            regex="",
+            regex=regex,
         )
     )
 

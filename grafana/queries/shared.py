@@ -12,9 +12,9 @@ def replica_safe(metric: str) -> str:
     return f"max without (instance, pod, node) ({metric})"
 
 
-def rate(metric: str, by: str, window: str = "$__rate_interval") -> str:
-    """Return the metric's rate per second by some labels."""
-    return f"sum by ({by}) ({replica_safe(f'rate({metric}[{window}])')})"
+def rate(metric: str, by: str = "", window: str = "$__rate_interval") -> str:
+    """Return the metric's rate per second by some labels; by none, of all together."""
+    return f"sum{f' by ({by})' if by else ''} ({replica_safe(f'rate({metric}[{window}])')})"
 
 
 def increase(metric: str, by: str, window: str = "$__range") -> str:
@@ -23,9 +23,15 @@ def increase(metric: str, by: str, window: str = "$__range") -> str:
 
 
 def quantile(share: float, metric: str, by: str, window: str = "$__rate_interval") -> str:
-    """Return a quantile of a histogram (its name without _bucket, and its selector), by some labels."""
+    """Return a quantile of a histogram (its name without _bucket, and its selector), by some labels or of all."""
     name, brace, selector = metric.partition("{")
-    return f"histogram_quantile({share}, {rate(f'{name}_bucket{brace}{selector}', f'{by}, le', window)})"
+    labels = f"{by}, le" if by else "le"
+    return f"histogram_quantile({share}, {rate(f'{name}_bucket{brace}{selector}', labels, window)})"
+
+
+def busiest(series: str, count: int) -> str:
+    """Return the series that are greatest over the whole range; the same ones at each step, as topk alone does not."""
+    return f"{series} and topk({count}, avg_over_time({series}[$__range] @ end()))"
 
 
 def threshold(indicator: str, *, lower_is_worse: bool = False, app: bool = True) -> str:

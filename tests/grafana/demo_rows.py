@@ -13,7 +13,8 @@ ISSUES = 300
 # Shares of all rows by kind, and the columns made of `i` (a number of its own per row) beside `at` and `app`.
 KINDS: dict[str, tuple[float, dict[str, str]]] = {
     "http_request": (0.70, {
-        "release": "(ARRAY['1.4.0', '1.5.0'])[1 + i % 2]", "route": "'/items/{id}/' || i % 40",
+        "release": "(ARRAY['1.4.0', '1.5.0'])[1 + i % 2]",
+        "route": "coalesce((ARRAY['/', '/search', '/items/{id}'])[1 + i / 8 % 6], '/items/{id}/' || i % 40)",
         "method": "(ARRAY['GET', 'GET', 'POST'])[1 + i % 3]",
         "status": "(ARRAY[200, 200, 200, 200, 302, 404, 429, 500])[1 + i % 8]",
         "duration_seconds": "0.05 + random() * random()", "response_bytes": "(random() * 50000)::bigint",

@@ -75,11 +75,14 @@ def series(start: float) -> Iterator[tuple[Labels, Samples]]:
 
 
 def earlier_weeks(start: float) -> Iterator[tuple[Labels, Samples]]:
-    """Yield what a rule recorded in the same hour of three earlier weeks: the items that each scraper then had."""
+    """Yield what rules recorded in the same hour of three earlier weeks: items per scraper, requests per app."""
+    stamps = [start - week * 7 * 86400 + second for week in (3, 2, 1) for second in range(0, HOUR_SECONDS + 1, 60)]
     for app, scraper in product(VALUES["app"], VALUES["scraper"]):
         labels = {"__name__": "app_scraper:platform_scraping_items:increase1h", "app": app, "scraper": scraper}
-        stamps = [start - week * 7 * 86400 + second for week in (3, 2, 1) for second in range(0, HOUR_SECONDS + 1, 60)]
         yield labels, [(round(stamp * 1000), 4000.0) for stamp in stamps]
+    for app in VALUES["app"]:
+        labels = {"__name__": "app:platform_http_requests:rate5m", "app": app}
+        yield labels, [(round(stamp * 1000), 3.0) for stamp in stamps]
 
 
 def incident(second: float) -> bool:
