@@ -90,6 +90,12 @@ def _line(severity: str, color: str) -> Override:
     return matcher, [*color_values, *dashed]
 
 
+def dashed(word: str) -> Override:
+    """Return the override that dashes series whose name ends with a word: what is expected beside what is."""
+    matcher = models.MatcherConfig(id_val="byRegexp", options=f"/ {word}$/")
+    return matcher, values(custom__lineStyle={"fill": "dash", "dash": [8, 8]}, custom__fillOpacity=0)
+
+
 # Whatever is named `... threshold` is a dashed line in its severity's colour.
 THRESHOLD_LINES = [_line(severity, color) for severity, color in SEVERITIES.items()]
 

@@ -1,6 +1,6 @@
 """Draw tables: of SQL, of PromQL, of stack traces, with links, coloured cells and actions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grafana_foundation_sdk.builders import common
@@ -10,7 +10,7 @@ from grafana_foundation_sdk.models import dashboard as models
 
 from grafana.design import colors
 from grafana.design.panels import asked
-from grafana.design.targets import Target
+from grafana.design.targets import Target, rows
 
 Json = dict[str, Any]
 
@@ -34,6 +34,28 @@ def table(
     for name, properties in columns:
         panel.override_by_name(name, properties)
     return panel
+
+
+def measured(
+    title: str,
+    description: str,
+    asked: Mapping[str, str],
+    columns: Sequence[Column] = (),
+    *,
+    first: Sequence[str],
+    hidden: Sequence[str] = (),
+    nothing: str = "No data",
+) -> tables.Panel:
+    """
+    Return a table of several figures about the same things: a column per PromQL, named by its key.
+
+    All share the labels in `first`, which are the first columns; the queries' own labels beside them are to be hidden.
+    """
+    panel = table(title, description, [rows(query) for query in asked.values()], columns, nothing=nothing)
+    values = [f"Value #{chr(ord('A') + number)}" for number in range(len(asked))] if len(asked) > 1 else ["Value"]
+    named = dict(zip(values, asked, strict=True))
+    order = arranged(*first, *values, renamed=named, hidden=("Time", *hidden))
+    return panel.with_transformation(merged()).with_transformation(order)
 
 
 def column(name: str, *, unit: str | None = None, width: int | None = None, title: str | None = None) -> Column:

@@ -33,7 +33,8 @@ KINDS: dict[str, tuple[float, dict[str, str]]] = {
         "job_id": "'job' || i", "scraper": "(ARRAY['papers', 'authors', 'venues'])[1 + i % 3]",
         "site": "(ARRAY['example.org', 'example.net'])[1 + i % 2]",
         "outcome": "CASE WHEN i % 7 = 0 THEN 'failure' ELSE 'success' END",
-        "reason": "CASE WHEN i % 7 = 0 THEN 'timeout' END", "duration_seconds": "random() * 300",
+        "reason": "CASE WHEN i % 7 = 0 THEN (ARRAY['timeout', 'forbidden', 'blocked', 'parse'])[1 + i / 7 % 4] END",
+        "duration_seconds": "random() * 300",
         "items_processed": "i % 500", "items_failed": "i % 5",
     }),
     "user_activity": (0.10, {
@@ -67,11 +68,17 @@ STATE = (
         '1.4.0', '1.5.0'
     FROM generate_series(0, {ISSUES - 1}) i""",
     f"""INSERT INTO monitoring.scraping_job (app, job_id, scraper, site, status, progress, total_items, completed_items,
-        created_at, started_at, heartbeat_at)
+        created_at, started_at, heartbeat_at, progressed_at)
     SELECT {APPS}, 'job' || i, (ARRAY['papers', 'authors'])[1 + i % 2], 'example.org',
         (ARRAY['running', 'pending', 'completed', 'failed'])[1 + i % 4], i % 100, 200, 2 * (i % 100),
-        now() - interval '1 hour', now() - interval '50 minutes', now() - (i % 9) * interval '1 minute'
+        now() - interval '1 hour', now() - interval '50 minutes', now() - (i % 9) * interval '1 minute',
+        now() - (i % 17) * interval '1 minute'
     FROM generate_series(0, 199) i""",
+    f"""INSERT INTO monitoring.sdk_ledger (app, process, produced, stored, spooled, dropped, started_at, updated_at)
+    SELECT {APPS}, 'host-' || i, 10000 + i, 9990 + i - i % 3, 8,
+        CASE WHEN i % 3 > 0 THEN jsonb_build_object('queue_full', i % 3) ELSE '{{}}' END,
+        now() - interval '2 hours', now() - i * interval '9 s'
+    FROM generate_series(0, 49) i""",
     """INSERT INTO monitoring.alert_notification (group_key, fingerprint, status, starts_at, ends_at, receiver, labels,
         annotations)
     SELECT 'group', 'alert' || i % 40, CASE WHEN i % 2 = 0 THEN 'firing' ELSE 'resolved' END,

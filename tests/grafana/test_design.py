@@ -43,6 +43,7 @@ PANELS = [
     tables.sorted_by(tables.table("Merged", "Text.", [targets.rows("up")]), "Value").with_transformation(
         tables.merged()
     ),
+    tables.measured("Measured", "Text.", {"Up": "up", "Down": "1 - up"}, first=("job",)),
     tables.stack_trace("Trace", "Text.", ROWS, "stack_trace"),
 ]
 CHOICES = (
