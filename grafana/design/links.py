@@ -12,7 +12,7 @@ UIDS = (
 """The names of all dashboards in the order of menus: platform-NAME is the uid, NAME.json the file."""
 
 
-def to(name: str, **variables: str) -> str:
+def to(name: str, /, **variables: str) -> str:
     """
     Return the path of a dashboard, with the time range and variables.
 

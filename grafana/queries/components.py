@@ -1,14 +1,52 @@
 """Ask for PostgreSQL, Redis and MinIO."""
 
-PROBE_SECONDS = (
-    'max by (component, name) (platform_component_probe_duration_seconds{component=~"$component", name=~"$name"})'
+from grafana.queries.shared import UNKNOWN, increase
+
+_CHOSEN = '{component=~"$component", name=~"$name"}'
+_NAMED = '{name=~"$name"}'
+# MinIO and machines tell of their disks themselves, under their address.
+_SATURATED = '{component=~"$component|host", name=~"$name|.*:.*"}'
+_BY_RESOURCE = "max by (component, name, resource)"
+
+STATES = f"component:platform_health:state{_CHOSEN}"
+WORST = f"max({STATES}) {UNKNOWN}"
+UP = f"component:platform_component_up:max{_CHOSEN}"
+AVAILABILITY = f"avg_over_time({UP}[$__range])"
+LEAST_AVAILABILITY = f"min({AVAILABILITY})"
+PROBLEMS = f"max by (component, name, reason) (platform_component_problem{_CHOSEN})"
+PROBE_SECONDS = f"max by (component, name) (platform_component_probe_duration_seconds{_CHOSEN})"
+PROBE_FAILURES = increase(f"platform_component_probe_failures_total{_CHOSEN}", "component, name, reason", "5m")
+
+SATURATION = f"component_resource:platform_saturation:ratio{_SATURATED}"
+SECONDS_TO_FULL = f"component_resource:platform_saturation_seconds:deriv{_SATURATED}"
+FULLEST = f"topk(1, {SATURATION})"
+FIRST_FULL = f"min({SECONDS_TO_FULL})"
+USED = f"{_BY_RESOURCE} ({SATURATION})"
+# By the course of the last hour, as it would be after a day; not below nothing.
+IN_A_DAY = f"clamp_min({_BY_RESOURCE} (predict_linear({SATURATION}[1h], 86400)), 0)"
+GROWTH = f"3600 * {_BY_RESOURCE} (deriv({SATURATION}[1h]))"
+UNTIL_FULL = f"{_BY_RESOURCE} ({SECONDS_TO_FULL})"
+
+CONNECTIONS = f"max by (name) (platform_postgresql_connections{_NAMED})"
+CONNECTIONS_LIMIT = f"max by (name) (platform_postgresql_connections_limit{_NAMED})"
+OLDEST_TRANSACTION = f"name:platform_postgresql_oldest_transaction_seconds:max{_NAMED}"
+DATABASE_BYTES = f"max by (name) (platform_postgresql_size_bytes{_NAMED})"
+
+MEMORY = f"max by (name) (platform_redis_memory_used_bytes{_NAMED})"
+MEMORY_LIMIT = f"max by (name) (platform_redis_memory_limit_bytes{_NAMED}) > 0"
+CLIENTS = f"max by (name) (platform_redis_clients{_NAMED})"
+QUEUES = f"queue:platform_queue_length:max{_NAMED}"
+QUEUE_AGE = f"time() - max by (name, queue) (platform_queue_oldest_timestamp_seconds{_NAMED})"
+
+DRIVES_ONLINE = f"max by (name) (platform_minio_drives_online{_NAMED})"
+DRIVES_OFFLINE = f"name:platform_minio_drives_offline:max{_NAMED}"
+BUCKETS = f"max by (name, bucket) (platform_minio_bucket_up{_NAMED})"
+CAPACITY_FREE = "min by (instance) (minio_cluster_capacity_usable_free_bytes)"
+CAPACITY = "min by (instance) (minio_cluster_capacity_usable_total_bytes)"
+DISK_FREE = (
+    "min by (instance, mountpoint) "
+    '(node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660|nsfs|fuse.lxcfs"})'
 )
 
-SATURATION = 'component_resource:platform_saturation:ratio{component=~"$component|host", name=~"$name|.*:.*"}'
-SECONDS_TO_FULL = (
-    'component_resource:platform_saturation_seconds:deriv{component=~"$component|host", name=~"$name|.*:.*"}'
-)
-QUEUES = 'queue:platform_queue_length:max{name=~"$name"}'
-DRIVES_OFFLINE = 'name:platform_minio_drives_offline:max{name=~"$name"}'
-OLDEST_TRANSACTION = 'name:platform_postgresql_oldest_transaction_seconds:max{name=~"$name"}'
 CERTIFICATES = 'component:platform_certificate_remaining:seconds{component=~"$component|exporter"}'
+FIRST_CERTIFICATE = f"min({CERTIFICATES})"
