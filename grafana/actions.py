@@ -45,6 +45,11 @@ def of_row(field: str = "id") -> list[Json]:
     return _all("this issue", ids=ids)
 
 
+def of_listed(field: str = "ids", number: str = "number") -> list[Json]:
+    """Return the actions on the issues whose ids, joined by commas, are in a row's column; another has their number."""
+    return _all(f"these ${{__data.fields.{number}}} issues", ids=f"${{__data.fields.{field}}}")
+
+
 def of_selected(variable: str = "issue") -> list[Json]:
     """Return the actions on the issues picked in a dashboard variable: several values, each an id, without All."""
     return _all("the issues picked", ids=f"${{{variable}:csv}}")

@@ -65,6 +65,17 @@ def number_tile(
     return panel.color_scheme(colors.by_thresholds()).justify_mode(options.BigValueJustifyMode.CENTER)
 
 
+def severity_tile(title: str, description: str, targets: Sequence[Target]) -> stat.Panel:
+    """Return a tile with a number per severity, each in its colour from 1 on; the targets' legends are severities."""
+    panel: stat.Panel = asked(stat.Panel(), title, description, "short", targets)
+    for severity, color in colors.SEVERITIES.items():
+        shown = colors.steps((None, colors.GREEN), (1, color)).build()
+        panel.override_by_name(severity, colors.values(thresholds=shown))
+    panel.color_scheme(colors.by_thresholds()).color_mode(options.BigValueColorMode.BACKGROUND)
+    panel.graph_mode(options.BigValueGraphMode.NONE).text_mode(options.BigValueTextMode.VALUE_AND_NAME)
+    return panel.thresholds(colors.steps((None, colors.GREEN), (1, colors.RED))).reduce_options(last())
+
+
 def lines(
     title: str,
     description: str,

@@ -88,8 +88,12 @@ STATE = (
         jsonb_build_object('summary', 'shop fails')
     FROM generate_series(0, 999) i""",
     f"""INSERT INTO monitoring.audit (at, actor, action, object, details)
-    SELECT now() - i * interval '10 minutes', 'admin', 'resolve',
-        'error_issue/' || left(md5({APPS} || E'\\n' || 'fingerprint' || i), 16), '{{}}'::jsonb
+    SELECT now() - i * interval '10 minutes', (ARRAY['admin', 'exporter'])[1 + i / 2 % 2],
+        (ARRAY['error.resolve', 'error.regression'])[1 + i / 2 % 2],
+        'error_issue/' || left(md5({APPS} || E'\\n' || 'fingerprint' || i), 16),
+        jsonb_build_object('app', {APPS}, 'fingerprint', 'fingerprint' || i,
+            'from', (ARRAY['open', 'resolved'])[1 + i / 2 % 2], 'to', (ARRAY['resolved', 'open'])[1 + i / 2 % 2],
+            'release', '1.5.0', 'via', 'grafana')
     FROM generate_series(0, {ISSUES - 1}) i""",
 )  # fmt: skip
 

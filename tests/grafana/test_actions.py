@@ -11,7 +11,12 @@ from exporter.issues.change import ACTIONS
 from grafana import actions
 from tests.prometheus.names import ROOT
 
-ALL = [*actions.of_row(), *actions.of_selected(), *actions.of_matching("matching", *actions.FILTER, search="text")]
+ALL = [
+    *actions.of_row(),
+    *actions.of_listed(),
+    *actions.of_selected(),
+    *actions.of_matching("matching", *actions.FILTER, search="text"),
+]
 
 
 @pytest.mark.parametrize("action", ALL, ids=lambda action: str(action["title"]))
