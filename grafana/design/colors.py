@@ -19,6 +19,11 @@ JOBS = {
     "running": BLUE, "pending": YELLOW, "completed": GREEN, "success": GREEN,
     "failed": RED, "failure": RED, "cancelled": GREY, "stale": ORANGE,
 }  # fmt: skip
+# Why calls and runs fail: what somebody else refuses is warm, what breaks on the way is blue.
+REASONS = {
+    "forbidden": RED, "blocked": "dark-red", "rate_limited": ORANGE, "server_error": "dark-orange",
+    "client_error": YELLOW, "timeout": BLUE, "connection": "dark-blue", "cancelled": GREY, "other": "purple",
+}  # fmt: skip
 
 Override = tuple[models.MatcherConfig, list[models.DynamicConfigValue]]
 

@@ -74,8 +74,6 @@ EXEMPT: dict[tuple[str, str], str] = {
 """The cases that make no sense for an alert, and why."""
 
 PANELS_OWED = {
-    "PlatformApiQuotaExhausted",
-    "PlatformApiQuotaRunningOut",
     "PlatformOpenAlerts",
     "PlatformSdkDroppingEvents",
 }
