@@ -73,16 +73,16 @@ def _now_and_today() -> Line:
 
 
 def _issues_and_budget() -> Line:
-    burn = panels.ranking(
-        "Error budget burn",
-        "How fast 5xx answers spend each app's budget of availability in the chosen range. 1 is the pace that uses up "
-        "the budget of 30 days in 30 days; 0 spends nothing.",
-        "short",
-        targets.now(slo.AVAILABILITY_BURN, "{{app}}"),
-        (None, colors.GREEN),
-        (1, colors.RED),
-    ).decimals(1)
-    return Line(8, [(_newest_issues(), 17), (burn.data_links([links.data_link("Objectives", links.to("slo"))]), 7)])
+    left = panels.ranking(
+        "Error budget left",
+        "Share left of each error budget of 30 days, the smallest first. Below 0 an objective is missed.",
+        "percentunit",
+        targets.now(slo.LEAST_LEFT_OF_APPS, "{{app}} {{slo}}"),
+        (None, colors.RED),
+        (0, colors.GREEN),
+    )
+    objectives = links.data_link("Objectives", links.to("slo", app="${__field.labels.app}"))
+    return Line(8, [(_newest_issues(), 17), (left.max(1).data_links([objectives]), 7)])
 
 
 def _newest_issues() -> tables.tables.Panel:
@@ -179,5 +179,13 @@ BOARD = Board(
     "Is the platform healthy, and if not, where?",
     [_first_line(), *_indicators(), _now_and_today(), _issues_and_budget(), _charts(), _monitoring()],
     (variables.labels("app", "App", shared.APPS),),
-    buttons=[("http", "HTTP"), ("apis", "APIs"), ("scraping", "Scraping"), ("errors", "Errors"), ("alerts", "Alerts")],
+    buttons=[
+        ("http", "HTTP"),
+        ("apis", "APIs"),
+        ("scraping", "Scraping"),
+        ("errors", "Errors"),
+        ("alerts", "Alerts"),
+        ("slo", "Objectives"),
+        ("runbook", "Runbook"),
+    ],
 )

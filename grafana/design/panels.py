@@ -84,17 +84,20 @@ def lines(
     *,
     stacked: bool = False,
     named: Mapping[str, str] | None = None,
+    lowest: float | None = 0,
 ) -> timeseries.Panel:
     """
-    Return a chart over time, its axis from 0. What targets.threshold_lines asks for is dashed in its severity's colour.
+    Return a chart over time. What targets.threshold_lines asks for is dashed in its severity's colour.
 
-    Stacked piles the series up. named gives series colours by the last word of their legend, such as colors.CODES; all
-    others have a colour by name, the same in every panel.
+    The axis begins at lowest, with None where the figures do. Stacked piles the series up. named gives series colours
+    by the last word of their legend, such as colors.CODES; all others have a colour by name, the same in every panel.
     """
     panel: timeseries.Panel = asked(timeseries.Panel(), title, description, unit, targets)
     mode = options.StackingMode.NORMAL if stacked else options.StackingMode.NONE
     panel.stacking(common.StackingConfig().group("A").mode(mode)).fill_opacity(35 if stacked else 8).line_width(1)
-    panel.show_points(options.VisibilityMode.NEVER).min(0).color_scheme(colors.by_name())
+    panel.show_points(options.VisibilityMode.NEVER).color_scheme(colors.by_name())
+    if lowest is not None:
+        panel.min(lowest)
     # Gaps up to a minute are joined (ms): longer ones are missing data and must be seen.
     panel.span_nulls(60_000).axis_border_show(False)
     has_thresholds = any("threshold" in _legend_of(target) for target in targets)

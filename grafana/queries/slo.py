@@ -1,12 +1,90 @@
 """Ask for service level objectives and their error budgets."""
 
-# The objective in force per app: its own, or the one for all.
-_OWN = 'max by (app) (platform_objective{slo="http_availability", app=~"$app"})'
-_FOR_ALL = 'scalar(max(platform_objective{slo="http_availability", app=""}))'
-_APPS = 'group by (app) (app:platform_http_requests:sum{app=~"$app"})'
-AVAILABILITY_OBJECTIVE = f"({_OWN} or {_APPS} * {_FOR_ALL})"
+import re
+from dataclasses import dataclass
 
-_REQUESTS = 'increase(app:platform_http_requests:sum{app=~"$app"}[$__range])'
-_ERRORS = 'increase(app:platform_http_request_errors:sum{app=~"$app"}[$__range])'
-# 1 is the pace that uses up a budget of 30 days in 30 days.
-AVAILABILITY_BURN = f"sum by (app) ({_ERRORS} / ({_REQUESTS} > 0)) / on (app) (1 - {AVAILABILITY_OBJECTIVE})"
+import yaml
+
+from grafana.queries.health import RULES
+from grafana.queries.shared import increase
+
+_CHOSEN = 'app=~"$app", slo=~"$slo"'
+_DAY_SECONDS = 86_400
+BUDGET_DAYS = 30
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Hold two windows over which the alerts compare a burn rate with a factor, and how severe that is."""
+
+    long: str
+    short: str
+    factor: float
+    severity: str
+
+
+def pairs() -> list[Pair]:
+    """Return the pairs of windows that the alerts on error budgets look at, the shortest first, from the rules."""
+    comparison = re.compile(r'burn_rate\{window="(\w+)"\} > ([\d.]+) and on \([\w, ]+\) \S+\{window="(\w+)"\} > \2')
+    groups = yaml.safe_load((RULES / "slo.yml").read_text())["groups"]
+    alerts = [rule for group in groups for rule in group["rules"] if "alert" in rule]
+    return [
+        Pair(long, short, float(factor), rule["labels"]["severity"])
+        for rule in alerts
+        for long, factor, short in comparison.findall(rule["expr"])
+    ]
+
+
+def _each(expression: str) -> str:
+    return f"max by (app, slo) ({expression})"
+
+
+def _window(name: str, window: str) -> str:
+    return f'app_slo_window:platform_slo_{name}{{window="{window}", {_CHOSEN}}}'
+
+
+def burn(window: str) -> str:
+    """Return the burn rate of each budget over a window: 1 uses it up in just 30 days."""
+    return _each(_window("errors:burn_rate", window))
+
+
+OBJECTIVE = _each(f"app_slo:platform_objective:effective{{{_CHOSEN}}}")
+ATTAINED = _each(f"1 - {_window('errors:ratio', '30d')}")
+EVENTS = _each(_window("events:increase", "30d"))
+BAD = _each(_window("errors:increase", "30d"))
+STILL_ALLOWED = f"{EVENTS} * (1 - {OBJECTIVE}) - {BAD}"
+REMAINING = _each(f"app_slo:platform_slo_error_budget:remaining30d{{{_CHOSEN}}}")
+# At a pace of 1 or less a budget is never used up: as much as is spent comes back 30 days later.
+USED_UP_IN = f"({REMAINING} > 0) * {BUDGET_DAYS * _DAY_SECONDS} / ({burn('6h')} > 1)"
+
+OVERDRAWN = f"count({REMAINING} < 0) or 0 * count({REMAINING})"
+LEAST_LEFT = f"min({REMAINING})"
+FASTEST = f"max({burn('1h')})"
+NEXT_USED_UP = f"min({USED_UP_IN})"
+BURNING = 'count(ALERTS{alertname="PlatformErrorBudgetBurn", alertstate="firing", app=~"$app"}) or vector(0)'
+LEAST_LEFT_OF_APPS = 'sort(bottomk(9, max by (app, slo) (app_slo:platform_slo_error_budget:remaining30d{app=~"$app"})))'
+
+EVENTS_NOW = _each(_window("events:increase", "5m"))
+BAD_NOW = _each(_window("errors:increase", "5m"))
+
+_ASKED = increase('platform_http_request_duration_seconds_count{app=~"$app"}', "app, route")
+_QUICK = increase('platform_http_request_duration_seconds_bucket{app=~"$app", le="0.5"}', "app, route")
+FAILING_ROUTES = 'topk(10, increase(app_route:platform_http_request_errors:sum{app=~"$app"}[$__range]) > 0)'
+SLOW_ROUTES = f"topk(10, {_ASKED} - {_QUICK} > 0)"
+FAILING_SCRAPERS = "topk(10, {} > 0)".format(
+    increase('platform_scraping_run_failures_total{app=~"$app"}', "app, scraper, reason")
+)
+
+# Rows are many: a day of them at most, the last of the range. The bound of latency is that of the rules.
+_SECONDS = "coalesce(first_byte_seconds, duration_seconds)"
+_ROWS = """monitoring_views.http_request
+WHERE $__timeFilter(at) AND at > $__timeTo()::timestamptz - interval '24 hours' AND app IN (${app:sqlstring})"""
+BURNT_BY_RELEASE = f"""SELECT app, release, round(sum(weight)) AS requests,
+    coalesce(sum(weight) FILTER (WHERE status >= 500), 0) / sum(weight) AS failed,
+    coalesce(sum(weight) FILTER (WHERE seconds > 0.5), 0) / sum(weight) AS slow, min(at) AS first, max(at) AS last
+FROM (SELECT at, app, release, status, coalesce(weight, 1) AS weight, {_SECONDS} AS seconds FROM {_ROWS}) AS served
+GROUP BY app, release ORDER BY last DESC LIMIT 50"""
+BURNT_BY_REQUESTS = f"""SELECT at, app, route, method, status, {_SECONDS} AS seconds, release,
+    CASE WHEN status < 500 THEN 'latency' WHEN {_SECONDS} > 0.5 THEN 'both' ELSE 'availability' END AS burns
+FROM {_ROWS} AND (status >= 500 OR {_SECONDS} > 0.5)
+ORDER BY at DESC LIMIT 100"""

@@ -39,6 +39,7 @@ def hour(session_servers: ServerFactory) -> Hour:
     server = session_servers.start(Prometheus, CONFIG, name="hour", binary=binary, flags=FLAGS)
     end = time.time() // 60 * 60
     start = end - demo_series.HOUR_SECONDS
+    remote_write.write(server.url, demo_series.earlier_month(start))
     remote_write.write(server.url, demo_series.earlier_weeks(start))
     remote_write.write(server.url, demo_series.series(start))
     past_rules.evaluate(server, start - demo_series.WARM_UP_SECONDS + 300, end, demo_series.STEP_SECONDS)

@@ -85,6 +85,13 @@ def earlier_weeks(start: float) -> Iterator[tuple[Labels, Samples]]:
         yield labels, [(round(stamp * 1000), 3.0) for stamp in stamps]
 
 
+def earlier_month(start: float) -> Iterator[tuple[Labels, Samples]]:
+    """Yield how much lower the counts of one app's objectives stood a month ago: its budgets are not used up yet."""
+    for slo, (name, count) in product(VALUES["slo"], (("events", 1e6), ("errors", 1e3))):
+        labels = {"__name__": f"app_slo:platform_slo_{name}:sampled10m", "app": "library", "slo": slo}
+        yield labels, [(round((start - 30.5 * 86400) * 1000), -count)]
+
+
 def incident(second: float) -> bool:
     """Tell whether much fails at this second of the hour."""
     return any(first * 60 <= second < last * 60 for first, last in INCIDENT_MINUTES)

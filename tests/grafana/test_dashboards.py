@@ -142,7 +142,6 @@ def test_variables_are_used(name: str) -> None:
 
 STUBS: dict[str, set[str]] = {
     "alerts": {"severity", "alertname"},
-    "slo": {"slo"},
 }
 """Variables of dashboards that are still to be drawn."""
 
