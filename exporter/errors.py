@@ -3,8 +3,9 @@
     PlatformError
     ├── ConfigError            a key of the configuration: exit status 2
     │   ├── WebConfigError     a key of the --web.config.file
-    │   ├── FilterError        a time, a column or a condition on the command line
-    │   └── AlertInputError    a matcher, a duration or a label of an alert on the command line
+    │   ├── TimeTextError      a time or a span of time, as people type it
+    │   ├── FilterError        a column or a condition on the command line
+    │   └── AlertInputError    a matcher or a label of an alert on the command line
     ├── DatabaseError          a PostgreSQL server or what is in it
     │   ├── UnreachableError   no connection, or it broke
     │   ├── VersionError       older than PostgreSQL 13
@@ -41,12 +42,16 @@ class WebConfigError(ConfigError):
     """Say that one key of the web configuration file (TLS, users, headers) is wrong."""
 
 
+class TimeTextError(ConfigError):
+    """Say that a text is no time, or no span of time."""
+
+
 class FilterError(ConfigError):
-    """Say that a time, a column or a condition given on the command line makes no sense."""
+    """Say that a column or a condition given on the command line makes no sense."""
 
 
 class AlertInputError(ConfigError):
-    """Say that a matcher, a duration or a label given on the command line makes no sense."""
+    """Say that a matcher or a label given on the command line makes no sense."""
 
 
 class DatabaseError(PlatformError):

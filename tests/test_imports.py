@@ -11,6 +11,7 @@ DIRECTIONS = {
     "exporter.errors": set(),
     "exporter.strict_yaml": set(),
     "exporter.section": set(),
+    "exporter.times": {"errors"},
     "exporter.thresholds": {"section"},
     "exporter.settings": {"section", "thresholds"},
     "exporter.config": {"errors", "settings", "strict_yaml", "thresholds"},
@@ -25,10 +26,10 @@ DIRECTIONS = {
     "exporter.alerts": {"aggregation", "database", "errors", "events", "exposition", "settings"},
     "exporter.notifications": {"errors", "exposition"},
     "exporter.history": {"aggregation", "errors", "events", "exposition", "settings", "sources"},
-    "exporter.issues": {"database", "errors", "events", "exposition", "history", "settings"},
+    "exporter.issues": {"database", "errors", "events", "exposition", "settings", "times"},
     "exporter.service": {"aggregation", "alerts", "config", "errors", "exposition", "probes", "settings", "sources"},
     "exporter.commands": {"aggregation", "alerts", "config", "database", "errors", "events", "exposition",
-                          "history", "issues", "notifications", "probes", "service", "settings", "sources"},
+                          "history", "issues", "notifications", "probes", "service", "settings", "sources", "times"},
     "exporter.__main__": set(),  # loads a command's module by name, when it is asked for
 }  # fmt: skip
 """What each part may import of the others; `exporter` itself, the version, is for all."""

@@ -1,4 +1,4 @@
-"""Read matchers and durations as people type them, and make silences of them."""
+"""Read matchers as people type them, and make silences of them."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,6 @@ from typing import Any
 from exporter.errors import AlertInputError
 
 _MATCHER = re.compile(r"(?P<name>[a-zA-Z_][a-zA-Z0-9_]*)\s*(?P<operator>!=|=~|!~|=)\s*(?P<value>.*)", re.DOTALL)
-_DURATION = re.compile(r"(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
 def matcher(text: str) -> dict[str, Any]:
@@ -23,16 +22,6 @@ def matcher(text: str) -> dict[str, Any]:
     if len(value) > 1 and value[0] == value[-1] == '"':
         value = value[1:-1]
     return {"name": match["name"], "value": value, "isRegex": "~" in operator, "isEqual": "!" not in operator}
-
-
-def duration(text: str) -> timedelta:
-    """Return the time that 90m, 2h, 1d12h or 1w means. Raises AlertInputError."""
-    match = _DURATION.fullmatch(text.strip())
-    numbers = [int(number or 0) for number in match.groups()] if match else []
-    if not any(numbers) or sum(numbers) > 10_000:
-        raise AlertInputError(f"{text!r} is no duration; wanted such as 90m, 2h, 1d12h or 1w, longer than nothing")
-    weeks, days, hours, minutes, seconds = numbers
-    return timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
 def silence(matchers: Sequence[str], lasts: timedelta, by: str, comment: str, now: datetime) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from exporter.commands.common import FAILED, config_option, load, reports_errors
 from exporter.errors import AlertmanagerError, PlatformError, SchemaError
 from exporter.events import schema
 from exporter.settings import Config
+from exporter.times import span
 
 F = TypeVar("F", bound=Callable[..., Any])
 Connection = psycopg.Connection[Any]
@@ -170,7 +171,7 @@ def silence(
     if not matchers or not lasts or not comment:
         raise click.UsageError("wanted at least one MATCHER, --for DURATION and --comment TEXT, or --expire ID")
     config = load(path)
-    wanted = silences.silence(matchers, silences.duration(lasts), by, comment, datetime.now(UTC))
+    wanted = silences.silence(matchers, span(lasts), by, comment, datetime.now(UTC))
     made, problems = client.of(config).silence(wanted)
     _warn(problems.values())
     if not made:

@@ -15,10 +15,11 @@ from exporter import database
 from exporter.commands.common import config_option, load, reports_errors
 from exporter.errors import BackfillError, ConfigError
 from exporter.exposition import collector
-from exporter.history import blocks, filters, increments, openmetrics, replay
+from exporter.history import blocks, increments, openmetrics, replay
 from exporter.history.increments import Span
 from exporter.settings import Config
 from exporter.sources import mapping
+from exporter.times import moment
 
 HEAD_SECONDS = 3 * 3600
 """What a running Prometheus may hold in memory alone. A block that reached into it would, at the next start, keep it
@@ -77,8 +78,8 @@ def backfill(
 
 def _span(since: str, until: str | None, step_seconds: int) -> Span:
     now = datetime.now(UTC)
-    end = filters.moment(until, now).timestamp() if until else now.timestamp() - HEAD_SECONDS
-    start = int(filters.moment(since, now).timestamp() // step_seconds * step_seconds)
+    end = moment(until, now).timestamp() if until else now.timestamp() - HEAD_SECONDS
+    start = int(moment(since, now).timestamp() // step_seconds * step_seconds)
     steps = int(min(end, now.timestamp()) - start) // step_seconds
     if steps < 1:
         raise ConfigError(f"--since {since} is not before --until {until or '3h'}; wanted an earlier time")

@@ -16,13 +16,13 @@ import psycopg
 from exporter import database
 from exporter.commands.common import config_option, load, reports_errors
 from exporter.errors import ChangeError, ConfigError, CountError
-from exporter.history.filters import moment
 from exporter.issues import change as changing
 from exporter.issues import printing, reading
 from exporter.issues.change import Action, Change, Changed
 from exporter.issues.request import until
 from exporter.issues.selection import STATUSES, Selection, full_ids
 from exporter.settings import Database
+from exporter.times import moment
 
 F = TypeVar("F", bound=Callable[..., Any])
 

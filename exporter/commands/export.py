@@ -17,6 +17,7 @@ from exporter.commands.common import config_option, load, reports_errors
 from exporter.errors import ConfigError, ExportError
 from exporter.history import filters, formats, tables
 from exporter.history.tables import Table
+from exporter.times import moment
 
 
 @click.command()
@@ -54,7 +55,7 @@ def export(
     """
     config = load(path)
     now = datetime.now(UTC)
-    span = filters.moment(since, now), filters.moment(until, now) if until else now
+    span = moment(since, now), moment(until, now) if until else now
     if span[0] >= span[1]:
         raise ConfigError(f"--since {since} is not before --until {until or 'now'}; wanted an earlier time")
     source = tables.choose(config, kind, source_name)

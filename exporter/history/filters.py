@@ -1,7 +1,6 @@
-"""Read conditions such as `status>=500` and times such as `7d`, as people type them."""
+"""Read conditions such as `status>=500`, as people type them."""
 
 import re
-from datetime import UTC, datetime, timedelta
 
 from exporter.errors import FilterError
 from exporter.history.tables import Table
@@ -10,8 +9,6 @@ _CONDITION = re.compile(
     r"\s*(?P<column>[a-z_]+)(?:\.(?P<key>[\w.-]+))?\s*(?P<operator>!=|<=|>=|!~|=|<|>|~)(?P<value>.*)", re.DOTALL
 )
 _NULL = re.compile(r"\s*(?P<column>[a-z_]+)\s+is\s+(?P<negated>not\s+)?null\s*", re.IGNORECASE)
-_AGO = re.compile(r"(?P<number>\d+)(?P<unit>[smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _NUMERIC = (
     "integer",
     "bigint",
@@ -51,22 +48,6 @@ def condition(text: str, table: Table) -> tuple[str, list[str]]:
     if operator.endswith("~") or type_ not in _NUMERIC:
         return f"{column}::text {operator} %s", [value]
     return f"{column} {operator} %s::{type_}", [value]
-
-
-def moment(text: str, now: datetime) -> datetime:
-    """Return the time that a text means: `90m`, `24h`, `7d` before `now`, a date, or a time (UTC unless it says).
-
-    Raises FilterError.
-    """
-    if match := _AGO.fullmatch(text):
-        return now - timedelta(**{_UNITS[match["unit"]]: int(match["number"])})
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise FilterError(
-            f"{text!r} is no time; wanted 90m, 24h or 7d (ago), 2026-01-31, or 2026-01-31T12:00:00+01:00 (UTC if bare)"
-        ) from None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def _column(name: str, table: Table, text: str) -> str:

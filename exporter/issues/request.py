@@ -1,7 +1,6 @@
 """Read what a client asks for: a JSON body, or the query parameters of a panel's action in Grafana."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any
@@ -9,10 +8,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from exporter.errors import ChangeError, FilterError
-from exporter.history.filters import moment
+from exporter.errors import ChangeError, TimeTextError
 from exporter.issues.change import MOST, Action, Change
 from exporter.issues.selection import Selection
+from exporter.times import moment
+from exporter.times import span as span_of
 
 _Text = Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]
 _Texts = Annotated[tuple[_Text, ...], Meta(max_length=1000)]
@@ -43,7 +43,6 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, renam
     note: str | None = None
 
 
-_SPAN = re.compile(r"[0-9]+[smhdw]")
 _SINGLE = ("expected", "release", "until", "for", "events", "note")
 
 
@@ -111,13 +110,9 @@ def until(time: str | None, span: str | None, now: datetime) -> datetime | None:
     try:
         if time:
             return moment(time, now)
-        if span and not _SPAN.fullmatch(span):
-            raise FilterError(f"{span!r} is no span of time")
-        return now + (now - moment(span, now)) if span else None
-    except (FilterError, OverflowError) as error:
-        raise ChangeError(
-            f"{error}; wanted a time such as 2026-01-31T12:00 in `until`, or `for` 7d, 12h, 30m"
-        ) from error
+        return now + span_of(span) if span else None
+    except TimeTextError as error:
+        raise ChangeError(f"`{'until' if time else 'for'}`: {error}") from error
 
 
 def _selection(asked: Asked, now: datetime) -> Selection:
@@ -126,7 +121,7 @@ def _selection(asked: Asked, now: datetime) -> Selection:
     given = asked.filter
     try:
         since = moment(given.since, now) if given.since else None
-    except (FilterError, OverflowError) as error:
+    except TimeTextError as error:
         raise ChangeError(f"`since`: {error}") from error
     selection = Selection(
         apps=given.app,

@@ -293,8 +293,8 @@ def cluster(servers: ServerFactory) -> list[Alertmanager]:
     [
         (["silence", "app=shop"], "wanted at least one MATCHER, --for DURATION and --comment TEXT"),
         (["silence", "shop", "--for", "1h", "--comment", "c"], "'shop' is no matcher; wanted NAME=VALUE"),
-        (["silence", "app=shop", "--for", "soon", "--comment", "c"], "'soon' is no duration; wanted such as 90m"),
-        (["silence", "app=shop", "--for", "0m", "--comment", "c"], "'0m' is no duration"),
+        (["silence", "app=shop", "--for", "soon", "--comment", "c"], "'soon' is no span of time; wanted such as 90m"),
+        (["silence", "app=shop", "--for", "0m", "--comment", "c"], "'0m' is no span of time"),
         (["silence", "app=~.*", "--for", "1h", "--comment", "c"], "would match alerts that lack these labels"),
         (["silence", "app!=shop", "--for", "1h", "--comment", "c"], "would match alerts that lack these labels"),
         (["silence", "app=shop", "--expire", "x"], "--expire ID stands alone"),
