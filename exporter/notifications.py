@@ -28,8 +28,10 @@ from starlette.routing import Route
 
 from exporter.errors import ConfigError
 from exporter.exposition.http import PAGE_HEADERS, in_thread
+from exporter.exposition.posting import is_json, read_body
 from exporter.exposition.server import serve
 from exporter.exposition.web_config import WebConfig
+from exporter.printing import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -146,9 +148,9 @@ class _Pages:
         self._adding = asyncio.Lock()
 
     async def receive(self, request: Request) -> Response:
-        if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
+        if not is_json(request):
             return _refuse(415, "Content-Type is not application/json, which Alertmanager sends")
-        body = await _read_body(request)
+        body = await read_body(request, MOST_BODY_BYTES)
         if body is None:
             return _refuse(413, f"the body exceeds {MOST_BODY_BYTES} bytes; set max_alerts in webhook_config")
         try:
@@ -184,9 +186,7 @@ def describe(notification: Notification) -> Iterator[str]:
     at = f"{notification.received_at:%H:%M:%S}"
     for alert in notification.alerts:
         severity, name, summary = _words(alert)
-        line = f"{at} {alert.status.upper():8} {severity:8} {name} {alert.subject}: {summary}"
-        # A label may hold anything, and a terminal obeys control characters.
-        yield "".join(letter if letter.isprintable() else "?" for letter in line)
+        yield one_line(f"{at} {alert.status.upper():8} {severity:8} {name} {alert.subject}: {summary}")
     if notification.truncatedAlerts:
         yield f"{at} and {notification.truncatedAlerts} more, which Alertmanager left out"
 
@@ -206,16 +206,6 @@ def _words(alert: Alert) -> tuple[str, str, str]:
     """Return severity, name and summary."""
     summary = alert.annotations.get("summary") or alert.annotations.get("description") or "(no summary)"
     return alert.labels.get("severity", "-"), alert.labels.get("alertname", "-"), summary
-
-
-async def _read_body(request: Request) -> bytes | None:
-    """Return the body, or None where it is too long."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BODY_BYTES:
-            return None
-    return bytes(body)
 
 
 def _read_lines(lines: Iterable[bytes], file: Path) -> Iterator[Notification]:

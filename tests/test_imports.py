@@ -11,6 +11,7 @@ DIRECTIONS = {
     "exporter.errors": set(),
     "exporter.strict_yaml": set(),
     "exporter.section": set(),
+    "exporter.printing": set(),
     "exporter.times": {"errors"},
     "exporter.thresholds": {"section"},
     "exporter.settings": {"section", "thresholds"},
@@ -23,13 +24,14 @@ DIRECTIONS = {
     "exporter.aggregation": {"database", "errors", "events", "settings", "sources"},
     "exporter.exposition": {"aggregation", "errors", "events", "probes", "settings", "strict_yaml",
                             "thresholds"},
-    "exporter.alerts": {"aggregation", "database", "errors", "events", "exposition", "settings"},
-    "exporter.notifications": {"errors", "exposition"},
+    "exporter.alerts": {"aggregation", "database", "errors", "events", "exposition", "printing", "settings"},
+    "exporter.notifications": {"errors", "exposition", "printing"},
     "exporter.history": {"aggregation", "errors", "events", "exposition", "settings", "sources"},
-    "exporter.issues": {"database", "errors", "events", "exposition", "settings", "times"},
+    "exporter.issues": {"database", "errors", "events", "exposition", "printing", "settings", "times"},
     "exporter.service": {"aggregation", "alerts", "config", "errors", "exposition", "probes", "settings", "sources"},
     "exporter.commands": {"aggregation", "alerts", "config", "database", "errors", "events", "exposition",
-                          "history", "issues", "notifications", "probes", "service", "settings", "sources", "times"},
+                          "history", "issues", "notifications", "printing", "probes", "service", "settings", "sources",
+                          "times"},
     "exporter.__main__": set(),  # loads a command's module by name, when it is asked for
 }  # fmt: skip
 """What each part may import of the others; `exporter` itself, the version, is for all."""

@@ -118,7 +118,7 @@ def test_control_characters_do_not_reach_the_terminal(receiver: Running, out: io
     """An escape sequence in a label is not obeyed by a terminal."""
     post(receiver, payload(alert(app="\x1b[2J\nforged")))
 
-    assert "PlatformApiFailing ?[2J?forged: " in out.getvalue()
+    assert "PlatformApiFailing ?[2J forged: " in out.getvalue()
 
 
 def test_bare_alert_is_described(receiver: Running, out: io.StringIO) -> None:

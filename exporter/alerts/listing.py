@@ -6,8 +6,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from exporter import printing
 from exporter.alerts.manual import MANUAL, ManualAlert
 
+HEADINGS = ("SEVERITY", "STATE", "SINCE (UTC)", "ALERT", "ABOUT", "SOURCE", "SUMMARY")
 SEVERITIES = ("critical", "high", "medium", "low")
 SUBJECT = ("app", "component", "name", "api", "scraper", "queue", "source", "job", "instance")
 """The labels that say what an alert is about, in this order."""
@@ -54,16 +56,7 @@ def listed(known: Mapping[str, list[dict[str, Any]]], by_hand: Iterable[ManualAl
 
 def table(rows: Sequence[Listed]) -> list[str]:
     """Return the lines of a table for people."""
-    if not rows:
-        return ["no alerts"]
-    cells: list[tuple[str, ...]] = [
-        ("SEVERITY", "STATE", "SINCE (UTC)", "ALERT", "ABOUT", "SOURCE", "SUMMARY"),
-        *map(_cells, rows),
-    ]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
-    # A label may hold anything, and a terminal obeys control characters.
-    return ["".join(letter if letter.isprintable() else "?" for letter in line).rstrip() for line in lines]
+    return list(printing.table(HEADINGS, [_cells(row) for row in rows])) or ["no alerts"]
 
 
 def _cells(row: Listed) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ at the next group_interval anew (dispatch.go); after 4xx it does not. So 5xx is 
 """
 
 import asyncio
-import hmac
 import logging
 from collections.abc import Callable
 from typing import Protocol
@@ -19,6 +18,7 @@ from exporter.alerts.payload import Payload, parse
 from exporter.errors import PayloadError, PlatformError
 from exporter.exposition.basic_auth import parse_basic
 from exporter.exposition.http import in_thread
+from exporter.exposition.posting import is_json, read_body
 from exporter.settings import Secret
 
 logger = logging.getLogger(__name__)
@@ -50,12 +50,12 @@ def route(state: Callable[[], tuple[Secret | None, Inbox | None]]) -> Route:
             return _answer(
                 401, "wanted the token of `alerts.token_file` as a bearer token", {"WWW-Authenticate": "Bearer"}
             )
-        if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
+        if not is_json(request):
             return _answer(415, "Content-Type is not application/json, which Alertmanager sends")
         if under_way.locked():
             return _answer(503, f"{MOST_POSTS} posts are under way, which is the limit", {"Retry-After": "1"})
         async with under_way:
-            body = await _read(request)
+            body = await read_body(request, MOST_BODY_BYTES)
             if body is None:
                 return _answer(413, f"the body exceeds {MOST_BODY_BYTES} bytes; set max_alerts in webhook_config")
             return await _keep(body, inbox)
@@ -86,17 +86,7 @@ def is_authorized(authorization: str, token: Secret) -> bool:
         given = credentials[1] if credentials else b""
     else:
         given = text.strip().encode("latin-1") if scheme.lower() == "bearer" else b""  # as Starlette decodes headers
-    return hmac.compare_digest(given, token.reveal().encode("utf-8"))
-
-
-async def _read(request: Request) -> bytes | None:
-    """Return the body, or None where it is too long."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BODY_BYTES:
-            return None
-    return bytes(body)
+    return token.equals(given)
 
 
 def _answer(status: int, text: str, headers: dict[str, str] | None = None) -> Response:

@@ -1,14 +1,12 @@
 """See alerts, make and resolve them by hand, and silence them."""
 
-import getpass
 import json
-import socket
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import msgspec
@@ -17,30 +15,13 @@ import psycopg
 from exporter import database
 from exporter.alerts import client, manual, silences
 from exporter.alerts.listing import SEVERITIES, listed, table
-from exporter.commands.common import FAILED, config_option, load, reports_errors
+from exporter.commands.common import FAILED, by_option, config_option, json_option, load, reports_errors
 from exporter.errors import AlertmanagerError, PlatformError, SchemaError
 from exporter.events import schema
 from exporter.settings import Config
 from exporter.times import span
 
-F = TypeVar("F", bound=Callable[..., Any])
 Connection = psycopg.Connection[Any]
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def _myself() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "unknown"  # a container's user id without a name
-    return f"{user}@{socket.gethostname()}"
-
-
-def by_option(command: F) -> F:
-    """Add --by."""
-    option = click.option("--by", default=_myself, show_default="user@host", help="Who does it, for the audit.")
-    return option(command)
 
 
 @click.group()

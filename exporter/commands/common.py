@@ -1,7 +1,9 @@
 """What commands share: options, errors that become exit statuses, logging."""
 
 import functools
+import getpass
 import logging
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from exporter.settings import Config
 F = TypeVar("F", bound=Callable[..., Any])
 
 FAILED, MISUSED = 1, 2
+LONGEST_ACTOR = 200
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -30,6 +33,27 @@ config_option = click.option(
     envvar="PLATFORM_EXPORTER_CONFIG",
     show_envvar=True,
     help="The configuration file (YAML).",
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _myself() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"  # a container's user id without a name
+    return f"{user}@{socket.gethostname()}"[:LONGEST_ACTOR]
+
+
+def _actor(context: click.Context, option: click.Parameter, by: str) -> str:
+    if not by or len(by) > LONGEST_ACTOR or not by.isprintable():
+        raise click.BadParameter(f"{by!r} is no name of 1 to {LONGEST_ACTOR} printable characters")
+    return by
+
+
+by_option = click.option(
+    "--by", default=_myself, callback=_actor, show_default="user@host", help="Who does it, for the audit."
 )
 
 

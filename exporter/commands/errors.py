@@ -1,9 +1,7 @@
 """List, show, resolve, reopen and ignore error issues."""
 
 import contextlib
-import getpass
 import json
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -14,13 +12,14 @@ import click
 import psycopg
 
 from exporter import database
-from exporter.commands.common import config_option, load, reports_errors
+from exporter.commands.common import by_option, config_option, json_option, load, reports_errors
 from exporter.errors import ChangeError, ConfigError, CountError
 from exporter.issues import change as changing
 from exporter.issues import printing, reading
 from exporter.issues.change import Action, Change, Changed
 from exporter.issues.request import until
 from exporter.issues.selection import STATUSES, Selection, full_ids
+from exporter.printing import one_line
 from exporter.settings import Database
 from exporter.times import moment
 
@@ -55,7 +54,7 @@ def _filters(command: F) -> F:
         click.option("--since", help="That occurred since: 90m, 24h, 7d (ago), or a date or time."),
         click.option("--search", help="With this text in type, message, endpoint or fingerprint."),
         click.option("--source", help="Issues of this source's database (default: the event store)."),
-        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+        json_option,
     )
     for option in reversed(options):
         command = option(command)
@@ -70,7 +69,7 @@ def _changes(command: F) -> F:
         _filters,
         click.option("--all-matching", is_flag=True, help="Every issue that the filter leaves, instead of IDs."),
         click.option("--yes", is_flag=True, help="Do not ask how many those are."),
-        click.option("--by", help="Who does it, for the audit (default: user@host)."),
+        by_option,
         click.option("--note", help="Why, for the audit."),
     )
     for option in reversed(options):
@@ -102,7 +101,7 @@ def list_(path: Path, limit: int, as_json: bool, source: str | None, **given: An
 @config_option
 @click.option("--since", default="7d", show_default=True, help="Occurrences, users and releases since.")
 @click.option("--source", help="Issues of this source's database (default: the event store).")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @reports_errors
 def show(id_: str, path: Path, since: str, source: str | None, as_json: bool) -> None:
     """Show an issue: its latest stack trace, occurrences, users touched, releases and history.
@@ -151,11 +150,11 @@ def ignore(time: str | None, span: str | None, events: int | None, **given: Any)
 
 def _change(
     change: Change, *, ids: tuple[str, ...], path: Path, source: str | None, all_matching: bool, yes: bool,
-    by: str | None, as_json: bool, **given: Any,
+    by: str, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
     with _misuse():
         change.check(datetime.now(UTC))
-    selection, actor = _selection(given), _actor(by)
+    selection = _selection(given)
     filtered = selection != Selection()
     if bool(ids) == all_matching or (ids and filtered):
         raise ConfigError("wanted either IDs, or a filter with --all-matching")
@@ -167,7 +166,7 @@ def _change(
             selection = Selection(ids=full_ids(connection, ids))
         else:
             expected = _confirmed(connection, selection, change.action, yes)
-        done = changing.apply(connection, selection, change, actor, via="command line", expected=expected)
+        done = changing.apply(connection, selection, change, by, via="command line", expected=expected)
     _report(done, change.action, as_json)
 
 
@@ -200,21 +199,13 @@ def _report(done: list[Changed], action: Action, as_json: bool) -> None:
         return
     for one in done:
         became = f"{one.was} -> {one.status}" if one.changed else f"already {one.status}"
-        click.echo(f"{one.id}  {printing.line(one.app, 30)}  {became}")
+        click.echo(f"{one.id}  {one_line(one.app, 30)}  {became}")
     click.echo(f"{action}: {sum(one.changed for one in done)} of {len(done)} issues changed")
 
 
 def _selection(given: dict[str, Any]) -> Selection:
     since = given.pop("since", None)
     return Selection(**given, since=moment(since, datetime.now(UTC)) if since else None)
-
-
-def _actor(by: str | None) -> str:
-    if by is None:
-        return f"{getpass.getuser()}@{socket.gethostname()}"[:200]
-    if not by or len(by) > 200 or not by.isprintable():
-        raise ConfigError(f"--by is {by!r}; wanted a name of 1 to 200 printable characters")
-    return by
 
 
 def _connect(path: Path, source: str | None) -> psycopg.Connection:

@@ -9,7 +9,7 @@ import psycopg
 
 from exporter import database
 from exporter.aggregation import snapshot
-from exporter.commands.common import config_option, load, reports_errors
+from exporter.commands.common import config_option, json_option, load, reports_errors
 from exporter.errors import UnreachableError
 from exporter.probes import build
 from exporter.probes.base import ProbeResult, Status
@@ -22,7 +22,7 @@ EXIT = {Status.HEALTHY: 0, Status.DEGRADED: 1, Status.UNKNOWN: 1, Status.UNHEALT
 
 @click.command()
 @config_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @reports_errors
 def health(path: Path, as_json: bool) -> None:
     """Probe every component and look how far every source is counted.

@@ -11,7 +11,6 @@ here: Grafana lets Viewers GET.
 
 import asyncio
 import dataclasses
-import hmac
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -24,9 +23,10 @@ from starlette.routing import Route
 from exporter import database
 from exporter.errors import ChangeError, CountError, PlatformError, UnknownIssueError
 from exporter.exposition.http import in_thread
+from exporter.exposition.posting import is_json, read_body
 from exporter.issues import change as changing
 from exporter.issues import request as asking
-from exporter.settings import Config, Secret
+from exporter.settings import Config
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class _Api:
     async def by_body(self, request: Request) -> Response:
         """Change what a JSON body asks for; the action is the address's last part."""
         action = request.url.path.rsplit("/", 1)[-1]
-        if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
+        if not is_json(request):
             return self._refused(request) or _answer(415, "Content-Type is not application/json")
         return await self._answer(request, action, "api", lambda body: asking.from_body(body))
 
@@ -90,7 +90,7 @@ class _Api:
         if self._under_way.locked():
             return _answer(503, f"{MOST_REQUESTS} changes are under way, which is the limit; try again")
         async with self._under_way:
-            body = await _read(request)
+            body = await read_body(request, MOST_BODY_BYTES)
             if body is None:
                 return _answer(413, f"the body exceeds {MOST_BODY_BYTES} bytes")
             return await in_thread(lambda: self._change(chosen, actor, via, read, body))
@@ -128,23 +128,9 @@ class _Api:
             )
         return (
             None
-            if is_token(request.headers.get(TOKEN_HEADER, ""), token)
+            if token.equals(request.headers.get(TOKEN_HEADER, "").encode("latin-1"))  # as Starlette decodes headers
             else _answer(401, f"wanted the token of `errors.token_file` in {TOKEN_HEADER}")
         )
-
-
-def is_token(given: str, token: Secret) -> bool:
-    """Compare in constant time."""
-    return hmac.compare_digest(given.encode("latin-1"), token.reveal().encode("utf-8"))
-
-
-async def _read(request: Request) -> bytes | None:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BODY_BYTES:
-            return None
-    return bytes(body)
 
 
 def _answer(status: int, error: str) -> Response:

@@ -1,8 +1,11 @@
-"""Make lines of issues for a terminal, which obeys control characters: none of a message reaches it."""
+"""Make lines of issues for a terminal."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
+
+from exporter import printing
+from exporter.printing import one_line
 
 Row = dict[str, Any]
 
@@ -10,19 +13,9 @@ HEADINGS = ("ID", "STATUS", "SEVERITY", "APP", "EVENTS", "LAST SEEN", "ERROR")
 WIDEST = {"APP": 24, "ERROR": 100}
 
 
-def line(text: object, longest: int) -> str:
-    """Return a text as one printable line of at most so many characters."""
-    shown = "".join(letter if letter.isprintable() else " " for letter in str(text))
-    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
-
-
 def table(issues: Sequence[Row], now: datetime) -> Iterator[str]:
-    """Yield headings and a line per issue; nothing where there are none."""
-    rows = [_cells(issue, now) for issue in issues]
-    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
-    for row in (HEADINGS, *rows) if rows else ():
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join(cells).rstrip()
+    """Return headings and a line per issue; nothing where there are none."""
+    return printing.table(HEADINGS, [_cells(issue, now) for issue in issues])
 
 
 def _cells(issue: Row, now: datetime) -> tuple[str, ...]:
@@ -31,11 +24,11 @@ def _cells(issue: Row, now: datetime) -> tuple[str, ...]:
     return (
         issue["id"],
         issue["status"],
-        line(issue["severity"], 10),
-        line(issue["app"], WIDEST["APP"]),
+        one_line(issue["severity"], 10),
+        one_line(issue["app"], WIDEST["APP"]),
         str(issue["events"]),
         ago(issue["last_seen"], now),
-        line(error, WIDEST["ERROR"]) + again,
+        one_line(error, WIDEST["ERROR"]) + again,
     )
 
 
@@ -50,9 +43,9 @@ def ago(then: datetime, now: datetime) -> str:
 
 def details(issue: Row, since: str) -> Iterator[str]:
     """Yield everything about an issue; `since` says how far back its rows were read."""
-    yield f"{line(issue['error_type'], 200)}: {line(issue['message'] or '(no message)', 1000)}"
+    yield f"{one_line(issue['error_type'], 200)}: {one_line(issue['message'] or '(no message)', 1000)}"
     for name in ("id", "app", "status", "severity", "endpoint", "fingerprint", "events", "regressions"):
-        yield f"  {name:<13} {line(issue[name] if issue[name] is not None else '-', 200)}"
+        yield f"  {name:<13} {one_line(issue[name] if issue[name] is not None else '-', 200)}"
     yield f"  {'first seen':<13} {_at(issue['first_seen'])} {_release(issue['first_release'])}"
     yield f"  {'last seen':<13} {_at(issue['last_seen'])} {_release(issue['last_release'])}"
     yield from _state(issue)
@@ -65,16 +58,16 @@ def details(issue: Row, since: str) -> Iterator[str]:
     yield "History"
     for entry in issue["history"]:
         told = {k: v for k, v in entry["details"].items() if k not in ("app", "fingerprint", "from", "to")}
-        more = ", ".join(f"{name} {line(value, 200)}" for name, value in told.items())
+        more = ", ".join(f"{name} {one_line(value, 200)}" for name, value in told.items())
         change = f"{entry['details'].get('from')} -> {entry['details'].get('to')}"
-        yield f"  {_at(entry['at'])}  {change:<20}  {line(entry['actor'], 60)}  {more}".rstrip()
+        yield f"  {_at(entry['at'])}  {change:<20}  {one_line(entry['actor'], 60)}  {more}".rstrip()
     if not issue["history"]:
         yield "  nobody has changed it"
 
 
 def _state(issue: Row) -> Iterator[str]:
     if issue["status"] == "resolved":
-        by, release = line(issue["resolved_by"], 60), _release(issue["resolved_release"])
+        by, release = one_line(issue["resolved_by"], 60), _release(issue["resolved_release"])
         yield f"  {'resolved':<13} {_at(issue['resolved_at'])} by {by} {release}".rstrip()
     if issue["status"] == "ignored":
         ends = [f"until {_at(issue['ignored_until'])}"] if issue["ignored_until"] else []
@@ -87,17 +80,17 @@ def _rows(issue: Row) -> Iterator[str]:
     yield ""
     yield "Releases"
     for one in issue["releases"]:
-        yield f"  {line(one['release'] or '(none)', 40):<24} {one['events']:>8}  last {_at(one['last_seen'])}"
+        yield f"  {one_line(one['release'] or '(none)', 40):<24} {one['events']:>8}  last {_at(one['last_seen'])}"
     yield ""
     yield "Latest occurrences"
     for one in issue["occurrences"]:
-        user = f"user {line(one['user_id'], 60)}" if one["user_id"] else ""
-        parts = (_at(one["at"]), line(one["endpoint"] or "-", 60), user, line(one["message"] or "", 200))
+        user = f"user {one_line(one['user_id'], 60)}" if one["user_id"] else ""
+        parts = (_at(one["at"]), one_line(one["endpoint"] or "-", 60), user, one_line(one["message"] or "", 200))
         yield "  " + "  ".join(part for part in parts if part)
     yield ""
     yield "Stack trace"
     for text in (issue["stack_trace"] or "(none)").splitlines():
-        yield f"  {line(text, 1000)}"
+        yield f"  {one_line(text, 1000)}"
 
 
 def _at(time: datetime) -> str:
@@ -105,4 +98,4 @@ def _at(time: datetime) -> str:
 
 
 def _release(release: str | None) -> str:
-    return f"in {line(release, 60)}" if release else ""
+    return f"in {one_line(release, 60)}" if release else ""

@@ -299,6 +299,7 @@ def cluster(servers: ServerFactory) -> list[Alertmanager]:
         (["silence", "app!=shop", "--for", "1h", "--comment", "c"], "would match alerts that lack these labels"),
         (["silence", "app=shop", "--expire", "x"], "--expire ID stands alone"),
         (["create", " ", "--severity", "low"], "the summary is empty"),
+        (["create", "x", "--severity", "low", "--by", ""], "'' is no name of 1 to 200 printable characters"),
         (["create", "x", "--severity", "urgent"], "'urgent' is not one of 'critical', 'high', 'medium', 'low'"),
         (["create", "x", "--severity", "low", "--label", "id=1"], "label 'id' cannot be given"),
         (["create", "x", "--severity", "low", "--label", "a-b=1"], "label 'a-b' cannot be given"),

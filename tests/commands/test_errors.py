@@ -66,7 +66,7 @@ def test_list_shows_what_the_filter_leaves(run: Run) -> None:
     assert done.returncode == 0, done.stderr
     heading, row, total = done.stdout.splitlines()
     assert heading.split()[:3] == ["ID", "STATUS", "SEVERITY"]
-    assert "ValueError: bad  [31m red thing" in row
+    assert "ValueError: bad ?[31m red thing" in row
     assert "3h ago" in row
     assert total == "1 of 1 issues"
 
@@ -144,6 +144,7 @@ def test_all_that_match(run: Run, store: Store) -> None:
         (("resolve", "--all-matching", "--yes"), 2, "every issue there is"),
         (("resolve",), 2, "wanted either IDs"),
         (("ignore", "0000", "--for", "soon"), 2, "'soon' is no span"),
+        (("reopen", "0000", "--by", "a\nb"), 2, "'a\\nb' is no name"),
         (("ignore", "0000", "--until", "2020-01-01"), 2, "wanted a time in the future"),
         (("ignore", "0000", "--until", "2090-01-01", "--for", "1d"), 2, "both given"),
         (("list", "--since", "soon"), 2, "'soon' is no time"),
