@@ -163,14 +163,14 @@ def _endpoints() -> tables.tables.Panel:
     there = links.to("http", app="${__data.fields.app:percentencode}", route="${__data.fields.route:percentencode}")
     return tables.table(
         "Top endpoints",
-        "The endpoints asked most in the chosen range, by how many users, and how they answered.",
+        "The endpoints asked most in the chosen range, and how they answered.",
         [targets.sql(users.ENDPOINTS)],
         [
             tables.link("route", "The endpoint in detail", there),
             tables.column("requests", title="Requests", width=100),
-            tables.column("users", title="Users", width=80),
             tables.column("errors", unit="percentunit", title="5xx", width=80),
             tables.column("mean_seconds", unit="s", title="Mean duration", width=120),
+            tables.column("last_asked", unit="dateTimeFromNow", title="Last asked", width=130),
         ],
         nothing="No request was stored",
     )
@@ -179,7 +179,7 @@ def _endpoints() -> tables.tables.Panel:
 def _who() -> Section:
     top = tables.table(
         "Top users",
-        "Who did most in the chosen range. A name opens its timeline below.",
+        "Who did most in the chosen range; sessions are those with activities. A name opens its timeline below.",
         [targets.sql(users.TOP, source=targets.RESTRICTED)],
         [
             tables.link("user_id", "Timeline of this user", ONE_USER),

@@ -48,6 +48,15 @@ def _states(named: dict[str, tuple[str, str]]) -> list[models.ValueMapping]:
 # The states of health as rules record them.
 HEALTH = _states({"-1": ("Unknown", GREY), "0": ("Healthy", GREEN), "1": ("Warning", YELLOW), "2": ("Critical", RED)})
 UP_DOWN = _states({"0": ("Down", RED), "1": ("Up", GREEN)})
+# Severities as numbers: see grafana.queries.alerts.RANKS.
+RANKS: list[models.ValueMapping] = [
+    models.ValueMap(
+        options={
+            str(rank): models.ValueMappingResult(text=severity.capitalize(), color=color, index=4 - rank)
+            for rank, (severity, color) in zip((4, 3, 2, 1), SEVERITIES.items(), strict=True)
+        }
+    )
+]
 YES_NO = _states({"0": ("No", RED), "1": ("Yes", GREEN)})
 
 

@@ -66,7 +66,12 @@ def column(name: str, *, unit: str | None = None, width: int | None = None, titl
 
 def link(name: str, title: str, url: str) -> Column:
     """Return a column whose cells lead somewhere: see grafana.design.links; other cells are ${__data.fields.NAME}."""
-    return name, [_value("links", [{"title": title, "url": url, "targetBlank": False}])]
+    return links(name, (title, url))
+
+
+def links(name: str, *ways: tuple[str, str]) -> Column:
+    """Return a column whose cells lead to one of several places, each a title and a path as of `link`."""
+    return name, [_value("links", [{"title": title, "url": url, "targetBlank": False} for title, url in ways])]
 
 
 def words(name: str, named: dict[str, str]) -> Column:

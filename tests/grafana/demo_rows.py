@@ -87,6 +87,12 @@ STATE = (
         'high', jsonb_build_object('alertname', 'PlatformHttpErrorsHigh', 'severity', 'high', 'app', 'shop'),
         jsonb_build_object('summary', 'shop fails')
     FROM generate_series(0, 999) i""",
+    """INSERT INTO monitoring.manual_alert (id, alertname, severity, app, annotations, created_by, created_at,
+        resolved_by, resolved_at)
+    SELECT 'manual' || i, 'PlatformManualAlert', (ARRAY['low', 'medium', 'high', 'critical'])[1 + i % 4], 'shop',
+        '{"summary": "the disk is loud"}', 'ann', now() - i * interval '1 hour', CASE WHEN i > 2 THEN 'bob' END,
+        CASE WHEN i > 2 THEN now() - i * interval '50 minutes' END
+    FROM generate_series(0, 19) i""",
     f"""INSERT INTO monitoring.audit (at, actor, action, object, details)
     SELECT now() - i * interval '10 minutes', (ARRAY['admin', 'exporter'])[1 + i / 2 % 2],
         (ARRAY['error.resolve', 'error.regression'])[1 + i / 2 % 2],

@@ -14,7 +14,7 @@ UNITS_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def evaluate(server: Prometheus, start: float, end: float, step_seconds: int) -> None:
-    """Evaluate every rule at each step from start to end, and write recorded series and ALERTS into the server."""
+    """Evaluate every rule at each step from start to end, and write what it records, ALERTS and ALERTS_FOR_STATE."""
     for rule in in_order(rules()):
         parameters: dict[str, Any] = {"query": rule["expr"], "start": start, "end": end, "step": step_seconds}
         result = server.get("/api/v1/query_range", **parameters)["data"]["result"]
@@ -49,6 +49,7 @@ def _made(rule: Rule, series: Any, step_seconds: int) -> Iterator[tuple[dict[str
     labels["alertname"] = rule["alert"]
     active_since = None
     states: dict[str, list[tuple[int, float]]] = {"pending": [], "firing": []}
+    since: list[tuple[int, float]] = []
     before = None
     for milliseconds, _ in samples:
         if before is None or milliseconds - before > step_seconds * 1000:
@@ -57,6 +58,9 @@ def _made(rule: Rule, series: Any, step_seconds: int) -> Iterator[tuple[dict[str
         assert active_since is not None
         firing = milliseconds - active_since >= _seconds(rule.get("for", "0s")) * 1000
         states["firing" if firing else "pending"].append((milliseconds, 1.0))
+        since.append((milliseconds, active_since / 1000))
+    if since:
+        yield {"__name__": "ALERTS_FOR_STATE", **labels}, since
     for state, found in states.items():
         if found:
             yield {"__name__": "ALERTS", "alertstate": state, **labels}, found

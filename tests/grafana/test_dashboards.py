@@ -132,18 +132,12 @@ def test_variables_are_defined_before_use(name: str) -> None:
 
 @every_dashboard
 def test_variables_are_used(name: str) -> None:
-    """A choice that changes nothing misleads. A stub's may wait for its panels."""
+    """A choice that changes nothing misleads."""
     board = DASHBOARDS[name]
     asked = [panel.get("targets", []) for panel in panels(board)]
     used = _used([asked, [one["query"] for one in board["templating"]["list"]]])
 
-    assert {one["name"] for one in board["templating"]["list"]} - STUBS.get(name, set()) <= used
-
-
-STUBS: dict[str, set[str]] = {
-    "alerts": {"severity", "alertname"},
-}
-"""Variables of dashboards that are still to be drawn."""
+    assert {one["name"] for one in board["templating"]["list"]} <= used
 
 
 @every_dashboard

@@ -74,7 +74,6 @@ EXEMPT: dict[tuple[str, str], str] = {
 """The cases that make no sense for an alert, and why."""
 
 PANELS_OWED = {
-    "PlatformOpenAlerts",
     "PlatformSdkDroppingEvents",
 }
 """The alerts whose dashboard is still being drawn: to be emptied, never to grow for good."""

@@ -1,0 +1,94 @@
+"""
+Ask what fires, what fired, and which rules cry wolf.
+
+Prometheus knows what it fires, Alertmanager what is muted, and the event store what Alertmanager told: its history.
+"""
+
+from grafana.queries.shared import increase, quantile, replica_safe
+
+# The box for names takes a part of one, in any case of letters; an empty one takes all.
+_NAMED = 'severity=~"$severity", alertname=~"(?i).*$alertname.*"'
+
+_FIRING = f'ALERTS{{alertstate="firing", {_NAMED}}}'
+# ALERTS_FOR_STATE is when it began, in Unix seconds; Grafana takes milliseconds.
+SINCE = f"1000 * (ALERTS_FOR_STATE{{{_NAMED}}} and ignoring (alertstate) {_FIRING})"
+BY_SEVERITY = f"count by (severity) ({_FIRING})"
+WAITING = f'count(ALERTS{{alertstate="pending", {_NAMED}}}) or vector(0)'
+RANKS = {"low": 1, "medium": 2, "high": 3, "critical": 4}
+COURSE = "max by (alertname) ({})".format(
+    " or ".join(
+        f'{rank} * ALERTS{{alertstate="firing", severity="{severity}", {_NAMED}}}' for severity, rank in RANKS.items()
+    )
+)
+
+# Members of a cluster know the same: the greatest counts.
+MUTED = 'max(alertmanager_alerts{state="suppressed"})'
+SILENCES = 'max(alertmanager_silences{state="active"})'
+AT_ALERTMANAGER = "max by (state) (alertmanager_alerts)"
+SILENCES_BY_STATE = "max by (state) (alertmanager_silences)"
+
+_SENT = "sum by (integration) (increase(alertmanager_notifications_total[5m]))"
+SENT = f"{_SENT} / 5"
+UNDELIVERED = "sum by (integration) (increase(alertmanager_notifications_failed_total[5m])) / 5"
+UNDELIVERED_IN_RANGE = "sum(increase(alertmanager_notifications_failed_total[$__range]))"
+NOT_SENT = "sum by (alertmanager) (instance_alertmanager:prometheus_notifications_errors:increase2m) / 2"
+SPOOLED = "max(platform_alert_spooled_posts)"
+TOLD = "60 * sum by (status) ({})".format(
+    replica_safe(f"rate(platform_alert_notifications_total{{{_NAMED}}}[$__rate_interval])")
+)
+REPEATS = "60 * sum({})".format(replica_safe(f"rate(platform_alert_repeats_total{{{_NAMED}}}[$__rate_interval])"))
+OPEN_IN_APPS = 'max by (app, severity, alert_source) (platform_open_alerts{severity=~"$severity"}) > 0'
+
+
+# These begin at 0 with an alert's first firing: nothing is lost by asking how much they grew.
+FLAPPING = f"topk(10, {increase(f'platform_alert_flaps_total{{{_NAMED}}}', 'alertname')} > 0)"
+SHORT = f"topk(10, {increase(f'platform_alert_noise_total{{{_NAMED}}}', 'alertname')} > 0)"
+FIRING_TIME = f"topk(10, {increase(f'platform_alert_firing_seconds_total{{{_NAMED}}}', 'alertname')} > 0)"
+FLAPS = increase(f"platform_alert_flaps_total{{{_NAMED}}}", "alertname", "1h")
+
+
+def time_to_resolve(share: float) -> str:
+    """Return the quantile of the time from firing to end, of what ended within the hour before, by severity."""
+    return quantile(share, f"platform_alert_time_to_resolve_seconds{{{_NAMED}}}", "severity", "1h")
+
+
+# A firing and its end are rows of their own, and each group of Alertmanager's has its own: together they are one alert.
+_FIRED = """fired AS (
+    SELECT fingerprint, starts_at, labels->>'alertname' AS alertname, labels->>'severity' AS severity,
+        coalesce(labels->>'app', labels->>'component', labels->>'source', labels->>'instance') AS subject,
+        max(annotations->>'summary') AS summary,
+        max(ends_at) FILTER (WHERE status = 'resolved') AS ends_at, string_agg(DISTINCT receiver, ', ') AS receivers,
+        sum(repeats) AS repeats
+    FROM monitoring_views.alert_notification
+    WHERE $__timeFilter(received_at) AND labels->>'severity' IN (${severity:sqlstring})
+        AND position(lower(trim(${alertname:sqlstring})) IN lower(labels->>'alertname')) > 0
+    GROUP BY 1, 2, 3, 4, 5
+)"""
+_SECONDS = "extract(epoch FROM ends_at - starts_at)"
+HISTORY = f"""WITH {_FIRED}
+SELECT starts_at, ends_at, CASE WHEN ends_at IS NULL THEN 'firing' ELSE 'resolved' END AS state, severity, alertname,
+    subject, summary, extract(epoch FROM coalesce(ends_at, now()) - starts_at) AS lasted, receivers, repeats
+FROM fired ORDER BY starts_at DESC LIMIT 300"""
+RULES = f"""WITH {_FIRED}
+SELECT alertname, severity, count(*) AS firings, count(DISTINCT fingerprint) AS subjects,
+    count(*) FILTER (WHERE ends_at IS NULL) AS still_firing, sum(repeats) AS repeats,
+    avg({_SECONDS}) AS mean_to_resolve, max({_SECONDS}) AS longest, sum({_SECONDS}) AS firing_seconds,
+    max(starts_at) AS last_fired
+FROM fired GROUP BY 1, 2 ORDER BY firings DESC LIMIT 50"""
+RESOLVED = f"""WITH {_FIRED}
+SELECT ends_at AS "time", severity AS metric, {_SECONDS} AS value
+FROM fired WHERE ends_at IS NOT NULL ORDER BY 1 LIMIT 5000"""
+RESOLVED_BY_SEVERITY = f"""WITH {_FIRED}
+SELECT severity, count(*) AS firings, count(ends_at) AS resolved,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY {_SECONDS}) AS median,
+    percentile_cont(0.9) WITHIN GROUP (ORDER BY {_SECONDS}) AS ninety, max({_SECONDS}) AS longest
+FROM fired GROUP BY 1 ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'low'], severity)"""
+
+# Those open come whenever they were made: they still want somebody.
+BY_HAND = """SELECT created_at, CASE WHEN resolved_at IS NULL THEN 'firing' ELSE 'resolved' END AS state, severity,
+    alertname, app, annotations->>'summary' AS summary, created_by, resolved_at, resolved_by, id
+FROM monitoring_views.manual_alert
+WHERE (resolved_at IS NULL OR $__timeFilter(created_at)) AND severity IN (${severity:sqlstring})
+    AND position(lower(trim(${alertname:sqlstring})) IN lower(alertname)) > 0
+ORDER BY resolved_at IS NULL DESC, created_at DESC LIMIT 100"""
+OPEN_BY_HAND = "SELECT count(*) AS open FROM monitoring_views.manual_alert WHERE resolved_at IS NULL"
