@@ -17,6 +17,7 @@ COMMANDS = {
     "errors": "exporter.commands.errors",
     "export": "exporter.commands.export",
     "backfill": "exporter.commands.backfill",
+    "demo": "exporter.commands.demo",
     "receive-notifications": "exporter.commands.receive_notifications",
 }
 """Where each command is; imported when it is asked for, as one needs a web server and another only a connection."""

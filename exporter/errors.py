@@ -24,7 +24,8 @@
     ├── ListenError            the listen address cannot be bound
     ├── AdoptError             a table could not be adopted
     ├── ExportError            rows could not be written
-    └── BackfillError          the past could not be given to Prometheus
+    ├── BackfillError          the past could not be given to Prometheus
+    └── DemoError              the played platform cannot go on
 
 Every message names the key (or table), the value, what was wanted and what to do; none ever holds a secret.
 """
@@ -128,3 +129,7 @@ class ExportError(PlatformError):
 
 class BackfillError(PlatformError):
     """Say that the past could not be turned into blocks of Prometheus's database, and why."""
+
+
+class DemoError(PlatformError):
+    """Say that the played platform cannot go on."""

@@ -26,12 +26,13 @@ DIRECTIONS = {
                             "thresholds"},
     "exporter.alerts": {"aggregation", "database", "errors", "events", "exposition", "printing", "settings"},
     "exporter.notifications": {"errors", "exposition", "printing"},
+    "exporter.demo": {"errors", "events", "sdk", "settings"},
     "exporter.history": {"aggregation", "errors", "events", "exposition", "settings", "sources"},
     "exporter.issues": {"database", "errors", "events", "exposition", "printing", "settings", "times"},
     "exporter.service": {"aggregation", "alerts", "config", "errors", "exposition", "probes", "settings", "sources"},
-    "exporter.commands": {"aggregation", "alerts", "config", "database", "errors", "events", "exposition",
-                          "history", "issues", "notifications", "printing", "probes", "service", "settings", "sources",
-                          "times"},
+    "exporter.commands": {"aggregation", "alerts", "config", "database", "demo", "errors", "events",
+                          "exposition", "history", "issues", "notifications", "printing", "probes", "service",
+                          "settings", "sources", "times"},
     "exporter.__main__": set(),  # loads a command's module by name, when it is asked for
 }  # fmt: skip
 """What each part may import of the others; `exporter` itself, the version, is for all."""

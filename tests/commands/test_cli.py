@@ -49,6 +49,7 @@ HELP = {
     "errors reopen": ("--all-matching", "resolved and ignored"),
     "errors ignore": ("--until", "--for", "--events", "until somebody reopens them"),
     "backfill": ("--rules", "--output", "Example:", "the past ends where its counters are"),
+    "demo": ("--past", "--remove", "All of it is invented, and marked", "Examples:"),
     "export": ("--since", "--where", "Examples:", "need no more memory than a thousand"),
     "alerts": ("Examples:", "alertmanager.urls", "monitoring.audit"),
     "alerts list": ("--severity", "--firing", "--json", "Exit status 0 if at least one Alertmanager answered"),

@@ -1,0 +1,134 @@
+"""Describe the platform that is played: its apps, routes, outside APIs, scrapers and users. All of it is invented.
+
+The names of the apps are what marks every row and every series as demo data, and what `remove` goes by. Addresses are
+of the networks that are reserved for documentation (RFC 5737); user agents end in `demo`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+SHOP, HARVEST = "demo-shop", "demo-harvest"
+APPS = (SHOP, HARVEST)
+
+AGENTS = {
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Firefox/145.0 demo": 4,
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 15_6) Safari/605.1.15 demo": 3,
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X) Mobile/15E148 demo": 3,
+    "ShopApp/4.2 (Android 16) demo": 2,
+}
+ATTACKER = "python-requests/2.32 demo"
+
+ROLES = {"customer": 52, "editor": 6, "admin": 2}
+"""How many users there are of each role."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Describe a route: its share of the requests, how long it typically takes, how its methods are spread."""
+
+    template: str
+    share: float
+    typical_seconds: float
+    methods: dict[str, int]
+    not_found_ratio: float = 0.01
+
+
+READ, WRITE, BOTH = {"GET": 1}, {"POST": 1}, {"GET": 3, "POST": 1}
+
+SHOP_ROUTES = (
+    Route("/", 18, 0.03, READ),
+    Route("/products/", 16, 0.09, READ),
+    Route("/products/<slug:product>/", 26, 0.06, READ, 0.04),
+    Route("/search/", 12, 0.16, READ),
+    Route("/cart/", 10, 0.05, BOTH),
+    Route("/checkout/", 5, 0.28, BOTH),
+    Route("/accounts/login/", 4, 0.12, {"GET": 1, "POST": 2}),
+    Route("/accounts/orders/<int:order>/", 4, 0.08, READ, 0.03),
+    Route("/api/v1/stock/<int:product>/", 4, 0.02, READ),
+    Route("/reports/sales/", 1, 1.2, READ),
+)
+HARVEST_ROUTES = (
+    Route("/jobs", 45, 0.02, {"GET": 5, "POST": 1}),
+    Route("/jobs/{job_id}", 35, 0.015, {"GET": 8, "DELETE": 1}, 0.02),
+    Route("/items", 15, 0.12, READ),
+    Route("/export", 5, 0.7, WRITE),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Describe an outside API. `quota` calls are allowed in each window; None where there is no limit."""
+
+    name: str
+    endpoint: str
+    method: str
+    calls_per_second: float
+    typical_seconds: float
+    cost: float = 0.0
+    quota: int | None = None
+    window_seconds: int = 3600
+
+
+SHOP_APIS = (
+    Api("payments", "https://api.payments.example/v2/charges", "POST", 0.07, 0.4, cost=0.02),
+    Api("geocoder", "https://geo.example/lookup", "GET", 0.09, 0.12, cost=0.0005, quota=420),
+    Api("mailer", "https://mail.example/send", "POST", 0.07, 0.2, cost=0.0008, quota=6000, window_seconds=86_400),
+)
+HARVEST_APIS = (
+    Api("papers-index", "https://papers.example/search", "GET", 0.1, 0.7, quota=140, window_seconds=900),
+    Api("translate", "https://translate.example/v1/text", "POST", 0.08, 0.5, cost=0.004, quota=380),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scraper:
+    """Describe a scraper: how often a job of it starts, how long one takes, how many items it yields."""
+
+    name: str
+    site: str
+    jobs_per_second: float
+    typical_seconds: float
+    typical_items: int
+
+
+SCRAPERS = (
+    Scraper("papers", "papers.example", 0.07, 30, 60),
+    Scraper("news", "news.example", 0.08, 18, 25),
+    Scraper("prices", "prices.example", 0.07, 55, 140),
+)
+
+ACTIVITIES: tuple[tuple[str, str, str, int], ...] = (
+    ("search", "catalogue", "search", 30),
+    ("view_product", "catalogue", "product page", 34),
+    ("add_to_cart", "checkout", "cart", 14),
+    ("order", "checkout", "payment", 5),
+    ("edit_article", "content", "editor", 3),
+    ("export_report", "reports", "sales", 2),
+    ("change_settings", "accounts", "settings", 2),
+)
+"""What users do: activity, module, feature, and how often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Describe a custom sample: how it is drawn is up to `typical`, about which it varies; counters add it."""
+
+    name: str
+    kind: str
+    typical: float
+    unit: str | None = None
+    labels: dict[str, Any] | None = None
+
+
+SHOP_SAMPLES = (
+    Sample("orders", "counter", 2, labels={"region": "north"}),
+    Sample("orders", "counter", 3, labels={"region": "south"}),
+    Sample("basket_value", "histogram", 48),
+    Sample("template_render_time", "histogram", 22, "ms"),
+    Sample("search_index_age", "gauge", 4, "minutes"),
+)
+HARVEST_SAMPLES = (
+    Sample("pages_fetched", "counter", 40),
+    Sample("document_size", "summary", 220, "KB"),
+    Sample("browser_pool_used", "gauge", 55, "percent"),
+)

@@ -1,0 +1,170 @@
+"""What the demo leaves in the event store: whole, once, marked, and enough of it for every dashboard."""
+
+import re
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+
+from exporter import config
+from exporter.demo import past
+from exporter.demo.platform import APPS
+from exporter.demo.players import PLAYERS
+from exporter.demo.recorder import Recorder
+from exporter.events import EVENTS
+from exporter.exposition.families import FAMILIES
+from exporter.service import Service
+from tests.demo.playing import SEED, Played, rows, write_past
+from tests.servers import poll_until
+
+OTHERS = {
+    "what Alertmanager tells the exporter of": {
+        "platform_alert_notifications_total", "platform_alert_repeats_total", "platform_alert_firing_seconds_total",
+        "platform_alert_time_to_resolve_seconds", "platform_alert_flaps_total", "platform_alert_noise_total",
+        "platform_alert_spooled_posts",
+    },
+    "what probes find; the stack's servers are there to be probed": {
+        name for name in FAMILIES
+        if name.startswith(("platform_component_", "platform_postgresql_", "platform_redis_", "platform_minio_"))
+    },
+    "tests/demo/test_live.py sees the queues": {"platform_queue_length", "platform_queue_oldest_timestamp_seconds"},
+    "alerts in an application's own table: the adopted demo database has them": {"platform_open_alerts"},
+    "a certificate of the exporter's own, where it has one": {
+        "platform_exporter_certificate_expiry_timestamp_seconds"
+    },
+    "an SDK that drops nothing": {"platform_sdk_events_dropped_total"},
+    "rows that cannot be counted, and too many label sets: an application's faults": {
+        "platform_exporter_rows_rejected_total", "platform_exporter_series_folded_total",
+    },
+}  # fmt: skip
+
+SPAN = past.Span(1_795_000_000.0, 1_795_021_600.0)
+
+
+def recorded(seed: int) -> list[str]:
+    """Return the rows of six hours, of all apps."""
+    found = []
+    for make in PLAYERS:
+        recorder = Recorder(make.app, past.stage_of(make, SPAN, seed, 0.2))
+        for _ in past.play(make, recorder, SPAN):
+            pass
+        found += [row for kind in sorted(recorder.rows) for row in recorder.rows[kind]]
+    return found
+
+
+def test_the_same_seed_gives_the_same_past() -> None:
+    """A seed and a span decide every row of a past; another seed gives another one."""
+    first = recorded(SEED)
+
+    assert recorded(SEED) == first
+    assert recorded(SEED + 1) != first
+
+
+def test_all_that_was_produced_is_stored(played: Played) -> None:
+    """The ledger's sums are the rows in the tables, of the past and of the live part together."""
+    for app in APPS:
+        [(produced, stored, dropped)] = played.database.execute(
+            "SELECT sum(produced), sum(stored), count(*) FILTER (WHERE dropped <> '{}' OR spooled <> 0) "
+            "FROM monitoring.sdk_ledger WHERE app = %s",
+            [app],
+        )
+
+        assert played.past[app] > 1000
+        assert produced == stored == sum(rows(played.database, app).values())
+        assert dropped == 0
+
+
+def test_a_second_past_adds_nothing(played: Played) -> None:
+    """Where an app has events, no past is added, whatever the span."""
+    before = {app: rows(played.database, app) for app in APPS}
+
+    assert write_past(played.database, past.Span(played.span.begins - 86_400, played.span.ends)) == {}
+    assert {app: rows(played.database, app) for app in APPS} == before
+
+
+def test_everything_is_marked(played: Played) -> None:
+    """Every row is of an app named demo-..., every user agent ends in `demo`, every address is for documentation."""
+    for kind in EVENTS:
+        query = f"SELECT DISTINCT app FROM monitoring.{kind.name}"
+        assert {app for (app,) in played.database.execute(query)} <= set(APPS)
+    agents = played.database.execute(
+        "SELECT user_agent, host(ip) FROM monitoring.http_request UNION SELECT user_agent, host(ip) "
+        "FROM monitoring.user_activity UNION SELECT user_agent, host(ip) FROM monitoring.error"
+    )
+
+    assert all(app.startswith("demo-") for app in APPS)
+    assert agents
+    assert all(agent is None or agent.endswith(" demo") for agent, _ in agents)
+    assert all(ip is None or re.match(r"192\.0\.2\.|198\.51\.100\.|203\.0\.113\.", ip) for _, ip in agents)
+
+
+def test_issues_have_lives(played: Played) -> None:
+    """Of a dozen issues some are open, one is ignored, one resolved, one came back before the start, one after it."""
+    issues = played.database.execute(
+        "SELECT status, regressions, events, error_type, first_seen FROM monitoring.error_issue ORDER BY error_type"
+    )
+    by_type = {error_type: (status, regressions) for status, regressions, _, error_type, _ in issues}
+
+    assert len(issues) == 12
+    assert by_type["UnicodeDecodeError"] == ("ignored", 0)
+    assert by_type["JSONDecodeError"] == ("resolved", 0)
+    assert by_type["AttributeError"] == ("open", 1)
+    assert by_type["LayoutError"] == ("open", 1)
+    assert [first.timestamp() >= played.span.ends for *_, kind, first in issues if kind == "KeyError"] == [True]
+
+
+def test_stack_traces_show_code(played: Played) -> None:
+    """A trace leads to the line that failed, through causes too."""
+    [(trace,)] = played.database.execute(
+        "SELECT stack_trace FROM monitoring.error WHERE error_type = 'TimeoutError' LIMIT 1"
+    )
+
+    assert "in ask_index" in trace
+    assert "raise ConnectionResetError(104" in trace
+    assert "The above exception was the direct cause" in trace
+
+
+def test_users_and_releases_are_many(played: Played) -> None:
+    """There are users of every role, logins that failed, and a release that came after the start."""
+    roles = played.database.execute("SELECT DISTINCT role FROM monitoring.user_activity")
+    activities = played.database.execute("SELECT DISTINCT activity, success FROM monitoring.user_activity")
+    releases = played.database.execute("SELECT first_seen FROM monitoring.release WHERE app = 'demo-shop'")
+
+    assert {role for (role,) in roles} == {"customer", "editor", "admin"}
+    assert {("login", True), ("login", False), ("logout", True)} <= set(activities)
+    assert len(releases) >= 3
+
+
+@pytest.fixture(scope="module")
+def shown(played: Played, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    """Return what an exporter shows of the played store: full name of a family -> the sum of its series."""
+    path = tmp_path_factory.mktemp("families") / "c.yml"
+    path.write_text(f"database: {{dsn: '{played.database.dsn}'}}\n")
+    exporter = Service(path, config.load(path))
+    exporter.start()
+    try:
+        poll_until(lambda: not exporter.not_ready(), 30)
+        body, _ = exporter.render("application/openmetrics-text", None)
+    finally:
+        exporter.stop()
+    found: dict[str, float] = {}
+    for family in parse_openmetrics(body.decode()):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        for sample in family.samples:
+            if not sample.name.endswith("_created"):
+                found[name] = found.get(name, 0.0) + sample.value
+    return found
+
+
+def test_every_family_has_series(shown: dict[str, float]) -> None:
+    """No family is without series, or stays at 0, but those with a reason."""
+    excused = {name for names in OTHERS.values() for name in names}
+
+    assert {name for name in FAMILIES if not shown.get(name)} - excused == set()
+
+
+def test_custom_samples_are_shown(shown: dict[str, float]) -> None:
+    """A counter, a gauge, a histogram and a summary of the apps' own."""
+    assert {
+        "platform_sample_orders_total", "platform_sample_search_index_age_seconds", "platform_sample_basket_value",
+        "platform_sample_document_size_bytes",
+    } <= set(shown)  # fmt: skip
