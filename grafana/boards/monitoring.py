@@ -1,156 +1,103 @@
-"""Draw the monitoring itself."""
+"""
+Draw the monitoring itself.
 
-from grafana.design import panels, targets, variables
+From top to bottom: does it work, what does not, then its parts in the order in which a figure passes them: the SDK in
+applications, sources, the exporter, Prometheus, Alertmanager.
+"""
+
+from grafana.boards import monitoring_exporter, monitoring_servers
+from grafana.design import colors, links, panels, tables, targets, variables
 from grafana.design.layout import Board, Line
-from grafana.queries import monitoring, shared
+from grafana.queries import monitoring
+from grafana.queries import monitoring_servers as servers
 
 VARIABLES = (variables.labels("source", "Source", "platform_exporter_source_up"),)
+NONE_IS_GOOD = ((None, colors.GREEN), (1, colors.RED))
+
+
+def _glance() -> Line:
+    up = [
+        panels.up_tile(title, text, targets.now(query, title)).text_mode(panels.options.BigValueTextMode.VALUE)
+        for title, text, query in (
+            ("Exporter", "Whether any replica of the exporter answers.", monitoring.EXPORTER_UP),
+            ("All sources", "Whether the last poll of every source succeeded.", monitoring.ALL_SOURCES_UP),
+            ("All targets", "Whether Prometheus can scrape every target.", servers.ALL_UP),
+            ("Watchdog", "The alert that always fires: without it no alert can arrive.", servers.WATCHDOG),
+        )
+    ]
+    reached = panels.number_tile(
+        "Alertmanagers reached",
+        "To how many Alertmanagers alerts can be sent; of the Prometheus that reaches fewest.",
+        "short",
+        targets.series(servers.REACHED, "Reached"),
+        (None, colors.RED),
+        (1, colors.GREEN),
+    ).decimals(0)
+    rules = panels.number_tile(
+        "Rules failed",
+        "Evaluations of rules that failed in the chosen range; their alerts could not fire.",
+        "short",
+        targets.now(servers.RULES_FAILED, "Failed"),
+        *NONE_IS_GOOD,
+    ).decimals(0)
+    notifications = panels.number_tile(
+        "Notifications failed",
+        "Notifications that Alertmanager gave up in the chosen range.",
+        "short",
+        targets.now(servers.NOTIFICATIONS_FAILED, "Failed"),
+        *NONE_IS_GOOD,
+    ).decimals(0)
+    dropped = panels.number_tile(
+        "Events dropped",
+        "Share of the events of all applications that the SDK had to drop in the chosen range.",
+        "percentunit",
+        targets.now(monitoring.DROPPED_SHARE, "Dropped"),
+    ).decimals(2)
+    return Line(4, [(tile, 3) for tile in (*up, reached, rules, notifications, dropped)])
+
+
+def _what() -> Line:
+    firing = tables.table(
+        "Alerts about the monitoring",
+        "What fires now about exporter, sources, SDK, Prometheus and Alertmanager. A row opens the runbook.",
+        [targets.rows(monitoring.ALERTS)],
+        [
+            tables.words("severity", colors.SEVERITIES),
+            tables.link("alertname", "Runbook", links.to("runbook")),
+        ],
+        nothing="The monitoring works",
+    ).with_transformation(
+        tables.arranged(
+            "severity",
+            "alertname",
+            "source",
+            "app",
+            "job",
+            "instance",
+            hidden=("Time", "Value", "__name__", "alertstate", "indicator"),
+        )
+    )
+    reach = panels.health_timeline(
+        "What is scraped",
+        "Whether Prometheus could scrape each target.",
+        [targets.series(servers.TARGETS, "{{job}} {{instance}}")],
+    ).mappings(colors.UP_DOWN)
+    return Line(7, [(firing, 13), (reach, 11)])
+
 
 BOARD = Board(
     "monitoring",
     "Platform monitoring",
     "Does the monitoring itself work, and what does it cost?",
     [
-        Line(
-            8,
-            [
-                (
-                    panels.up_tile(
-                        "Sources",
-                        "Whether the last poll of each source succeeded.",
-                        targets.now(monitoring.SOURCE_UP, "{{source}}"),
-                    ),
-                    6,
-                ),
-                (
-                    panels.lines(
-                        "Source lag",
-                        "How long ago each source was last read completely.",
-                        "s",
-                        [
-                            targets.series(monitoring.SOURCE_LAG, "{{source}}"),
-                            targets.threshold_lines(shared.threshold("source_lag_seconds", app=False)),
-                        ],
-                    ),
-                    9,
-                ),
-                (
-                    panels.lines(
-                        "Events read",
-                        "Events counted per second and source.",
-                        "cps",
-                        [targets.series(monitoring.EVENTS, "{{source}}")],
-                    ),
-                    9,
-                ),
-            ],
-        ),
-        Line(
-            8,
-            [
-                (
-                    panels.lines(
-                        "Label sets folded",
-                        "Events counted under `_other_` in the last hour, because a metric had "
-                        "reached its limit of series.",
-                        "short",
-                        [targets.series(monitoring.FOLDED, "{{source}} {{metric}}")],
-                    ),
-                    8,
-                ),
-                (
-                    panels.lines(
-                        "Rows rejected",
-                        "Malformed rows left out in the last hour, by reason.",
-                        "short",
-                        [targets.series(monitoring.REJECTED, "{{source}} {{reason}}")],
-                    ),
-                    8,
-                ),
-                (
-                    panels.lines(
-                        "Scrape duration",
-                        "How long Prometheus took to scrape each replica of the exporter; it gives up at 4 s.",
-                        "s",
-                        [targets.series(monitoring.SCRAPE_SECONDS, "{{instance}}")],
-                    ),
-                    8,
-                ),
-            ],
-        ),
-        Line(
-            8,
-            [
-                (
-                    panels.lines(
-                        "Targets",
-                        "1 where Prometheus can scrape a target, 0 where it cannot.",
-                        "short",
-                        [targets.series(monitoring.TARGETS, "{{job}} {{instance}}")],
-                    ),
-                    8,
-                ),
-                (
-                    panels.lines(
-                        "Reloads of the exporter",
-                        "1 where the last reload of its configuration worked.",
-                        "short",
-                        [targets.series(monitoring.RELOADS, "{{instance}}")],
-                    ),
-                    8,
-                ),
-                (
-                    panels.lines(
-                        "Reloads of Alertmanager",
-                        "1 where the last reload of its configuration worked.",
-                        "short",
-                        [targets.series(monitoring.ALERTMANAGER_RELOADS, "{{instance}}")],
-                    ),
-                    8,
-                ),
-            ],
-        ),
-        Line(
-            8,
-            [
-                (
-                    panels.lines(
-                        "Rule groups",
-                        "Share of its interval that evaluating a group took; above 1 evaluations are skipped.",
-                        "percentunit",
-                        [targets.series(monitoring.RULE_GROUPS, "{{rule_group}}")],
-                    ),
-                    6,
-                ),
-                (
-                    panels.lines(
-                        "Rules that fail",
-                        "Evaluations of rules that failed, in 5 minutes.",
-                        "short",
-                        [targets.series(monitoring.RULE_FAILURES, "{{rule_group}}")],
-                    ),
-                    6,
-                ),
-                (
-                    panels.lines(
-                        "Alerts not sent",
-                        "Alerts that Prometheus could not send to an Alertmanager, in 2 minutes.",
-                        "short",
-                        [targets.series(monitoring.ALERTMANAGER_ERRORS, "{{instance}} {{alertmanager}}")],
-                    ),
-                    6,
-                ),
-                (
-                    panels.lines(
-                        "Notifications that fail",
-                        "Notifications that Alertmanager gave up, in 5 minutes.",
-                        "short",
-                        [targets.series(monitoring.NOTIFICATION_FAILURES, "{{integration}}")],
-                    ),
-                    6,
-                ),
-            ],
-        ),
+        _glance(),
+        _what(),
+        monitoring_exporter.sources(),
+        monitoring_exporter.sdk(),
+        monitoring_exporter.replicas(),
+        monitoring_servers.scrapes_and_rules(),
+        monitoring_servers.alerting(),
     ],
     VARIABLES,
+    buttons=[("components", "Components"), ("alerts", "Alerts"), ("runbook", "Runbook")],
 )

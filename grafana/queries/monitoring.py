@@ -1,21 +1,64 @@
-"""Ask how well the monitoring itself works."""
+"""Ask how well the monitoring itself works: exporter, sources, SDK. monitoring_servers.py has the servers."""
 
 from grafana.queries.shared import increase, rate
 
+_SOURCE = '{source=~"$source"}'
+_EXPORTER = '{job="platform-exporter"}'
+
 ANY_SOURCE_UP = "source:platform_exporter_source_up:max"
 ANY_SOURCE_LAG = "source:platform_exporter_source_lag_seconds:max"
-SOURCE_LAG = 'max by (source) (platform_exporter_source_lag_seconds{source=~"$source"})'
-SOURCE_UP = 'max by (source) (platform_exporter_source_up{source=~"$source"})'
-EVENTS = rate('platform_exporter_events_total{source=~"$source"}', "source")
-FOLDED = increase('platform_exporter_series_folded_total{source=~"$source"}', "source, metric", "1h")
-REJECTED = increase('platform_exporter_rows_rejected_total{source=~"$source"}', "source, reason", "1h")
-SCRAPE_SECONDS = 'scrape_duration_seconds{job="platform-exporter"}'
-TARGETS = "up"
-RELOADS = "min by (instance) (platform_exporter_config_last_reload_successful)"
-RULE_GROUPS = (
-    "max by (rule_group) (prometheus_rule_group_last_duration_seconds / prometheus_rule_group_interval_seconds)"
+
+# At a glance.
+EXPORTER_UP = f"max(up{_EXPORTER}) or vector(0)"
+ALL_SOURCES_UP = f"min(source:platform_exporter_source_up:max{_SOURCE})"
+ALERTS = (
+    'ALERTS{alertstate="firing", alertname=~"Platform(Exporter|Target|Thresholds|Config|Source|Rollup|Rows|Series|Rule'
+    '|Alertmanager|NoAlertmanager|Notifications|Sdk).*"}'
 )
-RULE_FAILURES = "sum by (rule_group) (increase(prometheus_rule_evaluation_failures_total[5m]))"
-ALERTMANAGER_ERRORS = "instance_alertmanager:prometheus_notifications_errors:increase2m"
-NOTIFICATION_FAILURES = "sum by (integration) (increase(alertmanager_notifications_failed_total[5m]))"
-ALERTMANAGER_RELOADS = "min by (instance) (alertmanager_config_last_reload_successful)"
+
+# Sources.
+SOURCE_UP = f"source:platform_exporter_source_up:max{_SOURCE}"
+SOURCE_LAG = f"source:platform_exporter_source_lag_seconds:max{_SOURCE}"
+POLL_SECONDS = f"max by (source) (platform_exporter_source_poll_duration_seconds{_SOURCE})"
+EVENTS = rate(f"platform_exporter_events_total{_SOURCE}", "source")
+EVENTS_IN_RANGE = f"max by (source) (increase(source:platform_exporter_events:sum{_SOURCE}[$__range]))"
+REJECTED_IN_RANGE = f"max by (source) (increase(source:platform_exporter_rows_rejected:sum{_SOURCE}[$__range]))"
+FOLDED_IN_RANGE = f"max by (source) (increase(source:platform_exporter_series_folded:sum{_SOURCE}[$__range]))"
+FOLDED = increase(f"platform_exporter_series_folded_total{_SOURCE}", "source, metric", "5m")
+REJECTED = increase(f"platform_exporter_rows_rejected_total{_SOURCE}", "source, reason", "5m")
+
+# The exporter's replicas.
+VERSIONS = "max by (instance, version, python_version) (platform_exporter_build_info)"
+REPLICA_UP = f"max by (instance) (up{_EXPORTER})"
+STARTED = f"1000 * max by (instance) (process_start_time_seconds{_EXPORTER})"
+RELOADED = "1000 * max by (instance) (platform_exporter_config_last_reload_success_timestamp_seconds)"
+RELOADS = "min by (instance) (platform_exporter_config_last_reload_successful)"
+SCRAPE_SECONDS = f"max by (instance) (scrape_duration_seconds{_EXPORTER})"
+SAMPLES = f"max by (instance) (scrape_samples_scraped{_EXPORTER})"
+CPU = f"max by (instance) (rate(process_cpu_seconds_total{_EXPORTER}[$__rate_interval]))"
+MEMORY = f"max by (instance) (process_resident_memory_bytes{_EXPORTER})"
+OPEN_FILES = f"max by (instance) (process_open_fds{_EXPORTER} / process_max_fds{_EXPORTER})"
+# What each replica tells less than another did a minute ago.
+BEHIND = f"clamp_min(instance_source:platform_exporter_events_behind:difference1m{_SOURCE}, 0)"
+SPOOLED_POSTS = "max by (instance) (platform_alert_spooled_posts)"
+
+# The books of the SDK.
+DROPPED_SHARE = (
+    "sum(increase(app:platform_sdk_events_dropped:sum[$__range])) "
+    "/ (sum(increase(app:platform_sdk_events:sum[$__range])) > 0)"
+)
+DROPPED_RATIO = "app:platform_sdk_events_dropped:ratio5m"
+PRODUCED = rate("platform_sdk_events_total", "app")
+DROPPED = increase("platform_sdk_events_dropped_total", "app, reason", "5m")
+
+# Of one process: what it produced is stored, spooled, dropped, or still in memory (lost, if it was killed).
+_BOOKS = """(SELECT *, coalesce((SELECT sum(number::bigint) FROM jsonb_each_text(dropped) AS d(key, number)), 0)::bigint
+        AS lost, (SELECT string_agg(key, ', ' ORDER BY key) FROM jsonb_each_text(dropped) AS d(key, number)
+        WHERE number <> '0') AS why FROM monitoring_views.sdk_ledger) book"""
+LEDGER = f"""SELECT app, process, produced, stored, spooled, lost AS dropped, why,
+    produced - stored - spooled - lost AS unsettled, updated_at, started_at, ended_at
+FROM {_BOOKS} ORDER BY lost DESC, spooled DESC, updated_at DESC LIMIT 200"""
+LEDGER_OF_APPS = f"""SELECT app, count(*) FILTER (WHERE ended_at IS NULL) AS processes,
+    sum(produced)::float8 AS produced, sum(stored)::float8 AS stored, sum(spooled)::float8 AS spooled,
+    sum(lost)::float8 AS dropped, max(updated_at) AS updated_at
+FROM {_BOOKS} GROUP BY app ORDER BY sum(lost) DESC, app LIMIT 100"""

@@ -73,11 +73,6 @@ EXEMPT: dict[tuple[str, str], str] = {
 }
 """The cases that make no sense for an alert, and why."""
 
-PANELS_OWED = {
-    "PlatformSdkDroppingEvents",
-}
-"""The alerts whose dashboard is still being drawn: to be emptied, never to grow for good."""
-
 SUMMARIES = {"app_indicator:platform_health:state", "indicator:platform_health:max", "global:platform_health:max"}
 """What tells that something is wrong, but not what: a panel on these explains no alert."""
 
@@ -174,7 +169,7 @@ def test_dashboard(rule: dict[str, Any]) -> None:
     shown = read_by(named(queries(dashboards[uid].get("panels", []))) - SUMMARIES)
 
     assert variables <= {one["name"] for one in dashboards[uid]["templating"]["list"]}
-    if rule["alert"] not in ALWAYS_FIRING | PANELS_OWED:
+    if rule["alert"] not in ALWAYS_FIRING:
         assert shown & explaining(rule["expr"]), f"{uid} has no panel that reads {sorted(explaining(rule['expr']))}"
 
 
