@@ -17,9 +17,9 @@ def rate(metric: str, by: str = "", window: str = "$__rate_interval") -> str:
     return f"sum{f' by ({by})' if by else ''} ({replica_safe(f'rate({metric}[{window}])')})"
 
 
-def increase(metric: str, by: str, window: str = "$__range") -> str:
-    """Return by how much the metric grew, by some labels."""
-    return f"sum by ({by}) ({replica_safe(f'increase({metric}[{window}])')})"
+def increase(metric: str, by: str = "", window: str = "$__range") -> str:
+    """Return by how much the metric grew, by some labels; by none, all together."""
+    return f"sum{f' by ({by})' if by else ''} ({replica_safe(f'increase({metric}[{window}])')})"
 
 
 def quantile(share: float, metric: str, by: str, window: str = "$__rate_interval") -> str:

@@ -49,6 +49,9 @@ VALUES: dict[str, tuple[str, ...]] = {
     "bucket": ("artifacts",),
     "queue": ("celery",),
     "release": ("1.4.0", "1.5.0"),
+    "gauge": ("platform_sample_index_size_bytes",),
+    "counter": ("platform_sample_cache_hits_total",),
+    "distribution": ("platform_sample_render_seconds",),
     "slo": ("http_availability", "http_latency", "scraping_success"),
     "version": ("0.1.0",),
     "python_version": ("3.11.2",),
@@ -61,8 +64,14 @@ CODE_SHARES = {"200": 0.92, "302": 0.03, "404": 0.04, "500": 0.01}
 STATES = {False: "healthy", True: "unhealthy"}
 SAMPLES = (
     sample_family("platform_sample_cache_hits_total", "counter", ("app",)),
+    sample_family("platform_sample_uploaded_bytes_total", "counter", ("app",)),
     sample_family("platform_sample_index_size_bytes", "gauge", ("app",)),
+    sample_family("platform_sample_replica_delay_seconds", "gauge", ("app",)),
+    sample_family("platform_sample_cache_hit_ratio", "gauge", ("app",)),
+    sample_family("platform_sample_open_documents", "gauge", ("app", "role")),
     sample_family("platform_sample_render_seconds", "histogram", ("app",)),
+    sample_family("platform_sample_upload_bytes", "histogram", ("app",)),
+    sample_family("platform_sample_results", "histogram", ("app",)),
 )
 
 
@@ -200,6 +209,8 @@ def _gauge(name: str, labels: Labels) -> Value:
         return _constant(1)
     if name.endswith(("_total_bytes", "_filesystem_size_bytes")):
         return _constant(1e12)
+    if name.endswith("_ratio"):
+        return lambda second, start: 0.5 if incident(second) else 0.92
     scale = 4e8 if "bytes" in name else 30 if "connections" in name else 5
     return lambda second, start: scale * (1 + 0.2 * math.sin(second / 400)) * (2.3 if incident(second) else 1)
 
