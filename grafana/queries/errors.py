@@ -20,7 +20,9 @@ def open_issues(severity: str) -> str:
     )
 
 
-APPS = "SELECT DISTINCT app FROM monitoring_views.error_issue ORDER BY 1"
+# Before the first error there is something to choose as well: without, `app IN ()` would be no SQL.
+APPS = """SELECT DISTINCT app FROM monitoring_views.error_issue
+UNION ALL SELECT 'no app yet' WHERE NOT EXISTS (SELECT FROM monitoring_views.error_issue) ORDER BY 1"""
 STATUSES = ["open", "resolved", "ignored"]
 NEWEST = """SELECT last_seen, app, severity, status, error_type, message, events, regressions, fingerprint
 FROM monitoring_views.error_issue
@@ -86,7 +88,7 @@ WHERE $__timeFilter(at) AND action = 'error.regression' AND details->>'app' IN (
 EVENTS_IN_RANGE = f"SELECT count(*) AS errors FROM monitoring_views.error WHERE {_ERRORS}"
 USERS_TOUCHED = f"SELECT count(DISTINCT user_hash) AS users FROM monitoring_views.error WHERE {_ERRORS}"
 
-ENDPOINTS = f"""SELECT app, coalesce(nullif(endpoint, ''), 'no endpoint') AS endpoint, count(*) AS events,
+ENDPOINTS = f"""SELECT app, coalesce(endpoint, '') AS endpoint, count(*) AS events,
     count(DISTINCT user_hash) AS users, count(DISTINCT fingerprint) AS issues, max(at) AS last_seen
 FROM monitoring_views.error WHERE {_ERRORS} GROUP BY 1, 2 ORDER BY events DESC LIMIT 50"""
 RELEASES = f"""SELECT $__timeGroup(at, $__interval) AS "time",

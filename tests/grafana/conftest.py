@@ -1,15 +1,18 @@
-"""Fixtures for the dashboards: an hour of demo data in a real Prometheus."""
+"""Fixtures for the dashboards: an hour of demo data in a real Prometheus, and an event store with some rows."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from stack.servers import Prometheus
-from tests.grafana import demo_series, past_rules, remote_write
-from tests.servers import PrometheusBinaries, ServerFactory
+from stack.servers import Postgres, Prometheus
+from tests.grafana import demo_rows, demo_series, past_rules, remote_write
+from tests.grafana.asking_sql import Viewer
+from tests.servers import PrometheusBinaries, ServerFactory, fresh_database
 
 CONFIG = "global: {scrape_interval: 15s}\nstorage: {tsdb: {out_of_order_time_window: 5w}}\n"
+ROWS = 20_000
 FLAGS = ("--web.enable-remote-write-receiver", "--storage.tsdb.retention.time=60d")
 
 
@@ -50,3 +53,13 @@ def hour(session_servers: ServerFactory) -> Hour:
 def parser(session_servers: ServerFactory) -> Prometheus:
     """Return a Prometheus that explains PromQL: the newest, as 2.42 cannot."""
     return session_servers.start(Prometheus, name="parser", binary=PrometheusBinaries.of("newest").prometheus)
+
+
+@pytest.fixture(scope="module")
+def viewer(postgres: Postgres) -> Iterator[Viewer]:
+    """Return one who looks at the last six hours of a small event store."""
+    with fresh_database(postgres) as database:
+        with database.connect() as connection:
+            demo_rows.load(connection, ROWS, hours=6)
+            connection.execute("ANALYZE")
+        yield Viewer(database.dsn, time.time())

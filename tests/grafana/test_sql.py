@@ -1,29 +1,12 @@
 """What the dashboards ask of PostgreSQL: it runs on the views, as the role of its data source, and finds rows."""
 
 import re
-import time
-from collections.abc import Iterator
 
 import pytest
 
-from stack.servers import Postgres
-from tests.grafana import demo_rows
 from tests.grafana.asking_sql import ROLES, Viewer, targets
 from tests.grafana.boards import BOARDS, DASHBOARDS, DATASOURCES, POSTGRESQL, every_dashboard
 from tests.grafana.sql_macros import expanded
-from tests.servers import fresh_database
-
-ROWS = 20_000
-
-
-@pytest.fixture(scope="module")
-def viewer(postgres: Postgres) -> Iterator[Viewer]:
-    """Return one who looks at the last six hours of a small event store."""
-    with fresh_database(postgres) as database:
-        with database.connect() as connection:
-            demo_rows.load(connection, ROWS, hours=6)
-            connection.execute("ANALYZE")
-        yield Viewer(database.dsn, time.time())
 
 
 @every_dashboard
