@@ -79,8 +79,8 @@ STATE = (
         CASE WHEN i % 3 > 0 THEN jsonb_build_object('queue_full', i % 3) ELSE '{{}}' END,
         now() - interval '2 hours', now() - i * interval '9 s'
     FROM generate_series(0, 49) i""",
-    """INSERT INTO monitoring.alert_notification (group_key, fingerprint, status, starts_at, received_at, ends_at, receiver, labels,
-        annotations)
+    """INSERT INTO monitoring.alert_notification (group_key, fingerprint, status, starts_at, received_at, ends_at,
+        receiver, labels, annotations)
     SELECT 'group', 'alert' || i / 2 % 40, CASE WHEN i % 2 = 0 THEN 'firing' ELSE 'resolved' END,
         now() - (i / 2) * interval '7 minutes', now() - (i / 2) * interval '7 minutes' + i % 2 * interval '5 minutes',
         CASE WHEN i % 2 = 1 THEN now() - (i / 2) * interval '7 minutes' + interval '5 minutes' END,
