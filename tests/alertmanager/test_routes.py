@@ -18,14 +18,18 @@ MORE = {"app": "shop", "api": "arxiv", "component": "redis", "name": "main", "so
 
 
 def of_rules() -> list[tuple[Labels, str]]:
-    """Return the labels of every alert of the rules, and who is told; all severities where a series gives it."""
+    """Return the labels of every alert of the rules, and who is told; all severities where a series gives it.
+
+    A label that a template makes is `x`: amtool takes no template for a value.
+    """
     found = []
     for rule in rules():
         if "alert" not in rule:
             continue
         severity = rule["labels"]["severity"]
         for one in SEVERITIES if severity.startswith("{{") else (severity,):
-            labels = {**MORE, **rule["labels"], "alertname": rule["alert"], "severity": one}
+            own = {name: "x" if "{{" in value else value for name, value in rule["labels"].items()}
+            labels = {**MORE, **own, "alertname": rule["alert"], "severity": one}
             told = WITHOUT_SEVERITY.get(rule["alert"], "nobody" if one == "none" else one)
             found.append((labels, told))
     return found

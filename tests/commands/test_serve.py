@@ -261,7 +261,7 @@ def test_counters_stay_while_the_database_is_away(start_postgres: Callable[..., 
 
                 assert value(exporter.metrics(), "platform_http_requests_total", app="a") == 15
                 exporter.process.send_signal(signal.SIGTERM)
-                assert exporter.process.wait(5) == 0
+                assert exporter.process.wait(20) == 0
             finally:
                 server.thaw()
 

@@ -58,7 +58,7 @@ def killed() -> None:
     tasks.die()
 
 
-@app.task(name="shop.slow", time_limit=1)
+@app.task(name="shop.slow", time_limit=3)
 def slow() -> None:
     """Exceed its time limit."""
     tasks.hang()

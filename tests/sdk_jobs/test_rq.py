@@ -41,7 +41,7 @@ class Line:
         rq = str(Path(sys.executable).with_name("rq"))
         options = ["--burst", "--worker-class", worker_class, "--url", self.url, "--path", "."]
         process = self.store.run(rq, "worker", *options, self.queue.name)
-        process.wait(60)
+        process.wait(240)
         return process
 
 

@@ -34,7 +34,7 @@ def site() -> Iterator[str]:
             elif self.path == "/limited-once" and asked[self.path] == 1:
                 status = 429
             elif self.path == "/hang":
-                over.wait(60)
+                over.wait(240)
             self.send_response(status)
             self.send_header("Content-Type", "text/html")
             self.send_header("Content-Length", str(len(PAGE)))
@@ -64,7 +64,7 @@ def crawl(store: Store, address: str, *spiders: str) -> subprocess.Popen[str]:
 def crawled(module_store: Store) -> Store:
     """Return what six spiders left that ran to their ends."""
     with site() as address:
-        code = crawl(module_store, address, *ENDED).wait(60)
+        code = crawl(module_store, address, *ENDED).wait(240)
     assert code == 0, module_store.log()
     return module_store
 
@@ -142,11 +142,11 @@ def test_interrupted_crawl(store: Store) -> None:
     """Ctrl-C is a cancelled run."""
     with site() as address:
         process = crawl(store, address, "endless")
-        poll_until(lambda: store.count("scraping_job", "status = 'running'"), 30)
-        poll_until(lambda: "Spider opened" in store.log(), 30)
+        poll_until(lambda: store.count("scraping_job", "status = 'running'"), 90)
+        poll_until(lambda: "Spider opened" in store.log(), 90)
         process.send_signal(signal.SIGINT)
-        poll_until(lambda: "shutting down" in store.log(), 30)
-    process.wait(30)  # the page has come
+        poll_until(lambda: "shutting down" in store.log(), 90)
+    process.wait(90)  # the page has come
 
     assert of(store, "endless") == [("failure", "cancelled")]
     assert store.rows("status", "scraping_job") == [("cancelled",)]
@@ -157,7 +157,7 @@ def test_scrapy_without_the_sdk(store: Store) -> None:
     environment = {"PLATFORM_SDK_DSN": "", "PLATFORM_SDK_APP": ""}
     with site() as address:
         process = store.run("-m", "tests.sdk_jobs.crawls", address, "empty", **environment)
-        code = process.wait(30)
+        code = process.wait(90)
 
     assert code == 0
     assert "no PLATFORM_SDK_DSN" in store.log()
