@@ -6,13 +6,14 @@ None of these raises into the application or waits for anything.
 from collections.abc import Mapping
 from typing import Any
 
-from exporter.sdk import emit, outcomes
+from exporter.sdk import emit, outcomes, scitex
 from exporter.sdk.guard import guarded
 from exporter.sdk.serving import described
 from exporter.sdk.web.actor import session_digest
 
 
 @guarded
+@scitex.error_too
 def log_error(
     error: BaseException | str,
     message: str | None = None,
@@ -22,14 +23,16 @@ def log_error(
     user_id: object = None,
     job_id: str | None = None,
     fingerprint: str | None = None,
+    stack_trace: str | None = None,
     context: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> None:
     """Log an exception, `log_error(exc)`; a message, `log_error("it broke")`; or `log_error("TypeOfError", "text")`.
 
-    An exception's stack trace is taken along. `fingerprint` groups occurrences by this text. Other keyword arguments
-    become part of `context`; those named `ip` and `user_agent` have columns of their own. What is not given is taken
-    from the request that is being served, if there is one.
+    An exception's stack trace is taken along; `stack_trace` is for texts that have one. `fingerprint` groups
+    occurrences by this text. Other keyword arguments become part of `context`; those named `ip` and `user_agent` have
+    columns of their own. What is not given is taken from the request that is being served, if there is one. SciTeX's
+    shape, which begins with the severity, is understood: see `exporter.sdk.scitex`.
     """
     ip, user_agent = more.pop("ip", None), more.pop("user_agent", None)
     if (told := described()) is not None:
@@ -48,7 +51,7 @@ def log_error(
     kind, text = ("LoggedError", error) if message is None else (error, message)
     emit.error_message(
         text, error_type=kind, severity=severity, endpoint=endpoint, user_id=user_id, job_id=job_id,
-        fingerprint=fingerprint, context=context, ip=ip, user_agent=user_agent,
+        fingerprint=fingerprint, stack_trace=stack_trace, context=context, ip=ip, user_agent=user_agent,
     )  # fmt: skip
 
 
@@ -88,6 +91,7 @@ def log_activity(
 
 
 @guarded
+@scitex.usage_too
 def log_api_usage(
     api: str,
     endpoint: str | None = None,

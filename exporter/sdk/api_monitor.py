@@ -28,7 +28,7 @@ class APIMonitor:
 
     def __init__(
         self,
-        api: str,
+        api: str | None = None,
         endpoint: str | None = None,
         params: Mapping[str, Any] | None = None,
         *,
@@ -36,8 +36,12 @@ class APIMonitor:
         attempt: int = 1,
         cost: float | None = None,
         blocked: Callable[[Any], bool] | None = None,
+        api_name: str | None = None,
+        query_params: Mapping[str, Any] | None = None,
     ) -> None:
-        self._given = (api, endpoint, params)
+        """`api_name` and `query_params` are SciTeX's names for `api` and `params`."""
+        api, params = api_name if api is None else api, query_params if params is None else params
+        self._given = ("unknown" if api is None else api, endpoint, params)
         self._options: dict[str, Any] = {"method": method, "attempt": attempt, "cost": cost, "blocked": blocked}
         self._begin()
 

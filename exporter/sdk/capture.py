@@ -13,6 +13,7 @@ Place = tuple[CodeType, int, str]
 """A frame: its code, the index of the instruction it was at, and its module's name."""
 
 LONGEST_MESSAGE = 4_000
+LONGEST_TRACE = 20_000
 LONGEST_CHAIN = 8
 MOST_MEMBERS = 8
 OUTER_FRAMES, INNER_FRAMES = 20, 40
@@ -34,10 +35,14 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """An error as it happened: the exception itself first, then what it came from. `size` is rough, in bytes."""
+    """An error as it happened: the exception itself first, then what it came from. `size` is rough, in bytes.
+
+    `trace` is the stack trace where it came as a text, of which nothing else is known.
+    """
 
     chain: tuple[Link, ...]
     size: int
+    trace: str | None = None
 
 
 def capture(exc: BaseException) -> Captured | None:
@@ -60,10 +65,11 @@ def capture(exc: BaseException) -> Captured | None:
     return Captured(tuple(chain), sum(_size(link) for link in chain))
 
 
-def capture_message(error_type: str, message: object) -> Captured:
-    """Return an error that is no exception and has no stack."""
+def capture_message(error_type: str, message: object, trace: object = None) -> Captured:
+    """Return an error that is no exception, and has a stack trace as a text or none."""
     text = message[:LONGEST_MESSAGE] if type(message) is str else _said(message)
-    return Captured((Link("", error_type, text, ()),), 200 + len(text))
+    told = trace[-LONGEST_TRACE:] if type(trace) is str and trace else None
+    return Captured((Link("", error_type, text, ()),), 200 + len(text) + len(told or ""), told)
 
 
 def _link(exc: BaseException, relation: str, depth: int, stale: TracebackType | None = None) -> Link:

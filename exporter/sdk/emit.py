@@ -93,14 +93,18 @@ def error_message(
     *,
     error_type: str = "LoggedError",
     severity: str = "medium",
+    stack_trace: str | None = None,
     **about: Unpack[About],
 ) -> None:
-    """Emit an error that is no exception; without `fingerprint` it is grouped by its message, numbers left out."""
+    """Emit an error that is no exception; without `fingerprint` it is grouped by its message, numbers left out.
+
+    `stack_trace` is a text that came with it, of a program in another language, say.
+    """
     intake = client.current
     if intake is None:
         return
     try:
-        captured = capture_message(error_type, message)
+        captured = capture_message(error_type, message, stack_trace)
         _error(intake, captured, severity, **about)
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("emit", error)

@@ -89,7 +89,7 @@ class Encoder:
         severity, captured, explicit, *rest = event[2:]
         if not isinstance(captured, Captured):
             raise TypeError("an error without what was captured of it")
-        trace = self._stacks.trace(captured)
+        trace = captured.trace or self._stacks.trace(captured)
         first = captured.chain[0]
         return (
             severity.lower() if isinstance(severity, str) else severity, first.name,

@@ -28,14 +28,19 @@ def value_of(counter: "count[int]") -> int:
     return int(repr(counter)[6:-1]) - 1
 
 
+PLAIN_SHARE, OTHER_SHARE, URGENT_SHARE = 0.6, 0.8, 1.0
+"""Up to what share of `buffer_bytes` each lane takes events in: the last fifth is for errors and finished jobs."""
+
+
 class Lane:
-    """Hold the waiting events of one priority."""
+    """Hold the waiting events of one priority; no more than `limit`, and none above `most_bytes` of all lanes."""
 
-    __slots__ = ("events", "limit", "wake_at")
+    __slots__ = ("events", "limit", "most_bytes", "wake_at")
 
-    def __init__(self, limit: int, wake_at: int) -> None:
+    def __init__(self, limit: int, wake_at: int, most_bytes: float) -> None:
         self.events: deque[Event] = deque()
         self.limit = limit
+        self.most_bytes = most_bytes
         self.wake_at = min(wake_at, max(limit // 2, 1))
 
 
@@ -48,9 +53,10 @@ class Intake:
 
     def __init__(self, options: Options, start: Callable[[], None]) -> None:
         self.options = options
-        self.plain = Lane(options.plain_events, options.batch_events)
-        self.other = Lane(options.other_events, options.batch_events)
-        self.urgent = Lane(options.urgent_events, 200)
+        room = options.buffer_bytes
+        self.plain = Lane(options.plain_events, options.batch_events, PLAIN_SHARE * room)
+        self.other = Lane(options.other_events, options.batch_events, OTHER_SHARE * room)
+        self.urgent = Lane(options.urgent_events, 200, URGENT_SHARE * room)
         self.jobs: dict[str, Event] = {}
         self.produced = count(1)
         self.overflow = count(1)
@@ -67,7 +73,7 @@ class Intake:
         """Append an event of about `size` bytes, or count that there was no room for it."""
         events = lane.events
         waiting = len(events)
-        if waiting >= lane.limit or self.waiting_bytes > self.options.buffer_bytes:
+        if waiting >= lane.limit or self.waiting_bytes > lane.most_bytes:
             next(self._refuse)
             return
         self.waiting_bytes += size

@@ -25,7 +25,8 @@ class Options:
     """Hold what `init` was told. Sizes are bytes, counts are events; None in an optional limit means: no such limit.
 
     The buffer's limits are per priority: `plain_events` for requests that went well, `other_events` for everything
-    else, `urgent_events` for errors and finished scraping jobs; `buffer_bytes` for all of them together.
+    else, `urgent_events` for errors and finished scraping jobs; `buffer_bytes` for all of them together, of which the
+    last fifth is kept for the urgent ones and the one before it from plain requests.
     """
 
     dsn: str = field(repr=False)

@@ -59,6 +59,67 @@ def test_scitex_shape(store: Store, start: Start) -> None:
     ]
 
 
+def test_scitex_names(store: Store, start: Start) -> None:
+    """SciTeX's helpers say api_name and query_params."""
+    start()
+    with sdk.APIMonitor(api_name="arxiv", endpoint="/q", query_params={"q": "x"}):
+        pass
+    sdk.log_api_usage(  # type: ignore[call-arg]  # SciTeX's name for `api`
+        api_name="crossref", endpoint="/works", response_time=120.0, status_code=503, success=False,
+        query_params={"q": "y"}, response_size=99,
+    )  # fmt: skip
+    assert sdk.flush()
+
+    assert store.rows("api, endpoint, outcome, reason, query, response_bytes", "api_call") == [
+        ("arxiv", "/q", "success", None, {"q": "x"}, None),
+        ("crossref", "/works", "failure", "server_error", {"q": "y"}, 99),
+    ]
+    assert sdk.stats()["dropped"] == {}
+
+
+USER = SimpleNamespace(pk=7, id=7, is_staff=False)
+SCITEX_ERROR = ("high", "CompileError", "page 3", "/writer/compile/", USER, "Traceback ...\n  token=s3cr3t", {"job": 5})
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (SCITEX_ERROR, {}),
+        ((), dict(zip(("severity", "error_type", "message", "endpoint", "user", "stack_trace", "metadata"),
+                      SCITEX_ERROR, strict=True))),
+        (SCITEX_ERROR[:2], dict(zip(("message", "endpoint", "user", "stack_trace", "metadata"), SCITEX_ERROR[2:],
+                                    strict=True))),
+    ],
+)  # fmt: skip
+def test_scitex_errors(store: Store, start: Start, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+    """SciTeX's log_error begins with the severity; its user, metadata and stack trace are told, secrets hidden."""
+    start()
+    sdk.log_error(*args, **named)
+    assert sdk.flush()
+
+    assert store.rows("severity, error_type, message, endpoint, user_id, stack_trace, context", "error") == [
+        ("high", "CompileError", "page 3", "/writer/compile/", "7", "Traceback ...\n  token=********", {"job": 5})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "row"),
+    [
+        (("it broke",), ("medium", "LoggedError", "it broke")),
+        (("ParseError", "no title"), ("medium", "ParseError", "no title")),
+        (("ParseError", "no title", "low"), ("low", "ParseError", "no title")),
+        (("high", "pressure"), ("medium", "high", "pressure")),
+    ],
+)
+def test_own_shapes_of_log_error(store: Store, start: Start, args: tuple[str, ...], row: tuple[str, ...]) -> None:
+    """They are not taken for SciTeX's."""
+    start()
+    sdk.log_error(*args)
+    assert sdk.flush()
+
+    assert store.rows("severity, error_type, message", "error") == [row]
+
+
 @pytest.mark.parametrize(
     ("status", "outcome", "reason"),
     [

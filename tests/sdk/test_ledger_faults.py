@@ -156,6 +156,29 @@ def test_overflow_is_counted_by_reason(store: Store, start: Start) -> None:
     assert_exact(store, 10)
 
 
+def test_bytes_run_out_for_requests_first_and_for_errors_last(store: Store, start: Start) -> None:
+    """However large plain requests and API calls are, there is room left for errors and jobs that ended."""
+    start(buffer_bytes=200_000, flush_interval_seconds=60)
+    client.current.running = True  # type: ignore[union-attr] # as if the writer were busy
+    agent, query = "x" * 400, {"q": "x" * 2000}
+    for _ in range(1000):
+        emit.request_finished("/", "GET", 200, 0.1, user_agent=agent)
+    plain = sdk.stats()["buffered"]
+    for _ in range(1000):
+        emit.api_call("a", "/", "success", 0.1, query=query)
+    others = sdk.stats()["buffered"] - plain
+    emit.error_message("it broke")
+    emit.scraping_run("j", "s", None, "success", 1.0)
+
+    assert 0 < plain < 1000
+    assert 0 < others < 1000
+    assert sdk.stats()["dropped"] == {"overflow": 2000 - plain - others}
+    assert sdk.flush()
+    assert (store.count(), store.count("api_call")) == (plain, others)
+    assert (store.count("error"), store.count("scraping_run")) == (1, 1)
+    assert difference() == difference(store.ledger()) == 0
+
+
 @pytest.mark.parametrize("garbage", ["\x00\ud800\\\t\n", "x" * 100_000, b"\xff", ["a"], 5, 2**200, None])
 def test_texts_of_any_kind_are_stored(store: Store, start: Start, garbage: Any) -> None:
     """NUL bytes, surrogates, control characters, objects: mended, not lost."""
@@ -325,4 +348,4 @@ def test_signal_handler_that_raises_leaves_the_count_exact(start: Start) -> None
 
 def test_lane_wakes_the_writer_before_it_is_full() -> None:
     """A small lane is emptied at half, not only when a batch would be full."""
-    assert Lane(limit=10, wake_at=5000).wake_at == 5
+    assert Lane(limit=10, wake_at=5000, most_bytes=1000).wake_at == 5
