@@ -55,6 +55,7 @@ class Thresholds(Section, frozen=True):
             "saturation_ratio",
             "saturation_seconds",
             "transaction_age_seconds",
+            "queue_age_seconds",
             "certificate_expiry_seconds",
         }
     )
@@ -121,6 +122,9 @@ class Thresholds(Section, frozen=True):
     ] = Threshold(medium=86_400.0, high=14_400.0)
     transaction_age_seconds: Annotated[
         Threshold, Meta(description="Age of the oldest open transaction of a PostgreSQL server.")
+    ] = Threshold(medium=900.0, high=3600.0)
+    queue_age_seconds: Annotated[
+        Threshold, Meta(description="Time that the oldest entry of a queue has waited; of Redis streams alone.")
     ] = Threshold(medium=900.0, high=3600.0)
     certificate_expiry_seconds: Annotated[
         Threshold, Meta(description="Time left until a TLS certificate expires.")

@@ -73,6 +73,7 @@ def test_defaults_are_those_documented() -> None:
             "saturation_ratio": band(0.8, 0.95, None),
             "saturation_seconds": band(86400.0, 14400.0, None),
             "transaction_age_seconds": band(900.0, 3600.0, None),
+            "queue_age_seconds": band(900.0, 3600.0, None),
             "certificate_expiry_seconds": band(1814400.0, 604800.0, 86400.0),
             "source_lag_seconds": band(None, 60.0, 300.0),
         },

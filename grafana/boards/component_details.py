@@ -54,7 +54,10 @@ def redis() -> Section:
         "Oldest entry",
         "How long the oldest entry of each queue waits. Of streams alone: lists and sorted sets do not tell.",
         "s",
-        [targets.series(components.QUEUE_AGE, QUEUE)],
+        [
+            targets.series(components.QUEUE_AGE, QUEUE),
+            targets.threshold_lines(shared.threshold("queue_age_seconds", app=False)),
+        ],
     )
     return Section("Redis", [Line(8, [(memory, 6), (clients, 6), (lengths, 6), (age, 6)])])
 

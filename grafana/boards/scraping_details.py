@@ -185,7 +185,10 @@ def queues() -> Section:
         "Oldest entry",
         "How long the oldest entry of each queue waits. Of Redis streams alone: lists and sorted sets do not tell.",
         "s",
-        [targets.series(scraping.QUEUE_AGE, "{{name}} {{queue}}")],
+        [
+            targets.series(scraping.QUEUE_AGE, "{{name}} {{queue}}"),
+            targets.threshold_lines(shared.threshold("queue_age_seconds", app=False)),
+        ],
     )
     component = links.data_link("Redis", links.to("components", component="redis"))
     shown = [(panel.data_links([component]), 8) for panel in (lengths, oldest)]

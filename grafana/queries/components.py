@@ -36,7 +36,7 @@ MEMORY = f"max by (name) (platform_redis_memory_used_bytes{_NAMED})"
 MEMORY_LIMIT = f"max by (name) (platform_redis_memory_limit_bytes{_NAMED}) > 0"
 CLIENTS = f"max by (name) (platform_redis_clients{_NAMED})"
 QUEUES = f"queue:platform_queue_length:max{_NAMED}"
-QUEUE_AGE = f"time() - max by (name, queue) (platform_queue_oldest_timestamp_seconds{_NAMED})"
+QUEUE_AGE = f"queue:platform_queue_age:seconds{_NAMED}"
 
 DRIVES_ONLINE = f"max by (name) (platform_minio_drives_online{_NAMED})"
 DRIVES_OFFLINE = f"name:platform_minio_drives_offline:max{_NAMED}"

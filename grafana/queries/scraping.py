@@ -44,7 +44,7 @@ VOLUME_NOW = f"app_scraper:platform_scraping_items:increase1h{_CHOSEN}"
 VOLUME_USUAL = f"app_scraper:platform_scraping_items:baseline1h{_CHOSEN}"
 
 QUEUES = "queue:platform_queue_length:max"
-QUEUE_AGE = "time() - max by (name, queue) (platform_queue_oldest_timestamp_seconds)"
+QUEUE_AGE = "queue:platform_queue_age:seconds"
 
 
 def state(indicator: str) -> str:

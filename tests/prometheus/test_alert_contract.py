@@ -54,6 +54,7 @@ EXEMPT: dict[tuple[str, str], str] = {
         "PlatformNotificationsFailing",
         "PlatformPostgresqlTransactionOld",
         "PlatformQueueNotConsumed",
+        "PlatformQueueOld",
         "PlatformRowsRejected",
         "PlatformRuleEvaluationFailing",
         "PlatformRuleGroupSlow",
