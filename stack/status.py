@@ -8,6 +8,7 @@ import requests
 
 from stack import witness
 from stack.errors import StackError
+from stack.settings_files import ALERTMANAGERS
 from stack.state import ORDER, State
 
 NOTIFICATIONS_SHOWN = 5
@@ -24,6 +25,8 @@ def run(folder: Path) -> int:
         if name in state.missing and process is None:
             print(f"  {'missing':8} {name:13} {state.missing[name]}")
             continue
+        if name in ALERTMANAGERS[1:] and process is None and name not in state.ports:
+            continue  # only who asked for two has them
         down += process is None
         where = state.address(name) if name in state.ports else ""
         pid = f"pid {process.pid}" if process else ""
