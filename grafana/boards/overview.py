@@ -13,29 +13,50 @@ from grafana.design import colors, links, panels, tables, targets, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.queries import apis, errors, health, http, monitoring, scraping, shared, slo
 
-TILES_A_LINE = 6
-# What an indicator's tile is called where its name would read badly; the others are called by their names.
-TITLES = {
-    "http_latency_seconds": "Response time",
-    "http_error_ratio": "HTTP errors",
-    "api_success_ratio": "API success",
-    "api_forbidden_ratio": "API bans",
-    "api_rate_limited_ratio": "API rate limits",
-    "api_quota_seconds": "API quotas",
-    "error_burst_factor": "Error bursts",
-    "sdk_dropped_ratio": "Dropped events",
-}
+# What each indicator's tile is called, a line of tiles each.
+INDICATORS: tuple[dict[str, str], ...] = (
+    {
+        "http_error_ratio": "HTTP errors",
+        "http_latency_seconds": "Response time",
+        "error_burst_factor": "Error bursts",
+        "login_failures": "Failed logins",
+        "api_success_ratio": "API success",
+        "api_forbidden_ratio": "API bans",
+        "api_rate_limited_ratio": "API rate limits",
+        "api_quota_seconds": "API quotas",
+    },
+    {
+        "scraping_failure_ratio": "Scraping failures",
+        "scraping_forbidden_ratio": "Scraper bans",
+        "scraping_rate_limited_ratio": "Scraper limits",
+        "scraping_volume_ratio": "Scraping volume",
+        "scraping_heartbeat_age_seconds": "Silent jobs",
+        "scraping_progress_age_seconds": "Stuck jobs",
+        "scraping_pending_age_seconds": "Waiting jobs",
+        "scraping_last_success_age_seconds": "Last success",
+    },
+    {
+        "saturation_ratio": "Saturation",
+        "saturation_seconds": "Time until full",
+        "transaction_age_seconds": "Old transactions",
+        "certificate_expiry_seconds": "Certificates",
+        "sdk_dropped_ratio": "Dropped events",
+        "source_lag_seconds": "Counting delay",
+    },
+)
 # The dashboard of an indicator's subject, by the first word of its name.
 SUBJECTS = {
     "http": "http", "api": "apis", "scraping": "scraping", "error": "errors", "login": "users",
-    "saturation": "components", "certificate": "components", "sdk": "monitoring", "source": "monitoring",
+    "saturation": "components", "certificate": "components", "transaction": "components",
+    "sdk": "monitoring", "source": "monitoring",
 }  # fmt: skip
 
 
 def _first_line() -> Line:
     overall = panels.health_tile(
         "Platform",
-        "The worst of all indicators and components. Unknown where nothing has enough traffic to be judged.",
+        "The worst of all components, and of all indicators about apps. Unknown where nothing has enough traffic to be "
+        "judged.",
         targets.now(health.OVERALL, "Platform"),
         links.data_link("Alerts", links.to("alerts")),
     )
@@ -49,15 +70,17 @@ def _first_line() -> Line:
 
 
 def _indicators() -> Iterator[Line]:
-    tiles = [_indicator(name) for name in health.judged()]
-    for first in range(0, len(tiles), TILES_A_LINE):
-        yield Line(3, [(tile, 24 // TILES_A_LINE) for tile in tiles[first : first + TILES_A_LINE]])
+    drawn = {name for line in INDICATORS for name in line}
+    if wrong := drawn ^ set(Thresholds().indicators()):
+        raise ValueError(f"overview.INDICATORS: {', '.join(sorted(wrong))}: wanted a tile per indicator and no other")
+    for line in INDICATORS:
+        yield Line(3, [(_indicator(name, title), 24 // len(line)) for name, title in line.items()])
 
 
-def _indicator(name: str) -> panels.stat.Panel:
-    subject = SUBJECTS.get(name.partition("_")[0], "alerts")
-    title = TITLES.get(name) or name.rpartition("_")[0].replace("_", " ").capitalize()
-    described = f"{descriptions(Thresholds)[name]} The worst counts; unknown below the minimum of events."
+def _indicator(name: str, title: str) -> panels.stat.Panel:
+    subject = SUBJECTS[name.partition("_")[0]]
+    unknown = "where nothing is measured" if name in Thresholds.ABOUT_NO_APP else "below the minimum of events"
+    described = f"{descriptions(Thresholds)[name]} The worst counts; unknown {unknown}."
     keep = ("app",) if subject in ("http", "apis", "scraping", "errors", "users") else ()
     link = links.data_link(f"{title} in detail", links.keeping(subject, *keep))
     return panels.health_tile(title, described, targets.now(health.indicator(name), title), link)

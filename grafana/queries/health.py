@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import yaml
-
 from grafana.queries.shared import UNKNOWN
 
 RULES = Path(__file__).parents[2] / "prometheus/rules"
@@ -11,20 +9,29 @@ RULES = Path(__file__).parents[2] / "prometheus/rules"
 OVERALL = f"global:platform_health:max {UNKNOWN}"
 COMPONENTS = "component:platform_health:state"
 WORST_COMPONENT = f"max(component:platform_health:state) {UNKNOWN}"
+# What the indicators about no app are judged by.
+INPUTS = {
+    "saturation_ratio": "component_resource:platform_saturation:ratio",
+    "saturation_seconds": "component_resource:platform_saturation:ratio",
+    "transaction_age_seconds": "name:platform_postgresql_oldest_transaction_seconds:max",
+    "certificate_expiry_seconds": "component:platform_certificate_remaining:seconds",
+    "source_lag_seconds": "source:platform_exporter_source_lag_seconds:max",
+}
 FIRING = 'ALERTS{alertstate="firing", alertname!="PlatformWatchdog"}'
 
 
-def judged() -> list[str]:
-    """Return the indicators whose health some rule records, in order of name."""
-    groups = [group for path in sorted(RULES.glob("*.yml")) for group in yaml.safe_load(path.read_text())["groups"]]
-    rules = [rule for group in groups for rule in group["rules"]]
-    states = [rule for rule in rules if rule.get("record", "").endswith(":platform_health:state")]
-    return sorted({rule["labels"]["indicator"] for rule in states if "indicator" in rule.get("labels", {})})
-
-
 def indicator(name: str) -> str:
-    """Return the worst state of one indicator over the chosen apps."""
+    """Return the worst state of one indicator, over the chosen apps where it is about apps."""
+    if name in INPUTS:
+        return _alerted(name)
     return f'max(app_indicator:platform_health:state{{indicator="{name}", app=~"$app"}}) {UNKNOWN}'
+
+
+def _alerted(name: str) -> str:
+    """Return the state of an indicator about no app, as its alerts judge it: no rule records it."""
+    alerts = f'ALERTS{{indicator="{name}", alertstate=~"pending|firing", severity'
+    bad, mild = f'2 * max({alerts}="critical"}})', f'max({alerts}=~"medium|high"}})'
+    return f"{bad} or {mild} or 0 * max({INPUTS[name]}) {UNKNOWN}"
 
 
 def firing(severity: str) -> str:
