@@ -13,7 +13,7 @@ from grafana.design import colors, links, panels, tables, targets, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.queries import apis, errors, health, http, monitoring, scraping, shared, slo
 
-# What each indicator's tile is called, a line of tiles each.
+# What each indicator's tile is called, a line of tiles each; one that is not here stands last, by its name.
 INDICATORS: tuple[dict[str, str], ...] = (
     {
         "http_error_ratio": "HTTP errors",
@@ -39,6 +39,7 @@ INDICATORS: tuple[dict[str, str], ...] = (
         "saturation_ratio": "Saturation",
         "saturation_seconds": "Time until full",
         "transaction_age_seconds": "Old transactions",
+        "queue_age_seconds": "Old entries",
         "certificate_expiry_seconds": "Certificates",
         "sdk_dropped_ratio": "Dropped events",
         "source_lag_seconds": "Counting delay",
@@ -48,6 +49,7 @@ INDICATORS: tuple[dict[str, str], ...] = (
 SUBJECTS = {
     "http": "http", "api": "apis", "scraping": "scraping", "error": "errors", "login": "users",
     "saturation": "components", "certificate": "components", "transaction": "components",
+    "queue": "components",
     "sdk": "monitoring", "source": "monitoring",
 }  # fmt: skip
 
@@ -71,14 +73,15 @@ def _first_line() -> Line:
 
 def _indicators() -> Iterator[Line]:
     drawn = {name for line in INDICATORS for name in line}
-    if wrong := drawn ^ set(Thresholds().indicators()):
-        raise ValueError(f"overview.INDICATORS: {', '.join(sorted(wrong))}: wanted a tile per indicator and no other")
-    for line in INDICATORS:
-        yield Line(3, [(_indicator(name, title), 24 // len(line)) for name, title in line.items()])
+    others = {name: name.rpartition("_")[0].replace("_", " ").capitalize() for name in Thresholds().indicators()}
+    for line in (*INDICATORS[:-1], INDICATORS[-1] | {name: others[name] for name in others.keys() - drawn}):
+        width, wider = divmod(24, len(line))
+        tiles = [_indicator(name, title) for name, title in line.items()]
+        yield Line(3, [(tile, width + (number < wider)) for number, tile in enumerate(tiles)])
 
 
 def _indicator(name: str, title: str) -> panels.stat.Panel:
-    subject = SUBJECTS[name.partition("_")[0]]
+    subject = SUBJECTS.get(name.partition("_")[0], "alerts")
     unknown = "where nothing is measured" if name in Thresholds.ABOUT_NO_APP else "below the minimum of events"
     described = f"{descriptions(Thresholds)[name]} The worst counts; unknown {unknown}."
     keep = ("app",) if subject in ("http", "apis", "scraping", "errors", "users") else ()

@@ -14,6 +14,7 @@ INPUTS = {
     "saturation_ratio": "component_resource:platform_saturation:ratio",
     "saturation_seconds": "component_resource:platform_saturation:ratio",
     "transaction_age_seconds": "name:platform_postgresql_oldest_transaction_seconds:max",
+    "queue_age_seconds": "queue:platform_queue_age:seconds",
     "certificate_expiry_seconds": "component:platform_certificate_remaining:seconds",
     "source_lag_seconds": "source:platform_exporter_source_lag_seconds:max",
 }
