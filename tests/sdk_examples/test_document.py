@@ -1,5 +1,6 @@
 """docs/sdk.md holds what it says: each of its blocks is run as it stands, and the rows it makes are looked at."""
 
+import asyncio
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -308,6 +309,20 @@ def test_coming_from_scitex(store: Store, run: Run, outside: str) -> None:
     assert health["health_status"] == "unknown"  # one call is too few to judge by
     assert (health["error_count"], health["avg_response_time"]) == (0, None)
     assert "api_success_rate" in health
+
+
+def test_coming_from_stratlogic(store: Store, run: Run) -> None:
+    """With nothing but an import changed its calls are recorded."""
+    names = run("StratLogic's calls", db=object(), minio_client=object())
+    asyncio.run(names["finished"]("j1"))
+    assert sdk.flush(DEADLINE_SECONDS)
+
+    assert store.rows("job_id, scraper, outcome, duration_seconds, items_processed", "scraping_run") == [
+        ("j1", "web", "success", 1.5, 10)
+    ]
+    assert store.rows("activity, user_id", "user_activity") == [("export", "7")]
+    assert store.rows("name, unit, value", "sample") == [("index_age", "minutes", 12.5)]
+    assert store.rows("severity, error_type, message", "error") == [("high", "No proxies left", "0 of 20 answer")]
 
 
 def test_every_block_is_tested() -> None:
