@@ -106,6 +106,10 @@ PROBE_FAMILIES = (
     _gauge("platform_postgresql_size_bytes", "Size of all databases of the server.", "name"),
     _gauge("platform_redis_memory_used_bytes", "Memory Redis uses.", "name"),
     _gauge("platform_redis_memory_limit_bytes", "Memory Redis may use; 0 is no limit.", "name"),
+    _gauge(
+        "platform_redis_cache",
+        "Whether Redis is a cache, meant to be full: it evicts any key and no queue of it is watched.", "name",
+    ),
     _gauge("platform_redis_clients", "Clients connected to Redis.", "name"),
     _gauge("platform_minio_drives_online", "Drives of the store that work.", "name"),
     _gauge("platform_minio_drives_offline", "Drives of the store that do not.", "name"),

@@ -65,6 +65,8 @@ class RedisComponent:
             raise
         found = (*self._degradations(info), *_shapeless(lengths))
         gauges = (*_gauges(info, lengths), *_oldest(oldest), *self._certificate.gauges(self._tls_peer()))
+        if "maxmemory_policy" in info:
+            gauges = (*gauges, Gauge("redis_cache", int(self._is_cache(info))))
         return Answer(found, gauges)
 
     def close(self) -> None:
@@ -159,15 +161,18 @@ class RedisComponent:
             yield Degradation(Weakness.CONNECTIONS, f"connections full: {clients} of {most} are open")
 
     def _memory(self, info: Info) -> Iterator[Degradation]:
-        """Yield a degradation where memory runs short; a cache that evicts any key is meant to be full."""
+        """Yield a degradation where memory runs short."""
         used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
-        is_cache = info.get("maxmemory_policy", "").startswith("allkeys-") and not self.settings.queues
-        if limit and not is_cache and used >= limit * self.settings.memory_degraded_ratio:
+        if limit and not self._is_cache(info) and used >= limit * self.settings.memory_degraded_ratio:
             yield Degradation(
                 Weakness.MEMORY,
                 f"{used} of {limit} bytes of memory are used, {used / limit:.0%} "
                 f"(degraded from {self.settings.memory_degraded_ratio:.0%})",
             )
+
+    def _is_cache(self, info: Info) -> bool:
+        """Tell whether it is meant to be full: where it is, it evicts any key, and there is no queue to lose."""
+        return info.get("maxmemory_policy", "").startswith("allkeys-") and not self.settings.queues
 
 
 def _persistence(info: Info) -> Iterator[Degradation]:

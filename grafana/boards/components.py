@@ -31,7 +31,7 @@ def _figures() -> Line:
     ).text_mode(panels.options.BigValueTextMode.VALUE_AND_NAME)
     fullest = panels.number_tile(
         "Fullest",
-        "The highest used share of connections, memory or a disk.",
+        "The highest used share of connections, memory or a disk; caches, which are meant to be full, are left out.",
         "percentunit",
         targets.now(components.FULLEST, "{{name}} {{resource}}"),
     )

@@ -19,7 +19,8 @@ PROBE_FAILURES = increase(f"platform_component_probe_failures_total{_CHOSEN}", "
 
 SATURATION = f"component_resource:platform_saturation:ratio{_SATURATED}"
 SECONDS_TO_FULL = f"component_resource:platform_saturation_seconds:deriv{_SATURATED}"
-FULLEST = f"topk(1, {SATURATION})"
+# Without caches, which are meant to be full.
+FULLEST = f"topk(1, component_resource:platform_saturation_judged:ratio{_SATURATED})"
 FIRST_FULL = f"min({SECONDS_TO_FULL})"
 USED = f"{_BY_RESOURCE} ({SATURATION})"
 # By the course of the last hour, as it would be after a day; not below nothing.

@@ -31,6 +31,7 @@ platform_postgresql_oldest_transaction_seconds gauge name
 platform_postgresql_size_bytes gauge name
 platform_redis_memory_used_bytes gauge name
 platform_redis_memory_limit_bytes gauge name
+platform_redis_cache gauge name
 platform_redis_clients gauge name
 platform_minio_drives_online gauge name
 platform_minio_drives_offline gauge name

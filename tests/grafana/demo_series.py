@@ -201,6 +201,8 @@ def _gauge(name: str, labels: Labels) -> Value:
         return lambda second, start: start + second - (900 if incident(second) else 20)
     if name.endswith("_up") or name == "up":
         return lambda second, start: float(not (fragile and incident(second) and name != "up"))
+    if name == "platform_redis_cache":
+        return _constant(0)
     if "limit_bytes" in name or name.endswith("_limit"):
         return _constant(1e9 if "bytes" in name else 100)
     if "remaining" in name:

@@ -48,6 +48,7 @@ def test_gauges(redis_server: Redis) -> None:
         assert result.status is Status.HEALTHY
         assert gauges(result)["redis_memory_used_bytes"] > 100_000
         assert gauges(result)["redis_clients"] >= 1
+        assert gauges(result)["redis_cache"] == 0
         assert "redis_memory_limit_bytes" not in gauges(result)
 
 
@@ -304,8 +305,10 @@ def test_cache(start_redis: Starter, queues: tuple[str, ...], status: Status) ->
     with target(redis(server.url, queues=queues)) as subject:
         subject.ask()
         fill(server)
+        result = subject.ask()
 
-        assert subject.ask().status is status
+        assert result.status is status
+        assert gauges(result)["redis_cache"] == (status is Status.HEALTHY)
 
 
 def test_full(start_redis: Starter) -> None:
