@@ -57,12 +57,18 @@ def _figure(title: str, description: str, promql: str) -> panels.stat.Panel:
 def _firing() -> Line:
     firing = tables.table(
         "Firing now",
-        "Every alert that fires, since when; those muted too. A name leads to the runbook or leaves only this alert.",
+        "Every alert that fires, since when; those muted too. A name leads to the runbook, leaves only this alert, or "
+        "opens the form of a silence for it, which Editors may make.",
         [targets.rows(alerts.SINCE)],
         [
             tables.column("Value", unit="dateTimeFromNow", title="Since", width=130),
             tables.words("severity", colors.SEVERITIES),
-            tables.links("alertname", ("Runbook", links.to("runbook")), ("Only this alert", ONLY)),
+            tables.links(
+                "alertname",
+                ("Runbook", links.to("runbook")),
+                ("Only this alert", ONLY),
+                ("Silence it", links.silence("alertname", "severity")),
+            ),
         ],
         nothing="No alert fires",
     )

@@ -5,14 +5,17 @@ import re
 from itertools import combinations
 
 import pytest
+import yaml
 
 from grafana import actions
+from grafana.design import links
 from grafana.design import panels as drawn
 from grafana.design.layout import COLUMNS, TALLEST, Board, Line
 from grafana.design.links import UIDS
 from grafana.generate import FOLDER, boards, rendered, reread
 from tests.grafana.boards import DASHBOARDS, DATASOURCES, WITHOUT_QUERIES, every, every_dashboard, panels
 from tests.grafana.units import UNITS
+from tests.prometheus.names import ROOT
 
 # Of Grafana itself, 11.6 to 13, so that no plugin is needed.
 PANEL_TYPES = {
@@ -145,7 +148,7 @@ def test_links_lead_somewhere(name: str) -> None:
     """Every address is a dashboard of ours, with only variables that it has."""
     for url in every(DASHBOARDS[name], "url"):
         if not url.startswith("/d/"):
-            assert url in ("", actions.URL), url
+            assert url in ("", actions.URL) or url.startswith("/alerting/silence/new?"), url
             continue
         uid, slug, given = re.fullmatch(r"/d/platform-([\w-]+)/([\w-]+)(?:\?(.*))?", url).groups()  # type: ignore[union-attr]
         assert uid == slug
@@ -154,6 +157,16 @@ def test_links_lead_somewhere(name: str) -> None:
         passed = set(re.findall(r"var-(\w+)=", given or "")) | set(re.findall(r"\${(\w+):queryparam}", given or ""))
         assert passed <= there, (url, passed - there)
         assert not given or given.startswith("${__url_time_range}"), f"{url} loses the time range"
+
+
+def test_silences_are_made_at_our_alertmanager() -> None:
+    """Grafana's form names the data source by its name, and its matchers are `label=value`, encoded."""
+    sources = yaml.safe_load((ROOT / "grafana/provisioning/datasources/platform.yml").read_text())["datasources"]
+
+    assert links.ALERTMANAGER in {one["name"] for one in sources if one["uid"] == "platform-alertmanager"}
+    assert links.silence("app").endswith(
+        "?alertmanager=Platform%20Alertmanager&matcher=app%3D${__data.fields.app:percentencode}"
+    )
 
 
 @every_dashboard
