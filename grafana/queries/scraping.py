@@ -77,10 +77,12 @@ def weeks_ago(number: int) -> str:
     return f"max by (app, scraper) (app_scraper_week:platform_scraping_items:increase1h{chosen})"
 
 
-# Where a scraper's label was folded away, no choice names it: then all are shown.
-_OF_SCRAPERS = """app IN (${app:sqlstring})
-    AND (scraper IN (${scraper:sqlstring}) OR '_other_' IN (${scraper:sqlstring}))
-    AND position(lower(${site:sqlstring}) IN lower(coalesce(site, ''))) > 0"""
+# Where a scraper's label was folded away, no choice names it: then all are shown. An array may be empty, as `IN ()` may
+# not: a platform without scrapers shows empty tables, not errors.
+_SCRAPERS = "ARRAY[${scraper:sqlstring}]::text[]"
+_OF_SCRAPERS = f"""app = ANY (ARRAY[${{app:sqlstring}}]::text[])
+    AND (scraper = ANY ({_SCRAPERS}) OR '_other_' = ANY ({_SCRAPERS}))
+    AND position(lower(trim(${{site:sqlstring}})) IN lower(coalesce(site, ''))) > 0"""
 _RUNS_SHOWN = f"FROM monitoring_views.scraping_run WHERE $__timeFilter(at) AND {_OF_SCRAPERS}"
 
 SITES = f"""SELECT scraper, coalesce(site, '') AS site, app, count(*) AS runs,

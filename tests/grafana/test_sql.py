@@ -1,6 +1,7 @@
 """What the dashboards ask of PostgreSQL: it runs on the views, as the role of its data source, and finds rows."""
 
 import re
+from collections.abc import Sequence
 
 import pytest
 
@@ -30,6 +31,14 @@ def test_all_is_a_list_in_sql(name: str) -> None:
     given = {one["name"] for one in DASHBOARDS[name]["templating"]["list"] if one.get("allValue")}
     for panel, target in targets(name):
         assert not given & set(re.findall(r"\$\{(\w+):sqlstring\}", target["rawSql"])), panel["title"]
+
+
+def test_a_platform_without_scrapers_shows_no_error(viewer: Viewer) -> None:
+    """Of a choice that offers nothing, Grafana makes nothing at all: `IN ()` would be refused."""
+    nothing: dict[str, Sequence[str]] = {"app": [], "scraper": [], "site": [""]}
+
+    for panel, target in targets("scraping"):
+        assert viewer.ask(target["datasource"]["uid"], target["rawSql"], nothing).rows == [], panel["title"]
 
 
 @every_dashboard
