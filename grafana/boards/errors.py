@@ -113,7 +113,7 @@ def _issues() -> tables.tables.Panel:
     return tables.table(
         "Issues",
         f"Groups of alike errors that the choices at the top leave, the {errors.MOST} that occurred last. Events, "
-        "users and course are those of the chosen range. A type opens the issue; Editors change it with the buttons.",
+        "users and course are those of the chosen range. Type or message open the issue; Editors change it by buttons.",
         [targets.sql(errors.ISSUES)],
         [
             tables.column("severity", title="Severity", width=85),
@@ -124,6 +124,7 @@ def _issues() -> tables.tables.Panel:
             tables.column("error_type", title="Type", width=150),
             tables.link("error_type", "Open the issue", OPEN),
             tables.column("message", title="Message"),
+            tables.link("message", "Open the issue", OPEN),
             tables.column("app", title="App", width=90),
             tables.column("endpoint", title="Endpoint", width=130),
             tables.column("course", title="Course", width=160),
