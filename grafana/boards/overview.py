@@ -74,7 +74,7 @@ def _first_line() -> Line:
 def _indicators() -> Iterator[Line]:
     drawn = {name for line in INDICATORS for name in line}
     others = {name: name.rpartition("_")[0].replace("_", " ").capitalize() for name in Thresholds().indicators()}
-    for line in (*INDICATORS[:-1], INDICATORS[-1] | {name: others[name] for name in others.keys() - drawn}):
+    for line in (*INDICATORS[:-1], INDICATORS[-1] | {name: others[name] for name in sorted(others.keys() - drawn)}):
         width, wider = divmod(24, len(line))
         tiles = [_indicator(name, title) for name, title in line.items()]
         yield Line(3, [(tile, width + (number < wider)) for number, tile in enumerate(tiles)])

@@ -96,8 +96,10 @@ def test_links_know_their_dashboards() -> None:
 def test_the_app_is_a_list_for_sql() -> None:
     """Grafana puts a value of All of its own into SQL unquoted; the other labels are asked of Prometheus alone."""
     app, route = (one.build() for one in CHOICES[:2])
+    listed = variables.labels("api", "API", "up", listed=True, regex="/(.+)_count$/").build()
 
-    assert (app.all_value, route.all_value) == (None, ".*")
+    assert (app.all_value, route.all_value, listed.all_value) == (None, ".*", None)
+    assert listed.regex == "/(.+)_count$/"
 
 
 def test_tables_have_no_footer() -> None:
