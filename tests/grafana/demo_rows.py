@@ -10,6 +10,9 @@ from exporter.settings import Retention
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 ISSUES = 300
+JITTER_ROWS = 1000
+"""By how many rows one may stand behind others of its time."""
+
 # Shares of all rows by kind, and the columns made of `i` (a number of its own per row) beside `at` and `app`.
 KINDS: dict[str, tuple[float, dict[str, str]]] = {
     "http_request": (0.70, {
@@ -117,10 +120,12 @@ def load(connection: Connection, rows: int, *, hours: float | None = None) -> No
         for day in range(days + 1 if hours is None else 2):
             connection.execute(f"SELECT monitoring.ensure_partition('{kind}', (now() - interval '{day} days')::date)")
         names, values = ", ".join(columns), ", ".join(columns.values())
+        count = max(1, round(rows * share))
+        # Rows come in about the order of their times, as from applications: indexes by blocks of a table rely on it.
+        age = f"(1 - (i - 1 + {JITTER_ROWS} * random()) / ({count} + {JITTER_ROWS})) * interval '{span}'"
         connection.execute(
             f"INSERT INTO monitoring.{kind} (at, app, {names}) "
-            f"SELECT now() - random() * interval '{span}', {APPS}, {values} "
-            f"FROM generate_series(1, {max(1, round(rows * share))}) i"
+            f"SELECT now() - {age}, {APPS}, {values} FROM generate_series(1, {count}) i"
         )
     for statement in STATE:
         connection.execute(statement)
