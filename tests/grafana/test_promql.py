@@ -1,8 +1,7 @@
 """What the dashboards ask of Prometheus: it is PromQL, of series and labels that exist, and finds data."""
 
 import re
-
-import pytest
+from functools import cache, partial
 
 from exporter.events.sample import PREFIX
 from exporter.exposition.families import FAMILIES, series_names
@@ -13,51 +12,71 @@ from tests.grafana.foreign import ALERTS, FOREIGN
 from tests.grafana.promql import grouped, matched, parsed, selectors
 from tests.prometheus.names import ROOT, recorded, rules
 
-QUERIES = [query for name in DASHBOARDS for query in promql(name)]
-every_query = pytest.mark.parametrize(
-    "query", QUERIES, ids=[f"{query.board}-{query.place}-{number}" for number, query in enumerate(QUERIES)]
-)
 SCRAPED = {"job", "instance", "le"}
 
 
-@every_query
-def test_queries_find_data(hour: Hour, query: Query) -> None:
+@every_dashboard
+def test_queries_find_data(hour: Hour, name: str) -> None:
     """Every panel, variable and annotation has data in an hour with incidents, or says in its module why it may not."""
-    ask = hour.at_end if query.instant else hour.over
-    found = ask(filled(query.text))
+    empty = [
+        f"{query.place}: {filled(query.text)}"
+        for query in promql(name)
+        if not query.may_be_empty and not found(hour, query)
+    ]
 
-    assert found or query.may_be_empty, f"{query.board}: {query.place}: {filled(query.text)} finds nothing"
+    assert empty == []
 
 
-@every_query
-def test_legends_name_labels_there_are(hour: Hour, query: Query) -> None:
+@every_dashboard
+def test_legends_name_labels_there_are(hour: Hour, name: str) -> None:
     """A label that no series has would leave a hole in every legend."""
-    wanted = set(re.findall(r"{{ *(\w+) *}}", query.legend))
-    found = (hour.at_end if query.instant else hour.over)(filled(query.text)) if wanted else []
-    labels = {label for series in found for label in series["metric"]}  # type: ignore[attr-defined]
+    holes = []
+    for query in promql(name):
+        wanted = set(re.findall(r"{{ *(\w+) *}}", query.legend)) - {"__name__", "le"}
+        series = found(hour, query) if wanted else []
+        labels = {label for one in series for label in one["metric"]}  # type: ignore[attr-defined]
+        if series and not wanted <= labels:
+            holes.append((query.place, wanted - labels))
 
-    assert not found or wanted <= labels | {"__name__", "le"}, (query.place, wanted - labels)
+    assert holes == []
 
 
-@every_query
-def test_only_existing_series(parser: Prometheus, query: Query) -> None:
+@every_dashboard
+def test_only_existing_series(parser: Prometheus, name: str) -> None:
     """A panel on a series that nothing makes would stay empty for ever."""
-    known = {name for family in FAMILIES.values() for name in series_names(family)}
-    known |= recorded() | set(FOREIGN) | set(ALERTS)
-    asked = {selector["name"] for selector in selectors(parsed(parser, filled(query.text)))} - {""}
+    known = {series for family in FAMILIES.values() for series in series_names(family)}
+    known |= recorded() | set(FOREIGN) | set(ALERTS) | {""}
+    asked = {
+        (query.place, selector["name"])
+        for query in promql(name)
+        for selector in selectors(parsed(parser, filled(query.text)))
+    }
 
-    assert {name for name in asked if not name.startswith(PREFIX)} <= known
+    assert {
+        (place, series) for place, series in asked if series not in known and not series.startswith(PREFIX)
+    } == set()
 
 
-@every_query
-def test_only_existing_labels(parser: Prometheus, hour: Hour, query: Query) -> None:
+@every_dashboard
+def test_only_existing_labels(parser: Prometheus, hour: Hour, name: str) -> None:
     """A selector on a label that a series lacks finds nothing or everything, and `by` of one groups nothing."""
-    tree = parsed(parser, filled(query.text))
-    for selector in selectors(tree):
-        assert matched(selector) <= labels_of(hour, selector["name"]), selector
-    for labels, node in grouped(tree):
-        there = set().union(*(labels_of(hour, selector["name"]) for selector in selectors(node)))
-        assert labels <= there, (query.place, labels - there)
+    of = cache(partial(labels_of, hour))
+    lacking: list[tuple[str, object]] = []
+    for query in promql(name):
+        tree = parsed(parser, filled(query.text))
+        lacking += [(query.place, one) for one in selectors(tree) if not matched(one) <= of(one["name"])]
+        for labels, node in grouped(tree):
+            there = set().union(*(of(selector["name"]) for selector in selectors(node)))
+            if not labels <= there:
+                lacking.append((query.place, labels - there))
+
+    assert lacking == []
+
+
+def found(hour: Hour, query: Query) -> list[dict[str, object]]:
+    """Return what a query finds in the hour, at its end where it is an instant one."""
+    ask = hour.at_end if query.instant else hour.over
+    return ask(filled(query.text))
 
 
 def labels_of(hour: Hour, name: str) -> set[str]:
