@@ -19,7 +19,7 @@ FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
 	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then command -v $$name; exit 0; fi; done; \
 	echo "make: no Python 3.11 or newer found in PATH: install one (Debian 12: apt-get install python3 python3-venv)" >&2; exit 1
 
-.PHONY: help up down status test lint format types bench clean distclean
+.PHONY: help up down status test lint format types bench drill clean distclean
 
 help: ## Show this
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ format: $(VENV)/dev.stamp ## Put the code in shape
 bench: $(VENV)/dev.stamp ## Measure what the project promises in figures (all, or ONLY=detection)
 	@for file in benchmarks/$(or $(ONLY),[a-z]*).py; do echo "== $$file"; \
 		name=$${file%.py}; $(PYTHON) -m $${name//\//.} $(ARGS); done
+
+drill: $(VENV)/dev.stamp ## Play incidents and watch who is told what, when (all, or ONLY=redis-frozen)
+	@$(PYTHON) -m drills $(ONLY) $(ARGS)
 
 clean: ## End the stack and remove its data
 	@python=$(PYTHON); [ -x $$python ] || python=$$($(FIND_PYTHON)); $$python -m stack clean --state $(STATE)

@@ -22,6 +22,7 @@ def main() -> int:
                 grafana=not options.no_grafana,
                 wait=not options.no_wait,
                 two_alertmanagers=options.two_alertmanagers,
+                traffic=not options.no_traffic,
             )
         if options.command == "status":
             from stack import status
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--free-ports", action="store_true", help="take any free ports, not the usual ones")
             command.add_argument("--two-alertmanagers", action="store_true", help="run two that know each other")
             command.add_argument("--no-grafana", action="store_true", help="leave Grafana out")
+            command.add_argument("--no-traffic", action="store_true", help="leave the demo's live traffic out")
             command.add_argument("--no-wait", action="store_true", help="do not wait for the demo's first notification")
     return parser
 

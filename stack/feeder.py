@@ -105,7 +105,7 @@ class Traffic:
             "where status = 'running' and progress >= 100 returning id, job_type, total_items"
         ).fetchall()
         for job, kind, items in ended:
-            success = self.random.random() >= 0.02
+            success = self.random.random() >= 0.005
             connection.execute(
                 "insert into scraping_metrics (id, job_id, scraper_type, success, duration_ms, items_processed, "
                 "items_failed, error_message) values (gen_random_uuid(), %s, %s, %s, %s, %s, %s, %s)",
@@ -180,9 +180,10 @@ class Traffic:
 class Feeder:
     """Write rounds until told to stop. A server that is away costs its own rows only."""
 
-    def __init__(self, addresses: dict[str, str], traffic: Traffic) -> None:
+    def __init__(self, addresses: dict[str, str], traffic: Traffic, log: Callable[[str], None]) -> None:
         self._addresses = addresses
         self._traffic = traffic
+        self._log = log
         self._connections: dict[str, Connection] = {}
         self._redis = redis.Redis.from_url(addresses["redis"], socket_timeout=2, socket_connect_timeout=2)
 
@@ -195,7 +196,7 @@ class Feeder:
         try:
             traffic.queue(self._redis)
         except redis.RedisError as error:
-            _log(f"redis: {error}")
+            self._log(f"redis: {error}")
             return done
         return done + 1
 
@@ -209,7 +210,7 @@ class Feeder:
             with connection.transaction():
                 work(connection)
         except psycopg.Error as error:
-            _log(f"{database}: {error}")
+            self._log(f"{database}: {error}")
             if connection := self._connections.pop(database, None):
                 connection.close()
             return False
@@ -221,7 +222,7 @@ def run(addresses: dict[str, str], sign_of_life: Path) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    feeder = Feeder(addresses, Traffic(random.Random()))  # noqa: S311 - invented traffic, no secret
+    feeder = Feeder(addresses, Traffic(random.Random()), _log)  # noqa: S311 - invented traffic, no secret
     began, began_at = time.monotonic(), time.time()
     while not stop.is_set():
         elapsed = time.monotonic() - began

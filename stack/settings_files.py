@@ -64,13 +64,18 @@ def owner(state: State) -> Path:
 
 def feeder(state: State) -> Path:
     """Write where the demo's traffic goes, and as whom; readable by the owner only."""
+    return state.write(FEEDER_FILE, json.dumps(feeder_addresses(state), indent=2) + "\n", mode=0o600)
+
+
+def feeder_addresses(state: State) -> dict[str, str]:
+    """Return the addresses that the demo's traffic is written to, with their passwords."""
     users = {**{name: name for name in DATABASES}, "platform": "writer"}
     addresses = {
         database: f"postgresql://{user}:{state.secret(user)}@{state.address('postgres')}/{database}"
         for database, user in users.items()
     }
     addresses["redis"] = f"redis://:{state.secret('redis')}@{state.address('redis')}/0"
-    return state.write(FEEDER_FILE, json.dumps(addresses, indent=2) + "\n", mode=0o600)
+    return addresses
 
 
 def prometheus(state: State) -> tuple[Path, str]:

@@ -42,12 +42,18 @@ AnyServer = TypeVar("AnyServer", bound=Server)
 
 
 def run(
-    folder: Path, *, free_ports: bool = False, grafana: bool = True, wait: bool = True, two_alertmanagers: bool = False
+    folder: Path,
+    *,
+    free_ports: bool = False,
+    grafana: bool = True,
+    wait: bool = True,
+    two_alertmanagers: bool = False,
+    traffic: bool = True,
 ) -> int:
     """
     Start what does not run yet in this state folder and print where it answers.
 
-    Where two Alertmanagers run already, they stay two.
+    Where two Alertmanagers run already, they stay two. Without traffic there is nothing to wait for.
 
     Returns 1 where the demo's events do not come through. Raises StackError that names the step and what to do.
     """
@@ -58,10 +64,10 @@ def run(
         state.save()  # from now on it is a stack's folder, which `clean` may remove
         two = two_alertmanagers or state.running("alertmanager-2") is not None
         stack = Stack(state, free_ports=free_ports, two_alertmanagers=two)
-        stack.start(grafana=grafana)
+        stack.start(grafana=grafana, traffic=traffic)
     said = "Everything is started" if stack.started else "Everything runs already"
     print(f"\n{said}, after {time.monotonic() - began:.0f} s.", flush=True)
-    well = not wait or _show(state, SIGHT_DEADLINE_SECONDS if "feeder" in stack.started else 0)
+    well = not (wait and traffic) or _show(state, SIGHT_DEADLINE_SECONDS if "feeder" in stack.started else 0)
     _print_addresses(state)
     if not well:
         print("\nUp, but not all is well: see above.")
@@ -79,7 +85,7 @@ class Stack:
         self._free_ports = free_ports
         self._ports = USUAL_PORTS | (PAIR_PORTS if two_alertmanagers else {})
 
-    def start(self, *, grafana: bool) -> None:
+    def start(self, *, grafana: bool, traffic: bool = True) -> None:
         """Start everything that does not run, in the order in which one needs the other."""
         with _step("obtaining the programs"):
             binaries, flavour = self._programs(grafana)
@@ -109,7 +115,8 @@ class Stack:
         self._ensure(receiver, "notification receiver")
         self._start_monitoring(binaries, grafana)
         settings = settings_files.feeder(state)
-        self._ensure(Feeder(folder, settings), "demo traffic", settings.read_text())
+        if traffic:
+            self._ensure(Feeder(folder, settings), "demo traffic", settings.read_text())
         state.save()
 
     def _start_exporter(self, postgres: Postgres) -> None:

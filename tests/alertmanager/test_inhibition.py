@@ -27,6 +27,11 @@ def api(severity: str, name: str | None = "arxiv", app: str = "shop") -> Labels:
     return alert("ApiSuccessLow", severity, app=app, indicator="api_success_ratio", **({"api": name} if name else {}))
 
 
+def burn(severity: str, slo: str, app: str = "shop") -> Labels:
+    """Return an alert on an error budget."""
+    return alert("ErrorBudgetBurn", severity, app=app, slo=slo, indicator=slo)
+
+
 HTTP = {"app": "shop", "indicator": "http_error_ratio"}
 POSTGRESQL = {"component": "postgresql", "name": "main"}
 REDIS = {"component": "redis", "name": "main"}
@@ -90,6 +95,16 @@ CASES: dict[str, tuple[Labels, list[Labels], list[Labels]]] = {
         alert("ComponentDown", "critical", component="minio", name="main"),
         [alert("ScrapingFailuresHigh", "critical", app="shop", scraper="a", indicator="scraping_failure_ratio")],
         [alert("SourceDown", "high", **SOURCE), alert("QueueStuck", "high", queue="celery")],
+    ),
+    "an app that failed": (
+        alert("OutageRecovering", "none", app="shop", slo="http_availability"),
+        [burn("critical", "http_availability")],
+        [
+            burn("critical", "http_latency"),
+            burn("medium", "scraping_success"),
+            burn("critical", "http_availability", app="blog"),
+            alert("HttpErrorsHigh", "critical", **HTTP),
+        ],
     ),
     "source down": (
         alert("SourceDown", "high", **SOURCE),
@@ -176,6 +191,7 @@ def test_causes_are_alerts_that_exist() -> None:
         "PlatformExporterAbsent",
         "PlatformExporterDown",
         "PlatformExporterReplicaDown",
+        "PlatformOutageRecovering",
         "PlatformSourceDown",
         "PlatformTargetDown",
     } <= known

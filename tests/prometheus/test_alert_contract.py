@@ -24,7 +24,7 @@ ENTRIES = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE 
 COMMAND = re.compile(r"^\d\. .+: `(?:promtool|curl|psql|amtool|platform-exporter|cat|openssl) .+`$", re.MULTILINE)
 SEVERITIES = {"critical", "high", "medium", "low"}
 ALWAYS_FIRING = {"PlatformWatchdog"}
-TOLD_TO_NOBODY = {"PlatformComponentRecovering"}
+TOLD_TO_NOBODY = {"PlatformComponentRecovering", "PlatformOutageRecovering"}
 
 ONE_IS_ENOUGH = "a fault of one thing, which no amount of traffic makes truer"
 EXEMPT: dict[tuple[str, str], str] = {
@@ -52,6 +52,7 @@ EXEMPT: dict[tuple[str, str], str] = {
         "PlatformMinioDrivesOffline",
         "PlatformNoAlertmanager",
         "PlatformNotificationsFailing",
+        "PlatformOutageRecovering",
         "PlatformPostgresqlTransactionOld",
         "PlatformQueueNotConsumed",
         "PlatformQueueOld",

@@ -1,0 +1,43 @@
+"""The list of drills."""
+
+import subprocess
+import sys
+
+from drills.catalogue import AT_ONCE, DRILLS
+from stack.places import CHECKOUT
+from tests.prometheus.names import rules
+
+PAGED = {"critical": 1, "high": 0, "medium": 0}
+
+
+def test_all_incidents_are_there() -> None:
+    """Each incident that is promised can be played by its name."""
+    assert set(DRILLS) == {
+        "api-success", "latency", "jobs-stuck", "error-burst", "application-down", "minio-drive", "redis-frozen",
+        "postgresql-stopped", "prometheus-restarted", "alertmanager-killed", "ten-alerts",
+    }  # fmt: skip
+
+
+def test_what_is_wanted_exists() -> None:
+    """A drill waits for an alert of the rules with a severity that it has, and only what is critical pages."""
+    known = {(rule["alert"], rule["labels"]["severity"]) for rule in rules() if "alert" in rule}
+
+    assert {(drill.wanted.alertname, drill.wanted.severity) for drill in DRILLS.values()} <= known
+    assert all(drill.wanted.pages == PAGED[drill.wanted.severity] for drill in DRILLS.values())
+
+
+def test_drills_of_one_bench_share_nothing() -> None:
+    """Applications of drills that are played side by side are different ones."""
+    for bench in AT_ONCE:
+        names = [one.name for drill in DRILLS.values() if drill.bench == bench for one in drill.applications]
+
+        assert len(names) == len(set(names))
+
+
+def test_an_unknown_name_is_wrong_usage() -> None:
+    """It is said which names there are."""
+    argv = [sys.executable, "-m", "drills", "nothing"]
+    run = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+
+    assert run.returncode == 2
+    assert "redis-frozen" in run.stderr

@@ -1,0 +1,31 @@
+"""Servers come back as they were."""
+
+import os
+from pathlib import Path
+
+from drills.machine import Machine
+from stack.polling import poll_until
+from stack.process import Command, Process
+from stack.state import State
+
+
+def test_a_killed_process_is_started_as_it_was(tmp_path: Path) -> None:
+    """Arguments, environment and folder are those it had."""
+    (tmp_path / "there").mkdir()
+    script = "echo $1 $WORD $PWD; exec sleep 60"
+    environment = {"WORD": "word", "PATH": os.environ["PATH"]}
+    process = Process("one", tmp_path)
+    process.start(Command(["/bin/sh", "-c", script, "sh", "argument"], environment, tmp_path / "there"))
+    poll_until(lambda: "argument" in process.log_tail(), 10)
+    machine = Machine(State.open(tmp_path))
+
+    machine.kill("one")
+    machine.revive("one")
+    revived = State.open(tmp_path).running("one")
+
+    assert revived is not None
+    assert revived.pid != process.pid
+    command = Path(f"/proc/{revived.pid}/cmdline").read_bytes()
+    assert command.split(b"\0")[-2] == b"60"
+    assert Path(f"/proc/{revived.pid}/cwd").readlink() == tmp_path / "there"
+    machine.kill("one")
