@@ -38,7 +38,8 @@ class Application:
     """
     One application. Numbers of events are per second and may be fractions; shares are of 1.
 
-    What an incident changes are its attributes, while it runs. `jobs` makes it keep one scraping job running.
+    What an incident changes are its attributes, while it runs. `jobs` makes it keep one scraping job running, which
+    goes on where the application is quiet otherwise.
     """
 
     name: str
@@ -59,9 +60,14 @@ class Application:
 
     def second(self, chance: random.Random) -> Rows:
         """Return the rows of one second, by the statement that writes them."""
-        if self.quiet:
-            return {}
-        rows: Rows = {
+        rows: Rows = {} if self.quiet else self._events(chance)
+        if self.jobs:
+            items = 0 if self.stuck else 1
+            rows[JOB] = [(self.name, "running", items, items)]
+        return {statement: found for statement, found in rows.items() if found}
+
+    def _events(self, chance: random.Random) -> Rows:
+        return {
             HTTP: [
                 (self.name, 500 if self._fails("http", self.failing_requests) else 200, self._seconds(chance))
                 for _ in range(self._due("http", self.requests))
@@ -78,10 +84,6 @@ class Application:
             ],
             ERROR: [(self.name,)] * self._due("errors", self.errors),
         }
-        if self.jobs:
-            items = 0 if self.stuck else 1
-            rows[JOB] = [(self.name, "running", items, items)]
-        return {statement: found for statement, found in rows.items() if found}
 
     def _seconds(self, chance: random.Random) -> float:
         return self.request_seconds * chance.lognormvariate(0, 0.2)

@@ -109,7 +109,8 @@ class Bench:
         looked_at = recording.looked_at
         firings = [one for one in recording.firings if one.last_at >= began_at and subject.has_labels(one.labels)]
         notices = [one for one in recording.notices if one.at >= began_at and subject.has_notice(one)]
-        return Evidence(began_at, firings, notices, looked_at, ended_at)
+        pending = [labels for labels in recording.pending if subject.has_labels(labels)]
+        return Evidence(began_at, firings, notices, looked_at, ended_at, pending)
 
     def store(self) -> Minio:
         """Return the stack's S3 store, to take its drives away."""

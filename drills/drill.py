@@ -77,7 +77,7 @@ def play(drill: Drill, bench: Bench, say: Callable[[str], None]) -> Outcome:
 
 def _over(evidence: Evidence) -> bool:
     looked_after = evidence.ended_at is not None and evidence.looked_at > evidence.ended_at + 10
-    return looked_after and not evidence.still_firing() and not evidence.not_told_over()
+    return looked_after and evidence.over
 
 
 def _seconds(by_channel: dict[str, float]) -> str:

@@ -36,6 +36,7 @@ class Recording:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self.looked_at = 0.0
+        self.pending: list[Labels] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -61,6 +62,7 @@ class Recording:
             firing = self._ask(self._prometheus)
             if firing is not None:
                 alerts = firing["data"]["alerts"]
+                self.pending = [one["labels"] for one in alerts if one["state"] == "pending"]
                 self._seen([one["labels"] for one in alerts if one["state"] == "firing"], now)
             for address in self._alertmanagers:
                 alerts = self._ask(address) or []

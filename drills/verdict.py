@@ -61,6 +61,14 @@ class Evidence:
     notices: Sequence[Notice]
     looked_at: float
     ended_at: float | None = None
+    pending: Sequence[Labels] = ()
+
+    @property
+    def over(self) -> bool:
+        """Tell whether nothing fires or is about to, and all that was told was told to be over."""
+        if any(_for_people(labels) for labels in self.pending):
+            return False
+        return not self.still_firing() and not self.not_told_over()
 
     def told_at(self, wanted: Wanted, channel: str) -> float | None:
         """Return when a channel was first told of the alert; None before."""

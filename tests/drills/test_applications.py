@@ -41,5 +41,6 @@ def test_a_stuck_job_gives_signs_of_life_only() -> None:
 
 
 def test_silence() -> None:
-    """A quiet application does nothing."""
-    assert minute(Application("a", requests=5, jobs=True, quiet=True)) == {}
+    """A quiet application does nothing, but its job goes on."""
+    assert minute(Application("a", requests=5, quiet=True)) == {}
+    assert set(minute(Application("a", requests=5, jobs=True, quiet=True))) == {JOB}

@@ -23,6 +23,7 @@ def test_a_killed_process_is_started_as_it_was(tmp_path: Path) -> None:
     machine.revive("one")
     revived = State.open(tmp_path).running("one")
 
+    assert not process.alive
     assert revived is not None
     assert revived.pid != process.pid
     command = Path(f"/proc/{revived.pid}/cmdline").read_bytes()

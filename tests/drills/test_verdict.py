@@ -74,6 +74,15 @@ def test_did_not_resolve() -> None:
     assert judge("redis", WANTED, seen).problems == ["ComponentDown(redis, main, critical) did not resolve"]
 
 
+def test_what_is_about_to_fire_is_not_over() -> None:
+    """A warning comes after a critical alert, while the window forgets the incident: a drill waits for it, too."""
+    seen = evidence()
+
+    assert seen.over
+    assert not replace(seen, pending=[{"alertname": "X", "severity": "medium"}]).over
+    assert replace(seen, pending=[{"alertname": "X", "severity": "low"}]).over
+
+
 def test_low_is_not_waited_for() -> None:
     """The digest is daily: an alert for it may last."""
     seen = evidence()
