@@ -106,6 +106,7 @@ class Bench:
     def evidence(self, subject: Subject, began_at: float, ended_at: float | None) -> Evidence:
         """Return what is known of a drill by now."""
         recording = self.recording
+        # First: what was seen in a look after this one counts as firing still.
         looked_at = recording.looked_at
         firings = [one for one in recording.firings if one.last_at >= began_at and subject.has_labels(one.labels)]
         notices = [one for one in recording.notices if one.at >= began_at and subject.has_notice(one)]

@@ -214,8 +214,8 @@ OUTAGE = (
         _redis_is_back_and_shops_recover,
         warm_seconds=60,
         lasts_seconds=120,
-        # PlatformComponentRecovering mutes for 8 minutes: what outlives it would be told then.
-        settle_seconds=180,
+        # PlatformComponentRecovering mutes for 8 minutes, and the budgets' alerts outlive it: they would be told then.
+        settle_seconds=30,
         applications=tuple(Application(name, requests=2) for name in SHOPS),
     ),
 )

@@ -63,8 +63,8 @@ def play(drill: Drill, bench: Bench, say: Callable[[str], None]) -> Outcome:
         except StackError:
             say(f"NOT told within {TOLD_DEADLINE_SECONDS} s")
     finally:
+        ended_at = time.monotonic()
         drill.end(bench)
-    ended_at = time.monotonic()
     say(f"the incident is over after {ended_at - began_at:.0f} s")
     try:
         poll_until(lambda: _over(evidence()), OVER_DEADLINE_SECONDS, interval_seconds=0.5)

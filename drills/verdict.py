@@ -80,7 +80,7 @@ class Evidence:
 
     def still_firing(self) -> list[str]:
         """Return the alerts that fire now and are told to people."""
-        return _names(one.labels for one in self.firings if one.last_at == self.looked_at and _for_people(one.labels))
+        return _names(one.labels for one in self.firings if one.last_at >= self.looked_at and _for_people(one.labels))
 
     def not_told_over(self) -> list[str]:
         """Return what was told to fire and not to be over: alerts on the hook, incidents of the pager, channels."""
