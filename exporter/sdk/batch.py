@@ -9,6 +9,8 @@ from exporter.sdk import kinds
 from exporter.sdk.encode import COLUMNS
 
 TABLES = (*(kind.name for kind in EVENTS), "scraping_job")
+URGENT = frozenset(("error", "scraping_run", "scraping_job"))
+"""What goes last where there is no room for everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,11 @@ class Batch:
     @property
     def size(self) -> int:
         return sum(len(part.data) for part in self.parts) + 200
+
+    @property
+    def urgent(self) -> bool:
+        """Tell whether nothing is in it that would go before errors and jobs."""
+        return all(part.table in URGENT for part in self.parts)
 
     def halves(self) -> tuple["Batch", "Batch"]:
         """Split it in two. Their ids are made of this one's: splitting the same batch again gives the same two."""

@@ -19,7 +19,7 @@ from exporter.sdk.trouble import note
 # The first element of an event says its kind; times are Unix seconds.
 Event = tuple[Any, ...]
 
-REASONS = ("overflow", "spool_full", "poison", "serialization", "shutdown", "internal")
+REASONS = ("overflow", "spool_full", "spool_corrupt", "poison", "serialization", "shutdown", "internal")
 """The closed list of why an event was dropped."""
 
 

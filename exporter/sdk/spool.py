@@ -25,6 +25,8 @@ from exporter.sdk.spool_file import SpoolFile
 
 KEPT_CORRUPT = 10
 MOST_FOLDERS = 1000
+COMMON_SHARE = 0.9
+"""The share of `spool_bytes` that anything may fill; what is left is for errors and jobs."""
 _MEASURE_EVERY_SECONDS = 10.0
 
 
@@ -50,7 +52,8 @@ class Spool:
 
     def write(self, batch: Batch, mine: int) -> SpoolFile:
         """Write a batch; `mine` is how many bytes this process has there already. Raises SpoolFullError, OSError."""
-        if mine + self._bytes_of_others() + batch.size > self._options.spool_bytes:
+        room = self._options.spool_bytes * (1.0 if batch.urgent else COMMON_SHARE)
+        if mine + self._bytes_of_others() + batch.size > room:
             raise SpoolFullError(f"spool_bytes={self._options.spool_bytes} are used up in {self._options.spool_folder}")
         self._number += 1
         return spool_file.write(batch, self._own(), self._number)

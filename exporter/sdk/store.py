@@ -171,7 +171,11 @@ class Store:
         return lambda: min(end, self._deadline())
 
     def _unavailable(self, error: ServerError) -> UnavailableError:
-        """Refusals that are no row's fault: the schema is missing, a privilege, the disk is full, a standby ..."""
+        """Refusals that are no row's fault: the schema is missing, a privilege, the disk is full, a standby ...
+
+        The next try makes a new connection: this one may be read-only for good, or lead to what was the primary once.
+        """
+        self.close()
         return UnavailableError(f"{error} ({error.sqlstate})")
 
 

@@ -3,6 +3,7 @@
 One thread at a time; the writer sees to that.
 """
 
+import math
 import random
 import time
 
@@ -26,6 +27,8 @@ LEDGER_SECONDS = 5.0
 ADOPT_SECONDS = 30.0
 ROUND_SECONDS = 0.5
 REPLAY_SECONDS = 0.5
+URGENT_PENDING = 1.5
+"""How much more than `pending_bytes` may be pending where what comes in are errors and finished jobs."""
 
 
 class Work:
@@ -59,14 +62,16 @@ class Work:
 
     def collect(self, *, everything: bool = False) -> None:
         """Encode what waits, one batch; `everything` includes what sampling holds back and asks for no room."""
-        if not everything and self.books.pending_bytes > self.options.pending_bytes:
-            return  # the intake fills up then, and decides by priority what to drop
         intake, hand = self.intake, self.books.hand
+        # Where there is no room the intake fills up, and decides by priority what to drop.
+        full = not everything and self.books.pending_bytes > self.options.pending_bytes
+        if full and self.books.pending_bytes > URGENT_PENDING * self.options.pending_bytes:
+            return
         before = intake.waiting
-        for lane in (intake.urgent, intake.other, intake.plain):
+        for lane in (intake.urgent,) if full else (intake.urgent, intake.other, intake.plain):
             intake.take(lane, hand, self.options.batch_events - len(hand))
         intake.waiting_bytes = intake.waiting_bytes * intake.waiting // before if before > len(hand) else 0
-        self._encode(None if everything else time.time() - HELD_SECONDS)
+        self._encode(None if everything else -math.inf if full else time.time() - HELD_SECONDS)
 
     def deliver(self) -> bool:
         """Store what is pending, unless it is too early for another try; return whether all of it is stored."""
@@ -94,10 +99,9 @@ class Work:
         for batch in self.books.pending:
             if self.books.pending_bytes <= target:
                 break
-            if not self._spool(batch):
-                if otherwise is None:
-                    break
-                self.books = self.books.batch_lost(batch, "spool_full" if self.spool.enabled else otherwise)
+            refused = self._spool(batch)
+            if refused is not None and otherwise is not None:
+                self.books = self.books.batch_lost(batch, refused or otherwise)
         self.save_ledger()
 
     def spool_all(self) -> None:
@@ -199,16 +203,17 @@ class Work:
         if not rows.get(kinds.JOB, True):
             del rows[kinds.JOB]
 
-    def _spool(self, batch: Batch) -> bool:
+    def _spool(self, batch: Batch) -> str | None:
+        """Write a batch to disk; return why not, "" where there is no disk to be had."""
         if not self.spool.enabled:
-            return False
+            return ""
         try:
             file = self.spool.write(batch, sum(file.size for file in self.books.files))
         except (OSError, SpoolFullError) as error:
             note("spool", error)
-            return False
+            return "spool_full" if isinstance(error, SpoolFullError) else ""
         self.books = self.books.spooled_as(batch, file)
-        return True
+        return None
 
     def _replay(self, file: SpoolFile) -> None:
         try:

@@ -171,7 +171,8 @@ class Writer:
         """Encode and store until nothing is left; return whether that is so."""
         work = self._work
         while True:
-            work.collect(everything=True)
+            # However often an application asks for this while the database is down, what is pending stays bounded.
+            work.collect(everything=work.books.pending_bytes <= self._options.pending_bytes)
             work.retry_at = 0.0
             if not work.deliver():
                 return False

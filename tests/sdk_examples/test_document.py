@@ -280,7 +280,7 @@ def test_reasons_are_explained() -> None:
     section = document.DOCUMENT.read_text().partition("| dropped because")[2].partition("\n\n")[0]
     explained = [line.split("|")[1].strip() for line in section.splitlines()[2:]]
 
-    assert sorted(explained) == sorted((*intake.REASONS, "spool_corrupt"))
+    assert sorted(explained) == sorted(intake.REASONS)
 
 
 def test_options_are_those_there_are() -> None:
