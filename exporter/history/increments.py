@@ -76,6 +76,8 @@ def read(
     with connection.transaction(force_rollback=True):
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         connection.execute("SET LOCAL jit = off; SET LOCAL work_mem = '64MB'")
+        # Making a block of what was read takes as long as it takes, and a reader locks nobody out.
+        connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         here = snapshot.look(connection)
         for number, stream in enumerate(plan.streams):
             tell(stream.relation)

@@ -11,11 +11,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exporter import config as configuration
+from exporter import database
 from exporter.__main__ import main
 from exporter.aggregation.loop import Worker
 from exporter.errors import BackfillError
 from exporter.events import schema
-from exporter.history import blocks
+from exporter.history import blocks, increments
+from exporter.history.increments import Span
 from exporter.sources import mapping
 from stack.servers import Postgres, Prometheus
 from tests.prometheus.names import ROOT
@@ -129,6 +131,20 @@ def test_counters_are_what_they_were(past: Query) -> None:
     assert only(past(expression, 6.0)) == 6 * 60 * WEIGHT
     assert only(past(expression, 12.5)) == 12.5 * 60 * WEIGHT
     assert only(past(expression, 14.0)) == 14 * 60 * WEIGHT
+
+
+def test_making_blocks_may_take_its_time(config: Path) -> None:
+    """However long nothing is read while blocks are made, PostgreSQL does not end the session."""
+    settings = configuration.load(config)
+    plan = mapping.plan(settings.sources[0])
+    span = Span(int(at(6)), 60, 60)
+    with database.connect(settings.database, "test") as connection:
+        with increments.read(connection, plan, span, settings.limits, lambda text: None):
+            allowed = connection.execute("SHOW idle_in_transaction_session_timeout").fetchone()
+        after = connection.execute("SHOW idle_in_transaction_session_timeout").fetchone()
+
+    assert allowed == ("0",)
+    assert after == ("1min",)
 
 
 def test_they_end_where_the_exporter_is(past: Query, config: Path) -> None:
