@@ -19,10 +19,10 @@ FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
 	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then command -v $$name; exit 0; fi; done; \
 	echo "make: no Python 3.11 or newer found in PATH: install one (Debian 12: apt-get install python3 python3-venv)" >&2; exit 1
 
-.PHONY: help up down status test lint format types bench drill clean distclean
+.PHONY: help up backfill-demo down status test lint format types bench drill clean distclean
 
 help: ## Show this
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: $(VENV)/stack.stamp ## Start the whole platform on this machine, with demo data and a breach to watch
 	@$(PYTHON) -m stack up --state $(STATE) $(ARGS)
@@ -32,6 +32,9 @@ down: ## End what `make up` started; its data stay
 
 status: $(VENV)/stack.stamp ## Show what runs, what it counted and what it told
 	@$(PYTHON) -m stack status --state $(STATE)
+
+backfill-demo: $(VENV)/stack.stamp ## Give Prometheus the week before `make up`: takes some minutes
+	@$(PYTHON) -m stack backfill --state $(STATE)
 
 test: lint types ## Check everything: lint, types, all tests on real servers
 	@$(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)

@@ -1,11 +1,14 @@
-"""Make the demo databases (`create`), or make their tables sources of the exporter (`adopt`)."""
+"""Make the demo databases (`create`), or make their tables sources of the exporter and write a past of the played
+platform (`adopt`), or remove what was played (`remove`)."""
 
+import os
 import sys
 from pathlib import Path
 
 import setup
 
 SOURCES = Path(__file__).with_name("demo-sources.yml")
+PAST = os.environ.get("PLATFORM_DEMO_PAST", "7d")
 DATABASES = ("stratlogic", "scitex")
 
 
@@ -17,14 +20,20 @@ def create() -> None:
 
 
 def adopt() -> None:
-    """Add the sources to the configuration, adopt their tables as the owner, and reload the exporter."""
+    """Add the sources to the configuration, adopt their tables and write a past as the owner, reload the exporter."""
     with_demo = setup.CONFIGURATION.with_name(".with-demo.yml")
     with_demo.write_text(configuration(), encoding="utf-8")
     setup.lay(with_demo, setup.CONFIGURATION)
     with_demo.unlink()
     for name in DATABASES:
         setup.run_as_owner("adopt", name)
+    setup.run_as_owner("demo", "--past", PAST, "--no-live")
     setup.reload_exporter()
+
+
+def remove() -> None:
+    """Remove what was played, as the owner; the two databases stay."""
+    setup.run_as_owner("demo", "--remove")
 
 
 def configuration() -> str:
@@ -37,4 +46,4 @@ def configuration() -> str:
 
 
 if __name__ == "__main__":
-    {"create": create, "adopt": adopt}[sys.argv[1]]()
+    {"create": create, "adopt": adopt, "remove": remove}[sys.argv[1]]()

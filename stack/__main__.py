@@ -23,11 +23,16 @@ def main() -> int:
                 wait=not options.no_wait,
                 two_alertmanagers=options.two_alertmanagers,
                 traffic=not options.no_traffic,
+                past=options.past,
             )
         if options.command == "status":
             from stack import status
 
             return status.run(options.state)
+        if options.command == "backfill":
+            from stack import past
+
+            return past.run(options.state)
         from stack import down
 
         return down.clean(options.state) if options.command == "clean" else down.run(options.state)
@@ -45,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         ("up", "start what does not run yet, and show that it works"),
         ("down", "end what was started; its data stay"),
         ("status", "show what runs, what it has counted and what it told"),
+        ("backfill", "give Prometheus the past week, from before it was started: minutes"),
         ("clean", "end it and remove its data"),
     ):
         command = commands.add_parser(name, help=text, description=text)
@@ -53,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         if name == "up":
             command.add_argument("--free-ports", action="store_true", help="take any free ports, not the usual ones")
+            command.add_argument("--past", default="7d", help="of the played platform, where it has none (default: 7d)")
             command.add_argument("--two-alertmanagers", action="store_true", help="run two that know each other")
             command.add_argument("--no-grafana", action="store_true", help="leave Grafana out")
             command.add_argument("--no-traffic", action="store_true", help="leave the demo's live traffic out")

@@ -18,9 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import redis
-
-from stack.settings_files import QUEUE
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -151,25 +148,6 @@ class Traffic:
             ],
         )
 
-    def platform(self, connection: Connection) -> None:
-        """Write one round of an application that uses the event store itself."""
-        connection.execute(
-            "insert into monitoring.http_request (at, app, route, method, status, duration_seconds, user_agent) "
-            "values (now(), 'demo', %s, 'GET', 200, %s, 'demo')",
-            [self.random.choice(("/", "/search", "/papers/{id}")), self._duration_ms(80) / 1000],
-        )
-        connection.execute(
-            "insert into monitoring.api_call (at, app, api, endpoint, outcome, duration_seconds) "
-            "values (now(), 'demo', 'arxiv', '/q', 'success', %s)",
-            [self._duration_ms(300) / 1000],
-        )
-
-    def queue(self, client: "redis.Redis") -> None:
-        """Let the length of the queue wander between 0 and 50."""
-        client.rpush(QUEUE, *["demo"] * self.random.randrange(1, 8))
-        client.lpop(QUEUE, self.random.randrange(1, 8))
-        client.ltrim(QUEUE, 0, 49)
-
     def _duration_ms(self, typical: float) -> float:
         return self.random.lognormvariate(0, 0.4) * typical
 
@@ -185,20 +163,13 @@ class Feeder:
         self._traffic = traffic
         self._log = log
         self._connections: dict[str, Connection] = {}
-        self._redis = redis.Redis.from_url(addresses["redis"], socket_timeout=2, socket_connect_timeout=2)
 
     def round(self, elapsed_seconds: float) -> int:
-        """Write one round; return how many of the servers took theirs."""
+        """Write one round; return how many of the databases took theirs."""
         traffic = self._traffic
         traffic.incident = elapsed_seconds % INCIDENT_EVERY_SECONDS < INCIDENT_SECONDS
-        works = {"scitex": traffic.scitex, "stratlogic": traffic.stratlogic, "platform": traffic.platform}
-        done = sum(self._write(database, work) for database, work in works.items())
-        try:
-            traffic.queue(self._redis)
-        except redis.RedisError as error:
-            self._log(f"redis: {error}")
-            return done
-        return done + 1
+        works = {"scitex": traffic.scitex, "stratlogic": traffic.stratlogic}
+        return sum(self._write(database, work) for database, work in works.items())
 
     def _write(self, database: str, work: Callable[[Connection], None]) -> bool:
         try:

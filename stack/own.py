@@ -1,10 +1,12 @@
 """Run this project's own programs as servers of the stack."""
 
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from stack.binaries import Binary
+from stack.errors import StackError
 from stack.places import CHECKOUT
 from stack.process import Command, clean_environment
 from stack.servers.base import Server
@@ -57,6 +59,38 @@ class Feeder(Server):
     def ready(self) -> bool:
         """Tell whether it has written rows."""
         return self.sign_of_life.exists()
+
+
+class Demo(Server):
+    """The platform that is played; it listens nowhere, and is ready when it runs."""
+
+    kind = "demo"
+
+    def __init__(self, state_dir: Path, config: Path) -> None:
+        super().__init__(state_dir, Binary(Path(sys.executable), "", "this checkout"), port=1)
+        self.config = config
+
+    def command(self) -> Command:
+        """Return what to run."""
+        return own_command(["-m", "exporter", "demo", "--config", str(self.config)])
+
+    def ready(self) -> bool:
+        """Tell that it runs: whether it does is looked at first."""
+        return True
+
+
+def run_own(*arguments: str) -> str:
+    """Run a command of platform-exporter to its end; return what it said. Raises StackError where it fails."""
+    command = own_command(["-m", "exporter", *arguments])
+    run = subprocess.run(
+        list(command.argv), env=command.environment, cwd=command.folder, capture_output=True, text=True, check=False
+    )
+    said = (run.stderr or run.stdout).strip()
+    if run.returncode != 0:
+        raise StackError(
+            f"`platform-exporter {' '.join(arguments)}` failed with status {run.returncode}:\n{said[-800:]}"
+        )
+    return said
 
 
 def own_command(arguments: Sequence[str]) -> Command:

@@ -11,9 +11,11 @@ from stack.demo import DATABASES
 from stack.places import CHECKOUT
 from stack.state import State, fingerprint
 
-EXPORTER_FILE, OWNER_FILE, FEEDER_FILE = "platform-exporter.yml", "owner.yml", "feeder.json"
+EXPORTER_FILE, OWNER_FILE, FEEDER_FILE, DEMO_FILE = "platform-exporter.yml", "owner.yml", "feeder.json", "demo.yml"
 ALERTMANAGERS = ("alertmanager", "alertmanager-2")
-BUCKET, QUEUE = "artifacts", "celery"
+BUCKET = "artifacts"
+QUEUES = ["demo-orders", "demo-stream"]
+SAMPLE_LABELS = ["region"]
 
 
 def exporter(state: State) -> Path:
@@ -24,14 +26,7 @@ def exporter(state: State) -> Path:
         "sources": _sources(state, "exporter"),
         "probes": {
             "postgresql": [{"name": "main", **_database(state, "platform", "exporter")}],
-            "redis": [
-                {
-                    "name": "main",
-                    "url": f"redis://{state.address('redis')}/0",
-                    "password_file": "secrets/redis.password",
-                    "queues": [QUEUE],
-                }
-            ],
+            "redis": [_redis(state)],
             "minio": [
                 {
                     "name": "main",
@@ -62,19 +57,22 @@ def owner(state: State) -> Path:
     return _write(state, OWNER_FILE, content)
 
 
+def demo(state: State) -> Path:
+    """Write the configuration of the platform that is played: it may write events, and no more."""
+    content = {"database": _database(state, "platform", "writer"), "probes": {"redis": [_redis(state)]}}
+    return _write(state, DEMO_FILE, content)
+
+
 def feeder(state: State) -> Path:
-    """Write where the demo's traffic goes, and as whom; readable by the owner only."""
+    """Write where the traffic of the demo databases goes, and as whom; readable by the owner only."""
     return state.write(FEEDER_FILE, json.dumps(feeder_addresses(state), indent=2) + "\n", mode=0o600)
 
 
 def feeder_addresses(state: State) -> dict[str, str]:
-    """Return the addresses that the demo's traffic is written to, with their passwords."""
-    users = {**{name: name for name in DATABASES}, "platform": "writer"}
+    """Return the addresses that the traffic of the demo databases is written to, with their passwords."""
     addresses = {
-        database: f"postgresql://{user}:{state.secret(user)}@{state.address('postgres')}/{database}"
-        for database, user in users.items()
+        name: f"postgresql://{name}:{state.secret(name)}@{state.address('postgres')}/{name}" for name in DATABASES
     }
-    addresses["redis"] = f"redis://:{state.secret('redis')}@{state.address('redis')}/0"
     return addresses
 
 
@@ -148,9 +146,18 @@ def _database(state: State, database: str, user: str) -> dict[str, str]:
     return {"dsn": f"postgresql://{user}@{state.address('postgres')}/{database}", "password_file": password}
 
 
+def _redis(state: State) -> dict[str, Any]:
+    return {
+        "name": "main",
+        "url": f"redis://{state.address('redis')}/0",
+        "password_file": "secrets/redis.password",
+        "queues": QUEUES,
+    }
+
+
 def _sources(state: State, user: str) -> list[dict[str, Any]]:
     adopted = [{"preset": name, "database": _database(state, name, user)} for name in DATABASES]
-    return [{"preset": "native"}, *adopted]
+    return [{"preset": "native", "sample_labels": SAMPLE_LABELS}, *adopted]
 
 
 def _write(state: State, name: str, content: object) -> Path:

@@ -26,6 +26,7 @@ ORDER = (
     "prometheus",
     "grafana",
     "feeder",
+    "demo",
 )
 
 

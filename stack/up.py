@@ -1,6 +1,5 @@
 """Start the whole platform as plain processes, and show that it works."""
 
-import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ import requests
 from stack import demo, settings_files, users, witness
 from stack.binaries import Binary, find
 from stack.errors import StackError
-from stack.own import Feeder, OwnServer, own_command
+from stack.own import Demo, Feeder, OwnServer, run_own
 from stack.places import CHECKOUT, lock
 from stack.ports import free_port, is_free
 from stack.servers import Alertmanager, Grafana, Minio, Postgres, Prometheus, Redis, Server
@@ -49,6 +48,7 @@ def run(
     wait: bool = True,
     two_alertmanagers: bool = False,
     traffic: bool = True,
+    past: str = "7d",
 ) -> int:
     """
     Start what does not run yet in this state folder and print where it answers.
@@ -64,7 +64,7 @@ def run(
         state.save()  # from now on it is a stack's folder, which `clean` may remove
         two = two_alertmanagers or state.running("alertmanager-2") is not None
         stack = Stack(state, free_ports=free_ports, two_alertmanagers=two)
-        stack.start(grafana=grafana, traffic=traffic)
+        stack.start(grafana=grafana, traffic=traffic, past=past)
     said = "Everything is started" if stack.started else "Everything runs already"
     print(f"\n{said}, after {time.monotonic() - began:.0f} s.", flush=True)
     well = not (wait and traffic) or _show(state, SIGHT_DEADLINE_SECONDS if "feeder" in stack.started else 0)
@@ -85,7 +85,7 @@ class Stack:
         self._free_ports = free_ports
         self._ports = USUAL_PORTS | (PAIR_PORTS if two_alertmanagers else {})
 
-    def start(self, *, grafana: bool, traffic: bool = True) -> None:
+    def start(self, *, grafana: bool, traffic: bool, past: str) -> None:
         """Start everything that does not run, in the order in which one needs the other."""
         with _step("obtaining the programs"):
             binaries, flavour = self._programs(grafana)
@@ -108,18 +108,45 @@ class Stack:
             if not minio.client().bucket_exists(bucket_name=settings_files.BUCKET):
                 minio.client().make_bucket(bucket_name=settings_files.BUCKET)
 
-        self._start_exporter(postgres)
+        if not self.state.running("exporter"):
+            self._make_schemas(postgres)
+        with ThreadPoolExecutor(1) as pool:
+            # Before Prometheus looks: what it sees first is where the past ends.
+            written = pool.submit(self._write_past, past) if traffic and not state.running("demo") else None
+            self._start_exporter()
+            self._start_receiver()
+            self._start_alertmanagers(binaries["alertmanager"])
+            if "grafana" in binaries:
+                self._start_grafana(binaries["grafana"])
+            if written:
+                with _step("the past of the played platform"):
+                    written.result()
+        self._start_prometheus(binaries["prometheus"])
+        if traffic:
+            self._start_traffic()
+        state.save()
+
+    def _start_traffic(self) -> None:
+        state, folder = self.state, self.state.folder
+        settings = settings_files.feeder(state)
+        self._ensure(Feeder(folder, settings), "demo databases' traffic", settings.read_text())
+        config = settings_files.demo(state)
+        self._ensure(Demo(folder, config), "played platform", config.read_text())
+
+    def _write_past(self, past: str) -> None:
+        began = time.monotonic()
+        said = run_own("demo", "--config", str(settings_files.owner(self.state)), "--past", past, "--no-live")
+        for line in said.splitlines():
+            _line("past", f"{line}   ({time.monotonic() - began:.1f} s)")
+
+    def _start_receiver(self) -> None:
+        state, folder = self.state, self.state.folder
         notifications = ["receive-notifications", "--listen", state.address("receiver")]
         notifications += ["--file", str(folder / "notifications.jsonl")]
         receiver = OwnServer(folder, notifications, name="receiver", port=state.ports["receiver"])
         self._ensure(receiver, "notification receiver")
-        self._start_monitoring(binaries, grafana)
-        settings = settings_files.feeder(state)
-        if traffic:
-            self._ensure(Feeder(folder, settings), "demo traffic", settings.read_text())
-        state.save()
 
-    def _start_exporter(self, postgres: Postgres) -> None:
+    def _start_exporter(self) -> None:
         state = self.state
         config = settings_files.exporter(state)
         exporter = OwnServer(
@@ -129,8 +156,6 @@ class Stack:
             port=state.ports["exporter"],
             ready_path="/-/ready",
         )
-        if not exporter.attach():
-            self._make_schemas(postgres)
         for name in (*users.MEMBERS, "errors_token", "alerts_token"):
             state.secret(name)
         self._ensure(exporter, "exporter", config.read_text())
@@ -141,30 +166,29 @@ class Stack:
                 postgres.create_database("platform")
         owner = str(settings_files.owner(self.state))
         for arguments in (["schema", "apply"], *(["adopt", name] for name in demo.DATABASES)):
-            _exporter_command([*arguments, "--config", owner])
+            run_own(*arguments, "--config", owner)
         _line("schema", "applied; " + " and ".join(demo.DATABASES) + " adopted")
         with _step("the login users"):
             users.make_users(postgres, self.state.secret)
 
-    def _start_monitoring(self, binaries: dict[str, Binary], grafana: bool) -> None:
+    def _start_prometheus(self, binary: Binary) -> None:
         state, folder = self.state, self.state.folder
-        self._start_alertmanagers(binaries["alertmanager"])
         config, mark = settings_files.prometheus(state)
         flags = [f"--web.external-url={state.url('prometheus')}", "--storage.tsdb.retention.time=30d"]
-        prometheus = Prometheus(
-            folder, config, port=state.ports["prometheus"], flags=flags, binary=binaries["prometheus"]
-        )
+        prometheus = Prometheus(folder, config, port=state.ports["prometheus"], flags=flags, binary=binary)
         self._ensure(prometheus, "Prometheus", mark)
-        if "grafana" in binaries:
-            environment = settings_files.grafana_environment(state)
-            server = Grafana(
-                folder,
-                port=state.ports["grafana"],
-                provisioning=CHECKOUT / "grafana/provisioning",
-                environment=environment,
-                binary=binaries["grafana"],
-            )
-            self._ensure(server, "Grafana", environment)
+
+    def _start_grafana(self, binary: Binary) -> None:
+        state = self.state
+        environment = settings_files.grafana_environment(state)
+        server = Grafana(
+            state.folder,
+            port=state.ports["grafana"],
+            provisioning=CHECKOUT / "grafana/provisioning",
+            environment=environment,
+            binary=binary,
+        )
+        self._ensure(server, "Grafana", environment)
 
     def _start_alertmanagers(self, binary: Binary) -> None:
         state = self.state
@@ -239,7 +263,7 @@ class Stack:
         self.state.started_with[name] = mark
         self.state.save()
         self.started.append(name)
-        where = "" if isinstance(server, Feeder) else server.address
+        where = "" if isinstance(server, Feeder | Demo) else server.address
         program = ", ".join(filter(None, (server.binary.version, server.binary.origin)))
         _line(title, f"{where:16} {time.monotonic() - began:4.1f} s   {program}")
 
@@ -249,16 +273,6 @@ def _answers(server: Server) -> bool:
         return server.ready()
     except (OSError, requests.RequestException):
         return False
-
-
-def _exporter_command(arguments: list[str]) -> None:
-    command = own_command(["-m", "exporter", *arguments])
-    run = subprocess.run(
-        list(command.argv), env=command.environment, cwd=command.folder, capture_output=True, text=True, check=False
-    )
-    if run.returncode != 0:
-        said = (run.stderr or run.stdout).strip()[-800:]
-        raise StackError(f"`platform-exporter {' '.join(arguments)}` failed with status {run.returncode}:\n{said}")
 
 
 @contextmanager
@@ -303,6 +317,7 @@ def _print_addresses(state: State) -> None:
     if "grafana" not in state.missing:
         _line("Grafana", f"{state.url('grafana')}   user admin, password in {folder}/grafana.password")
     databases = ", ".join(("platform", *demo.DATABASES))
+    _line("Demo data", "all of it is: demo-shop and demo-harvest are played, two databases were loaded (docs/demo.md)")
     _line("PostgreSQL", f"{state.address('postgres')}   {databases}; passwords in {folder}/secrets")
     _line("Redis", state.address("redis"))
     _line("S3 store", state.address("minio"))

@@ -53,11 +53,11 @@ def write(
     psycopg.Error, where this user may not create partitions or change issues.
     """
     written: dict[str, int] = {}
+    _make_partitions(connection, span)
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         for number, player in enumerate(PLAYERS):
             if not is_known(connection, player.app):
-                _make_partitions(connection, span)
                 recorder = Recorder(player.app, stage_of(player, span, seed, speed))
                 for share in play(player, recorder, span):
                     tell((number + share) / len(PLAYERS))
@@ -80,6 +80,7 @@ def is_known(connection: psycopg.Connection, app: str) -> bool:
 
 
 def _make_partitions(connection: psycopg.Connection, span: Span) -> None:
+    """Make those of past days, each in a transaction of its own: they lock writers and readers out for as long."""
     for kind in EVENTS:
         for day in span.days():
             connection.execute("SELECT monitoring.ensure_partition(%s, %s)", [kind.name, day])

@@ -34,6 +34,7 @@ OPENING: dict[str, tuple[float, float]] = {
 }
 """What goes wrong after a start, from and to so many seconds: all within ten minutes, while somebody watches."""
 
+OPENING_SECONDS, OPENING_RHYTHM = 3600, 1.3
 KINDS = tuple(OPENING)
 A_DAY = 5
 """How many incidents a day has otherwise: a kind each, at a time by chance."""
@@ -58,7 +59,12 @@ class Schedule:
     opened_at: float | None = None
 
     def rhythm(self, at: float) -> float:
-        """Return how busy users are, 1 at most: they sleep, and rest on weekends."""
+        """Return how busy users are, about 1 by day: they sleep, and rest on weekends.
+
+        After a start it is busy at any time, so that what goes wrong is enough to be told from chance.
+        """
+        if self.opened_at is not None and 0 <= at - self.opened_at < OPENING_SECONDS:
+            return OPENING_RHYTHM
         moment = datetime.fromtimestamp(at, UTC)
         hour = moment.hour + moment.minute / 60
         day = (0.5 - 0.5 * math.cos(2 * math.pi * (hour - 3) / 24)) ** 1.5

@@ -115,6 +115,7 @@ def test_profiles_are_demo_and_exporters() -> None:
         "demo-create": ["demo"],
         "demo-load": ["demo"],
         "demo": ["demo"],
+        "demo-traffic": ["demo"],
         "exporters": ["exporters"],
         "postgres-exporter": ["exporters"],
         "redis-exporter": ["exporters"],

@@ -126,6 +126,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, session_servers: ServerFacto
             "PLATFORM_MINIO": minio.address,
             "PLATFORM_REDIS": redis_address,
             "PLATFORM_EXPORTER": "127.0.0.1:9",
+            "PLATFORM_DEMO_PAST": "1h",
             "PLATFORM_CONFIGURATION": str(folder / "configuration"),
             "PLATFORM_TARGETS": str(folder / "targets"),
             "PYTHONPATH": str(ROOT),
@@ -327,6 +328,7 @@ def test_the_demo_is_counted(stack: Stack) -> None:
         assert 'platform_exporter_source_up{source="stratlogic"} 1' in metrics
         assert 'platform_exporter_source_up{source="scitex"} 1' in metrics
         assert 'platform_exporter_source_up{source="native"} 1' in metrics
+        assert 'platform_release_first_seen_timestamp_seconds{app="demo-shop"' in metrics
         for component in ("postgresql", "redis", "minio"):
             assert f'platform_component_up{{component="{component}",name="main"}} 1' in metrics
         assert 'platform_minio_bucket_up{bucket="artifacts",name="main"} 1' in metrics
@@ -337,6 +339,7 @@ def test_the_demo_is_counted(stack: Stack) -> None:
         assert "exporter: reloaded" in reloading.script("setup.py")
         assert stack.run(*loader).count("tables already") == 2
         assert "exporter: reloaded" in reloading.script("demo.py", "adopt")
+        stack.script("demo.py", "remove")
 
 
 @contextmanager

@@ -43,7 +43,7 @@ class RunningStack:
 
     def up(self) -> str:
         """Start what does not run."""
-        return self.run("up", "--free-ports", "--no-grafana", "--no-wait")
+        return self.run("up", "--free-ports", "--no-grafana", "--no-wait", "--past", "1h")
 
     def exporter(self, command: str) -> "subprocess.CompletedProcess[str]":
         """Run a command of platform-exporter with the stack's configuration."""
