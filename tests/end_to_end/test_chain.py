@@ -188,7 +188,7 @@ def test_secrets_are_their_owners_only(stack: RunningStack) -> None:
     with_secret = [path for path in files if any(word in path.read_text(errors="replace") for word in passwords)]
     commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in stack.pids().values()]
 
-    assert len(passwords) == 8
+    assert len(passwords) == 11
     assert {path.stat().st_mode & 0o077 for path in with_secret} == {0}
     assert not [line for line in commands if any(word in line for word in passwords)]
 
