@@ -70,10 +70,7 @@ def feeder(state: State) -> Path:
 
 def feeder_addresses(state: State) -> dict[str, str]:
     """Return the addresses that the traffic of the demo databases is written to, with their passwords."""
-    addresses = {
-        name: f"postgresql://{name}:{state.secret(name)}@{state.address('postgres')}/{name}" for name in DATABASES
-    }
-    return addresses
+    return {name: f"postgresql://{name}:{state.secret(name)}@{state.address('postgres')}/{name}" for name in DATABASES}
 
 
 def prometheus(state: State) -> tuple[Path, str]:
