@@ -48,6 +48,27 @@ def test_everything_known_of_a_request(recorded: Recorded) -> None:
     }  # fmt: skip
 
 
+def test_head_has_no_body(recorded: Recorded) -> None:
+    """What the application made of a body is not sent, and not counted."""
+    Call(serving(page), "/x/1", "HEAD").run()
+
+    assert (recorded.request["method"], recorded.request["response_bytes"]) == ("HEAD", 0)
+
+
+@pytest.mark.parametrize("way", ["pathsend", "zerocopysend"])
+@pytest.mark.parametrize(("headers", "size"), [([(b"Content-Length", b"4096")], 4096), ([], None)])
+def test_file_that_the_server_sends(recorded: Recorded, way: str, headers: list[Any], size: int | None) -> None:
+    """Its size is what the headers announce."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": f"http.response.{way}", "path": "/a", "file": 3})
+
+    Call(PlatformMiddleware(app)).run()
+
+    assert recorded.request["response_bytes"] == size
+
+
 def test_by_the_frameworks_own_client(recorded: Recorded) -> None:
     """The same through Starlette's client, lifespan included."""
     started = []

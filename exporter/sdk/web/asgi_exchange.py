@@ -36,8 +36,8 @@ class Exchange:
     """Follow one request or websocket. What `send` returns is the server's own awaitable wherever that will do."""
 
     __slots__ = (
-        "__weakref__", "_begun", "_intake", "_layer", "_path", "_receive", "_root", "_scope", "_send", "_size",
-        "_started", "_status", "_streams", "_told", "ended", "gone",
+        "__weakref__", "_begun", "_headers", "_intake", "_layer", "_path", "_receive", "_root", "_scope", "_send",
+        "_size", "_started", "_status", "_streams", "_told", "ended", "gone",
     )  # fmt: skip
 
     def __init__(self, layer: Layer, intake: Intake, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,6 +49,7 @@ class Exchange:
         self._send = send
         self._path = scope.get("path", "")  # mounts change it
         self._root = scope.get("root_path", "")
+        self._headers: Any = ()
         self._size: int | None = 0
         self._status = 0
         self._streams = False
@@ -145,11 +146,12 @@ class Request(Exchange):
             if kind == "http.response.start":
                 self._status = message["status"]
                 self._started = perf_counter()
+                self._headers = message.get("headers")
             elif kind == "http.response.pathsend":
-                self._size = None
+                self._size = _announced(self._headers)
                 return self._last(message)
             elif kind == "http.response.zerocopysend":
-                self._size = None
+                self._size = _announced(self._headers)
                 return self._part(message) if message.get("more_body") else self._last(message)
         except Exception as trouble:  # noqa: BLE001 - a malformed message is the server's to refuse
             note("asgi", trouble)
@@ -216,6 +218,11 @@ class WebSocket(Exchange):
     def left(self) -> None:
         """End what the client left: once accepted, that is how a websocket usually ends."""
         self._end(self._status or CLIENT_GONE)
+
+
+def _announced(headers: Any) -> int | None:
+    """Return the size that an answer's headers tell, of files that the server itself sends."""
+    return next((int(value) for name, value in headers or () if name.lower() == b"content-length"), None)
 
 
 def _address_and_agent(scope: Scope, trusted_proxies: int) -> tuple[str | None, str | None]:

@@ -30,6 +30,8 @@ def record(
 ) -> None:
     """Emit the request, unless it is left out and no 5xx, and the activity it is by the rules, left out or not."""
     if not left_out or status >= 500:
+        if method == "HEAD":
+            response_bytes = 0  # a body that the application made is not sent
         emit.request_finished(
             route, method, status, duration_seconds, response_bytes, *actor, ip, user_agent, first_byte_seconds
         )
