@@ -23,6 +23,7 @@ RUN groupadd --gid 10001 platform \
     && install -d -o 10001 -g 10001 \
         /etc/platform-exporter \
         /var/lib/platform-exporter \
+        /var/lib/platform-exporter/alerts \
         /var/lib/platform-exporter/notifications \
         /var/lib/platform-exporter/targets
 COPY --from=build /opt/platform-exporter /opt/platform-exporter

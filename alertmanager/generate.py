@@ -1,9 +1,10 @@
 """
 Write Alertmanager's configuration: python -m alertmanager.generate, from the top of the repository.
 
-Without arguments all that is committed is written: alertmanager.yml of channels.yml, and alertmanager.example.yml of
-channels.example.yml; with --check nothing is written, and exit status 1 tells that a file differs from what would be.
-With a file of channels, the configuration is printed. Routes and inhibition are taken from routes.yml as they stand.
+Without arguments all that is committed is written: alertmanager.yml of channels.yml, alertmanager.compose.yml of the
+same for docker-compose.yml, and alertmanager.example.yml of channels.example.yml; with --check nothing is written, and
+exit status 1 tells that a file differs from what would be. With a file of channels, the configuration is printed.
+Routes and inhibition are taken from routes.yml as they stand.
 """
 
 import re
@@ -23,6 +24,14 @@ FILES = {
     FOLDER / "alertmanager.yml": FOLDER / "channels.yml",
     FOLDER / "alertmanager.example.yml": FOLDER / "channels.example.yml",
 }
+COMPOSE = FOLDER / "alertmanager.compose.yml"
+"""As alertmanager.yml; and the exporter gets the history, where the owner names nobody else for it."""
+
+COMPOSE_HISTORY = {
+    "kind": "webhook",
+    "url": "http://exporter:9847/api/v1/alerts/notifications",
+    "token_file": "/run/secrets/alerts_token",
+}
 HEAD = """\
 # Made by `python -m alertmanager.generate` of routes.yml and {channels}: change those, not this.
 # Alertmanager {version} reads it, and so does the newest.
@@ -31,9 +40,13 @@ HEAD = """\
 NOBODY = "  # amlint: disable=empty-receiver"
 
 
-def configuration(channels: Path) -> str:
-    """Return the text of Alertmanager's configuration for a file of channels. Raises ChannelsError."""
-    owner = settings.read(channels)
+def configuration(channels: Path, history: dict[str, Any] | None = None) -> str:
+    """
+    Return the text of Alertmanager's configuration for a file of channels. Raises ChannelsError.
+
+    history: a channel for the history, as one would be written in the file; for a file that names none.
+    """
+    owner = settings.read(channels, history)
     routes = ROUTES.read_text(encoding="utf-8")
     if owner.tell["history"]:
         routes = re.sub(r" *# </?history>\n", "", routes)
@@ -48,6 +61,12 @@ def configuration(channels: Path) -> str:
     text = head + routes.rstrip() + "\n\n" + _dumped({"time_intervals": intervals}) + "\nreceivers:\n"
     told = {name: told for name, told in owner.tell.items() if name != "history" or told}
     return text + "".join(_receiver(name, channels) for name, channels in {**told, "nobody": []}.items())
+
+
+def committed() -> dict[Path, str]:
+    """Return the text of every file that is committed. Raises ChannelsError."""
+    texts = {path: configuration(channels) for path, channels in FILES.items()}
+    return texts | {COMPOSE: configuration(FOLDER / "channels.yml", COMPOSE_HISTORY)}
 
 
 def _receiver(name: str, channels: list[Channel]) -> str:
@@ -84,7 +103,7 @@ def main(arguments: list[str]) -> int:
         if arguments and not check:
             print(configuration(Path(arguments[0]).resolve()), end="")
             return 0
-        texts = {path: configuration(channels) for path, channels in FILES.items()}
+        texts = committed()
     except (ChannelsError, OSError, yaml.YAMLError) as error:
         print(f"python -m alertmanager.generate: {error}", file=sys.stderr)
         return 1

@@ -35,8 +35,8 @@ class Settings:
     digest: Interval
 
 
-def read(path: Path) -> Settings:
-    """Return what a file says. Raises ChannelsError."""
+def read(path: Path, history: dict[str, Any] | None = None) -> Settings:
+    """Return what a file says; history is a channel for a file that names none for it. Raises ChannelsError."""
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     wanted = {"alertmanager", "secrets", "working_hours", "digest", "tell", "channels"}
     _check_keys("the file", content, wanted, wanted)
@@ -47,9 +47,12 @@ def read(path: Path) -> Settings:
     channels = {
         name: _channel(name, keys, secrets, version) for name, keys in _mapping("channels", content["channels"]).items()
     }
+    told = {name: _told(name, names, channels) for name, names in _told_mapping(content["tell"]).items()}
+    if history and not told["history"]:
+        told["history"] = [_channel("history", history, secrets, version)]
     return Settings(
         content["alertmanager"],
-        {name: _told(name, names, channels) for name, names in _told_mapping(content["tell"]).items()},
+        told,
         _working_hours(content["working_hours"]),
         _digest(content["digest"]),
     )

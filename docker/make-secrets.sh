@@ -57,6 +57,7 @@ for name in \
     minio_root_password \
     minio_platform_secret_key \
     errors_token \
+    alerts_token \
     grafana_admin_password \
     grafana_secret_key; do
     keep "$name" "$(random)"

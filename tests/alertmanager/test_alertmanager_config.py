@@ -49,6 +49,7 @@ def test_amlint_finds_nothing() -> None:
     """Not even of severity INFO; asked with the rules, so that routes and inhibition name alerts that exist."""
     argv = [Path(sys.executable).parent / "amlint", "check", "--strict", "--format", "json"]
     argv += ["--rules", str(FOLDER.parent / "prometheus/rules/*.yml"), str(SHIPPED), str(EXAMPLE)]
+    argv += [str(generate.COMPOSE)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -57,8 +58,22 @@ def test_amlint_finds_nothing() -> None:
 
 def test_committed_files_are_what_the_generator_writes() -> None:
     """Whoever changes routes.yml or channels.yml runs the generator."""
-    for path, channels in generate.FILES.items():
-        assert path.read_text() == generate.configuration(channels), f"run: python -m alertmanager.generate ({path})"
+    for path, text in generate.committed().items():
+        assert path.read_text() == text, f"run: python -m alertmanager.generate ({path})"
+
+
+def test_containers_differ_by_the_history_alone(prometheus_binaries: PrometheusBinaries) -> None:
+    """In docker-compose.yml the exporter gets every alert; people are told as by the other file."""
+    plain, compose = (yaml.safe_load(path.read_text()) for path in (SHIPPED, generate.COMPOSE))
+    done = amtool(prometheus_binaries.amtool, "check-config", generate.COMPOSE)
+    [history] = [one for one in compose["receivers"] if one["name"] == "history"]
+    [block] = history["webhook_configs"]
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [one for one in compose["receivers"] if one["name"] != "history"] == plain["receivers"]
+    assert compose["inhibit_rules"] == plain["inhibit_rules"]
+    assert block["url"] == "http://exporter:9847/api/v1/alerts/notifications"
+    assert block["http_config"]["authorization"]["credentials_file"] == "/run/secrets/alerts_token"
 
 
 def test_every_receiver_is_routed_to_and_tells_of_resolution() -> None:

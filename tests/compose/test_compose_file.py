@@ -6,10 +6,12 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+from alertmanager.generate import COMPOSE as COMPOSE_ALERTMANAGER
 from stack import pins
 from tests.compose.shipped import COMPOSE, ROOT, SERVICES, loaded, made_secrets
 
@@ -266,6 +268,24 @@ def test_two_alertmanagers_know_each_other_and_prometheus_knows_both() -> None:
         one["web.listen-address"].partition(":")[2] in one_health
         for one, one_health in ((flags[name], pair[name]["healthcheck"]["test"][-1]) for name in pair)
     )
+
+
+def test_every_alert_goes_into_the_history() -> None:
+    """Both Alertmanagers and the exporter have one token, and what waits for the database has a volume."""
+    posting = loaded(COMPOSE_ALERTMANAGER)
+    [history] = [one for one in posting["receivers"] if one["name"] == "history"]
+    url = urlsplit(history["webhook_configs"][0]["url"])
+    alerts = loaded(ROOT / "docker/platform-exporter.yml")["alerts"]
+    spool = alerts["spool_folder"].partition(":-")[2].rstrip("}")
+
+    for name in ("alertmanager", "alertmanager-2"):
+        assert f"--config.file=/etc/alertmanager/{COMPOSE_ALERTMANAGER.name}" in SERVICES[name]["command"]
+        assert "alerts_token" in SERVICES[name]["secrets"]
+    assert url.hostname in SERVICES
+    assert "alerts_token" in SERVICES[str(url.hostname)]["secrets"]
+    assert alerts["token_file"].endswith("/alerts_token")
+    assert f"alerts:{spool}" in SERVICES["exporter"]["volumes"]
+    assert f" {spool} " in (ROOT / "Dockerfile").read_text(), "a volume takes its owner from the image's folder"
 
 
 @pytest.mark.parametrize("folder", ["compose", "compose-exporters"])

@@ -110,7 +110,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, session_servers: ServerFacto
     secrets = made_secrets(folder / "secrets")
     for mounted in CONTAINER_MOUNTS:
         shutil.copytree(ROOT / mounted, folder / "srv" / mounted)
-    for volume in ("configuration", "targets"):
+    for volume in ("configuration", "targets", "alerts"):
         (folder / volume).mkdir()
     newest = find("postgres", places=WHEELS_ONLY)  # as the image's, not the machine's own
     postgres = session_servers.start(Postgres, durable=False, auth="scram-sha-256", binary=newest)
@@ -129,6 +129,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, session_servers: ServerFacto
             "PLATFORM_DEMO_PAST": "1h",
             "PLATFORM_CONFIGURATION": str(folder / "configuration"),
             "PLATFORM_TARGETS": str(folder / "targets"),
+            "PLATFORM_SPOOL": str(folder / "alerts"),
             "PYTHONPATH": str(ROOT),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PGHOST": postgres.address.partition(":")[0],
