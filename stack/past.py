@@ -17,6 +17,8 @@ from stack.state import State
 
 DAYS = 7
 AN_HOUR_SECONDS = 3600
+STEP_SECONDS = 120
+"""Enough for a chart of days, and half the time of a sample a minute."""
 
 
 def run(folder: Path) -> int:
@@ -38,7 +40,7 @@ def run(folder: Path) -> int:
     command = own_command([
         "-m", "exporter", "backfill", "--config", str(state.folder / settings_files.EXPORTER_FILE),
         "--output", str(data), "--since", f"{DAYS}d", "--until", f"{until:%Y-%m-%dT%H:%M:%S}",
-        "--rules", str(CHECKOUT / "prometheus/rules"),
+        "--step", str(STEP_SECONDS), "--rules", str(CHECKOUT / "prometheus/rules"),
         "--promtool", programs["promtool"], "--prometheus", programs["prometheus"],
     ])  # fmt: skip
     began = time.monotonic()
