@@ -1,0 +1,25 @@
+"""Run promtool, and the unit tests of the rules by it."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from stack.binaries import Binary
+from tests.prometheus.names import ROOT
+from tests.servers import PrometheusBinaries
+
+UNIT_TESTS = sorted((ROOT / "prometheus/tests").glob("*.yml"))
+
+
+def promtool(binary: Binary, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run promtool in the repository."""
+    argv = [str(binary.path), *map(str, arguments)]
+    # Its heap is small and lives for seconds: collecting it less often saves a fifth of the time.
+    environment = {**os.environ, "GOGC": "400"}
+    return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def failures(generation: str, tests: Path) -> str:
+    """Return what a generation's promtool says of a file of unit tests; nothing where they pass."""
+    done = promtool(PrometheusBinaries.of(generation).promtool, "test", "rules", tests)
+    return done.stdout + done.stderr if done.returncode else ""
