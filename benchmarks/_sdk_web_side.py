@@ -14,6 +14,7 @@ import os
 import statistics
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -31,6 +32,7 @@ INSERT = (
 INSERT_ACTIVITY = """
 INSERT INTO user_activity (activity, user_id, session_id, ip, user_agent, at)
 VALUES ('page_view', %s, %s, %s, %s, now())"""
+INSERT_ERROR = "INSERT INTO error_log (error_type, message, stack_trace, at) VALUES (%s, %s, %s, now())"
 
 
 def main() -> None:
@@ -38,7 +40,7 @@ def main() -> None:
     framework, side, dsn = sys.argv[1:4]
     if side.startswith("sdk"):
         start_sdk(side, dsn)
-    bare, run = {"starlette": starlette, "django": django}[framework](side, dsn)
+    bare, run = {"starlette": starlette, "django": django, "exceptions": exceptions}[framework](side, dsn)
     speed = {each: statistics.median(each(50)[1] for _ in range(20)) for each in (bare, run)}
     print("ready", flush=True)
     for line in sys.stdin:
@@ -74,7 +76,7 @@ def start_sdk(side: str, dsn: str) -> None:
     from exporter import sdk
     from exporter.sdk import client
 
-    sdk.init(dsn=dsn, app="bench", spool_folder="", plain_events=10**6, buffer_bytes=2**30)
+    sdk.init(dsn=dsn, app="bench", spool_folder="", plain_events=10**6, urgent_events=10**6, buffer_bytes=2**30)
     if side == "sdk, no writer":
         client.current.running = True  # type: ignore[union-attr]
 
@@ -85,6 +87,7 @@ def empty(side: str) -> None:
         from exporter.sdk import client
 
         client.current.plain.events.clear()  # type: ignore[union-attr]
+        client.current.urgent.events.clear()  # type: ignore[union-attr]
         client.current.waiting_bytes = 0  # type: ignore[union-attr]
     if side == "sdk":
         from exporter import sdk
@@ -123,6 +126,48 @@ APITALLY: dict[str, Any] = {"write_token": PLACEHOLDER_TOKEN, "otlp_endpoint": "
 
 Run = Callable[[int], tuple[float, float]]
 """Serve a number of requests and return the microseconds that each took: of this thread's CPU, and by the clock."""
+
+
+def exceptions(side: str, dsn: str) -> tuple[Run, Run]:
+    """Return what raises and catches exceptions 30 frames down, and what records each of them, too."""
+    if side == "sentry":
+        start_sentry()
+        from sentry_sdk import capture_exception as record
+    elif side == "opentelemetry":
+        null_providers()
+        from opentelemetry import trace
+
+        tracer = trace.get_tracer("bench")
+
+        def record(error: BaseException) -> None:
+            with tracer.start_as_current_span("work") as span:
+                span.record_exception(error)
+    elif side == "synchronous INSERT":
+        import psycopg
+
+        record = partial(_insert_error, psycopg.connect(dsn, autocommit=True))
+    else:
+        from exporter.sdk.emit import exception as record
+
+    def descend(frames: int) -> None:
+        if frames == 0:
+            raise ValueError("out of range")
+        descend(frames - 1)
+
+    def repeat(times: int, record: Callable[[BaseException], object]) -> tuple[float, float]:
+        clock = Clock()
+        for _ in range(times):
+            try:
+                descend(29)
+            except ValueError as error:
+                record(error)
+        return clock.microseconds(times)
+
+    return partial(repeat, record=str), partial(repeat, record=record)
+
+
+def _insert_error(connection: Any, error: BaseException) -> None:
+    connection.execute(INSERT_ERROR, [type(error).__name__, str(error), "".join(traceback.format_exception(error))])
 
 
 def starlette(side: str, dsn: str) -> tuple[Run, Run]:
