@@ -5,7 +5,6 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +24,9 @@ HEAD_SECONDS = 3 * 3600
 """What a running Prometheus may hold in memory alone. A block that reached into it would, at the next start, keep it
 from reading what its write-ahead log has of the same time: https://prometheus.io/docs/prometheus/latest/storage/"""
 
+LEAST_STEP_SECONDS = 10
+"""Prometheus answers a query with 11,000 points a series at most; a block has 6,480 of them then."""
+
 MOST_STEP_SECONDS = 240
 """Prometheus takes a series for ended after five minutes without a sample."""
 
@@ -35,8 +37,8 @@ MOST_STEP_SECONDS = 240
               help="Prometheus's data folder (--storage.tsdb.path), or any other to copy from.")  # fmt: skip
 @click.option("--since", default="7d", show_default=True, help="From when: 24h, 30d (ago), or a date or time.")
 @click.option("--until", help="To when; as --since (default: 3h ago, see below).")
-@click.option("--step", "step_seconds", type=click.IntRange(5, MOST_STEP_SECONDS), default=60, show_default=True,
-              help="Seconds between two samples.")  # fmt: skip
+@click.option("--step", "step_seconds", default=60, show_default=True,
+              type=click.IntRange(LEAST_STEP_SECONDS, MOST_STEP_SECONDS), help="Seconds between two samples.")  # fmt: skip
 @click.option("--source", "names", multiple=True, help="Only these sources (default: all of the configuration).")
 @click.option("--rules", type=click.Path(path_type=Path, exists=True), help="Rule files, too: a folder or a file.")
 @click.option("--promtool", type=click.Path(path_type=Path), help="The program (default: in PATH).")
@@ -71,7 +73,9 @@ def backfill(
         _events(config, names, span, labels, tool, staging)
         if rules and server:
             files = sorted(rules.glob("*.yml")) if rules.is_dir() else [rules]
-            replay.evaluate((server, tool), files, (span.start, span.end), step_seconds, staging, _tell)
+            layers = blocks.layers(files)
+            with _progress("rules", sum(map(len, layers)) * len(list(span.pieces(blocks.BLOCK_SECONDS)))) as bar:
+                replay.evaluate((server, tool), layers, span, staging, bar.update)
         made = _deliver(staging, folder)
     click.echo(f"{made} blocks from {_shown(span.start)} to {_shown(span.end)} are in {folder}", err=True)
 
@@ -105,25 +109,20 @@ def _events(
             constants.append(("platform_objective", {"slo": slo} | ({"app": app} if app else {}), target))
         timeline = openmetrics.Timeline(pasts, constants, span, labels)
         _tell(f"{timeline.series} series, {span.steps + 1} samples each")
-        pieces = list(_pieces(span))
-        with click.progressbar(pieces, label="blocks", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-            for first, last in bar:
+        pieces = list(span.pieces(blocks.BLOCK_SECONDS))
+        with _progress("events", len(pieces)) as bar:
+            for first, last in pieces:
                 text = staging / "past.om"
                 with text.open("w", encoding="utf-8") as out:
                     timeline.write(first, last, out)
                 blocks.from_openmetrics(tool, text, staging)
                 text.unlink()
+                bar.update(1)
 
 
-def _pieces(span: Span) -> Iterator[tuple[int, int]]:
-    """Yield the moments of each block: first and last number."""
-    first = 0
-    while first <= span.steps:
-        begins = span.start + first * span.step_seconds
-        ends = (begins // blocks.BLOCK_SECONDS + 1) * blocks.BLOCK_SECONDS
-        last = min(span.steps, (ends - 1 - span.start) // span.step_seconds)
-        yield first, last
-        first = last + 1
+def _progress(label: str, length: int) -> "click._termui_impl.ProgressBar[int]":
+    """Return a bar on standard error; it shows nothing where that is no terminal."""
+    return click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty())
 
 
 def _deliver(staging: Path, folder: Path) -> int:

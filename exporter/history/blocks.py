@@ -14,8 +14,8 @@ import yaml
 
 from exporter.errors import BackfillError
 
-BLOCK_SECONDS = 6 * 3600
-"""Of the lengths that Prometheus aligns blocks to (2 h times powers of 3): few files, and none of them large."""
+BLOCK_SECONDS = 18 * 3600
+"""Of the lengths that Prometheus aligns blocks to (2 h times powers of 3): few blocks, and no text too large."""
 
 
 _CREATE = ("tsdb", "create-blocks-from", f"--max-block-duration={BLOCK_SECONDS}s", "--quiet")
@@ -37,19 +37,11 @@ def from_openmetrics(promtool: Path, text: Path, folder: Path) -> None:
     _run([promtool, *_CREATE, "openmetrics", text, folder])
 
 
-def from_rules(promtool: Path, rules: Path, span: tuple[int, int], step_seconds: int, url: str, folder: Path) -> None:
-    """Add blocks of what recording rules give over data that the Prometheus at `url` has. Raises BackfillError."""
-    _run([
-        promtool, *_CREATE, "rules", f"--start={span[0]}", f"--end={span[1]}",
-        f"--eval-interval={step_seconds}s", f"--url={url}", f"--output-dir={folder}", rules,
-    ])  # fmt: skip
-
-
 def layers(files: Iterable[Path]) -> list[list[dict[str, Any]]]:
     """Return the recording rules of rule files, each after all those it reads: layer by layer.
 
-    promtool evaluates every rule over what Prometheus holds already, so that a rule that reads another's series
-    would find nothing in the same run. Raises BackfillError where rules read each other in a circle.
+    A rule is evaluated over what Prometheus holds already: one that reads another's series would find nothing of what
+    is just being made. Raises BackfillError where rules read each other in a circle.
     """
     rules = [
         {name: rule[name] for name in ("record", "expr", "labels") if name in rule}

@@ -35,6 +35,19 @@ class Span:
     def end(self) -> int:
         return self.start + self.steps * self.step_seconds
 
+    def at(self, step: int) -> int:
+        """Return the time of a moment by its number."""
+        return self.start + step * self.step_seconds
+
+    def pieces(self, seconds: int) -> Iterator[tuple[int, int]]:
+        """Yield the first and last number of the moments between two multiples of `seconds`."""
+        first = 0
+        while first <= self.steps:
+            ends = (self.at(first) // seconds + 1) * seconds
+            last = min(self.steps, (ends - 1 - self.start) // self.step_seconds)
+            yield first, last
+            first = last + 1
+
 
 @dataclass(frozen=True, slots=True)
 class Increment:

@@ -45,9 +45,7 @@ class Timeline:
         for family, totals in collector.declared(total for past in pasts for total in past.totals):
             made = [self._begin(family, total, since, labels) for total in totals]
             self._families.append((family, made))
-        self._constants = [
-            f"{name}{_braces({**given, **labels})} {_number(value)} " for name, given, value in constants
-        ]
+        self._constants = [f"{name}{braces({**given, **labels})} {_number(value)} " for name, given, value in constants]
         self._coming = [_ahead(past.increments) for past in pasts]
 
     @property
@@ -84,10 +82,10 @@ class Timeline:
         name = family.name
         if family.type in ("histogram", "summary"):
             bounds = [*map(repr, family.bounds), "+Inf"] if family.type == "histogram" else []
-            lines = [f"{name}_bucket{_braces({**shown, 'le': bound})} " for bound in bounds]
-            lines += [f"{name}_count{_braces(shown)} ", f"{name}_sum{_braces(shown)} "]
+            lines = [f"{name}_bucket{braces({**shown, 'le': bound})} " for bound in bounds]
+            lines += [f"{name}_count{braces(shown)} ", f"{name}_sum{braces(shown)} "]
         else:
-            lines = [f"{name}{_braces(shown)} "]
+            lines = [f"{name}{braces(shown)} "]
         gauge = total.type == "gauge"
         # A gauge is not known before it was first set; what it was set to before the span is not looked for.
         values = _values(total.value, total.total, total.buckets, family)
@@ -160,7 +158,8 @@ def _number(value: float) -> str:
     return text
 
 
-def _braces(labels: Mapping[str, str]) -> str:
+def braces(labels: Mapping[str, str]) -> str:
+    """Return labels as they stand behind a name."""
     pairs = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
     return f"{{{pairs}}}"
 

@@ -5,37 +5,88 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TextIO
 
 import requests
-import yaml
 
 from exporter.errors import BackfillError
 from exporter.history import blocks
+from exporter.history.increments import Span
+from exporter.history.openmetrics import braces
+
+EMPTY = "# EOF\n"
+"""What stands at the end of OpenMetrics text, and alone where no rule gave anything."""
+
+QUERY_SECONDS = 600
+"""A rule that looks back 30 days at each moment of a block takes long; more than Prometheus itself would wait."""
 
 START_SECONDS = 120
 """A Prometheus opens a month of blocks in seconds; more means that it will not."""
 
 
+Rule = Mapping[str, Any]
+"""A recording rule: `record`, `expr` and perhaps `labels`."""
+
+
 def evaluate(
-    programs: tuple[Path, Path], files: Iterable[Path], span: tuple[int, int], step_seconds: int, folder: Path,
-    tell: Callable[[str], None],
+    programs: tuple[Path, Path], layers: Sequence[Sequence[Rule]], span: Span, folder: Path,
+    done: Callable[[int], None],
 ) -> None:  # fmt: skip
     """Add what recording rules give over the blocks in `folder` to them. `programs` are prometheus and promtool.
 
     Layer by layer, the Prometheus being started anew for each: a running one looks for new blocks once a minute.
-    Raises BackfillError.
+    promtool's own `create-blocks-from rules` would make a block of each rule. `done` is told of rules evaluated over a
+    piece. Raises BackfillError.
     """
     prometheus, promtool = programs
-    layers = blocks.layers(files)
-    for number, rules in enumerate(layers, start=1):
-        tell(f"rules, layer {number} of {len(layers)}")
+    for rules in layers:
         with tempfile.TemporaryDirectory(prefix="platform-backfill-") as name:
-            path = Path(name) / "layer.yml"
-            path.write_text(yaml.safe_dump({"groups": [{"name": "backfill", "rules": rules}]}), encoding="utf-8")
-            with _running(prometheus, folder, Path(name)) as url:
-                blocks.from_rules(promtool, path, span, step_seconds, url, folder)
+            texts = []
+            with _running(prometheus, folder, Path(name)) as url, requests.Session() as session:
+                for number, piece in enumerate(span.pieces(blocks.BLOCK_SECONDS)):
+                    text = Path(name) / f"{number}.om"
+                    with text.open("w", encoding="utf-8") as out:
+                        _write(session, url, rules, (span.at(piece[0]), span.at(piece[1]), span.step_seconds), out)
+                    texts.append(text)
+                    done(len(rules))
+            for text in texts:
+                if text.stat().st_size > len(EMPTY):
+                    blocks.from_openmetrics(promtool, text, folder)
+
+
+def _write(
+    session: requests.Session, url: str, rules: Sequence[Rule], times: tuple[int, int, int], out: TextIO
+) -> None:
+    """Write what rules give from, to, and every so many seconds, as OpenMetrics text: each name in one place."""
+    lines: dict[str, list[str]] = {}
+    for rule in rules:
+        found = lines.setdefault(rule["record"], [])
+        for series in _query(session, url, rule, times):
+            labels = {**series["metric"], **rule.get("labels", {})}
+            labels.pop("__name__", None)
+            before = rule["record"] + braces({name: value for name, value in labels.items() if value != ""})
+            found += [f"{before} {value} {at}\n" for at, value in series["values"]]
+    for name, found in lines.items():
+        if found:
+            out.write(f"# TYPE {name} gauge\n")
+            out.writelines(found)
+    out.write(EMPTY)
+
+
+def _query(session: requests.Session, url: str, rule: Rule, times: tuple[int, int, int]) -> list[dict[str, Any]]:
+    """Return Prometheus's answer to a range query: [{"metric": {...}, "values": [[seconds, "number"], ...]}, ...]."""
+    form = {"query": rule["expr"], "start": times[0], "end": times[1], "step": times[2]}
+    try:
+        answer = session.post(f"{url}/api/v1/query_range", data=form, timeout=QUERY_SECONDS)
+        content = answer.json()
+    except (requests.RequestException, ValueError) as error:
+        raise BackfillError(f"rule {rule['record']}: prometheus did not answer ({type(error).__name__})") from error
+    if content["status"] != "success":
+        raise BackfillError(f"rule {rule['record']}: {content.get('error')}")
+    result: list[dict[str, Any]] = content["data"]["result"]
+    return result
 
 
 @contextlib.contextmanager
@@ -48,7 +99,7 @@ def _running(prometheus: Path, data: Path, scratch: Path) -> Iterator[str]:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     arguments = [
         prometheus, f"--config.file={config}", f"--storage.tsdb.path={data}", "--storage.tsdb.retention.time=100y",
-        f"--web.listen-address={address}",
+        f"--web.listen-address={address}", f"--query.timeout={QUERY_SECONDS}s",
     ]  # fmt: skip
     with log_path.open("wb") as log:
         process = subprocess.Popen(list(map(str, arguments)), stdout=log, stderr=log)  # noqa: S603 - prometheus
