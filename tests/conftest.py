@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from exporter.events import schema
 from stack.binaries import find
 from stack.servers import Alertmanager, Minio, Postgres, Prometheus, Redis
 from tests.servers import (
@@ -74,6 +76,21 @@ def newest_postgres(session_servers: ServerFactory) -> Postgres:
 def database(postgres: Postgres) -> Iterator[Database]:
     """Return a fresh database of the session's PostgreSQL."""
     with fresh_database(postgres) as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="session")
+def store_template(postgres: Postgres) -> str:
+    """Return the name of a database with the schema, to copy from: applying it takes longer than most tests."""
+    with psycopg.connect(postgres.create_database("store_template"), autocommit=True) as connection:
+        schema.apply(connection)
+    return "store_template"
+
+
+@pytest.fixture
+def store_database(postgres: Postgres, store_template: str) -> Iterator[Database]:
+    """Return a fresh database of the session's PostgreSQL with the schema."""
+    with fresh_database(postgres, store_template) as fresh:
         yield fresh
 
 

@@ -23,7 +23,8 @@ SUPERUSER = "postgres"
 
 # A test's database need not survive a power cut, and is faster for it. synchronous_commit stays on: without it a kill
 # of the processes alone loses what was committed in the last 0.6 s, and a test of faults finds losses of our making.
-FAST_SETTINGS = {"fsync": "off", "full_page_writes": "off", "jit": "off"}
+# Killed, it leaves no shared memory behind: mmap has that in the data folder, which goes away with the server.
+FAST_SETTINGS = {"fsync": "off", "full_page_writes": "off", "jit": "off", "dynamic_shared_memory_type": "mmap"}
 
 # The kernel's limit for the path of a socket is 107 bytes; PostgreSQL's name in the folder takes up to 21 of them.
 LONGEST_SOCKET_FOLDER = 86

@@ -2,13 +2,10 @@
 
 import pytest
 
-from exporter.events import schema
 from tests.servers import Database
 
 
 @pytest.fixture
-def store(database: Database) -> Database:
+def store(store_database: Database) -> Database:
     """Return a fresh event store."""
-    with database.connect() as connection:
-        schema.apply(connection)
-    return database
+    return store_database

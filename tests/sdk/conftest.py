@@ -1,4 +1,4 @@
-"""Fixtures of the SDK's tests: an event store whose schema is applied once, and a client that is always closed."""
+"""Fixtures of the SDK's tests: an event store, and a client that is always closed."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,29 +8,15 @@ import psycopg
 import pytest
 
 from exporter import sdk
-from exporter.events import schema
 from exporter.sdk import client
-from stack.servers import Postgres
 from tests.sdk.events import Store
 from tests.servers import Database
 
 
-@pytest.fixture(scope="session")
-def template(postgres: Postgres) -> str:
-    """Return the name of a database with the schema, to be copied: applying it takes longer than most tests."""
-    postgres.create_database("sdk_template")
-    with postgres.connect("sdk_template") as connection:
-        schema.apply(connection)
-    return "sdk_template"
-
-
 @pytest.fixture
-def store(postgres: Postgres, template: str, database: Database) -> Store:
+def store(store_database: Database) -> Store:
     """Return a fresh event store."""
-    with postgres.connect("postgres") as connection:
-        connection.execute(f"DROP DATABASE {database.name}")
-        connection.execute(f"CREATE DATABASE {database.name} TEMPLATE {template}")
-    return Store(database)
+    return Store(store_database)
 
 
 @pytest.fixture
