@@ -37,8 +37,8 @@ MOST_STEP_SECONDS = 240
               help="Prometheus's data folder (--storage.tsdb.path), or any other to copy from.")  # fmt: skip
 @click.option("--since", default="7d", show_default=True, help="From when: 24h, 30d (ago), or a date or time.")
 @click.option("--until", help="To when; as --since (default: 3h ago, see below).")
-@click.option("--step", "step_seconds", default=60, show_default=True,
-              type=click.IntRange(LEAST_STEP_SECONDS, MOST_STEP_SECONDS), help="Seconds between two samples.")  # fmt: skip
+@click.option("--step", "step_seconds", type=click.IntRange(LEAST_STEP_SECONDS, MOST_STEP_SECONDS), default=60,
+              show_default=True, help="Seconds between two samples.")  # fmt: skip
 @click.option("--source", "names", multiple=True, help="Only these sources (default: all of the configuration).")
 @click.option("--rules", type=click.Path(path_type=Path, exists=True), help="Rule files, too: a folder or a file.")
 @click.option("--promtool", type=click.Path(path_type=Path), help="The program (default: in PATH).")
