@@ -119,7 +119,7 @@ class Traffic:
         connection.execute(
             "update scraping_jobs set status = 'running', started_at = now(), updated_at = now() where id in "
             "(select id from scraping_jobs where status = 'pending' order by created_at limit "
-            "(select greatest(0, 6 - count(*)) from scraping_jobs where status = 'running'))"
+            "(select greatest(0, 8 - count(*)) from scraping_jobs where status = 'running'))"
         )
         for _ in range(self.random.randrange(3)):
             connection.execute(
