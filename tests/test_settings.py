@@ -20,7 +20,8 @@ def test_secret_is_revealed_on_request_only() -> None:
     secret = Secret("hunter2")
 
     assert secret.reveal() == "hunter2"
-    assert [name for name in dir(secret) if not name.startswith("_")] == ["reveal"]
+    assert secret.equals(b"hunter2") is True
+    assert [name for name in dir(secret) if not name.startswith("_")] == ["equals", "reveal"]
 
 
 def test_secrets_compare_by_value() -> None:

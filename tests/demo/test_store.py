@@ -31,6 +31,9 @@ OTHERS = {
     "a certificate of the exporter's own, where it has one": {
         "platform_exporter_certificate_expiry_timestamp_seconds"
     },
+    "a scraping job that waits for a worker, which is over in seconds": {
+        "platform_scraping_oldest_pending_timestamp_seconds"
+    },
     "an SDK that drops nothing": {"platform_sdk_events_dropped_total"},
     "rows that cannot be counted, and too many label sets: an application's faults": {
         "platform_exporter_rows_rejected_total", "platform_exporter_series_folded_total",
