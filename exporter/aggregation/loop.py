@@ -203,14 +203,18 @@ class Worker:
 
 def read_totals(connection: psycopg.Connection, plan: Plan) -> tuple[tuple[Total, ...], float | None]:
     """Return the committed rollups of a source, zeros of issues among them, and `snapshot.age_seconds`."""
-    names = [stream.name for stream in plan.streams]
-    rows = connection.execute(
-        """SELECT metric, type, labels, value, total, buckets, at, extract(epoch FROM created_at)::double precision
-        FROM monitoring.rollup WHERE source = %s AND stream = ANY(%s) ORDER BY metric, labels""",
-        [plan.name, names],
-    ).fetchall()
-    totals = [Total(*row) for row in rows]
+    totals = stored_totals(connection, plan.name, [stream.name for stream in plan.streams])
     if any(stream.issues for stream in plan.streams):
         begun = issue_zeros((total.metric, total.labels, total.created) for total in totals)
         totals += [Total(metric, "counter", labels, 0.0, None, None, None, since) for metric, labels, since in begun]
     return tuple(totals), snapshot.age_seconds(connection, plan)
+
+
+def stored_totals(connection: psycopg.Connection, source: str, streams: list[str]) -> list[Total]:
+    """Return the committed rollups of some streams of a source."""
+    rows = connection.execute(
+        """SELECT metric, type, labels, value, total, buckets, at, extract(epoch FROM created_at)::double precision
+        FROM monitoring.rollup WHERE source = %s AND stream = ANY(%s) ORDER BY metric, labels""",
+        [source, streams],
+    ).fetchall()
+    return [Total(*row) for row in rows]

@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from exporter.aggregation.loop import Total
+from exporter.aggregation.loop import Total, stored_totals
 from exporter.alerts.payload import Alert, Post
 from exporter.events.base import LONGEST_LABEL, OTHER
 from exporter.exposition.families import FAMILIES
@@ -77,12 +77,7 @@ def record(connection: psycopg.Connection, post: Post, settings: Alerts) -> bool
 
 def totals(connection: psycopg.Connection) -> tuple[Total, ...]:
     """Return the committed counters. Raises psycopg.Error."""
-    rows = connection.execute(
-        """SELECT metric, type, labels, value, total, buckets, at, extract(epoch FROM created_at)::double precision
-        FROM monitoring.rollup WHERE source = %s AND stream = %s ORDER BY metric, labels""",
-        [SOURCE, STREAM],
-    ).fetchall()
-    return tuple(Total(*row) for row in rows)
+    return tuple(stored_totals(connection, SOURCE, [STREAM]))
 
 
 def prune(connection: psycopg.Connection, days: int) -> int:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,10 +10,10 @@ from pathlib import Path
 import click
 
 from exporter import database
-from exporter.commands.common import config_option, load, reports_errors
+from exporter.commands.common import config_option, load, progress, reports_errors
 from exporter.errors import BackfillError, ConfigError
 from exporter.exposition import collector
-from exporter.history import blocks, increments, openmetrics, replay
+from exporter.history import blocks, increments, openmetrics, replay, tables
 from exporter.history.increments import Span
 from exporter.settings import Config
 from exporter.sources import mapping
@@ -74,7 +73,7 @@ def backfill(
         if rules and server:
             files = sorted(rules.glob("*.yml")) if rules.is_dir() else [rules]
             layers = blocks.layers(files)
-            with _progress("rules", sum(map(len, layers)) * len(list(span.pieces(blocks.BLOCK_SECONDS)))) as bar:
+            with progress("rules", sum(map(len, layers)) * len(list(span.pieces(blocks.BLOCK_SECONDS)))) as bar:
                 replay.evaluate((server, tool), layers, span, staging, bar.update)
         made = _deliver(staging, folder)
     click.echo(f"{made} blocks from {_shown(span.start)} to {_shown(span.end)} are in {folder}", err=True)
@@ -94,23 +93,19 @@ def _events(
     config: Config, names: tuple[str, ...], span: Span, labels: dict[str, str], tool: Path, staging: Path
 ) -> None:
     """Make the blocks of what is counted, and of the thresholds."""
-    known = {source.label: source for source in config.sources}
-    for name in names:
-        if name not in known:
-            raise ConfigError(f"`sources` has no entry named {name!r}; wanted one of {', '.join(known)}")
+    sources = [tables.named(config, name) for name in names] or config.sources
     with contextlib.ExitStack() as stack:
         pasts = []
-        for source in (known[name] for name in names or known):
+        for source in sources:
             connection = stack.enter_context(database.connect(config.database_of(source), "backfill"))
             read = increments.read(connection, mapping.plan(source), span, config.limits, _tell)
             pasts.append(stack.enter_context(read))
         constants = [("platform_threshold", given, value) for given, value in collector.thresholds(config.thresholds)]
-        for slo, app, target in config.objectives.targets():
-            constants.append(("platform_objective", {"slo": slo} | ({"app": app} if app else {}), target))
+        constants += [("platform_objective", given, value) for given, value in collector.objectives(config.objectives)]
         timeline = openmetrics.Timeline(pasts, constants, span, labels)
         _tell(f"{timeline.series} series, {span.steps + 1} samples each")
         pieces = list(span.pieces(blocks.BLOCK_SECONDS))
-        with _progress("events", len(pieces)) as bar:
+        with progress("events", len(pieces)) as bar:
             for first, last in pieces:
                 text = staging / "past.om"
                 with text.open("w", encoding="utf-8") as out:
@@ -118,11 +113,6 @@ def _events(
                 blocks.from_openmetrics(tool, text, staging)
                 text.unlink()
                 bar.update(1)
-
-
-def _progress(label: str, length: int) -> "click._termui_impl.ProgressBar[int]":
-    """Return a bar on standard error; it shows nothing where that is no terminal."""
-    return click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty())
 
 
 def _deliver(staging: Path, folder: Path) -> int:

@@ -84,6 +84,13 @@ def load(path: Path) -> Config:
     return configuration.load(path)
 
 
+def progress(label: str, length: int, *, show_pos: bool = False) -> "click._termui_impl.ProgressBar[int]":
+    """Return a bar on standard error; it shows nothing where that is no terminal."""
+    return click.progressbar(
+        length=length, label=label, file=sys.stderr, show_pos=show_pos, hidden=not sys.stderr.isatty()
+    )
+
+
 def log_to_stderr(level: str) -> None:
     """Set up logging for a long-running command: one line a record, UTC, to stderr."""
     formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")

@@ -13,7 +13,7 @@ import click
 import psycopg
 
 from exporter import database
-from exporter.commands.common import config_option, load, reports_errors
+from exporter.commands.common import config_option, load, progress, reports_errors
 from exporter.errors import ConfigError, ExportError
 from exporter.history import filters, formats, tables
 from exporter.history.tables import Table
@@ -68,7 +68,7 @@ def export(
         query = _query(connection, table, [column.name for column in chosen], span, conditions)
         total = connection.execute(b"SELECT count(*) FROM (" + query + b") counted").fetchone()
         rows = total[0] if total else 0
-        with _destination(output) as out, _progress(rows) as bar:
+        with _destination(output) as out, progress("rows", rows, show_pos=True) as bar:
             formats.FORMATS[format_](connection, query.decode(), chosen, out, bar.update)
     click.echo(f"{rows} rows of {kind} from {source.label} written to {output or 'standard output'}", err=True)
 
@@ -115,8 +115,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _progress(rows: int) -> "click._termui_impl.ProgressBar[int]":
-    """Return a bar on standard error; it shows nothing where that is no terminal."""
-    return click.progressbar(length=rows, label="rows", file=sys.stderr, show_pos=True, hidden=not sys.stderr.isatty())

@@ -27,7 +27,7 @@ from exporter.exposition.families import (
 )
 from exporter.probes.base import ProbeResult, Reason, Status
 from exporter.settings import Config
-from exporter.thresholds import SEVERITIES, Thresholds
+from exporter.thresholds import SEVERITIES, Objectives, Thresholds
 
 logger = logging.getLogger(__name__)
 
@@ -135,8 +135,8 @@ def exporter(config: Config, *, reload_ok: bool, loaded_at: float) -> Iterator[M
         threshold.add_sample(threshold.name, labels, value)
     yield threshold
     objective = _start(FAMILIES["platform_objective"])
-    for slo, app, target in config.objectives.targets():
-        objective.add_sample(objective.name, {"slo": slo} | ({"app": app} if app else {}), target)
+    for labels, value in objectives(config.objectives):
+        objective.add_sample(objective.name, labels, value)
     yield objective
     for name, value in (
         ("platform_exporter_config_last_reload_successful", float(reload_ok)),
@@ -170,6 +170,12 @@ def thresholds(settings: Thresholds) -> Iterator[tuple[dict[str, str], float]]:
                 value = getattr(band, severity)
                 if value is not None:
                     yield {"indicator": indicator, "severity": severity, **scope}, float(value)
+
+
+def objectives(settings: Objectives) -> Iterator[tuple[dict[str, str], float]]:
+    """Yield (labels, value) of every objective; an override carries the label `app`."""
+    for slo, app, target in settings.targets():
+        yield {"slo": slo} | ({"app": app} if app else {}), target
 
 
 Series = dict[Key, Total]

@@ -16,6 +16,9 @@ from exporter.exposition import collector
 from exporter.exposition.families import Family
 from exporter.history.increments import Increment, Key, Past, Span, key
 
+END = "# EOF\n"
+"""What stands at the end of OpenMetrics text."""
+
 
 @dataclass(slots=True)
 class _Series:
@@ -71,7 +74,7 @@ class Timeline:
         for name in dict.fromkeys(line.partition("{")[0] for line in self._constants):
             out.write(f"# TYPE {name} gauge\n")
             out.writelines(line + time for line in self._constants if line.startswith(f"{name}{{") for time in times)
-        out.write("# EOF\n")
+        out.write(END)
 
     def _begin(
         self, family: Family, total: Total, since: Mapping[Key, list[Increment]], labels: Mapping[str, str]

@@ -14,10 +14,7 @@ import requests
 from exporter.errors import BackfillError
 from exporter.history import blocks
 from exporter.history.increments import Span
-from exporter.history.openmetrics import braces
-
-EMPTY = "# EOF\n"
-"""What stands at the end of OpenMetrics text, and alone where no rule gave anything."""
+from exporter.history.openmetrics import END, braces
 
 QUERY_SECONDS = 600
 """A rule that looks back 30 days at each moment of a block takes long; more than Prometheus itself would wait."""
@@ -52,7 +49,7 @@ def evaluate(
                     texts.append(text)
                     done(len(rules))
             for text in texts:
-                if text.stat().st_size > len(EMPTY):
+                if text.stat().st_size > len(END):  # alone where no rule gave anything
                     blocks.from_openmetrics(promtool, text, folder)
 
 
@@ -72,7 +69,7 @@ def _write(
         if found:
             out.write(f"# TYPE {name} gauge\n")
             out.writelines(found)
-    out.write(EMPTY)
+    out.write(END)
 
 
 def _query(session: requests.Session, url: str, rule: Rule, times: tuple[int, int, int]) -> list[dict[str, Any]]:

@@ -65,14 +65,19 @@ def find(name: str, source: Source) -> Table:
     return Table(name, "at", {column.name: column for column in KINDS[name].all_columns}, streams)
 
 
+def named(config: Config, name: str) -> Source:
+    """Return the source of this name. Raises ConfigError."""
+    found = next((source for source in config.sources if source.label == name), None)
+    if found is None:
+        known = ", ".join(source.label for source in config.sources)
+        raise ConfigError(f"`sources` has no entry named {name!r}; wanted one of {known}")
+    return found
+
+
 def choose(config: Config, name: str, wanted: str | None) -> Source:
     """Return the source of this name, or the first that holds `name`. Raises ConfigError."""
     if wanted is not None:
-        found = next((source for source in config.sources if source.label == wanted), None)
-        if found is None:
-            known = ", ".join(source.label for source in config.sources)
-            raise ConfigError(f"`sources` has no entry named {wanted!r}; wanted one of {known}")
-        return found
+        return named(config, wanted)
     if name in STATES:
         return Source()  # the event store itself
     holding = (source for source in config.sources if name in _kinds(source))

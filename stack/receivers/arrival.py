@@ -1,9 +1,11 @@
 """What came to a receiver."""
 
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -22,3 +24,32 @@ class Arrival:
     headers: dict[str, str] = field(default_factory=dict)
     came_at: float = field(default_factory=time.monotonic)
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+class Receiver(ABC):
+    """Keep what came; end with the block."""
+
+    def __init__(self) -> None:
+        self._arrivals: list[Arrival] = []
+
+    @property
+    def arrivals(self) -> list[Arrival]:
+        """Return what came so far, in order."""
+        return list(self._arrivals)
+
+    @property
+    def problems(self) -> list[str]:
+        """Return what was wrong with what came."""
+        return [problem for arrival in self.arrivals for problem in arrival.problems]
+
+    @abstractmethod
+    def close(self) -> None:
+        """End it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

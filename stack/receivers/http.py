@@ -3,10 +3,9 @@
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from stack.receivers.arrival import Arrival
+from stack.receivers.arrival import Arrival, Receiver
 from stack.receivers.shapes import problems
 
 # What each service answers where all is well. PagerDuty's and Slack's words are those of their documentation.
@@ -20,7 +19,7 @@ ANSWERS: dict[str, tuple[int, str]] = {
 REFUSED = 400
 
 
-class HttpReceiver:
+class HttpReceiver(Receiver):
     """
     One service on a loopback port: slack, pagerduty, discord, teams or webhook.
 
@@ -29,10 +28,10 @@ class HttpReceiver:
     """
 
     def __init__(self, service: str, name: str | None = None) -> None:
+        super().__init__()
         self.service, self.name = service, name or service
         self.failing = False
         self.attempts = 0
-        self._arrivals: list[Arrival] = []
         self._server = _Server(self)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
@@ -41,16 +40,6 @@ class HttpReceiver:
     def url(self) -> str:
         """Return its address."""
         return f"http://127.0.0.1:{self._server.server_port}/"
-
-    @property
-    def arrivals(self) -> list[Arrival]:
-        """Return what came so far, in order."""
-        return list(self._arrivals)
-
-    @property
-    def problems(self) -> list[str]:
-        """Return what was wrong with what came."""
-        return [problem for arrival in self.arrivals for problem in arrival.problems]
 
     def take(self, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
         """Keep a message and return the status and text of the answer."""
@@ -75,14 +64,6 @@ class HttpReceiver:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Server(ThreadingHTTPServer):

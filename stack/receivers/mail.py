@@ -4,17 +4,15 @@ import email
 import email.policy
 import ssl
 from email.message import EmailMessage
-from types import TracebackType
-from typing import Self
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from stack.ports import free_port
-from stack.receivers.arrival import Arrival
+from stack.receivers.arrival import Arrival, Receiver
 
 
-class MailReceiver:
+class MailReceiver(Receiver):
     """An SMTP server on a loopback port; with a password only whoever knows it may send."""
 
     name = "mail"
@@ -22,8 +20,8 @@ class MailReceiver:
     def __init__(
         self, *, user: str = "alertmanager", password: str | None = None, tls: ssl.SSLContext | None = None
     ) -> None:
+        super().__init__()
         self._user, self._password = user, password
-        self._arrivals: list[Arrival] = []
         self._controller = Controller(
             self,
             hostname="127.0.0.1",
@@ -45,16 +43,6 @@ class MailReceiver:
         """Return HOST:PORT, what Alertmanager calls a smarthost."""
         return f"{self._controller.hostname}:{self._controller.port}"
 
-    @property
-    def arrivals(self) -> list[Arrival]:
-        """Return the e-mails that came so far, in order."""
-        return list(self._arrivals)
-
-    @property
-    def problems(self) -> list[str]:
-        """Return what was wrong with what came."""
-        return [problem for arrival in self.arrivals for problem in arrival.problems]
-
     def close(self) -> None:
         """End it."""
         self._controller.stop()
@@ -73,14 +61,6 @@ class MailReceiver:
         expected = (self._user.encode(), (self._password or "").encode())
         known = isinstance(data, LoginPassword) and (data.login, data.password) == expected
         return AuthResult(success=known, handled=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def problems(message: EmailMessage) -> tuple[str, ...]:
