@@ -26,7 +26,7 @@ def test_a_killed_process_is_started_as_it_was(tmp_path: Path) -> None:
     assert not process.alive
     assert revived is not None
     assert revived.pid != process.pid
-    command = Path(f"/proc/{revived.pid}/cmdline").read_bytes()
-    assert command.split(b"\0")[-2] == b"60"
+    command = Path(f"/proc/{revived.pid}/cmdline")
+    assert poll_until(lambda: command.read_bytes().split(b"\0")[-2] == b"60", 10)  # once the shell has become sleep
     assert Path(f"/proc/{revived.pid}/cwd").readlink() == tmp_path / "there"
     machine.kill("one")
