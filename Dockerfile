@@ -4,8 +4,9 @@
 FROM python:3.13.9-slim-trixie AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
+COPY sdk sdk
 COPY exporter exporter
-RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels ./sdk . \
     && python -m venv --without-pip /opt/platform-exporter \
     # Only wheels: a dependency without one would need a compiler, and this stage has none either.
     && pip --python /opt/platform-exporter/bin/python install --no-cache-dir --only-binary :all: /wheels/*.whl
@@ -27,7 +28,7 @@ RUN groupadd --gid 10001 platform \
         /var/lib/platform-exporter/notifications \
         /var/lib/platform-exporter/targets
 COPY --from=build /opt/platform-exporter /opt/platform-exporter
-COPY docker/healthcheck.py /opt/platform-exporter/healthcheck.py
+COPY deploy/docker/healthcheck.py /opt/platform-exporter/healthcheck.py
 USER 10001:10001
 WORKDIR /var/lib/platform-exporter
 EXPOSE 9847

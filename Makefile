@@ -25,16 +25,16 @@ help: ## Show this
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: $(VENV)/stack.stamp ## Start the whole platform on this machine, with demo data and a breach to watch
-	@$(PYTHON) -m stack up --state $(STATE) $(ARGS)
+	@$(PYTHON) -m tools.stack up --state $(STATE) $(ARGS)
 
 down: ## End what `make up` started; its data stay
-	@python=$(PYTHON); [ -x $$python ] || python=$$($(FIND_PYTHON)); $$python -m stack down --state $(STATE)
+	@python=$(PYTHON); [ -x $$python ] || python=$$($(FIND_PYTHON)); $$python -m tools.stack down --state $(STATE)
 
 status: $(VENV)/stack.stamp ## Show what runs, what it counted and what it told
-	@$(PYTHON) -m stack status --state $(STATE)
+	@$(PYTHON) -m tools.stack status --state $(STATE)
 
 backfill-demo: $(VENV)/stack.stamp ## Give Prometheus the week before `make up`: takes some minutes
-	@$(PYTHON) -m stack backfill --state $(STATE)
+	@$(PYTHON) -m tools.stack backfill --state $(STATE)
 
 test: lint types ## Check everything: lint, types, all tests on real servers
 	@$(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
@@ -54,32 +54,32 @@ format: $(VENV)/dev.stamp ## Put the code in shape
 	@$(VENV)/bin/ruff format .
 
 bench: $(VENV)/dev.stamp ## Measure what the project promises in figures (all, or ONLY=detection)
-	@for file in benchmarks/$(or $(ONLY),[a-z]*).py; do echo "== $$file"; \
+	@for file in tools/benchmarks/$(or $(ONLY),[a-z]*).py; do echo "== $$file"; \
 		name=$${file%.py}; $(PYTHON) -m $${name//\//.} $(ARGS); done
 
 drill: $(VENV)/dev.stamp ## Play incidents and watch who is told what, when (all, or ONLY=redis-frozen)
-	@$(PYTHON) -m drills $(ONLY) $(ARGS)
+	@$(PYTHON) -m tools.drills $(ONLY) $(ARGS)
 
 clean: ## End the stack and remove its data
-	@python=$(PYTHON); [ -x $$python ] || python=$$($(FIND_PYTHON)); $$python -m stack clean --state $(STATE)
+	@python=$(PYTHON); [ -x $$python ] || python=$$($(FIND_PYTHON)); $$python -m tools.stack clean --state $(STATE)
 
 distclean: clean ## Remove the virtual environment and the programs obtained, too
 	@for record in .tools/*.location; do [ -f $$record ] && rm -rf "$$(cat $$record)" || true; done
 	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache
 
 # Made anew where pyproject.toml changed, which is a matter of a second where nothing is missing.
-$(VENV)/stack.stamp: pyproject.toml
+$(VENV)/stack.stamp: pyproject.toml sdk/pyproject.toml
 	@$(MAKE) $(VENV)/bin/pip
 	@echo "Installing what the stack needs into $(VENV)"
-	@$(PIP) --editable '.[stack]'
+	@$(PIP) --editable ./sdk --editable '.[stack]'
 	@touch $@
 
-$(VENV)/dev.stamp: pyproject.toml
+$(VENV)/dev.stamp: pyproject.toml sdk/pyproject.toml
 	@$(MAKE) $(VENV)/bin/pip
 	@echo "Installing what the tests need into $(VENV)"
-	@$(PIP) --editable '.[stack,dev]'
+	@$(PIP) --editable ./sdk --editable '.[stack,dev]'
 	@touch $(VENV)/stack.stamp $@
 
 $(VENV)/bin/pip:
 	@python=$$($(FIND_PYTHON)); echo "Making $(VENV) with $$python ($$($$python --version))"; \
-		$$python -m stack.bootstrap $(VENV)
+		$$python -m tools.stack.bootstrap $(VENV)

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from exporter import config as configuration
-from exporter.aggregation.loop import View, Worker
-from exporter.alerts.part import AlertsPart
+from exporter.aggregation.poller import View, Worker
+from exporter.alerts.workers import AlertsPart
+from exporter.config import loader as configuration
+from exporter.config.settings import Config
 from exporter.errors import ConfigError, MappingError
 from exporter.exposition import collector
 from exporter.exposition.negotiation import Format
 from exporter.probes import build
 from exporter.probes.base import Status
 from exporter.probes.run import ProbeRunner
-from exporter.settings import Config
 from exporter.sources import mapping
 
 logger = logging.getLogger(__name__)

@@ -13,9 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from exporter.events import schema
-from stack.binaries import find
-from stack.servers import Alertmanager, Minio, Postgres, Prometheus, Redis
+from exporter.database import schema
 from tests.servers import (
     PROMETHEUS_SUITES,
     SESSION_PREFIX,
@@ -28,6 +26,8 @@ from tests.servers import (
     fresh_database,
     mark_session,
 )
+from tools.stack.binaries import find
+from tools.stack.servers import Alertmanager, Minio, Postgres, Prometheus, Redis
 
 
 @pytest.fixture(scope="session")

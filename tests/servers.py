@@ -18,13 +18,13 @@ from typing import Any, Self, TypeVar
 
 import psycopg
 
-from stack.binaries import Binary, find
-from stack.identity import PidRecord, identity_of
-from stack.pins import NEWEST_SUITE
-from stack.places import Places
-from stack.polling import poll_until
-from stack.process import Process
-from stack.servers import Postgres, Server
+from tools.stack.binaries import Binary, find
+from tools.stack.identity import PidRecord, identity_of
+from tools.stack.pins import NEWEST_SUITE
+from tools.stack.places import Places
+from tools.stack.polling import poll_until
+from tools.stack.process import Process
+from tools.stack.servers import Postgres, Server
 
 __all__ = [
     "Database",

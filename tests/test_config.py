@@ -10,9 +10,9 @@ from typing import get_args, get_type_hints
 import msgspec
 import pytest
 
-from exporter import config, thresholds
+from exporter.config import loader, thresholds
+from exporter.config.settings import Config, Secret, convert
 from exporter.errors import ConfigError
-from exporter.settings import Config, Secret, convert
 
 SECRET = "hunter2-tOp"
 EXAMPLE = Path(__file__).parent.parent / "platform-exporter.example.yml"
@@ -21,7 +21,7 @@ STORE = "database:\n  dsn: postgresql://platform@127.0.0.1:5432/platform\n"
 
 def parse(text: str, environment: dict[str, str] | None = None, folder: Path = Path("/etc/platform")) -> Config:
     """Return the configuration in `text`."""
-    return config.parse(text, folder / "platform.yml", environment or {})
+    return loader.parse(text, folder / "platform.yml", environment or {})
 
 
 def refusal(text: str, environment: dict[str, str] | None = None, folder: Path = Path("/etc/platform")) -> str:
@@ -126,7 +126,7 @@ def test_example_shows_every_key() -> None:
 
 def test_example_shows_the_defaults() -> None:
     """What the example does not comment out are the defaults."""
-    example, plain = config.load(EXAMPLE), parse(STORE)
+    example, plain = loader.load(EXAMPLE), parse(STORE)
 
     assert (example.thresholds, example.objectives) == (plain.thresholds, plain.objectives)
     assert (example.limits, example.retention_days, example.listen) == (
@@ -573,7 +573,7 @@ def test_targets_of_different_kinds_may_share_a_name() -> None:
 )  # fmt: skip
 def test_address_is_host_and_port(text: str, address: tuple[str, int]) -> None:
     """An address names a host, or none for all, and a port."""
-    assert config.parse_address(text) == address
+    assert loader.parse_address(text) == address
 
 
 @pytest.mark.parametrize("listen", ["9847", "localhost", "::1:9847", "h:65536", "h:-1", "h:²", "h:", "", "h:98 47"])
@@ -627,7 +627,7 @@ def test_reserved_sample_label_is_told(label: str) -> None:
 def test_missing_file_is_told(tmp_path: Path) -> None:
     """A configuration that is not there is an error that names it."""
     with pytest.raises(ConfigError, match=r"gone\.yml: cannot be read \(No such file or directory\); wanted a YAML"):
-        config.load(tmp_path / "gone.yml")
+        loader.load(tmp_path / "gone.yml")
 
 
 def test_binary_file_is_told(tmp_path: Path) -> None:
@@ -636,7 +636,7 @@ def test_binary_file_is_told(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
 
     with pytest.raises(ConfigError, match=r"cannot be read \(not UTF-8\)"):
-        config.load(path)
+        loader.load(path)
 
 
 LEAKS = [

@@ -7,41 +7,50 @@ import grimp
 import pytest
 
 DIRECTIONS = {
-    "exporter.addresses": set(),
     "exporter.errors": set(),
-    "exporter.strict_yaml": set(),
-    "exporter.section": set(),
     "exporter.printing": set(),
     "exporter.times": {"errors"},
-    "exporter.thresholds": {"section"},
-    "exporter.settings": {"section", "thresholds"},
-    "exporter.config": {"errors", "settings", "strict_yaml", "thresholds"},
-    "exporter.database": {"errors", "settings"},
-    "exporter.probes": {"addresses", "settings"},
-    "exporter.events": {"errors"},
-    "exporter.sdk": {"addresses", "errors", "events"},
-    "exporter.sources": {"aggregation", "errors", "events", "settings", "strict_yaml"},
-    "exporter.aggregation": {"database", "errors", "events", "settings", "sources"},
-    "exporter.exposition": {"aggregation", "errors", "events", "probes", "settings", "strict_yaml",
-                            "thresholds"},
-    "exporter.alerts": {"aggregation", "database", "errors", "events", "exposition", "printing", "settings"},
-    "exporter.notifications": {"errors", "exposition", "printing"},
-    "exporter.demo": {"errors", "events", "sdk", "settings"},
-    "exporter.history": {"aggregation", "errors", "events", "exposition", "settings", "sources"},
-    "exporter.issues": {"database", "errors", "events", "exposition", "printing", "settings", "times"},
-    "exporter.service": {"aggregation", "alerts", "config", "errors", "exposition", "probes", "settings", "sources"},
-    "exporter.commands": {"aggregation", "alerts", "config", "database", "demo", "errors", "events",
-                          "exposition", "history", "issues", "notifications", "printing", "probes", "service",
-                          "settings", "sources", "times"},
+    "exporter.config": {"errors"},
+    "exporter.database": {"config", "errors", "events"},
+    "exporter.web": {"config", "errors"},
+    "exporter.probes": {"config", "libpq"},
+    "exporter.sources": {"config", "database", "errors", "events"},
+    "exporter.aggregation": {"config", "database", "errors", "events", "sources"},
+    "exporter.exposition": {"aggregation", "config", "events", "probes"},
+    "exporter.alerts": {"aggregation", "config", "database", "errors", "events", "exposition", "printing", "web"},
+    "exporter.demo": {"capture", "client", "config", "delivery", "emit", "errors", "events", "options", "platform_sdk",
+                      "web"},
+    "exporter.history": {"aggregation", "config", "errors", "events", "exposition", "sources"},
+    "exporter.issues": {"config", "database", "errors", "events", "printing", "times", "web"},
+    "exporter.service": {"aggregation", "alerts", "config", "errors", "exposition", "probes", "sources"},
+    "exporter.commands": {"aggregation", "alerts", "config", "database", "demo", "errors", "exposition", "history",
+                          "issues", "printing", "probes", "service", "sources", "times", "web"},
     "exporter.__main__": set(),  # loads a command's module by name, when it is asked for
+    "platform_sdk.errors": set(),
+    "platform_sdk.diagnostics": set(),
+    "platform_sdk.events": set(),
+    "platform_sdk.options": {"errors"},
+    "platform_sdk.libpq": {"options"},
+    "platform_sdk.request_context": {"diagnostics"},
+    "platform_sdk.capture": {"request_context"},
+    "platform_sdk.delivery": {"capture", "diagnostics", "errors", "events", "libpq", "options"},
+    "platform_sdk.client": {"delivery", "diagnostics", "errors", "libpq", "options"},
+    "platform_sdk.guard": {"client"},
+    "platform_sdk.emit": {"capture", "client", "delivery", "diagnostics"},
+    "platform_sdk.outgoing": {"client", "diagnostics", "emit"},
+    "platform_sdk.web": {"client", "delivery", "diagnostics", "emit", "events", "options", "request_context"},
+    "platform_sdk.jobs": {"client", "delivery", "diagnostics", "emit", "events", "outgoing"},
+    "platform_sdk.health": {"client", "delivery", "diagnostics", "libpq"},
+    "platform_sdk.api": {"emit", "guard", "migrate", "outgoing", "request_context", "web"},
+    "platform_sdk.migrate": {"api", "emit", "guard", "web"},
 }  # fmt: skip
-"""What each part may import of the others; `exporter` itself, the version, is for all."""
+"""What each part may import, by the last name of what is meant; `exporter` itself, the version, is for all."""
 
 
 @pytest.fixture(scope="module")
 def graph() -> grimp.ImportGraph:
     """Return who imports whom in the package, imports inside functions too."""
-    return grimp.build_graph("exporter", cache_dir=None)
+    return grimp.build_graph("exporter", "platform_sdk", cache_dir=None)
 
 
 def part(module: str) -> str:
@@ -51,7 +60,7 @@ def part(module: str) -> str:
 
 def test_every_part_has_its_directions(graph: grimp.ImportGraph) -> None:
     """A new part says here what it may import."""
-    assert {part(module) for module in graph.modules} - {"exporter"} == set(DIRECTIONS)
+    assert {part(module) for module in graph.modules} - {"exporter", "platform_sdk"} == set(DIRECTIONS)
 
 
 @pytest.mark.parametrize("importer", list(DIRECTIONS))
@@ -63,37 +72,49 @@ def test_a_part_imports_only_what_is_below_it(graph: grimp.ImportGraph, importer
         if part(module) == importer
         for found in graph.find_modules_directly_imported_by(module)
     }
-    allowed = {f"exporter.{name}" for name in DIRECTIONS[importer]}
+    names = {found.rpartition(".")[2] for found in imported - {importer, "exporter"}}
 
-    assert imported - {importer, "exporter"} - allowed == set()
+    assert names - DIRECTIONS[importer] == set()
 
 
 def test_no_permission_is_left_over(graph: grimp.ImportGraph) -> None:
     """What is allowed here is used: a permission nobody needs is an invitation."""
     used = {
-        (part(module), part(found).removeprefix("exporter."))
+        (part(module), part(found).rpartition(".")[2])
         for module in graph.modules
         for found in graph.find_modules_directly_imported_by(module)
     }
 
-    assert {(importer, name) for importer, names in DIRECTIONS.items() for name in names} <= used | {
-        ("exporter.sdk", "errors"),  # being built
-    }
+    assert {(importer, name) for importer, names in DIRECTIONS.items() for name in names} <= used
+
+
+def test_the_exporter_is_above_the_sdk(graph: grimp.ImportGraph) -> None:
+    """The SDK is installed where the exporter is not."""
+    assert graph.find_shortest_chain("platform_sdk", "exporter", as_packages=True) is None
+
+
+def test_no_circles(graph: grimp.ImportGraph) -> None:
+    """No two parts import each other, not even by way of others."""
+    below: dict[str, set[str]] = {name: set() for name in DIRECTIONS}
+    for module in graph.modules:
+        below.get(part(module), set()).update(map(part, graph.find_modules_directly_imported_by(module)))
+    order: list[str] = []
+    while ready := [
+        name for name in below if name not in order and below[name] - {name, "exporter", "platform_sdk"} <= {*order}
+    ]:
+        order += ready
+
+    assert sorted(set(below) - set(order)) == []
 
 
 @pytest.mark.parametrize(
     ("upstream", "downstream"),
     [
-        ("exporter.errors", "exporter.settings"),
-        ("exporter.settings", "exporter.errors"),
         ("exporter.probes", "exporter.aggregation"),
         ("exporter.probes", "exporter.exposition"),
-        ("exporter.events", "exporter.sources"),
-        ("exporter.events", "exporter.aggregation"),
+        ("platform_sdk.events", "exporter.sources"),
+        ("platform_sdk.events", "exporter.aggregation"),
         ("exporter.aggregation", "exporter.exposition"),
-        ("exporter.sdk", "exporter.config"),
-        ("exporter.sdk", "exporter.settings"),
-        ("exporter.sdk", "exporter.database"),
         ("exporter.exposition", "exporter.service"),
         ("exporter.service", "exporter.commands"),
     ],
@@ -106,7 +127,7 @@ def test_nothing_leads_back(graph: grimp.ImportGraph, upstream: str, downstream:
 def test_sdk_needs_no_server() -> None:
     """An application that imports the SDK loads neither web server nor client libraries of stores it may not have."""
     heavy = ("starlette", "uvicorn", "redis", "minio", "click", "yaml", "prometheus_client", "requests")
-    code = f"import sys, exporter.sdk; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, platform_sdk; print([name for name in {heavy} if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert run.stdout.strip() == "[]"
@@ -115,11 +136,13 @@ def test_sdk_needs_no_server() -> None:
 def test_importing_does_nothing() -> None:
     """Importing any module starts no thread and opens no socket."""
     code = (
-        "import importlib, pkgutil, threading, exporter, os\n"
-        "for module in pkgutil.walk_packages(exporter.__path__, 'exporter.'):\n"
+        "import importlib, itertools, pkgutil, threading, exporter, os, platform_sdk\n"
+        "packages = ((exporter.__path__, 'exporter.'), (platform_sdk.__path__, 'platform_sdk.'))\n"
+        "for module in itertools.chain(*(pkgutil.walk_packages(*package) for package in packages)):\n"
         "    try: module.name.endswith('__main__') or importlib.import_module(module.name)\n"
         "    except ModuleNotFoundError as error:\n"
-        "        if error.name.startswith('exporter'): raise\n"  # a framework that the SDK works with, if it is there
+        # Else it is a framework that the SDK works with, if it is there.
+        "        if error.name.startswith(('exporter', 'platform_sdk')): raise\n"
         "links = [f'/proc/self/fd/{n}' for n in os.listdir('/proc/self/fd')]\n"
         "opened = [os.readlink(link) for link in links if os.path.lexists(link)]\n"
         "print(threading.active_count(), [what for what in opened if what.startswith('socket')])"

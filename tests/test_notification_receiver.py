@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import requests
 
+from exporter.alerts.notifications import MOST_BODY_BYTES, MOST_SHOWN, build_receiver
 from exporter.errors import ConfigError
-from exporter.exposition.server import bind
-from exporter.notifications import MOST_BODY_BYTES, MOST_SHOWN, build_receiver
+from exporter.web.server import bind
 from tests.exposition.serving import DEADLINE_SECONDS, Running, serving
 
 ROOT = Path(__file__).parents[1]
@@ -269,7 +269,7 @@ def test_receive_runs_as_a_process(file: Path) -> None:
         port = listener.getsockname()[1]
     code = """
 import logging, pathlib, sys
-from exporter.notifications import receive
+from exporter.alerts.notifications import receive
 logging.basicConfig(level=logging.INFO, stream=sys.stdout)
 receive("127.0.0.1", int(sys.argv[1]), pathlib.Path(sys.argv[2]))
 """

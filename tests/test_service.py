@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter import config
+from exporter.config import loader
 from exporter.errors import ConfigError
 from exporter.service import SCRAPE_MARGIN_SECONDS, SHORTEST_PROBE_SECONDS, Service
 
@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def service(path: Path) -> Iterator[Service]:
     """Return a service that was built and not started: it has connected to nothing."""
-    service = Service(path, config.load(path))
+    service = Service(path, loader.load(path))
     yield service
     service._runner.close()
 

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from exporter.settings import Config, Secret, Source, convert
-from exporter.thresholds import Thresholds
+from exporter.config.settings import Config, Secret, Source, convert
+from exporter.config.thresholds import Thresholds
 
 
 def test_secret_shows_asterisks() -> None:

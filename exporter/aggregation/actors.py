@@ -3,8 +3,8 @@
 import psycopg
 
 from exporter.aggregation.rollup import IN_TIME, event
-from exporter.events.base import LONGEST_LABEL, OTHER
 from exporter.sources.mapping import Stream
+from platform_sdk.events.base import LONGEST_LABEL, OTHER
 
 WINDOWS = {"5m": 300, "1h": 3600, "1d": 86400, "7d": 604800}
 """The label `window` of platform_active_users and platform_active_sessions, in seconds."""

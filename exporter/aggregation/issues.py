@@ -9,9 +9,9 @@ What people do to issues is in `exporter.issues`; what happens by itself is here
 """
 
 from exporter.aggregation.rollup import checked
-from exporter.events.base import LONGEST_LABEL, OTHER, closed
-from exporter.events.error import ISSUE, SEVERITIES
 from exporter.sources.mapping import Stream
+from platform_sdk.events.base import LONGEST_LABEL, OTHER, closed
+from platform_sdk.events.error import ISSUE, SEVERITIES
 
 REGRESSIONS = "platform_error_regressions_total"
 CREATED = "platform_error_issues_created_total"

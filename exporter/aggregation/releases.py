@@ -6,8 +6,8 @@ import psycopg
 
 from exporter.aggregation.reading import Reading
 from exporter.aggregation.rollup import IN_TIME, event
-from exporter.events.base import LONGEST_LABEL
 from exporter.sources.mapping import Plan, Stream
+from platform_sdk.events.base import LONGEST_LABEL
 
 SHOWN = 200
 """How many releases of an app have series: the newest."""

@@ -18,8 +18,8 @@ Only counts come back: a million distinct values never reach Python, nor a row e
 import re
 from collections.abc import Iterator
 
-from exporter.events.base import EventKind, Rollup
 from exporter.sources.mapping import Stream
+from platform_sdk.events.base import EventKind, Rollup
 
 IN_TIME = "at <= now() + make_interval(secs => %(future_tolerance_seconds)s) AND isfinite(at)"
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from exporter.aggregation.issues import CREATED, REGRESSIONS
-from exporter.events.error import SEVERITIES
+from platform_sdk.events.error import SEVERITIES
 
 
 def issue_zeros(series: Iterable[tuple[str, dict[str, str], float]]) -> Iterator[tuple[str, dict[str, str], float]]:

@@ -16,11 +16,11 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from exporter.aggregation.loop import Total, stored_totals
+from exporter.aggregation.poller import Total, stored_totals
 from exporter.alerts.payload import Alert, Post
-from exporter.events.base import LONGEST_LABEL, OTHER
+from exporter.config.settings import Alerts
 from exporter.exposition.families import FAMILIES
-from exporter.settings import Alerts
+from platform_sdk.events.base import LONGEST_LABEL, OTHER
 
 SOURCE = STREAM = "alerts"
 """What the rollups of the history are filed under; no poll advances them."""

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import psycopg
 
-from exporter import database
-from exporter.aggregation.loop import View
+from exporter.aggregation.poller import View
 from exporter.aggregation.reading import Reading
 from exporter.alerts import history
 from exporter.alerts.payload import Payload, Post
 from exporter.alerts.spool import Spool
+from exporter.config.settings import Alerts, Database
+from exporter.database import schema
+from exporter.database.connection import backoff_seconds, connect, describe, reason_of
 from exporter.errors import PlatformError, SpoolError, UnreachableError
-from exporter.events import schema
-from exporter.settings import Alerts, Database
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class HistoryWorker:
                 self._say("")
             except Exception as error:  # noqa: BLE001 - the thread must outlive anything; it is logged and shown
                 failures += 1
-                wait = database.backoff_seconds(failures, self._settings.poll_interval_seconds)
+                wait = backoff_seconds(failures, self._settings.poll_interval_seconds)
                 self._say(str(error).strip() or type(error).__name__, error)
                 self._disconnect()
             self._publish()
@@ -128,13 +128,12 @@ class HistoryWorker:
         except psycopg.OperationalError as error:
             self._disconnect()
             raise UnreachableError(
-                f"the event store, {database.describe(self._settings)}, did not take a notification: "
-                f"{database.reason(error)}"
+                f"the event store, {describe(self._settings)}, did not take a notification: {reason_of(error)}"
             ) from error
 
     def _connected(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
-            connection = database.connect(self._settings, "alert history")
+            connection = connect(self._settings, "alert history")
             try:
                 schema.check_version(connection, "store")
             except BaseException:

@@ -15,11 +15,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter.alerts.payload import Payload, parse
+from exporter.config.settings import Secret
 from exporter.errors import PayloadError, PlatformError
-from exporter.exposition.basic_auth import parse_basic
-from exporter.exposition.http import in_thread
-from exporter.exposition.posting import is_json, read_body
-from exporter.settings import Secret
+from exporter.web.basic_auth import parse_basic
+from exporter.web.posting import is_json, read_body
+from exporter.web.routes import in_thread
 
 logger = logging.getLogger(__name__)
 

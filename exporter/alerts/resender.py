@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 
 import psycopg
 
-from exporter import database
 from exporter.alerts import manual
-from exporter.alerts.client import Alertmanagers
+from exporter.alerts.alertmanager import Alertmanagers
 from exporter.alerts.manual import ManualAlert
+from exporter.config.settings import Database
+from exporter.database.connection import connect
 from exporter.errors import PlatformError
-from exporter.settings import Database
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Resender:
             self._wanted.clear()
             try:
                 if self._connection is None or self._connection.closed:
-                    self._connection = database.connect(self._settings, "manual alerts")
+                    self._connection = connect(self._settings, "manual alerts")
                 self._alerts = manual.unsettled(self._connection)
                 self._say("event store", "")
                 self._read.set()

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from exporter import database
 from exporter.commands.common import config_option, load, reports_errors
+from exporter.config.settings import Config, Source
+from exporter.database import schema
+from exporter.database.connection import connect
 from exporter.errors import ConfigError
-from exporter.events import schema
-from exporter.settings import Config, Source
 from exporter.sources import adopt as adoption
 from exporter.sources import mapping
 
@@ -33,7 +33,7 @@ def adopt(preset: str, path: Path, dry_run: bool, undo: bool) -> None:
     config = load(path)
     source = _source(config, preset, path)
     chosen = mapping.load(source.preset)
-    with database.connect(config.database_of(source), "adopt") as connection:
+    with connect(config.database_of(source), "adopt") as connection:
         schema.check_server(connection)
         make = adoption.undo_steps if undo else adoption.steps
         plan = make(connection, source, chosen)

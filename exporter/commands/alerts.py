@@ -12,13 +12,13 @@ import click
 import msgspec
 import psycopg
 
-from exporter import database
-from exporter.alerts import client, manual, silences
+from exporter.alerts import alertmanager, manual, silences
 from exporter.alerts.listing import SEVERITIES, listed, table
 from exporter.commands.common import FAILED, by_option, config_option, json_option, load, reports_errors
+from exporter.config.settings import Config
+from exporter.database import schema
+from exporter.database.connection import connect
 from exporter.errors import AlertmanagerError, PlatformError, SchemaError
-from exporter.events import schema
-from exporter.settings import Config
 from exporter.times import span
 
 Connection = psycopg.Connection[Any]
@@ -53,7 +53,7 @@ def list_(path: Path, severities: tuple[str, ...], apps: tuple[str, ...], firing
     Exit status 0 if at least one Alertmanager answered, 1 if none did.
     """
     config = load(path)
-    known, problems = client.of(config).alerts()
+    known, problems = alertmanager.of(config).alerts()
     _warn(problems.values())
     rows = [
         row
@@ -92,7 +92,7 @@ def create(
     could not be stored, or was stored and no Alertmanager took it yet.
     """
     config = load(path)
-    alertmanagers = client.of(config)
+    alertmanagers = alertmanager.of(config)
     annotations = {"description": description or f"Made by hand by {by}."} | _links(config, name, runbook, dashboard)
     alert = manual.make(
         summary=summary, severity=severity, by=by, alertname=name, app=app, labels=_labels(labels),
@@ -117,7 +117,7 @@ def resolve(identifier: str, path: Path, comment: str | None, by: str, as_json: 
     What a rule fires ends by itself when its cause does; until then it can be silenced.
     """
     config = load(path)
-    alertmanagers = client.of(config)
+    alertmanagers = alertmanager.of(config)
     with _store(config) as connection:
         alert = manual.resolve(connection, identifier, by, comment)
     found = {"id": alert.id, "resolved_by": alert.resolved_by, "resolved_at": f"{alert.resolved_at:%FT%TZ}"}
@@ -153,7 +153,7 @@ def silence(
         raise click.UsageError("wanted at least one MATCHER, --for DURATION and --comment TEXT, or --expire ID")
     config = load(path)
     wanted = silences.silence(matchers, span(lasts), by, comment, datetime.now(UTC))
-    made, problems = client.of(config).silence(wanted)
+    made, problems = alertmanager.of(config).silence(wanted)
     _warn(problems.values())
     if not made:
         raise AlertmanagerError("no Alertmanager took the silence")
@@ -166,7 +166,7 @@ def silence(
 
 
 def _expire(config: Config, identifier: str, comment: str | None, by: str, as_json: bool) -> None:
-    alertmanagers = client.of(config)
+    alertmanagers = alertmanager.of(config)
     found, problems = alertmanagers.find_silence(identifier)
     _warn(problems.values())
     if found is None:
@@ -197,7 +197,7 @@ def _links(config: Config, name: str, runbook: str | None, dashboard: str | None
 
 @contextmanager
 def _store(config: Config) -> Iterator[Connection]:
-    with database.connect(config.database, "alerts") as connection:
+    with connect(config.database, "alerts") as connection:
         schema.check_version(connection, "store")
         yield connection
 
@@ -211,7 +211,7 @@ def _opened(config: Config) -> list[manual.ManualAlert]:
         return []
 
 
-def _send(alertmanagers: client.Alertmanagers, alert: manual.ManualAlert) -> None:
+def _send(alertmanagers: alertmanager.Alertmanagers, alert: manual.ManualAlert) -> None:
     problems = alertmanagers.post([manual.posted(alert, datetime.now(UTC))])
     _warn(problems.values())
     if len(problems) == len(alertmanagers.urls):

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from exporter import database
 from exporter.commands.common import config_option, load, progress, reports_errors
+from exporter.config.settings import Config
+from exporter.database.connection import connect
 from exporter.errors import BackfillError, ConfigError
 from exporter.exposition import collector
 from exporter.history import blocks, increments, openmetrics, replay, tables
 from exporter.history.increments import Span
-from exporter.settings import Config
 from exporter.sources import mapping
 from exporter.times import moment
 
@@ -97,7 +97,7 @@ def _events(
     with contextlib.ExitStack() as stack:
         pasts = []
         for source in sources:
-            connection = stack.enter_context(database.connect(config.database_of(source), "backfill"))
+            connection = stack.enter_context(connect(config.database_of(source), "backfill"))
             read = increments.read(connection, mapping.plan(source), span, config.limits, _tell)
             pasts.append(stack.enter_context(read))
         constants = [("platform_threshold", given, value) for given, value in collector.thresholds(config.thresholds)]

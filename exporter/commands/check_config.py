@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from exporter import database
 from exporter.commands.common import FILE, load, reports_errors
+from exporter.database.connection import describe
 from exporter.errors import ConfigError, MappingError
 from exporter.probes import build
 from exporter.sources import mapping
@@ -22,13 +22,13 @@ def check_config(path: Path) -> None:
     config = load(path)
     click.echo(f"{path}: good")
     click.echo(f"  listen     {config.listen}")
-    click.echo(f"  store      {database.describe(config.database)}")
+    click.echo(f"  store      {describe(config.database)}")
     for source in config.sources:
         try:
             plan = mapping.plan(source)
         except MappingError as error:
             raise ConfigError(f"{path}: `sources`, {source.label}: {error}") from error
-        where = database.describe(config.database_of(source))
+        where = describe(config.database_of(source))
         click.echo(f"  source     {source.label}: {', '.join(stream.relation for stream in plan.streams)} in {where}")
     for probe in build(config.probes):
         click.echo(f"  probe      {probe.component} {probe.name}")

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 import click
 import psycopg
 
-from exporter import config as configuration
-from exporter.database import reason
+from exporter.config import loader as configuration
+from exporter.config.settings import Config
+from exporter.database.connection import reason_of
 from exporter.errors import ConfigError, PlatformError
-from exporter.settings import Config
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,7 +73,9 @@ def reports_errors(command: F) -> F:
         except psycopg.Error as error:
             # Foreseen refusals are PlatformErrors; what else a server may answer is shown as it says it.
             hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
-            click.echo(f"platform-exporter: PostgreSQL: {error.diag.message_primary or reason(error)}{hint}", err=True)
+            click.echo(
+                f"platform-exporter: PostgreSQL: {error.diag.message_primary or reason_of(error)}{hint}", err=True
+            )
             sys.exit(FAILED)
 
     return wrapper  # type: ignore[return-value]  # functools.wraps keeps the signature, which mypy cannot see

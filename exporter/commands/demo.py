@@ -12,14 +12,14 @@ from types import FrameType
 
 import click
 
-from exporter import database
 from exporter.commands.common import config_option, load, log_to_stderr, reports_errors
+from exporter.config.settings import Config
+from exporter.database import schema
+from exporter.database.connection import connect
 from exporter.demo import live, past, removal
 from exporter.demo.platform import APPS
 from exporter.demo.queues import Queues
 from exporter.errors import ConfigError
-from exporter.events import schema
-from exporter.settings import Config
 from exporter.times import moment
 
 logger = logging.getLogger("exporter.demo")
@@ -54,7 +54,7 @@ def demo(path: Path, since: str | None, no_live: bool, speed: float, seed: int, 
     config = load(path)
     queues = [Queues(probe, Random(seed)) for probe in config.probes.redis]  # noqa: S311 - invented data
     if remove:
-        with database.connect(config.database, "demo") as connection:
+        with connect(config.database, "demo") as connection:
             events = removal.remove(connection)
         for one in queues:
             one.remove()
@@ -72,7 +72,7 @@ def _write_past(config: Config, since: str, seed: int, speed: float) -> None:
     if span.begins >= span.ends:
         raise ConfigError(f"--past {since} is not in the past; wanted 7d, or a date")
     with (
-        database.connect(config.database, "demo") as connection,
+        connect(config.database, "demo") as connection,
         click.progressbar(length=1000, label="past", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar,
     ):
         schema.check_version(connection, "store")
@@ -86,7 +86,7 @@ def _write_past(config: Config, since: str, seed: int, speed: float) -> None:
 
 
 def _play(config: Config, queues: list[Queues], seed: int, speed: float) -> None:
-    with database.connect(config.database, "demo") as connection:
+    with connect(config.database, "demo") as connection:
         live.prepare(connection)
     stop = threading.Event()
 

@@ -10,15 +10,15 @@ import psycopg
 import requests
 from psycopg import sql
 
-from exporter import config as configuration
-from exporter import database
 from exporter.aggregation import snapshot
-from exporter.alerts import client
+from exporter.alerts import alertmanager
 from exporter.commands.common import config_option, load, reports_errors
+from exporter.config import loader as configuration
+from exporter.config.settings import Config, Source
+from exporter.database import schema
+from exporter.database.connection import connect, describe
 from exporter.errors import PlatformError
-from exporter.events import schema
 from exporter.probes.redact import Redactor
-from exporter.settings import Config, Source
 from exporter.sources import adopt, mapping
 
 TIMEOUT_SECONDS = 5
@@ -67,9 +67,9 @@ def examine(config: Config) -> Iterator[Finding]:
 def _source(config: Config, source: Source) -> Iterator[Finding]:
     what = f"source {source.label}"
     try:
-        with database.connect(config.database_of(source), "doctor") as connection:
+        with connect(config.database_of(source), "doctor") as connection:
             schema.check_server(connection)
-            yield Finding(what, True, f"{database.describe(config.database_of(source))} answers")
+            yield Finding(what, True, f"{describe(config.database_of(source))} answers")
             plan = mapping.plan(source)
             schema.check_version(connection, "store" if plan.native else "counting")
             adopt.verify(connection, source)
@@ -152,7 +152,7 @@ def _alertmanagers(data: dict[str, object]) -> tuple[bool, str]:
 
 def _told_by_hand(config: Config) -> Iterator[Finding]:
     """Yield whether each Alertmanager that alerts made by hand go to lets this configuration in."""
-    alertmanagers = client.of(config)
+    alertmanagers = alertmanager.of(config)
     known, problems = alertmanagers.alerts()
     for url in alertmanagers.urls:
         yield Finding("alertmanager", url in known, problems.get(url) or f"{url} answers")

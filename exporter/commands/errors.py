@@ -11,16 +11,16 @@ from typing import Any, TypeVar
 import click
 import psycopg
 
-from exporter import database
 from exporter.commands.common import by_option, config_option, json_option, load, reports_errors
+from exporter.config.settings import Database
+from exporter.database.connection import connect
 from exporter.errors import ChangeError, ConfigError, CountError
 from exporter.issues import change as changing
-from exporter.issues import printing, reading
+from exporter.issues import printing, queries
 from exporter.issues.change import Action, Change, Changed
-from exporter.issues.request import until
+from exporter.issues.parsing import until
 from exporter.issues.selection import STATUSES, Selection, full_ids
 from exporter.printing import one_line
-from exporter.settings import Database
 from exporter.times import moment
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -86,7 +86,7 @@ def list_(path: Path, limit: int, as_json: bool, source: str | None, **given: An
     """List issues, the one that occurred last first."""
     with _connect(path, source) as connection:
         selection = _selection(given)
-        issues = reading.listed(connection, selection, limit)
+        issues = queries.listed(connection, selection, limit)
         total = changing.count(connection, selection)
     if as_json:
         click.echo(json.dumps({"total": total, "issues": issues}, indent=2, default=str))
@@ -110,7 +110,7 @@ def show(id_: str, path: Path, since: str, source: str | None, as_json: bool) ->
     """
     with _connect(path, source) as connection:
         (found,) = full_ids(connection, (id_,))
-        issues = reading.shown(connection, found, moment(since, datetime.now(UTC)))
+        issues = queries.shown(connection, found, moment(since, datetime.now(UTC)))
     if as_json:
         click.echo(json.dumps({"issues": issues}, indent=2, default=str))
         return
@@ -209,7 +209,7 @@ def _selection(given: dict[str, Any]) -> Selection:
 
 
 def _connect(path: Path, source: str | None) -> psycopg.Connection:
-    return database.connect(_database(path, source), "errors")
+    return connect(_database(path, source), "errors")
 
 
 def _database(path: Path, name: str | None) -> Database:

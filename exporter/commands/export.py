@@ -12,8 +12,8 @@ from typing import BinaryIO
 import click
 import psycopg
 
-from exporter import database
 from exporter.commands.common import config_option, load, progress, reports_errors
+from exporter.database.connection import connect
 from exporter.errors import ConfigError, ExportError
 from exporter.history import filters, formats, tables
 from exporter.history.tables import Table
@@ -63,7 +63,7 @@ def export(
     chosen = tables.chosen(table, columns, personal)
     if format_ == "parquet" and output is None and sys.stdout.isatty():
         raise ExportError("--format parquet would write bytes to the terminal; wanted --output FILE")
-    with database.connect(config.database_of(source), "export") as connection, connection.transaction():
+    with connect(config.database_of(source), "export") as connection, connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")  # what is counted is written
         query = _query(connection, table, [column.name for column in chosen], span, conditions)
         total = connection.execute(b"SELECT count(*) FROM (" + query + b") counted").fetchone()

@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 import psycopg
 
-from exporter import database
 from exporter.aggregation import snapshot
 from exporter.commands.common import config_option, json_option, load, reports_errors
+from exporter.config.settings import Config, Source
+from exporter.database.connection import connect
 from exporter.errors import UnreachableError
 from exporter.probes import build
 from exporter.probes.base import ProbeResult, Status
 from exporter.probes.run import ProbeRunner
-from exporter.settings import Config, Source
 from exporter.sources import mapping
 
 EXIT = {Status.HEALTHY: 0, Status.DEGRADED: 1, Status.UNKNOWN: 1, Status.UNHEALTHY: 2}
@@ -57,7 +57,7 @@ def _source(config: Config, source: Source) -> dict[str, str]:
     """Say how old a source's newest count is, by the thresholds of `source_lag_seconds`."""
     status, cause = Status.UNKNOWN, "never counted: is `platform-exporter serve` running?"
     try:
-        with database.connect(config.database_of(source), "health") as connection:
+        with connect(config.database_of(source), "health") as connection:
             age = snapshot.age_seconds(connection, mapping.plan(source))
     except UnreachableError as error:
         status, cause = Status.UNHEALTHY, str(error)

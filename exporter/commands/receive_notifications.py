@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from exporter import config as configuration
 from exporter.commands.common import FILE, log_to_stderr, reports_errors
+from exporter.config import loader as configuration
 from exporter.errors import ConfigError
 
 
@@ -20,7 +20,7 @@ def receive_notifications(listen: str, path: Path | None) -> None:
     seen before anyone's mail or chat is set up. Open the address in a browser to read the last ones.
     """
     # Imported here: other commands start faster without a server.
-    from exporter.notifications import receive
+    from exporter.alerts.notifications import receive
 
     log_to_stderr("warning")
     try:

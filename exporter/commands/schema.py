@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from exporter import database
 from exporter.commands.common import config_option, load, reports_errors
-from exporter.events import schema as sql
+from exporter.database import schema as sql
+from exporter.database.connection import connect, describe
 
 
 @click.group()
@@ -32,9 +32,9 @@ def apply(path: Path) -> None:
     The last two are for dashboards; give their users limits of their own, as docs/access.md shows.
     """
     config = load(path)
-    with database.connect(config.database, "schema") as connection:
+    with connect(config.database, "schema") as connection:
         sql.apply(connection)
-        click.echo(f"schema monitoring is at version {sql.VERSION} in {database.describe(config.database)}")
+        click.echo(f"schema monitoring is at version {sql.VERSION} in {describe(config.database)}")
 
 
 @schema.command()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from exporter import config as configuration
 from exporter.commands.common import FILE, config_option, load, log_to_stderr, reports_errors
+from exporter.config import loader as configuration
 from exporter.errors import ConfigError
 
 
@@ -36,11 +36,11 @@ def serve(path: Path, listen: str | None, web_config: Path | None, log_level: st
     """
     # Imported here: other commands start faster without a server.
     from exporter.alerts import receiver
-    from exporter.exposition.http import build_app
-    from exporter.exposition.server import serve as serve_http
-    from exporter.exposition.web_config import WebConfig
     from exporter.issues import api as issues
     from exporter.service import Service
+    from exporter.web.routes import build_app
+    from exporter.web.server import serve as serve_http
+    from exporter.web.web_config import WebConfig
 
     # Until the server listens to it, a reload signal must not end the process, as it would by default.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -2,7 +2,7 @@
 
 from exporter.demo.platform import Api
 from exporter.demo.stage import Stage
-from exporter.sdk import emit
+from platform_sdk import emit
 
 FAILURES: dict[tuple[str, int | None], float] = {
     ("timeout", None): 3,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from exporter.demo import schedule
 from exporter.demo.platform import Scraper
 from exporter.demo.stage import Stage
-from exporter.sdk import emit
+from platform_sdk import emit
 
 FAILURES = {"timeout": 4.0, "parse": 3.0, "connection": 2.0, "server_error": 2.0, "rate_limited": 1.0}
 FAILURE_RATIO, BAN_RATIO = 0.04, 0.75

@@ -14,7 +14,8 @@ from types import FrameType
 
 import psycopg
 
-from exporter import sdk
+import platform_sdk
+from exporter.config.settings import Database
 from exporter.demo.platform import APPS
 from exporter.demo.players import PLAYERS, Player
 from exporter.demo.queues import Queues
@@ -22,7 +23,6 @@ from exporter.demo.schedule import Schedule
 from exporter.demo.stage import Stage
 from exporter.demo.troubles import IN_APP
 from exporter.errors import DemoError, RightsError
-from exporter.settings import Database
 
 logger = logging.getLogger(__name__)
 
@@ -110,14 +110,14 @@ def _act(make: type[Player], play: Play) -> None:
         before = now
         stop.wait(STEP_SECONDS)
     player.close(time.time())
-    sdk.close(END_SECONDS / 2)
+    platform_sdk.close(END_SECONDS / 2)
 
 
 def start(app: str, release: str, database: Database) -> None:
     """Start the SDK as the app of that release; one that ran ends first, as at a deployment. Raises DemoError."""
     password = database.password.reveal() if database.password else None
     # Nothing is left on disk: what cannot be stored is counted as dropped, as it is only a demo.
-    good = sdk.init(
+    good = platform_sdk.init(
         database.dsn.reveal(), app, release, password=password, enabled=True, spool_folder="", in_app=IN_APP,
         statement_timeout_seconds=10.0, sample_above_per_second=None,
     )  # fmt: skip

@@ -12,11 +12,11 @@ from exporter.demo.recorder import Recorder
 from exporter.demo.schedule import DAY, Schedule
 from exporter.demo.stage import Stage
 from exporter.demo.troubles import IN_APP, TROUBLES, Trouble
-from exporter.events import EVENTS
-from exporter.sdk.capture import Captured, capture
-from exporter.sdk.encode import COLUMNS
-from exporter.sdk.fingerprint import fingerprint
-from exporter.sdk.stack import Stacks
+from platform_sdk.capture.exceptions import Captured, capture
+from platform_sdk.capture.fingerprint import fingerprint
+from platform_sdk.capture.stacktrace import Stacks
+from platform_sdk.delivery.encoding import COLUMNS
+from platform_sdk.events import EVENTS
 
 STEP_SECONDS = 60.0
 REQUEST_WEIGHT = 10

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from exporter.demo import schedule
 from exporter.demo.platform import ACTIVITIES, AGENTS, ATTACKER, ROLES
 from exporter.demo.stage import Stage
-from exporter.sdk import emit
-from exporter.sdk.web.actor import session_digest
+from platform_sdk import emit
+from platform_sdk.web.actor import session_digest
 
 LOGINS_PER_SECOND = 0.025
 ACTIVITIES_PER_SECOND = 0.14

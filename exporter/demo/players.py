@@ -9,7 +9,7 @@ from exporter.demo.people import People
 from exporter.demo.platform import HARVEST, SHOP, Route, Sample
 from exporter.demo.stage import Stage
 from exporter.demo.troubles import TROUBLES, occur
-from exporter.sdk import emit
+from platform_sdk import emit
 
 PATIENCE_SECONDS = 10.0
 """After which a client goes away, however slow the answer."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from exporter.settings import RedisProbe
+from exporter.config.settings import RedisProbe
 
 logger = logging.getLogger(__name__)
 

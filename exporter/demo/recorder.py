@@ -9,10 +9,11 @@ from contextlib import contextmanager
 
 from exporter.demo.stage import Stage
 from exporter.demo.troubles import IN_APP
-from exporter.sdk import client, kinds
-from exporter.sdk.encode import Encoder
-from exporter.sdk.intake import Event, Intake, Lane
-from exporter.sdk.options import Options
+from platform_sdk import client
+from platform_sdk.delivery import kinds
+from platform_sdk.delivery.encoding import Encoder
+from platform_sdk.delivery.intake import Event, Intake, Lane
+from platform_sdk.options import Options
 
 
 class Recorder(Intake):

@@ -3,7 +3,7 @@
 import psycopg
 
 from exporter.demo.platform import APPS
-from exporter.events import EVENTS
+from platform_sdk.events import EVENTS
 
 _BY_APP = (*(kind.name for kind in EVENTS), "scraping_job", "sdk_ledger", "release", "actor")
 

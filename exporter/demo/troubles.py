@@ -8,7 +8,7 @@ from exporter.demo import schedule
 from exporter.demo.code import harvest, shop
 from exporter.demo.platform import HARVEST, SHOP
 from exporter.demo.schedule import DAY
-from exporter.sdk import emit
+from platform_sdk import emit
 
 IN_APP = ("exporter.demo.code",)
 """What the SDK is to take for the apps' own code."""

@@ -13,9 +13,10 @@ from dataclasses import replace
 from prometheus_client.core import Metric
 
 from exporter import __version__
-from exporter.aggregation.loop import Total, View
+from exporter.aggregation.poller import Total, View
 from exporter.aggregation.reading import Reading
-from exporter.events.sample import PREFIX, bounds_of
+from exporter.config.settings import Config
+from exporter.config.thresholds import SEVERITIES, Objectives, Thresholds
 from exporter.exposition.families import (
     ALERT_FAMILIES,
     EVENT_FAMILIES,
@@ -26,8 +27,7 @@ from exporter.exposition.families import (
     sample_family,
 )
 from exporter.probes.base import ProbeResult, Reason, Status
-from exporter.settings import Config
-from exporter.thresholds import SEVERITIES, Objectives, Thresholds
+from platform_sdk.events.sample import PREFIX, bounds_of
 
 logger = logging.getLogger(__name__)
 

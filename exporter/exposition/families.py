@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from exporter.events import EVENTS
-from exporter.events.base import Rollup, ZeroFill
-from exporter.events.sample import BUDGET, PREFIX, bounds_of
 from exporter.probes.base import Reason, Weakness
+from platform_sdk.events import EVENTS
+from platform_sdk.events.base import Rollup, ZeroFill
+from platform_sdk.events.sample import BUDGET, PREFIX, bounds_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator
 
-from exporter.events.sample import BOUNDS, PREFIX
+from exporter.config.thresholds import SEVERITIES, Objectives, Thresholds, descriptions
 from exporter.exposition.families import (
     ALERT_FAMILIES,
     EVENT_FAMILIES,
@@ -16,7 +16,7 @@ from exporter.exposition.families import (
     Family,
     series_names,
 )
-from exporter.thresholds import SEVERITIES, Objectives, Thresholds, descriptions
+from platform_sdk.events.sample import BOUNDS, PREFIX
 
 PROCESS_FAMILIES = (
     Family("process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds."),

@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 import psycopg
 
 from exporter.errors import ExportError
-from exporter.events.base import Column
+from platform_sdk.events.base import Column
 
 BATCH_ROWS = 5_000
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import psycopg
 
-from exporter.aggregation import poison, rollup, snapshot
-from exporter.aggregation.loop import Total, read_totals
+from exporter.aggregation import malformed, rollup, snapshot
+from exporter.aggregation.poller import Total, read_totals
+from exporter.config.settings import Limits
 from exporter.errors import BackfillError
-from exporter.settings import Limits
 from exporter.sources.mapping import Plan, Stream
 
 Labels = tuple[tuple[str, str], ...]
@@ -126,7 +126,7 @@ def _group(
         with connection.transaction():
             _create(connection, stream, table, window, parameters)
     except psycopg.DataError:
-        stream, window, _ = poison.without(connection, stream, window, parameters)
+        stream, window, _ = malformed.without(connection, stream, window, parameters)
         _create(connection, stream, table, window, parameters)
 
 

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from prometheus_client import utils
 
-from exporter.aggregation.loop import Total
+from exporter.aggregation.poller import Total
 from exporter.exposition import collector
 from exporter.exposition.families import Family
 from exporter.history.increments import Increment, Key, Past, Span, key

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from exporter.config.settings import Config, Source
 from exporter.errors import ConfigError, FilterError
-from exporter.events import EVENTS, KINDS
-from exporter.events.base import Column
-from exporter.settings import Config, Source
 from exporter.sources import mapping
 from exporter.sources.mapping import Stream
+from platform_sdk.events import EVENTS, KINDS
+from platform_sdk.events.base import Column
 
 
 def _columns(text: str, personal: tuple[str, ...] = ()) -> tuple[Column, ...]:

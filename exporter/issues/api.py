@@ -20,13 +20,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from exporter import database
+from exporter.config.settings import Config
+from exporter.database.connection import connect
 from exporter.errors import ChangeError, CountError, PlatformError, UnknownIssueError
-from exporter.exposition.http import in_thread
-from exporter.exposition.posting import is_json, read_body
 from exporter.issues import change as changing
-from exporter.issues import request as asking
-from exporter.settings import Config
+from exporter.issues import parsing as asking
+from exporter.web.posting import is_json, read_body
+from exporter.web.routes import in_thread
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class _Api:
         try:
             asked = read(body)
             selection, change = asking.understood(asked, action, datetime.now(UTC))
-            with database.connect(self._config().database, "errors") as connection:
+            with connect(self._config().database, "errors") as connection:
                 done = changing.apply(connection, selection, change, actor, via=via, expected=asked.expected)
         except ChangeError as error:
             return _answer(400, str(error))

@@ -8,8 +8,8 @@ import psycopg
 from psycopg.rows import dict_row
 
 from exporter.errors import ChangeError, CountError, UnknownIssueError
-from exporter.events.base import LONGEST_LABEL
 from exporter.issues.selection import Selection
+from platform_sdk.events.base import LONGEST_LABEL
 
 Action = Literal["resolve", "reopen", "ignore"]
 ACTIONS: tuple[Action, ...] = ("resolve", "reopen", "ignore")

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+from exporter.config.settings import Probes
 from exporter.probes.base import Probe
 from exporter.probes.minio import MinioComponent
 from exporter.probes.postgresql import PostgresqlComponent
 from exporter.probes.redis import RedisComponent
-from exporter.settings import Probes
 
 PROBES: dict[str, Callable[[Any], Probe]] = {
     "postgresql": PostgresqlComponent,

@@ -14,8 +14,8 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from exporter.addresses import resolved
 from exporter.probes.certificate import Peer
+from platform_sdk.libpq.addresses import resolved
 
 Row = tuple[str | None, ...]
 

@@ -13,10 +13,10 @@ from minio.credentials.providers import StaticProvider
 from minio.error import InvalidResponseError, MinioAdminException, MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
+from exporter.config.settings import MinioProbe
 from exporter.probes.base import Answer, Degradation, Gauge, ProbeError, Reason, Weakness
 from exporter.probes.certificate import CertificateWatch, Peer
 from exporter.probes.reasons import reason_of
-from exporter.settings import MinioProbe
 
 RECHECK_SECONDS = 600.0
 """For how long it is believed that a store has no health paths, or that the drives may not be seen."""

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import psycopg
 
+from exporter.config.settings import PostgresqlProbe
 from exporter.probes.base import Answer, Degradation, Gauge, ProbeError, Reason, Weakness
 from exporter.probes.certificate import CertificateWatch
 from exporter.probes.libpq import Link, LinkError, QueryError
-from exporter.settings import PostgresqlProbe
 
 APPLICATION_NAME = "platform-exporter"
 

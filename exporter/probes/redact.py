@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from exporter.settings import Secret
+from exporter.config.settings import Secret
 
 HIDDEN = "********"
 

@@ -10,10 +10,10 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
+from exporter.config.settings import RedisProbe
 from exporter.probes.base import Answer, Degradation, Gauge, ProbeError, Reason, Weakness
 from exporter.probes.certificate import CertificateWatch, Peer
 from exporter.probes.reasons import reason_of
-from exporter.settings import RedisProbe
 
 CLIENT_NAME = "platform-exporter"
 

@@ -15,11 +15,10 @@ import msgspec
 import psycopg
 from psycopg import sql
 
-from exporter.aggregation import step
+from exporter.config.settings import Source
+from exporter.database import schema
 from exporter.errors import AdoptError, MappingError, RightsError, SchemaError
-from exporter.events import schema
-from exporter.settings import Source
-from exporter.sources import mapping
+from exporter.sources import explain, mapping
 from exporter.sources.mapping import CLUSTER, TX, Mapping
 
 logger = logging.getLogger(__name__)
@@ -101,15 +100,15 @@ def verify(connection: psycopg.Connection, source: Source) -> None:
         try:
             connection.execute(query.encode(), [])
         except psycopg.errors.InsufficientPrivilege as error:
-            raise step.missing_right(error, connection, stream.relation) from error
+            raise explain.missing_right(error, connection, stream.relation) from error
         except psycopg.ProgrammingError as error:
-            raise step.explain(error, connection, stream) from error
+            raise explain.mapping_error(error, connection, stream) from error
     for state in plan.states:
         columns = ", ".join(state.columns.values())
         try:
             connection.execute(f"SELECT {columns} FROM {state.relation} t WHERE {state.where} LIMIT 0".encode(), [])
         except psycopg.errors.InsufficientPrivilege as error:
-            raise step.missing_right(error, connection, state.relation) from error
+            raise explain.missing_right(error, connection, state.relation) from error
         except psycopg.ProgrammingError as error:
             raise MappingError(
                 f"source {source.label}, state of {state.relation}: {error.diag.message_primary}; "
@@ -170,11 +169,11 @@ def _require_columns(connection: psycopg.Connection, source: Source) -> None:
             connection.execute(f"{query} LIMIT 0".encode(), [])
         except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction) as error:
             if "monitoring" not in str(error):  # what the schema brings is not there before the first step
-                raise step.explain(error, connection, stream) from error
+                raise explain.mapping_error(error, connection, stream) from error
         except psycopg.errors.InsufficientPrivilege as error:
-            raise step.missing_right(error, connection, stream.relation) from error
+            raise explain.missing_right(error, connection, stream.relation) from error
         except psycopg.ProgrammingError as error:
-            raise step.explain(error, connection, stream) from error
+            raise explain.mapping_error(error, connection, stream) from error
 
 
 class _explained:  # noqa: N801 - reads as a statement

@@ -12,11 +12,11 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from exporter import strict_yaml
+from exporter.config import strict_yaml
+from exporter.config.settings import Source
 from exporter.errors import MappingError
-from exporter.events import EVENTS, KINDS
-from exporter.events.base import EventKind
-from exporter.settings import Source
+from platform_sdk.events import EVENTS, KINDS
+from platform_sdk.events.base import EventKind
 
 TX, CLUSTER = "platform_tx", "platform_cluster"
 """The columns that `adopt` adds: the transaction that wrote a row, and the cluster it was written in."""

@@ -7,7 +7,7 @@ dashboard of its subject.
 
 from collections.abc import Iterator
 
-from exporter.thresholds import Thresholds, descriptions
+from exporter.config.thresholds import Thresholds, descriptions
 from grafana.boards import alert_panels
 from grafana.design import colors, links, panels, tables, targets, variables
 from grafana.design.layout import Board, Line, Section

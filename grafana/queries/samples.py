@@ -7,8 +7,8 @@ rate drops names, and two samples of alike labels would clash.
 
 from collections.abc import Mapping
 
-from exporter.events.sample import PREFIX
 from grafana.queries.shared import increase
+from platform_sdk.events.sample import PREFIX
 
 GAUGE_UNITS = {"seconds": "s", "bytes": "bytes", "ratio": "percentunit", "": "short"}
 COUNTER_UNITS = {"bytes": "Bps", "": "cps"}

@@ -12,16 +12,16 @@ from typing import Any
 
 import psycopg
 
-from exporter import database
-from exporter.aggregation import step
-from exporter.aggregation.loop import Worker
-from exporter.aggregation.step import Counted
-from exporter.events import schema
-from exporter.settings import Database as Settings
-from exporter.settings import Limits, Retention, Secret, Source
+from exporter.aggregation import poll
+from exporter.aggregation.poll import Counted
+from exporter.aggregation.poller import Worker
+from exporter.config.settings import Database as Settings
+from exporter.config.settings import Limits, Retention, Secret, Source
+from exporter.database import schema
+from exporter.database.connection import connect
 from exporter.sources import mapping
 from exporter.sources.mapping import Plan
-from stack.servers import Postgres
+from tools.stack.servers import Postgres
 
 NATIVE = mapping.plan(Source(preset="native", sample_labels=("endpoint", "table")))
 
@@ -56,15 +56,15 @@ class Store:
 
     def connect_as_exporter(self) -> psycopg.Connection[tuple[Any, ...]]:
         """Return a connection such as polls use."""
-        connection = database.connect(settings(self.dsn), "test")
-        step.register(connection, self.plan.name)
+        connection = connect(settings(self.dsn), "test")
+        poll.register(connection, self.plan.name)
         return connection
 
     def poll(self, *streams: str) -> dict[str, Counted]:
         """Poll the named streams once, all without names."""
         with self.connect_as_exporter() as connection:
             return {
-                stream.name: step.poll(connection, stream, self.limits)
+                stream.name: poll.poll(connection, stream, self.limits)
                 for stream in self.plan.streams
                 if not streams or stream.name in streams
             }
@@ -115,20 +115,20 @@ def runs(store: Store) -> Value:
 
 _POLLER = """
 import sys
-from exporter import database
-from exporter.aggregation import step
+from exporter.database import connection as connecting
+from exporter.aggregation import poll
 from exporter.errors import PlatformError
-from exporter.settings import Limits
+from exporter.config.settings import Limits
 import psycopg
 from tests.aggregation.counting import NATIVE, settings
 dsn, idle_timeout = sys.argv[1:]
-database._SESSION = database._SESSION.replace("'60s'", f"'{idle_timeout}'")
-connection = database.connect(settings(dsn), "poller")
-step.register(connection, NATIVE.name)
+connecting._SESSION = connecting._SESSION.replace("'60s'", f"'{idle_timeout}'")
+connection = connecting.connect(settings(dsn), "poller")
+poll.register(connection, NATIVE.name)
 stream = next(stream for stream in NATIVE.streams if stream.name == "scraping_run")
 print("ready", flush=True)
 while True:
-    step.poll(connection, stream, Limits(series_per_metric=10_000))
+    poll.poll(connection, stream, Limits(series_per_metric=10_000))
 """
 
 

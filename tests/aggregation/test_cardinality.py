@@ -2,9 +2,9 @@
 
 import pytest
 
-from exporter.aggregation.loop import read_totals
-from exporter.aggregation.state import StateReader
-from exporter.settings import Limits
+from exporter.aggregation.gauges import StateReader
+from exporter.aggregation.poller import read_totals
+from exporter.config.settings import Limits
 from tests.aggregation.counting import Store
 
 REQUESTS = 200_000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.events import EVENTS, KINDS, api_call, http_request, scraping_run
+from platform_sdk.events import EVENTS, KINDS, api_call, http_request, scraping_run
 from tests.aggregation.counting import Store
 
 BATCHES = {

@@ -9,12 +9,12 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from benchmarks.counting_load import Writers, lost_and_doubled
-from exporter.aggregation import rollup, snapshot, step
-from exporter.aggregation.step import Counted
-from stack.servers import Postgres
+from exporter.aggregation import poll, rollup, snapshot
+from exporter.aggregation.poll import Counted
 from tests.aggregation.counting import NATIVE, Poller, Store, add_runs, fresh_store, pollers, runs
 from tests.servers import ServerFactory, TcpProxy, poll_until
+from tools.benchmarks.counting_load import Writers, lost_and_doubled
+from tools.stack.servers import Postgres
 
 RUN = """INSERT INTO monitoring.scraping_run (at, app, scraper, outcome, duration_seconds)
 VALUES (now(), 'a', 's', 'success', 1)"""
@@ -161,7 +161,7 @@ def test_a_replica_does_not_wait_for_another(store: Store) -> None:
     """While one holds the source, the other says so and goes on with what it has."""
     add_runs(store)
     with store.connect_as_exporter() as other, other.transaction():
-        assert step._lock(other, "native")
+        assert poll._lock(other, "native")
 
         assert store.poll("scraping_run")["scraping_run"] == Counted(advanced=False)
     assert store.poll("scraping_run")["scraping_run"].seen == 1
@@ -214,9 +214,9 @@ def test_a_removed_source_row_comes_back(store: Store) -> None:
     add_runs(store)
     with store.connect_as_exporter() as connection:
         store.execute("DELETE FROM monitoring.source")
-        step.poll(connection, STREAM, store.limits)
+        poll.poll(connection, STREAM, store.limits)
 
-        assert step.poll(connection, STREAM, store.limits).seen == 1
+        assert poll.poll(connection, STREAM, store.limits).seen == 1
 
 
 def test_a_forged_transaction_id_is_not_counted_at_every_poll(store: Store) -> None:
@@ -251,7 +251,7 @@ def test_a_connection_cut_at_commit(
     with cable.connect_as_exporter() as connection:
         monkeypatch.setattr(snapshot, "write", write_and_lose)
         with contextlib.suppress(psycopg.OperationalError):
-            step.poll(connection, STREAM, store.limits)
+            poll.poll(connection, STREAM, store.limits)
     monkeypatch.setattr(snapshot, "write", write)
     # Until the server notices that its client is gone, the lost poll still holds the source.
     poll_until(lambda: store.poll("scraping_run")["scraping_run"].advanced, 20)

@@ -4,11 +4,11 @@ import threading
 
 import pytest
 
-from exporter.aggregation import actors, issues, state
-from exporter.aggregation.state import StateReader
-from exporter.events.error import SEVERITIES
-from exporter.settings import Source
+from exporter.aggregation import actors, gauges, issues
+from exporter.aggregation.gauges import StateReader
+from exporter.config.settings import Source
 from exporter.sources import mapping
+from platform_sdk.events.error import SEVERITIES
 from tests.aggregation.counting import Store, add_runs
 
 ERROR = (
@@ -206,14 +206,14 @@ def test_issues_of_very_many_apps_are_one_in_the_end(store: Store) -> None:
     store.execute(
         "INSERT INTO monitoring.error (at, app, severity, error_type) "
         "SELECT now(), 'app' || n, 'high', 'E' FROM generate_series(1, %s) n",
-        [state.APPS + 5],
+        [gauges.APPS + 5],
     )
     add_error(store, app="app3", endpoint="/y")
     with store.connect_as_exporter() as connection:
         read = StateReader(store.plan).read(connection)[0]
     readings = {r.labels: r.value for r in read if r.metric.endswith("_issues") and r.value}
 
-    assert len(readings) == state.APPS + 1
+    assert len(readings) == gauges.APPS + 1
     assert (readings["_other_", "high", "open"], readings["app3", "high", "open"]) == (5, 2)
 
 

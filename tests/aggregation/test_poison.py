@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.settings import Source
+from exporter.config.settings import Source
 from exporter.sources import adopt, mapping
 from tests.aggregation.counting import Store
 from tests.servers import Database

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from exporter.aggregation import issues, rollup
-from exporter.settings import Source
+from exporter.config.settings import Source
 from exporter.sources import mapping
 from exporter.sources.mapping import Stream
 from tests.aggregation.counting import NATIVE, Store

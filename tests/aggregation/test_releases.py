@@ -3,7 +3,7 @@
 import pytest
 
 from exporter.aggregation import releases
-from exporter.aggregation.state import StateReader
+from exporter.aggregation.gauges import StateReader
 from tests.aggregation.counting import Store
 
 MIDNIGHT = 1_767_225_600.0

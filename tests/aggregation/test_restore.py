@@ -6,9 +6,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from stack.servers import Postgres
 from tests.aggregation.counting import Store, add_runs, runs
 from tests.servers import ServerFactory
+from tools.stack.servers import Postgres
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from exporter.aggregation import maintenance
-from exporter.settings import Retention
+from exporter.aggregation import retention
+from exporter.config.settings import Retention
 from tests.aggregation.counting import Store, runs
 
 OLD = "2020-01-01"
@@ -157,7 +157,7 @@ def test_maintenance_keeps_a_week_ahead_and_the_days_of_retention(store: Store) 
     store.poll()
     later = datetime.now(UTC) + timedelta(days=10)
     with store.connect_as_exporter() as connection:
-        maintenance.maintain(connection, store.plan, Retention(http_request=5), later)
+        retention.maintain(connection, store.plan, Retention(http_request=5), later)
     names = {
         row[0]
         for row in store.execute(
@@ -174,10 +174,10 @@ def test_maintenance_trims_strays(store: Store) -> None:
     """Rows of long ago in the default partition go when they are counted."""
     store.execute(INSERT, [3])
     with store.connect_as_exporter() as connection:
-        maintenance.maintain(connection, store.plan, Retention())
+        retention.maintain(connection, store.plan, Retention())
         before = store.one("SELECT count(*) FROM monitoring.scraping_run")
         store.poll()
-        maintenance.maintain(connection, store.plan, Retention())
+        retention.maintain(connection, store.plan, Retention())
 
     assert (before, store.one("SELECT count(*) FROM monitoring.scraping_run")) == (3, 0)
     assert runs(store) == 3
@@ -190,7 +190,7 @@ def test_maintenance_goes_on_beside_a_long_transaction(store: Store) -> None:
     with store.connect() as writer, store.connect_as_exporter() as connection:
         writer.execute("BEGIN")
         writer.execute("LOCK TABLE monitoring.error_default IN ROW EXCLUSIVE MODE")
-        maintenance.maintain(connection, store.plan, Retention(), later)
+        retention.maintain(connection, store.plan, Retention(), later)
 
     day = f"{later + timedelta(days=7):%Y%m%d}"
     assert store.one("SELECT to_regclass(%s) IS NOT NULL", [f"monitoring.sample_{day}"])
@@ -210,7 +210,7 @@ def test_finished_jobs_and_batches_go_after_their_time(store: Store) -> None:
         "(gen_random_uuid(), now() - '31 days'::interval), (gen_random_uuid(), now())"
     )
     with store.connect_as_exporter() as connection:
-        maintenance.maintain(connection, store.plan, Retention())
+        retention.maintain(connection, store.plan, Retention())
 
     assert store.execute("SELECT job_id FROM monitoring.scraping_job ORDER BY 1") == [("2",), ("3",)]
     assert store.one("SELECT count(*) FROM monitoring.batch") == 1

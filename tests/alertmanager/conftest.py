@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stack.receivers.http import HttpReceiver
+from tools.stack.receivers.http import HttpReceiver
 
 
 @pytest.fixture

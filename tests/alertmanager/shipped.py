@@ -6,7 +6,7 @@ from pathlib import Path
 
 import requests
 
-from stack.servers import Alertmanager
+from tools.stack.servers import Alertmanager
 
 FOLDER = Path(__file__).parents[2] / "alertmanager"
 SHIPPED = FOLDER / "alertmanager.yml"

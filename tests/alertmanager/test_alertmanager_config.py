@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from alertmanager import generate
-from stack.binaries import Binary
 from tests.alertmanager.shipped import FOLDER, SHIPPED, laid_out
 from tests.servers import PrometheusBinaries
+from tools.stack.binaries import Binary
 
 EXAMPLE = FOLDER / "alertmanager.example.yml"
 # What Alertmanager 0.25 does not know, in the example of everything.

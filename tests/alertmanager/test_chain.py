@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from stack.polling import poll_until
-from stack.receivers.http import HttpReceiver
-from stack.servers import Alertmanager, Prometheus
 from tests.alertmanager.shipped import turned_to
 from tests.prometheus.names import ROOT
 from tests.servers import PrometheusBinaries
+from tools.stack.polling import poll_until
+from tools.stack.receivers.http import HttpReceiver
+from tools.stack.servers import Alertmanager, Prometheus
 
 # What prometheus.yml reckons, less the second that a probe may take, plus some for a busy machine.
 FIRED_WITHIN_SECONDS = 5 + 5 + 10 + 5 + 3

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from stack.polling import poll_until
-from stack.receivers.http import HttpReceiver
-from stack.servers import Alertmanager
-from stack.servers.alertmanager import Cluster
 from tests.alertmanager.shipped import Labels, post, turned_to
 from tests.servers import PrometheusBinaries
+from tools.stack.polling import poll_until
+from tools.stack.receivers.http import HttpReceiver
+from tools.stack.servers import Alertmanager
+from tools.stack.servers.alertmanager import Cluster
 
 PEER_TIMEOUT_SECONDS = 1
 # Shorter than shipped, and nothing else is different: how long the second waits for the first, and how often they talk.

@@ -11,13 +11,13 @@ import trustme
 import yaml
 
 from alertmanager import generate
-from stack.polling import poll_until
-from stack.receivers.arrival import Arrival
-from stack.receivers.http import HttpReceiver
-from stack.receivers.mail import MailReceiver
-from stack.servers import Alertmanager
 from tests.alertmanager.shipped import FOLDER, laid_out, post
 from tests.servers import PrometheusBinaries
+from tools.stack.polling import poll_until
+from tools.stack.receivers.arrival import Arrival
+from tools.stack.receivers.http import HttpReceiver
+from tools.stack.receivers.mail import MailReceiver
+from tools.stack.servers import Alertmanager
 
 OLD = ("slack", "pagerduty", "webhook")
 NEW = ("teams", "discord")

@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from alertmanager import generate
-from stack.polling import poll_until
-from stack.receivers.http import HttpReceiver
-from stack.servers import Alertmanager
 from tests.alertmanager.shipped import FOLDER, SHIPPED, laid_out, post
 from tests.servers import PrometheusBinaries
+from tools.stack.polling import poll_until
+from tools.stack.receivers.http import HttpReceiver
+from tools.stack.servers import Alertmanager
 
 MEDIUM = {"alertname": "PlatformApiSuccessLow", "severity": "medium", "app": "shop"}
 LOW = [{"alertname": "PlatformOpenAlerts", "severity": "low", "app": app} for app in ("shop", "blog", "news")]

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
-from stack.polling import poll_until
-from stack.receivers.http import HttpReceiver
-from stack.servers import Alertmanager
 from tests.alertmanager.shipped import SHIPPED, Labels, post, turned_to
 from tests.prometheus.names import ROOT, rules
 from tests.servers import PrometheusBinaries, ServerFactory
+from tools.stack.polling import poll_until
+from tools.stack.receivers.http import HttpReceiver
+from tools.stack.servers import Alertmanager
 
 TIMERS = {"group_wait": "1s", "group_interval": "1s"}
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from stack.polling import poll_until
-from stack.receivers.http import HttpReceiver
-from stack.servers import Alertmanager
 from tests.alertmanager.shipped import Labels, post, turned_to
 from tests.servers import PrometheusBinaries
+from tools.stack.polling import poll_until
+from tools.stack.receivers.http import HttpReceiver
+from tools.stack.servers import Alertmanager
 
 DOWN = {"alertname": "PlatformComponentDown", "severity": "critical", "component": "redis", "name": "main"}
 

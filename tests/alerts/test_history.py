@@ -9,7 +9,7 @@ import pytest
 
 from exporter.alerts import history
 from exporter.alerts.payload import Post
-from exporter.settings import Alerts
+from exporter.config.settings import Alerts
 from tests.alerts.posting import alert, post
 from tests.servers import Database
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from exporter.events import schema
-from stack.polling import poll_until
-from stack.ports import free_port
-from stack.process import Command
-from stack.servers import Alertmanager, Postgres
+from exporter.database import schema
 from tests.commands.exporting import command, exporting
 from tests.servers import Database, PrometheusBinaries, ServerFactory
+from tools.stack.polling import poll_until
+from tools.stack.ports import free_port
+from tools.stack.process import Command
+from tools.stack.servers import Alertmanager, Postgres
 
 
 @dataclass

@@ -11,11 +11,11 @@ import psycopg
 import pytest
 import requests
 
-from exporter.events import schema
-from stack.polling import poll_until
-from stack.servers import Alertmanager, Postgres
+from exporter.database import schema
 from tests.commands.exporting import Exporter, exporting, value
 from tests.servers import Database, PrometheusBinaries
+from tools.stack.polling import poll_until
+from tools.stack.servers import Alertmanager, Postgres
 
 ROUTES = """
 route:

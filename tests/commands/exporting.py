@@ -13,8 +13,8 @@ from typing import Any
 
 import requests
 
-from stack.ports import free_port
 from tests.servers import poll_until
+from tools.stack.ports import free_port
 
 DEADLINE_SECONDS = 20
 

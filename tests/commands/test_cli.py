@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exporter.__main__ import COMMANDS, main
-from exporter.events import schema as sql
-from stack.servers import Postgres, Redis
+from exporter.database import schema as sql
 from tests.commands.exporting import command, exporting
 from tests.servers import Database
+from tools.stack.servers import Postgres, Redis
 
 STORE = "database: {{dsn: '{}', poll_interval_seconds: 0.2}}\n"
 DOWN = "postgresql://someone:hunter2@127.0.0.1:1/d"
@@ -235,7 +235,10 @@ def test_health_and_doctor_of_what_is_well(
     run("schema", "apply", "--config", write(tmp_path, text))
     with exporting(tmp_path, text) as exporter:
         exporter.config.write_text(text + f"listen: '{exporter.base.removeprefix('http://')}'\n")
-        health, doctor = run("health", "--config", exporter.config), run("doctor", "--config", exporter.config)
+        health, doctor = (
+            run("health", "--config", exporter.config),
+            run("doctor", "--config", exporter.config),
+        )
 
     assert (health.exit_code, health.stdout.splitlines()[-1]) == (0, "healthy    overall")
     assert (doctor.exit_code, "MEND" in doctor.stdout) == (0, False), doctor.stdout

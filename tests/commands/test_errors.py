@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from exporter.events import schema
-from stack.servers import Postgres
+from exporter.database import schema
 from tests.aggregation.counting import Store
 from tests.commands.exporting import command
 from tests.issues.listing import audit, id_of, statuses
+from tools.stack.servers import Postgres
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

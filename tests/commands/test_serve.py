@@ -12,10 +12,10 @@ import pytest
 import requests
 import trustme
 
-from exporter.events import schema
-from stack.servers import Postgres, Redis
+from exporter.database import schema
 from tests.commands.exporting import Exporter, answers, command, exporting, value
 from tests.servers import Database, fresh_database, poll_until
+from tools.stack.servers import Postgres, Redis
 
 RELOADED = "platform_exporter_config_last_reload_successful"
 SECRET = "hunter2-tOp"

@@ -19,6 +19,6 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 
 def made_secrets(folder: Path) -> Path:
-    """Run docker/make-secrets.sh for `folder` and return it."""
-    subprocess.run([ROOT / "docker" / "make-secrets.sh", folder], check=True, capture_output=True)
+    """Run deploy/docker/make-secrets.sh for `folder` and return it."""
+    subprocess.run([ROOT / "deploy" / "docker" / "make-secrets.sh", folder], check=True, capture_output=True)
     return folder

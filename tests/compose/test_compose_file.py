@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from alertmanager.generate import COMPOSE as COMPOSE_ALERTMANAGER
-from stack import pins
 from tests.compose.shipped import COMPOSE, ROOT, SERVICES, loaded, made_secrets
+from tools.stack import pins
 
 ONE_SHOT = {name for name, service in SERVICES.items() if service["restart"] == "no"}
 EVERY_SERVICE = pytest.mark.parametrize("name", SERVICES)
@@ -40,7 +40,7 @@ def images() -> set[str]:
     """Return every image named in the compose file and in both Dockerfiles, but those made here."""
     named = {service["image"] for service in SERVICES.values()}
     named -= {service["image"] for service in SERVICES.values() if service.get("pull_policy") == "never"}
-    for dockerfile in (ROOT / "Dockerfile", ROOT / "docker" / "minio" / "Dockerfile"):
+    for dockerfile in (ROOT / "Dockerfile", ROOT / "deploy" / "docker" / "minio" / "Dockerfile"):
         named |= set(re.findall(r"^FROM (\S+)", dockerfile.read_text(), re.MULTILINE))
     return named
 
@@ -151,7 +151,7 @@ def test_volumes_are_declared_and_used() -> None:
 
 
 def test_every_secret_is_a_file_that_the_script_makes(secrets: Path) -> None:
-    """docker/make-secrets.sh makes all that is mounted and asked for."""
+    """deploy/docker/make-secrets.sh makes all that is mounted and asked for."""
     made = {path.name for path in secrets.iterdir()}
     wanted = {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()}
     used = {name for service in SERVICES.values() for name in service.get("secrets", [])}
@@ -217,7 +217,7 @@ def test_the_own_image_has_the_projects_version() -> None:
 
 def test_minio_is_the_one_that_plain_processes_use() -> None:
     """Both ways of running it build the same MinIO."""
-    dockerfile = (ROOT / "docker" / "minio" / "Dockerfile").read_text()
+    dockerfile = (ROOT / "deploy" / "docker" / "minio" / "Dockerfile").read_text()
 
     assert f"{pins.MINIO_MODULE}@{pins.MINIO_VERSION}\n" in dockerfile
 
@@ -275,7 +275,7 @@ def test_every_alert_goes_into_the_history() -> None:
     posting = loaded(COMPOSE_ALERTMANAGER)
     [history] = [one for one in posting["receivers"] if one["name"] == "history"]
     url = urlsplit(history["webhook_configs"][0]["url"])
-    alerts = loaded(ROOT / "docker/platform-exporter.yml")["alerts"]
+    alerts = loaded(ROOT / "deploy/docker/platform-exporter.yml")["alerts"]
     spool = alerts["spool_folder"].partition(":-")[2].rstrip("}")
 
     for name in ("alertmanager", "alertmanager-2"):
@@ -301,7 +301,7 @@ def test_targets_are_services(folder: str) -> None:
 
 def test_scripts_are_executable_and_plain_sh() -> None:
     """People start the scripts by name, on systems without bash too."""
-    for script in (ROOT / "docker").glob("*.sh"):
+    for script in (ROOT / "deploy" / "docker").glob("*.sh"):
         assert script.stat().st_mode & 0o111, script
         assert script.read_text().startswith("#!/bin/sh\n"), script
         subprocess.run(["sh", "-n", str(script)], check=True)

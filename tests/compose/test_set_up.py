@@ -21,15 +21,16 @@ from minio.error import S3Error
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from stack.binaries import find
-from stack.servers.minio import Minio
-from stack.servers.postgres import Postgres
 from tests.compose.shipped import ROOT, made_secrets
 from tests.servers import WHEELS_ONLY, ServerFactory
+from tools.stack.binaries import find
+from tools.stack.servers.minio import Minio
+from tools.stack.servers.postgres import Postgres
 
 pytestmark = pytest.mark.xdist_group("compose")
 
-CONTAINER_MOUNTS = ("docker", "prometheus/targets")
+CONTAINER_MOUNTS = {"deploy/docker": "docker", "prometheus/targets": "prometheus/targets"}
+"""What is mounted below /srv: folder of the checkout -> folder there."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,14 @@ class Stack:
 
 @contextmanager
 def shipped_redis(folder: Path, secrets: Path) -> Iterator[str]:
-    """Run Redis with docker/redis.conf and the secret's users; yield its address."""
+    """Run Redis with deploy/docker/redis.conf and the secret's users; yield its address."""
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     folder.mkdir()
     settings = {"port": port, "bind": "127.0.0.1", "aclfile": secrets / "redis_users"}
     arguments = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
-    command = [find("redis-server").path, ROOT / "docker" / "redis.conf", *arguments]
+    command = [find("redis-server").path, ROOT / "deploy" / "docker" / "redis.conf", *arguments]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(list(map(str, command)), cwd=folder, stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -108,8 +109,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, session_servers: ServerFacto
     """Return the servers after `setup` ran once."""
     folder = tmp_path_factory.mktemp("compose")
     secrets = made_secrets(folder / "secrets")
-    for mounted in CONTAINER_MOUNTS:
-        shutil.copytree(ROOT / mounted, folder / "srv" / mounted)
+    for folder_here, mounted in CONTAINER_MOUNTS.items():
+        shutil.copytree(ROOT / folder_here, folder / "srv" / mounted)
     for volume in ("configuration", "targets", "alerts"):
         (folder / volume).mkdir()
     newest = find("postgres", places=WHEELS_ONLY)  # as the image's, not the machine's own
@@ -144,7 +145,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, session_servers: ServerFacto
 @pytest.mark.parametrize("with_demo", [False, True])
 def test_the_configuration_is_good(tmp_path: Path, with_demo: bool) -> None:
     """The exporter's configuration passes check-config where the secrets are, with the demo's sources too."""
-    shutil.copytree(ROOT / "docker", tmp_path / "docker")
+    shutil.copytree(ROOT / "deploy" / "docker", tmp_path / "docker")
     code = (
         "import demo; print(demo.configuration(), end='')"
         if with_demo
@@ -316,13 +317,13 @@ def test_the_exporters_profile_changes_the_targets(stack: Stack) -> None:
 
 def test_the_demo_is_counted(stack: Stack) -> None:
     """Demo data are loaded once, adopted, and reach /metrics of an exporter started like the image's."""
-    loader = ("sh", stack.folder / "srv" / "docker" / "demo-load.sh", ROOT / "demo")
+    loader = ("sh", stack.folder / "srv" / "docker" / "demo-load.sh", ROOT / "tools" / "demo")
     stack.script("demo.py", "create")
     assert stack.run(*loader).count("loaded") == 2
     stack.script("demo.py", "adopt")
 
     with exporter(stack) as address:
-        healthcheck = ROOT / "docker" / "healthcheck.py"
+        healthcheck = ROOT / "deploy" / "docker" / "healthcheck.py"
         stack.run(sys.executable, healthcheck, f"http://{address}/-/healthy", f"http://{address}/-/ready")
         metrics = urllib.request.urlopen(f"http://{address}/metrics", timeout=5).read().decode()
 

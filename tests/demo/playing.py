@@ -7,18 +7,19 @@ from random import Random
 
 import pytest
 
-from exporter import sdk
-from exporter.aggregation.loop import Worker
+import platform_sdk
+from exporter.aggregation.poller import Worker
+from exporter.config.settings import Database as Settings
+from exporter.config.settings import Limits, Retention, Secret, Source
+from exporter.database import schema
 from exporter.demo import live, past
 from exporter.demo.players import PLAYERS, Player
 from exporter.demo.schedule import Schedule
 from exporter.demo.stage import Stage
-from exporter.events import EVENTS, schema
-from exporter.settings import Database as Settings
-from exporter.settings import Limits, Retention, Secret, Source
 from exporter.sources import mapping
-from stack.servers import Postgres
+from platform_sdk.events import EVENTS
 from tests.servers import Database, fresh_database
+from tools.stack.servers import Postgres
 
 SEED = 7
 PAST_DAYS = 4.0
@@ -57,10 +58,10 @@ def play_live(make: type[Player], database: Database, opened_at: float) -> dict[
             live.start(make.app, release, settings(database))
         player.step(at, at + 1)
         if second % 100 == 99:
-            sdk.flush(10)
-    sdk.flush(10)
-    books = sdk.stats()
-    sdk.close(10)
+            platform_sdk.flush(10)
+    platform_sdk.flush(10)
+    books = platform_sdk.stats()
+    platform_sdk.close(10)
     return books
 
 

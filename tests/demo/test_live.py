@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exporter.__main__ import main
+from exporter.database import schema
 from exporter.demo import past, removal
 from exporter.demo.platform import APPS
-from exporter.events import schema
-from stack.servers import Postgres, Redis
 from tests.demo.playing import count, rows, write_past
 from tests.servers import Database, fresh_database, poll_until
+from tools.stack.servers import Postgres, Redis
 
 USER = "demo_live"
 

@@ -5,14 +5,14 @@ import re
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from exporter import config
+from exporter.config import loader
 from exporter.demo import past
 from exporter.demo.platform import APPS
 from exporter.demo.players import PLAYERS
 from exporter.demo.recorder import Recorder
-from exporter.events import EVENTS
 from exporter.exposition.families import FAMILIES
 from exporter.service import Service
+from platform_sdk.events import EVENTS
 from tests.demo.playing import SEED, Played, rows, write_past
 from tests.servers import poll_until
 
@@ -142,7 +142,7 @@ def shown(played: Played, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     """Return what an exporter shows of the played store: full name of a family -> the sum of its series."""
     path = tmp_path_factory.mktemp("families") / "c.yml"
     path.write_text(f"database: {{dsn: '{played.database.dsn}'}}\n")
-    exporter = Service(path, config.load(path))
+    exporter = Service(path, loader.load(path))
     exporter.start()
     try:
         poll_until(lambda: not exporter.not_ready(), 30)

@@ -2,7 +2,7 @@
 
 import random
 
-from drills.applications import API, ERROR, HTTP, JOB, Application
+from tools.drills.applications import API, ERROR, HTTP, JOB, Application
 
 CHANCE = random.Random(1)
 

@@ -3,9 +3,9 @@
 import subprocess
 import sys
 
-from drills.catalogue import AT_ONCE, DRILLS
-from stack.places import CHECKOUT
 from tests.prometheus.names import rules
+from tools.drills.catalogue import AT_ONCE, DRILLS
+from tools.stack.places import CHECKOUT
 
 PAGED = {"critical": 1, "high": 0, "medium": 0}
 
@@ -36,7 +36,7 @@ def test_drills_of_one_bench_share_nothing() -> None:
 
 def test_an_unknown_name_is_wrong_usage() -> None:
     """It is said which names there are."""
-    argv = [sys.executable, "-m", "drills", "nothing"]
+    argv = [sys.executable, "-m", "tools.drills", "nothing"]
     run = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
 
     assert run.returncode == 2

@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from drills.machine import Machine
-from stack.polling import poll_until
-from stack.process import Command, Process
-from stack.state import State
+from tools.drills.machine import Machine
+from tools.stack.polling import poll_until
+from tools.stack.process import Command, Process
+from tools.stack.state import State
 
 
 def test_a_killed_process_is_started_as_it_was(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from drills.notices import Notice, Told
-from drills.recording import Firing
-from drills.report import lines, table
-from drills.verdict import Evidence, Subject, Wanted, judge, pages
+from tools.drills.notices import Notice, Told
+from tools.drills.recording import Firing
+from tools.drills.report import lines, table
+from tools.drills.verdict import Evidence, Subject, Wanted, judge, pages
 
 LABELS = {"alertname": "PlatformComponentDown", "severity": "critical", "component": "redis", "name": "main"}
 WANTED = Wanted("PlatformComponentDown", "critical", pages=1, told_within_seconds=30)

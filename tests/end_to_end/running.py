@@ -10,10 +10,10 @@ from typing import Any
 
 import psycopg
 
-from stack import witness
-from stack.places import CHECKOUT
-from stack.process import Process
-from stack.state import State
+from tools.stack import witness
+from tools.stack.places import CHECKOUT
+from tools.stack.process import Process
+from tools.stack.state import State
 
 DOWN = "PlatformComponentDown"
 
@@ -35,8 +35,8 @@ class RunningStack:
         return self.folder / "notifications.jsonl"
 
     def run(self, command: str, *options: str) -> str:
-        """Run a command of `python -m stack` and return its output; fails the test where it fails."""
-        argv = [sys.executable, "-m", "stack", command, "--state", str(self.folder), *options]
+        """Run a command of `python -m tools.stack` and return its output; fails the test where it fails."""
+        argv = [sys.executable, "-m", "tools.stack", command, "--state", str(self.folder), *options]
         run = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, timeout=900)
         assert run.returncode == 0, f"{' '.join(argv)}: {run.stdout[-3000:]}{run.stderr[-3000:]}"
         return run.stdout

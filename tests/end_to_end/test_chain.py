@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from stack import witness
-from stack.identity import descendants, identity_of
-from stack.polling import poll_until
 from tests.end_to_end.running import DOWN, RunningStack
+from tools.stack import witness
+from tools.stack.identity import descendants, identity_of
+from tools.stack.polling import poll_until
 
 # Worst case from the comment at the head of prometheus.yml, with room for a busy machine.
 DETECTION_SECONDS = 45

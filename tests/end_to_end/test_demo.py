@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from stack import demo, down
-from stack.errors import StackError
-from stack.places import CHECKOUT
-from stack.servers import Postgres
-from stack.state import State, fingerprint
 from tests.servers import Database
+from tools.stack import demo, down
+from tools.stack.errors import StackError
+from tools.stack.places import CHECKOUT
+from tools.stack.servers import Postgres
+from tools.stack.state import State, fingerprint
 
 
 def test_times_are_moved_up_to_now(database: Database) -> None:

@@ -7,13 +7,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from exporter import database
-from exporter.aggregation import step
-from exporter.aggregation.loop import Worker
-from exporter.events import KINDS
-from exporter.settings import Database as Settings
-from exporter.settings import Limits, Retention, Secret, Source
+from exporter.aggregation import poll
+from exporter.aggregation.poller import Worker
+from exporter.config.settings import Database as Settings
+from exporter.config.settings import Limits, Retention, Secret, Source
+from exporter.database.connection import connect
 from exporter.sources import mapping
+from platform_sdk.events import KINDS
 from tests.events.test_schema import MINIMAL
 from tests.servers import Database
 
@@ -234,9 +234,9 @@ def test_an_error_is_found_by_its_issue(as_role: As, applied: Database) -> None:
             [endpoint, fingerprint],
         )
     for stream in mapping.plan(Source()).streams:
-        with database.connect(Settings(dsn=Secret(applied.dsn)), "test") as connection:
-            step.register(connection, "native")
-            step.poll(connection, stream, Limits())
+        with connect(Settings(dsn=Secret(applied.dsn)), "test") as connection:
+            poll.register(connection, "native")
+            poll.poll(connection, stream, Limits())
     query = "EXPLAIN SELECT 1 FROM monitoring_views.error WHERE app = 'x' AND fingerprint = 'short' AND at > now()"
 
     with as_role("platform_grafana") as connection:

@@ -9,10 +9,11 @@ from typing import cast
 import psycopg
 import pytest
 
+from exporter.database import schema
 from exporter.errors import RightsError, SchemaError, VersionError
-from exporter.events import EVENTS, KINDS, schema
-from stack.servers import Postgres
+from platform_sdk.events import EVENTS, KINDS
 from tests.servers import Database
+from tools.stack.servers import Postgres
 
 MINIMAL = {
     "http_request": "(at, app, route, status, duration_seconds) VALUES (now(), 'x', '/', 200, 0.1)",
@@ -101,7 +102,7 @@ def test_a_newer_schema_is_refused(applied: Database, part: str) -> None:
 
 def test_two_at_the_same_time_take_turns(database: Database) -> None:
     """Two replicas' init containers may apply at once."""
-    program = "import psycopg, sys; from exporter.events.schema import apply; "
+    program = "import psycopg, sys; from exporter.database.schema import apply; "
     program += "apply(psycopg.connect(sys.argv[1], autocommit=True))"
     command = [sys.executable, "-c", program, database.dsn]
     started = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(3)]

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from prometheus_client.core import Metric
 
-from exporter.aggregation.loop import Total, View
+from exporter.aggregation.poller import Total, View
 from exporter.aggregation.reading import Reading
-from exporter.events.sample import bounds_of
+from exporter.config.settings import convert
 from exporter.exposition import collector
 from exporter.exposition.families import FAMILIES
 from exporter.exposition.negotiation import Format
 from exporter.probes.base import Gauge, ProbeResult, Reason, Status, Weakness
-from exporter.settings import convert
+from platform_sdk.events.sample import bounds_of
 
 FOLDER = Path(__file__).parent
 FILES = {

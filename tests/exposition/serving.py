@@ -10,8 +10,8 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from exporter.errors import ConfigError
-from exporter.exposition.server import Server, bind
-from exporter.exposition.web_config import WebConfig
+from exporter.web.server import Server, bind
+from exporter.web.web_config import WebConfig
 
 DEADLINE_SECONDS = 10.0
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -8,12 +8,12 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_classic
 
-from exporter.aggregation.loop import Total, View
-from exporter.events.sample import bounds_of
+from exporter.aggregation.poller import Total, View
+from exporter.config.settings import convert
 from exporter.exposition import collector, reference
 from exporter.exposition.families import FAMILIES, Family
 from exporter.exposition.negotiation import Format
-from exporter.settings import convert
+from platform_sdk.events.sample import bounds_of
 from tests.exposition import golden
 
 OPENMETRICS = "application/openmetrics-text"

@@ -6,15 +6,15 @@ from itertools import count
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from exporter.aggregation.loop import Worker
-from exporter.events import schema
+from exporter.aggregation.poller import Worker
+from exporter.config.settings import Database as Settings
+from exporter.config.settings import Limits, Retention, Secret, Source
+from exporter.database import schema
 from exporter.exposition import collector
 from exporter.exposition.negotiation import Format
-from exporter.settings import Database as Settings
-from exporter.settings import Limits, Retention, Secret, Source
 from exporter.sources import mapping
-from stack.servers import Postgres
 from tests.servers import Database, fresh_database
+from tools.stack.servers import Postgres
 
 numbers = count()
 

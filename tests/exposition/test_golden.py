@@ -11,14 +11,14 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_classic
 
-from exporter.events.sample import PREFIX
 from exporter.exposition.families import FAMILIES, series_names
-from exporter.exposition.http import build_app
 from exporter.exposition.negotiation import Format
-from stack.servers import Prometheus
+from exporter.web.routes import build_app
+from platform_sdk.events.sample import PREFIX
 from tests.exposition import golden
 from tests.exposition.serving import FakeSite, serving
 from tests.servers import PrometheusBinaries, poll_until
+from tools.stack.servers import Prometheus
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 

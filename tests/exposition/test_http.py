@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from exporter import __version__
-from exporter.exposition.http import MOST_SCRAPES, build_app
+from exporter.web.routes import MOST_SCRAPES, build_app
 from tests.exposition.serving import OPENMETRICS, FakeSite, Running, poll, serving
 
 

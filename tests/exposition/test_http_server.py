@@ -18,10 +18,10 @@ import requests
 import trustme
 
 from exporter.errors import ListenError
-from exporter.exposition import connection as connection_module
-from exporter.exposition import server as server_module
-from exporter.exposition.http import build_app
-from exporter.exposition.server import MOST_CONNECTIONS, bind
+from exporter.web import connection as connection_module
+from exporter.web import server as server_module
+from exporter.web.routes import build_app
+from exporter.web.server import MOST_CONNECTIONS, bind
 from tests.exposition.serving import DEADLINE_SECONDS, FakeSite, Running, poll, serving
 
 ROOT = Path(__file__).parents[2]
@@ -256,8 +256,8 @@ def test_host_forms(host: str, client: str) -> None:
 
 PROGRAM = """
 import logging, sys, time
-from exporter.exposition.http import build_app
-from exporter.exposition.server import serve
+from exporter.web.routes import build_app
+from exporter.web.server import serve
 
 class Site:
     def render(self, accept, scrape_timeout_seconds):

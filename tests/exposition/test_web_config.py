@@ -11,11 +11,11 @@ import pytest
 import trustme
 
 from exporter.errors import WebConfigError
-from exporter.exposition import basic_auth
-from exporter.exposition.basic_auth import MOST_QUEUED, MOST_REMEMBERED, Users, parse_basic
-from exporter.exposition.rate_limit import Bucket
-from exporter.exposition.tls import matches_any
-from exporter.exposition.web_config import WebConfig
+from exporter.web import basic_auth
+from exporter.web.basic_auth import MOST_QUEUED, MOST_REMEMBERED, Users, parse_basic
+from exporter.web.rate_limit import Bucket
+from exporter.web.tls import matches_any
+from exporter.web.web_config import WebConfig
 
 HASH = "$2y$04$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
 

@@ -15,7 +15,7 @@ import pytest
 import requests
 import trustme
 
-from exporter.exposition.http import build_app
+from exporter.web.routes import build_app
 from tests.exposition.serving import FakeSite, Running, poll, serving
 
 Serve = Callable[[str], AbstractContextManager[Running]]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from stack.servers import Postgres, Prometheus
 from tests.grafana import demo_rows, demo_series, past_rules, remote_write
 from tests.grafana.asking_sql import Viewer
 from tests.servers import PrometheusBinaries, ServerFactory, fresh_database
+from tools.stack.servers import Postgres, Prometheus
 
 CONFIG = "global: {scrape_interval: 15s}\nstorage: {tsdb: {out_of_order_time_window: 5w}}\n"
 ROWS = 20_000

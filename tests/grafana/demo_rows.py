@@ -4,8 +4,8 @@ from typing import Any
 
 import psycopg
 
-from exporter.events import schema
-from exporter.settings import Retention
+from exporter.config.settings import Retention
+from exporter.database import schema
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable, Iterator
 from itertools import product
 
+from exporter.config.thresholds import Objectives, Thresholds
 from exporter.exposition.collector import thresholds
 from exporter.exposition.families import FAMILIES, Family, sample_family
-from exporter.thresholds import Objectives, Thresholds
 from tests.grafana.foreign import FOREIGN
 from tests.grafana.remote_write import Samples
 

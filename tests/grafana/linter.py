@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 
 from grafana.generate import FOLDER
-from stack.errors import StackError
-from stack.servers import Prometheus
 from tests.grafana.boards import DASHBOARDS, PROMETHEUS, WITHOUT_QUERIES, filled, label_values, panels, variables
 from tests.grafana.promql import Node, matched, parsed, selectors, walk
 from tests.grafana.units import UNITS
+from tools.stack.errors import StackError
+from tools.stack.servers import Prometheus
 
 Rule = Callable[[str, Prometheus], Iterator[str]]
 EXCLUSIONS: dict[str, Any] = yaml.safe_load((FOLDER / ".lint").read_text())["exclusions"]

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from stack.servers import Prometheus
 from tests.grafana.remote_write import Samples, write
 from tests.prometheus.names import rules
+from tools.stack.servers import Prometheus
 
 Rule = dict[str, Any]
 NAME = re.compile(r"[a-zA-Z_][\w:]*")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from stack.servers import Prometheus
+from tools.stack.servers import Prometheus
 
 Node = dict[str, Any]
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from exporter.issues import request
+from exporter.issues import parsing
 from exporter.issues.change import ACTIONS
 from grafana import actions
 from tests.prometheus.names import ROOT
@@ -60,7 +60,7 @@ def test_the_exporter_understands_it(action: actions.Json) -> None:
     """With ids, numbers and lists where the variables stand."""
     filled = {"ids": "0123456789abcdef,ffff456789abcdef", "expected": "3", "search": "x"}
     pairs = [(k, filled.get(k, '["a","b"]') if "$" in v else v) for k, v in action["fetch"]["queryParams"]]
-    asked = request.from_query([pair for pair in pairs if pair[0] != "action"], b"{}")
+    asked = parsing.from_query([pair for pair in pairs if pair[0] != "action"], b"{}")
 
     assert dict(pairs)["action"] in ACTIONS
     assert bool(asked.ids) != (asked.filter is not None)

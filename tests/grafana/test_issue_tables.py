@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from exporter.issues.request import from_query
+from exporter.issues.parsing import from_query
 from tests.grafana.asking_sql import Viewer, targets
 
 Chosen = dict[str, Sequence[str]]

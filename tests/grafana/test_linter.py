@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from grafana.generate import FOLDER
-from stack.servers import Prometheus
 from tests.grafana.boards import DASHBOARDS, every_dashboard, promql
 from tests.grafana.linter import EXCLUSIONS, RULES
+from tools.stack.servers import Prometheus
 
 SHORTEST_WINDOW_SECONDS = 300
 UNITS_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

@@ -3,14 +3,14 @@
 import re
 from functools import cache, partial
 
-from exporter.events.sample import PREFIX
 from exporter.exposition.families import FAMILIES, series_names
-from stack.servers import Prometheus
+from platform_sdk.events.sample import PREFIX
 from tests.grafana.boards import BOARDS, DASHBOARDS, Query, every_dashboard, filled, panels, promql
 from tests.grafana.conftest import Hour
 from tests.grafana.foreign import ALERTS, FOREIGN
 from tests.grafana.promql import grouped, matched, parsed, selectors
 from tests.prometheus.names import ROOT, recorded, rules
+from tools.stack.servers import Prometheus
 
 SCRAPED = {"job", "instance", "le"}
 

@@ -10,19 +10,19 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
-from exporter import config as configuration
-from exporter import database
 from exporter.__main__ import main
-from exporter.aggregation.loop import Worker
+from exporter.aggregation.poller import Worker
+from exporter.config import loader as configuration
+from exporter.database import schema
+from exporter.database.connection import connect
 from exporter.errors import BackfillError
-from exporter.events import schema
 from exporter.history import blocks, increments
 from exporter.history.increments import Span
 from exporter.sources import mapping
-from stack.servers import Postgres, Prometheus
 from tests.prometheus.names import ROOT
 from tests.servers import PrometheusBinaries, fresh_database
 from tests.sources.demo import DEMO
+from tools.stack.servers import Postgres, Prometheus
 
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 END = NOW - timedelta(hours=4)
@@ -138,7 +138,7 @@ def test_making_blocks_may_take_its_time(config: Path) -> None:
     settings = configuration.load(config)
     plan = mapping.plan(settings.sources[0])
     span = Span(int(at(6)), 60, 60)
-    with database.connect(settings.database, "test") as connection:
+    with connect(settings.database, "test") as connection:
         with increments.read(connection, plan, span, settings.limits, lambda text: None):
             allowed = connection.execute("SHOW idle_in_transaction_session_timeout").fetchone()
         after = connection.execute("SHOW idle_in_transaction_session_timeout").fetchone()

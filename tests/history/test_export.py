@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exporter.__main__ import main
-from exporter.events import schema
-from stack.servers import Postgres
+from exporter.database import schema
 from tests.commands.exporting import command
 from tests.servers import Database, fresh_database
 from tests.sources.demo import DEMO
+from tools.stack.servers import Postgres
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

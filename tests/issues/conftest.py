@@ -6,9 +6,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from exporter.events import schema
-from stack.servers import Postgres
+from exporter.database import schema
 from tests.aggregation.counting import Store
+from tools.stack.servers import Postgres
 
 TEMPLATE = "issues_template"
 

@@ -9,14 +9,14 @@ import pytest
 import requests
 import yaml
 
-from exporter.events import schema
+from exporter.database import schema
 from grafana import actions
-from stack.servers import Postgres
 from tests.aggregation.counting import Store
 from tests.commands.exporting import Exporter, exporting
 from tests.issues.grafana_stand_in import NEWER, OLDER, PROXY, StandIn, standing_in
 from tests.issues.listing import audit, id_of, statuses
 from tests.prometheus.names import ROOT
+from tools.stack.servers import Postgres
 
 TOKEN = "0123456789abcdef"
 PROVISIONED = yaml.safe_load((ROOT / "grafana/provisioning/datasources/platform.yml").read_text())["datasources"]

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from exporter.config.settings import MinioProbe, PostgresqlProbe, Probes, RedisProbe, Secret
 from exporter.probes import build
 from exporter.probes.base import Answer, ProbeResult
 from exporter.probes.run import ProbeRunner
-from exporter.settings import MinioProbe, PostgresqlProbe, Probes, RedisProbe, Secret
-from stack.servers import Minio
+from tools.stack.servers import Minio
 
 TIMEOUT_SECONDS = 2.0
 """Plenty for a server that answers, and the wait of tests where none does is kept shorter."""

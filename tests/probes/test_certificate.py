@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from exporter.config.settings import MinioProbe, PostgresqlProbe, RedisProbe
 from exporter.probes import certificate
 from exporter.probes.base import Status
 from exporter.probes.certificate import CertificateWatch, Peer
-from exporter.settings import MinioProbe, PostgresqlProbe, RedisProbe
-from stack.polling import poll_until
-from stack.servers import Minio, Postgres, Redis
 from tests.probes.probing import Target, gauges, minio, postgresql, redis, target
 from tests.probes.tls_front import TlsFront, tls_front
+from tools.stack.polling import poll_until
+from tools.stack.servers import Minio, Postgres, Redis
 
 GAUGE = "component_certificate_expiry_timestamp_seconds"
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)

@@ -3,12 +3,12 @@
 import time
 from collections.abc import Callable
 
+from exporter.config.settings import Probes
 from exporter.probes import build
 from exporter.probes.base import Reason
 from exporter.probes.run import ProbeRunner
-from exporter.settings import Probes
-from stack.servers import Postgres, Redis
 from tests.probes.probing import postgresql, redis
+from tools.stack.servers import Postgres, Redis
 
 SCRAPES = 20
 

@@ -7,13 +7,13 @@ import pytest
 from minio import MinioAdmin
 from minio.credentials.providers import StaticProvider
 
+from exporter.config.settings import Secret
 from exporter.probes.base import Reason, Status
-from exporter.settings import Secret
-from stack.polling import poll_until
-from stack.process import Command
-from stack.servers import Minio
 from tests.probes.probing import SHORT_SECONDS, Target, gauges, minio, target
 from tests.servers import ServerFactory, TcpProxy
+from tools.stack.polling import poll_until
+from tools.stack.process import Command
+from tools.stack.servers import Minio
 
 Starter = Callable[..., Minio]
 

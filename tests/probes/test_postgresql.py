@@ -9,12 +9,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from exporter.config.settings import Secret
 from exporter.probes.base import Reason, Status
-from exporter.settings import Secret
-from stack.polling import poll_until
-from stack.servers import Postgres
 from tests.probes.probing import SHORT_SECONDS, Target, gauges, postgresql, target
 from tests.servers import Database, ServerFactory, TcpProxy
+from tools.stack.polling import poll_until
+from tools.stack.servers import Postgres
 
 Proxies = Callable[[str, int], TcpProxy]
 

@@ -11,7 +11,7 @@ import urllib3
 
 from exporter.probes.base import Reason
 from exporter.probes.reasons import reason_of
-from stack.ports import free_port
+from tools.stack.ports import free_port
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 import pytest
 
+from exporter.config.settings import MinioProbe, PostgresqlProbe, RedisProbe, Secret
 from exporter.probes.redact import Redactor
-from exporter.settings import MinioProbe, PostgresqlProbe, RedisProbe, Secret
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import redis as client
 
+from exporter.config.settings import Secret
 from exporter.probes.base import Reason, Status
-from exporter.settings import Secret
-from stack.polling import poll_until
-from stack.servers import Minio, Redis
 from tests.probes.probing import SHORT_SECONDS, Target, gauges, redis, target
 from tests.servers import ServerFactory, TcpProxy
+from tools.stack.polling import poll_until
+from tools.stack.servers import Minio, Redis
 
 Starter = Callable[..., Redis]
 

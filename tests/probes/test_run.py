@@ -9,11 +9,11 @@ import pytest
 from msgspec import Struct
 
 import exporter.probes.run
+from exporter.config.settings import Secret
 from exporter.probes.base import Answer, Degradation, ProbeError, Reason, Status, Weakness
 from exporter.probes.run import ProbeRunner
-from exporter.settings import Secret
-from stack.polling import poll_until
 from tests.probes.probing import Scripted
+from tools.stack.polling import poll_until
 
 KEY = ("scripted", "main")
 

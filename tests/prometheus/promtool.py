@@ -4,9 +4,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from stack.binaries import Binary
 from tests.prometheus.names import ROOT
 from tests.servers import PrometheusBinaries
+from tools.stack.binaries import Binary
 
 UNIT_TESTS = sorted((ROOT / "prometheus/tests").glob("*.yml"))
 

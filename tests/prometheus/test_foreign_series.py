@@ -10,10 +10,10 @@ from pathlib import Path
 
 import httpx
 
-from stack.polling import poll_until
-from stack.servers import Alertmanager, Minio, Prometheus
 from tests.prometheus.names import FOREIGN
 from tests.servers import PrometheusBinaries
+from tools.stack.polling import poll_until
+from tools.stack.servers import Alertmanager, Minio, Prometheus
 
 CONFIG = """
 global: {{scrape_interval: 1s, evaluation_interval: 1s}}

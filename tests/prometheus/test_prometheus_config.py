@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stack.polling import poll_until
-from stack.servers import Prometheus
 from tests.prometheus.names import ROOT, RULE_FILES
 from tests.prometheus.promtool import promtool
 from tests.servers import PrometheusBinaries
+from tools.stack.polling import poll_until
+from tools.stack.servers import Prometheus
 
 FOLDER = ROOT / "prometheus"
 TARGET_FOLDERS = [FOLDER / "targets", FOLDER / "targets/compose", FOLDER / "targets/compose-exporters"]

@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from exporter import sdk
-from exporter.sdk import client
+import platform_sdk
+from platform_sdk import client
 from tests.sdk.events import Store
 from tests.servers import Database
 
@@ -25,7 +25,7 @@ def start(store: Store, tmp_path: Path) -> Iterator[Callable[..., None]]:
 
     def start_sdk(**options: Any) -> None:
         given = {"dsn": store.dsn, "app": "shop", "spool_folder": str(tmp_path / "spool"), **options}
-        assert sdk.init(**given)
+        assert platform_sdk.init(**given)
 
     yield start_sdk
     client.close(1.0)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from exporter import sdk
-from exporter.sdk import emit
+import platform_sdk
+from platform_sdk import emit
 from tests.servers import Database
 
 
@@ -44,7 +44,7 @@ def serve(count: int = 1, route: str = "/articles/{id}", status: int = 200) -> N
 
 def difference(stats: dict[str, Any] | None = None) -> int:
     """Return by how much a ledger does not balance."""
-    figures = sdk.stats() if stats is None else stats
+    figures = platform_sdk.stats() if stats is None else stats
     return int(
         figures["produced"]
         - figures["stored"]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import requests
 
-from exporter import sdk
-from exporter.sdk import rate_limits
-from exporter.sdk.outcomes import reason_of_exception
+import platform_sdk
+from platform_sdk.outgoing import rate_limits
+from platform_sdk.outgoing.outcomes import reason_of_exception
 from tests.sdk.events import Store
 
 Start = Callable[..., None]
@@ -49,9 +49,11 @@ def test_exceptions_tell_the_reason(error: BaseException, reason: str) -> None:
 def test_scitex_shape(store: Store, start: Start) -> None:
     """SciTeX's own call, with nothing but the import changed."""
     start()
-    with sdk.APIMonitor("semantic_scholar", "https://api.example/paper/search", {"query": "x", "api_key": "s"}):
+    with platform_sdk.APIMonitor(
+        "semantic_scholar", "https://api.example/paper/search", {"query": "x", "api_key": "s"}
+    ):
         pass
-    assert sdk.flush()
+    assert platform_sdk.flush()
 
     rows = store.rows("api, endpoint, outcome, reason, query", "api_call")
     assert rows == [
@@ -62,19 +64,19 @@ def test_scitex_shape(store: Store, start: Start) -> None:
 def test_scitex_names(store: Store, start: Start) -> None:
     """SciTeX's helpers say api_name and query_params."""
     start()
-    with sdk.APIMonitor(api_name="arxiv", endpoint="/q", query_params={"q": "x"}):
+    with platform_sdk.APIMonitor(api_name="arxiv", endpoint="/q", query_params={"q": "x"}):
         pass
-    sdk.log_api_usage(  # type: ignore[call-arg]  # SciTeX's name for `api`
+    platform_sdk.log_api_usage(  # type: ignore[call-arg]  # SciTeX's name for `api`
         api_name="crossref", endpoint="/works", response_time=120.0, status_code=503, success=False,
         query_params={"q": "y"}, response_size=99,
     )  # fmt: skip
-    assert sdk.flush()
+    assert platform_sdk.flush()
 
     assert store.rows("api, endpoint, outcome, reason, query, response_bytes", "api_call") == [
         ("arxiv", "/q", "success", None, {"q": "x"}, None),
         ("crossref", "/works", "failure", "server_error", {"q": "y"}, 99),
     ]
-    assert sdk.stats()["dropped"] == {}
+    assert platform_sdk.stats()["dropped"] == {}
 
 
 USER = SimpleNamespace(pk=7, id=7, is_staff=False)
@@ -94,8 +96,8 @@ SCITEX_ERROR = ("high", "CompileError", "page 3", "/writer/compile/", USER, "Tra
 def test_scitex_errors(store: Store, start: Start, args: tuple[Any, ...], named: dict[str, Any]) -> None:
     """SciTeX's log_error begins with the severity; its user, metadata and stack trace are told, secrets hidden."""
     start()
-    sdk.log_error(*args, **named)
-    assert sdk.flush()
+    platform_sdk.log_error(*args, **named)
+    assert platform_sdk.flush()
 
     assert store.rows("severity, error_type, message, endpoint, user_id, stack_trace, context", "error") == [
         ("high", "CompileError", "page 3", "/writer/compile/", "7", "Traceback ...\n  token=********", {"job": 5})
@@ -114,8 +116,8 @@ def test_scitex_errors(store: Store, start: Start, args: tuple[Any, ...], named:
 def test_own_shapes_of_log_error(store: Store, start: Start, args: tuple[str, ...], row: tuple[str, ...]) -> None:
     """They are not taken for SciTeX's."""
     start()
-    sdk.log_error(*args)
-    assert sdk.flush()
+    platform_sdk.log_error(*args)
+    assert platform_sdk.flush()
 
     assert store.rows("severity, error_type, message", "error") == [row]
 
@@ -130,9 +132,9 @@ def test_own_shapes_of_log_error(store: Store, start: Start, args: tuple[str, ..
 def test_status_tells_the_outcome(store: Store, start: Start, status: int, outcome: str, reason: str | None) -> None:
     """Through a response handed over, whose rate limit is read."""
     start()
-    with sdk.APIMonitor("arxiv", "/q") as call:
+    with platform_sdk.APIMonitor("arxiv", "/q") as call:
         call.response(response(status, X_RateLimit_Remaining="17", Content_Length="120"))
-    assert sdk.flush()
+    assert platform_sdk.flush()
 
     columns = "status, outcome, reason, rate_limit_remaining, response_bytes"
     assert store.rows(columns, "api_call") == [(status, outcome, reason, 17, 120)]
@@ -142,22 +144,22 @@ def test_decorators_and_async_and_blocked(store: Store, start: Start) -> None:
     """Decorated functions, sync and async, return what they return; a predicate calls a 200 useless."""
     start()
 
-    @sdk.APIMonitor("plain", "/a")
+    @platform_sdk.APIMonitor("plain", "/a")
     def plain(value: int) -> int:
         return value
 
-    @sdk.APIMonitor("coroutine", "/b", blocked=lambda answer: answer.text == "captcha")
+    @platform_sdk.APIMonitor("coroutine", "/b", blocked=lambda answer: answer.text == "captcha")
     async def coroutine() -> Any:
         return SimpleNamespace(status_code=200, headers={}, text="captcha")
 
     async def main() -> None:
         await coroutine()
-        async with sdk.APIMonitor("context", "/c") as call:
+        async with platform_sdk.APIMonitor("context", "/c") as call:
             call.status(503)
 
     assert plain(5) == 5
     asyncio.run(main())
-    assert sdk.flush()
+    assert platform_sdk.flush()
 
     assert store.rows("api, status, reason", "api_call") == [
         ("plain", None, None), ("coroutine", 200, "blocked"), ("context", 503, "server_error"),
@@ -167,9 +169,9 @@ def test_decorators_and_async_and_blocked(store: Store, start: Start) -> None:
 def test_the_application_s_exception_passes(store: Store, start: Start) -> None:
     """The monitor records it and lets it go on."""
     start()
-    with pytest.raises(requests.ReadTimeout), sdk.APIMonitor("slow"):
+    with pytest.raises(requests.ReadTimeout), platform_sdk.APIMonitor("slow"):
         raise requests.ReadTimeout
-    assert sdk.flush()
+    assert platform_sdk.flush()
 
     assert store.rows("outcome, reason", "api_call") == [("failure", "timeout")]
 
@@ -197,10 +199,10 @@ def test_rate_limit_headers(headers: dict[str, str], wanted: tuple[float | None,
 def test_log_api_usage(store: Store, start: Start) -> None:
     """Milliseconds become seconds, and the status decides where nothing else does."""
     start()
-    sdk.log_api_usage("arxiv", "/query", 250.0, 200, True, {"q": "x"}, 900)
-    sdk.log_api_usage("arxiv", "/query", status_code=429)
-    sdk.log_api_usage("arxiv", success=False)
-    assert sdk.flush()
+    platform_sdk.log_api_usage("arxiv", "/query", 250.0, 200, True, {"q": "x"}, 900)
+    platform_sdk.log_api_usage("arxiv", "/query", status_code=429)
+    platform_sdk.log_api_usage("arxiv", success=False)
+    assert platform_sdk.flush()
 
     assert store.rows("duration_seconds, status, outcome, reason", "api_call") == [
         (0.25, 200, "success", None), (0.0, 429, "failure", "rate_limited"), (0.0, None, "failure", "other"),

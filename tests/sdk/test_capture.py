@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from exporter import sdk
-from exporter.sdk import emit
-from exporter.sdk.capture import capture
-from exporter.sdk.fingerprint import fingerprint
-from exporter.sdk.stack import Stacks
+import platform_sdk
+from platform_sdk import emit
+from platform_sdk.capture.exceptions import capture
+from platform_sdk.capture.fingerprint import fingerprint
+from platform_sdk.capture.stacktrace import Stacks
 from tests.sdk.events import Store
 
 
@@ -57,8 +57,8 @@ def test_an_exception_is_taken_once(store: Store, start: Callable[..., None]) ->
         descend(2)
     except ValueError as error:
         emit.exception(error)
-        sdk.log_error(error)
-    assert sdk.flush()
+        platform_sdk.log_error(error)
+    assert platform_sdk.flush()
 
     assert store.count("error") == 1
 

@@ -8,13 +8,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from exporter import sdk
-from exporter.events import schema
-from exporter.sdk import client, emit, spool_file
-from exporter.sdk.store import UnavailableError
-from stack.servers import Postgres
+import platform_sdk
+from exporter.database import schema
+from platform_sdk import client, emit
+from platform_sdk.delivery import spool_file
+from platform_sdk.delivery.store import UnavailableError
 from tests.sdk.events import Store, difference, serve
 from tests.servers import Database, TcpProxy, poll_until
+from tools.stack.servers import Postgres
 
 Start = Callable[..., None]
 Proxy = Callable[[str, int], TcpProxy]
@@ -25,12 +26,12 @@ DEADLINE_SECONDS = 60
 
 def settled() -> None:
     """Wait until nothing is buffered or spooled."""
-    poll_until(lambda: sdk.flush(1.0), DEADLINE_SECONDS)
+    poll_until(lambda: platform_sdk.flush(1.0), DEADLINE_SECONDS)
 
 
 def assert_exact(store: Store, rows: int) -> None:
     """Nothing is lost, nothing is stored twice, and the row in the database says so."""
-    stats = sdk.stats()
+    stats = platform_sdk.stats()
     assert difference() == 0
     assert stats["stored"] == store.count() == rows
     assert difference(store.ledger(stats["process"])) == 0
@@ -61,11 +62,11 @@ def test_server_killed_and_started_again(start_postgres: Callable[..., Postgres]
     store = Store(Database(server, "killed"))
     start(dsn=store.dsn, **FAST)
     serve(200)
-    poll_until(lambda: sdk.stats()["stored"], DEADLINE_SECONDS)
+    poll_until(lambda: platform_sdk.stats()["stored"], DEADLINE_SECONDS)
     serve(200)
     server.kill()
     serve(200)
-    assert not sdk.flush(0.5)
+    assert not platform_sdk.flush(0.5)
     server.start()
     settled()
 
@@ -91,8 +92,8 @@ def test_refused_by_the_database(postgres: Postgres, store: Store, start: Start,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [store.database.name]
         )
         serve(5)
-        assert not sdk.flush(1.0)
-        buffered = sdk.stats()["buffered"]
+        assert not platform_sdk.flush(1.0)
+        buffered = platform_sdk.stats()["buffered"]
         connection.execute(end)
     settled()
 
@@ -105,8 +106,8 @@ def test_schema_of_before(store: Store, start: Start) -> None:
     store.database.execute("ALTER TABLE monitoring.http_request DROP COLUMN first_byte_seconds CASCADE")
     start(**FAST)
     serve(5)
-    assert not sdk.flush(1.0)
-    assert sdk.stats()["dropped"] == {}
+    assert not platform_sdk.flush(1.0)
+    assert platform_sdk.stats()["dropped"] == {}
     with store.database.connect() as connection:
         schema.apply(connection)
     settled()
@@ -124,7 +125,7 @@ def test_table_that_is_locked(
     with connect.transaction():
         connect.execute("LOCK TABLE monitoring.http_request IN ACCESS EXCLUSIVE MODE")
         serve(5)
-        assert not sdk.flush(2.0)
+        assert not platform_sdk.flush(2.0)
         waiting = (
             "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'platform-sdk%%' AND "
             "wait_event_type = 'Lock' AND query_start < clock_timestamp() - interval '1500 ms'"
@@ -143,8 +144,8 @@ def test_connection_cut_at_commit_of_a_replay(
     cable.cut()
     for _ in range(10):
         serve(20)
-        sdk.flush(0.05)
-    poll_until(lambda: sdk.stats()["spooled"] > 40, DEADLINE_SECONDS)
+        platform_sdk.flush(0.05)
+    poll_until(lambda: platform_sdk.stats()["spooled"] > 40, DEADLINE_SECONDS)
     store_of_it = client._writer._work.store  # type: ignore[union-attr]
     transact = store_of_it._transact
     spooled = {path.stem.rpartition("-")[2] for path in (tmp_path / "spool").glob("*/*/*.batch")}
@@ -179,12 +180,12 @@ def test_process_of_a_full_disk(
         patch.setattr(spool_file, "write_whole", full)
         for _ in range(30):
             serve(20)
-            sdk.flush(0.02)
-        assert sdk.stats()["spooled"] == difference() == 0
+            platform_sdk.flush(0.02)
+        assert platform_sdk.stats()["spooled"] == difference() == 0
     cable.restore()
     settled()
 
-    stats = sdk.stats()
+    stats = platform_sdk.stats()
     assert set(stats["dropped"]) <= {"overflow"}
     assert_exact(store, 600 - stats["dropped"].get("overflow", 0))
 
@@ -200,7 +201,7 @@ def test_end_with_neither_database_nor_disk(
     writer = client._writer
     assert writer is not None
 
-    assert not sdk.close(1.0)
+    assert not platform_sdk.close(1.0)
     assert writer.stats()["dropped"] == {"shutdown": 7}
     assert difference(writer.stats()) == 0
 
@@ -214,7 +215,7 @@ def test_errors_have_room_on_disk_when_requests_have_filled_it(
 
     def overflows() -> bool:
         serve(50)
-        return "overflow" in sdk.stats()["dropped"]
+        return "overflow" in platform_sdk.stats()["dropped"]
 
     poll_until(overflows, DEADLINE_SECONDS)
     waiting = client.current.urgent.events  # type: ignore[union-attr]
@@ -235,8 +236,8 @@ def test_flushing_with_the_database_down_stays_bounded(start: Start, dsn: str, c
     cable.cut()
     for _ in range(100):
         serve(100)
-        sdk.flush_now(0.01)
+        platform_sdk.flush_now(0.01)
 
     assert pending_bytes() < 150_000
-    assert sdk.stats()["dropped"]["overflow"] > 0
+    assert platform_sdk.stats()["dropped"]["overflow"] > 0
     assert difference() == 0

@@ -5,9 +5,9 @@ from types import CodeType
 
 import pytest
 
-from exporter.sdk.capture import Captured, capture, capture_message
-from exporter.sdk.fingerprint import fingerprint, normalised
-from exporter.sdk.stack import Stacks
+from platform_sdk.capture.exceptions import Captured, capture, capture_message
+from platform_sdk.capture.fingerprint import fingerprint, normalised
+from platform_sdk.capture.stacktrace import Stacks
 
 SOURCE = """
 def outer(n):

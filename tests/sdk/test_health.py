@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter import sdk
-from exporter.sdk import emit
+import platform_sdk
+from platform_sdk import emit
 from tests.sdk.events import Store
 
 Start = Callable[..., None]
@@ -24,9 +24,9 @@ def test_bands(store: Store, start: Start, milliseconds: int, failing: int, fail
     for number in range(100):
         emit.request_finished("/", "GET", 500 if number < failing else 200, milliseconds / 1000)
         emit.api_call("arxiv", "/", "failure" if number < failing_calls else "success", 0.1)
-    sdk.log_error("it broke")
-    assert sdk.flush()
-    summary = sdk.get_system_health_summary()
+    platform_sdk.log_error("it broke")
+    assert platform_sdk.flush()
+    summary = platform_sdk.get_system_health_summary()
 
     assert summary["health_status"] == status
     assert summary["error_count"] == 1
@@ -38,14 +38,14 @@ def test_few_events_are_unknown(start: Start) -> None:
     """No data is not health."""
     start()
     emit.request_finished("/", "GET", 200, 0.1)
-    assert sdk.flush()
+    assert platform_sdk.flush()
 
-    assert sdk.get_system_health_summary()["health_status"] == "unknown"
+    assert platform_sdk.get_system_health_summary()["health_status"] == "unknown"
 
 
 def test_no_answer_is_unknown() -> None:
     """Without init, and without a database, the summary says so and raises nothing."""
-    summary = sdk.get_system_health_summary()
+    summary = platform_sdk.get_system_health_summary()
 
     assert summary["health_status"] == "unknown"
     assert summary["error_count"] is None

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from exporter import sdk
-from exporter.sdk import client, emit
-from exporter.sdk.intake import Lane
-from stack.servers import Postgres
+import platform_sdk
+from platform_sdk import client, emit
+from platform_sdk.delivery.intake import Lane
 from tests.sdk.events import Store, difference, serve
 from tests.servers import TcpProxy, poll_until
+from tools.stack.servers import Postgres
 
 Start = Callable[..., None]
 Proxy = Callable[[str, int], TcpProxy]
@@ -36,12 +36,12 @@ def start_on_cable(start: Start, cable: TcpProxy, store: Store) -> Start:
 
 def settled(timeout_seconds: float = 20) -> None:
     """Wait until nothing is buffered or spooled."""
-    poll_until(lambda: sdk.flush(0.5), timeout_seconds)
+    poll_until(lambda: platform_sdk.flush(0.5), timeout_seconds)
 
 
 def assert_exact(store: Store, rows: int) -> None:
     """Nothing is lost, nothing is stored twice, and the row in the database says so."""
-    stats = sdk.stats()
+    stats = platform_sdk.stats()
     assert difference() == 0
     assert stats["stored"] == store.count() == rows
     assert difference(store.ledger(stats["process"])) == 0
@@ -54,7 +54,7 @@ def test_connection_cut_between_batches(store: Store, start_on_cable: Start, cab
     settled()
     cable.cut()
     serve(10)
-    assert not sdk.flush(0.3)
+    assert not platform_sdk.flush(0.3)
     cable.restore()
     settled()
 
@@ -88,7 +88,7 @@ def test_connection_cut_at_commit(
 
 def test_frozen_server(start_postgres: Callable[..., Postgres], start: Start) -> None:
     """A server that stops answering costs a timeout, not the application's time, and no event."""
-    from exporter.events import schema
+    from exporter.database import schema
     from tests.servers import Database
 
     server = start_postgres()
@@ -101,8 +101,8 @@ def test_frozen_server(start_postgres: Callable[..., Postgres], start: Start) ->
     settled()
     server.freeze()
     serve(5)
-    assert not sdk.flush(1.0)
-    assert sdk.stats()["buffered"] == 5
+    assert not platform_sdk.flush(1.0)
+    assert platform_sdk.stats()["buffered"] == 5
     server.thaw()
     settled()
 
@@ -115,8 +115,8 @@ def test_database_down_spools_and_replays(store: Store, start_on_cable: Start, c
     cable.cut()
     for _ in range(10):
         serve(20)
-        sdk.flush(0.05)
-    poll_until(lambda: sdk.stats()["spooled"] > 0, 10)
+        platform_sdk.flush(0.05)
+    poll_until(lambda: platform_sdk.stats()["spooled"] > 0, 10)
     assert difference() == 0
     cable.restore()
     settled()
@@ -130,14 +130,14 @@ def test_spool_full_drops_plain_requests_and_keeps_errors(store: Store, start_on
     cable.cut()
     for _ in range(30):
         serve(20)
-        sdk.flush(0.02)
+        platform_sdk.flush(0.02)
     serve(100)
     emit.error_message("it broke")
     assert difference() == 0
     cable.restore()
     settled()
 
-    stats = sdk.stats()
+    stats = platform_sdk.stats()
     assert stats["dropped"]["overflow"] > 0
     assert stats["stored"] == store.count() + 1
     assert store.count("error") == 1
@@ -150,9 +150,9 @@ def test_overflow_is_counted_by_reason(store: Store, start: Start) -> None:
     client.current.running = True  # type: ignore[union-attr] # as if the writer were busy
     serve(25)
 
-    assert sdk.stats()["dropped"] == {"overflow": 15}
+    assert platform_sdk.stats()["dropped"] == {"overflow": 15}
     assert difference() == 0
-    assert sdk.flush()
+    assert platform_sdk.flush()
     assert_exact(store, 10)
 
 
@@ -163,17 +163,17 @@ def test_bytes_run_out_for_requests_first_and_for_errors_last(store: Store, star
     agent, query = "x" * 400, {"q": "x" * 2000}
     for _ in range(1000):
         emit.request_finished("/", "GET", 200, 0.1, user_agent=agent)
-    plain = sdk.stats()["buffered"]
+    plain = platform_sdk.stats()["buffered"]
     for _ in range(1000):
         emit.api_call("a", "/", "success", 0.1, query=query)
-    others = sdk.stats()["buffered"] - plain
+    others = platform_sdk.stats()["buffered"] - plain
     emit.error_message("it broke")
     emit.scraping_run("j", "s", None, "success", 1.0)
 
     assert 0 < plain < 1000
     assert 0 < others < 1000
-    assert sdk.stats()["dropped"] == {"overflow": 2000 - plain - others}
-    assert sdk.flush()
+    assert platform_sdk.stats()["dropped"] == {"overflow": 2000 - plain - others}
+    assert platform_sdk.flush()
     assert (store.count(), store.count("api_call")) == (plain, others)
     assert (store.count("error"), store.count("scraping_run")) == (1, 1)
     assert difference() == difference(store.ledger()) == 0
@@ -185,7 +185,7 @@ def test_texts_of_any_kind_are_stored(store: Store, start: Start, garbage: Any) 
     start()
     emit.request_finished(garbage, "GET", 200, 0.1, user_id=garbage, role=garbage, session_id=garbage, ip=garbage)
     emit.activity("look", user_id=garbage, details={"what": garbage, str(garbage)[:10]: [garbage]})
-    assert sdk.flush()
+    assert platform_sdk.flush()
 
     assert (store.count(), store.count("user_activity")) == (1, 1)
     assert difference() == 0
@@ -198,9 +198,9 @@ def test_poison_row_is_cut_out(store: Store, start: Start) -> None:
     serve(60)
     serve(1, route="poison")
     serve(39)
-    assert sdk.flush()
+    assert platform_sdk.flush()
 
-    assert sdk.stats()["dropped"] == {"poison": 1}
+    assert platform_sdk.stats()["dropped"] == {"poison": 1}
     assert_exact(store, 99)
 
 
@@ -210,9 +210,9 @@ def test_weight_of_a_poison_row_counts(store: Store, start: Start) -> None:
     start(flush_interval_seconds=60, sample_above_per_second=5)
     serve(50, route="poison")
     serve(50)
-    assert sdk.flush()
+    assert platform_sdk.flush()
 
-    stats = sdk.stats()
+    stats = platform_sdk.stats()
     assert stats["dropped"] == {"poison": 50}
     assert stats["stored"] == store.database.execute("SELECT sum(weight) FROM monitoring.http_request")[0][0] == 50
     assert difference() == difference(store.ledger()) == 0
@@ -224,9 +224,9 @@ def test_unwritable_event_is_counted(store: Store, start: Start) -> None:
     emit.request_finished("/", "GET", 200, "soon")  # type: ignore[arg-type]
     emit.request_finished("/", "GET", 10**12, 0.1)
     serve(1)
-    assert sdk.flush()
+    assert platform_sdk.flush()
 
-    assert sdk.stats()["dropped"] == {"serialization": 2}
+    assert platform_sdk.stats()["dropped"] == {"serialization": 2}
     assert_exact(store, 1)
 
 
@@ -247,10 +247,10 @@ def test_thread_killed_in_mid_round(store: Store, start: Start, monkeypatch: pyt
     serve(10)
     poll_until(lambda: killed and not client.current.running, 10)  # type: ignore[union-attr]
     assert difference() == 0
-    poll_until(lambda: serve(1) or sdk.stats()["stored"] >= 11, 10)
+    poll_until(lambda: serve(1) or platform_sdk.stats()["stored"] >= 11, 10)
     settled()
 
-    assert_exact(store, sdk.stats()["produced"])
+    assert_exact(store, platform_sdk.stats()["produced"])
 
 
 def test_error_of_our_own_is_given_up_on_and_counted(
@@ -262,7 +262,7 @@ def test_error_of_our_own_is_given_up_on_and_counted(
     with monkeypatch.context() as patch:
         patch.setattr(work, "_encode", lambda *_: 1 / 0)
         serve(10)
-        poll_until(lambda: sdk.stats()["dropped"] == {"internal": 10}, 10)
+        poll_until(lambda: platform_sdk.stats()["dropped"] == {"internal": 10}, 10)
     serve(5)
     settled()
 
@@ -275,14 +275,14 @@ def test_corrupt_spool_file_is_put_aside(store: Store, start_on_cable: Start, ca
     cable.cut()
     for _ in range(6):
         serve(20)
-        sdk.flush(0.02)
-    poll_until(lambda: sdk.stats()["spooled"] > 40, 10)
+        platform_sdk.flush(0.02)
+    poll_until(lambda: platform_sdk.stats()["spooled"] > 40, 10)
     file = sorted((tmp_path / "spool").glob("*/*/*.batch"))[0]
     file.write_bytes(file.read_bytes()[:-10])
     cable.restore()
     settled()
 
-    lost = sdk.stats()["dropped"]["spool_corrupt"]
+    lost = platform_sdk.stats()["dropped"]["spool_corrupt"]
     assert lost > 0
     assert_exact(store, 120 - lost)
     assert [path.name for path in (tmp_path / "spool").glob("*/corrupt/*")] == [file.name]
@@ -293,8 +293,8 @@ def test_missing_schema_is_waited_for(store: Store, start: Start) -> None:
     store.database.execute("ALTER TABLE monitoring.http_request RENAME TO elsewhere")
     start(**FAST)
     serve(5)
-    assert not sdk.flush(0.3)
-    assert sdk.stats()["buffered"] == 5
+    assert not platform_sdk.flush(0.3)
+    assert platform_sdk.stats()["buffered"] == 5
     store.database.execute("ALTER TABLE monitoring.elsewhere RENAME TO http_request")
     settled()
 
@@ -311,7 +311,7 @@ def test_writer_role_is_enough(store: Store, start: Start) -> None:
         serve(3)
         emit.job_heartbeat("j", "web")
         emit.job_heartbeat("j", "web", progress=10)
-        assert sdk.flush()
+        assert platform_sdk.flush()
 
         assert_exact(store, 3)
         client.close()
@@ -342,7 +342,7 @@ def test_signal_handler_that_raises_leaves_the_count_exact(start: Start) -> None
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
 
-    assert sdk.stats()["produced"] > 200
+    assert platform_sdk.stats()["produced"] > 200
     assert difference() == 0
 
 

@@ -11,13 +11,13 @@ ROOT = Path(__file__).parents[2]
 CODE = """
 import json, sys, time
 import psutil
-from exporter import sdk
-from exporter.sdk import client, emit
+import platform_sdk
+from platform_sdk import client, emit
 import psycopg.pq  # what the writer loads at its first batch is not what this measures
-sdk.init(dsn="postgresql://127.0.0.1:1/x", app="shop", spool_folder=sys.argv[1], flush_interval_seconds=0.05,
+platform_sdk.init(dsn="postgresql://127.0.0.1:1/x", app="shop", spool_folder=sys.argv[1], flush_interval_seconds=0.05,
          sample_above_per_second=None)
 emit.request_finished("/", "GET", 200, 0.1)
-sdk.flush(0.2)
+platform_sdk.flush(0.2)
 memory = psutil.Process().memory_info
 idle, most = memory().rss, 0
 for second in range(600):
@@ -30,7 +30,7 @@ for second in range(600):
     while client.current.waiting > 3000:
         time.sleep(0.002)
     most = max(most, memory().rss)
-stats = sdk.stats()
+stats = platform_sdk.stats()
 print(json.dumps({"growth": most - idle, **stats}))
 """
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from exporter import sdk
-from exporter.sdk import emit
+import platform_sdk
+from platform_sdk import emit
 from tests.sdk.events import Store, difference
 
 
@@ -58,10 +58,10 @@ FUNCTIONS: tuple[tuple[Callable[..., Any], int, tuple[str, ...]], ...] = (
     (emit.sample, 5, ()),
     (emit.exception, 1, ("severity", "endpoint", "user_id", "ip", "user_agent", "fingerprint", "context")),
     (emit.error_message, 1, ("error_type", "severity", "endpoint", "user_id", "context")),
-    (sdk.log_error, 3, ("endpoint", "context", "whatever")),
-    (sdk.log_activity, 2, ("details", "whatever")),
-    (sdk.log_api_usage, 7, ("error", "reason", "whatever")),
-    (sdk.sample, 4, ("label",)),
+    (platform_sdk.log_error, 3, ("endpoint", "context", "whatever")),
+    (platform_sdk.log_activity, 2, ("details", "whatever")),
+    (platform_sdk.log_api_usage, 7, ("error", "reason", "whatever")),
+    (platform_sdk.sample, 4, ("label",)),
 )
 
 
@@ -75,9 +75,9 @@ def test_garbage_neither_raises_nor_unbalances(store: Store, start: Callable[...
         arguments = [chance.choice(GARBAGE) for _ in range(positional)]
         function(*arguments, **{name: chance.choice(GARBAGE) for name in named if chance.random() < 0.7})
     emit.request_finished("/", "GET", 200, 0.1)
-    assert sdk.flush(10)
+    assert platform_sdk.flush(10)
 
-    stats = sdk.stats()
+    stats = platform_sdk.stats()
     assert difference() == difference(store.ledger()) == 0
     assert set(stats["dropped"]) <= {"internal", "serialization"}
     kinds = ("api_call", "scraping_run", "user_activity", "sample", "error")
@@ -91,7 +91,7 @@ def test_monitor_survives_garbage(start: Callable[..., None], seed: int) -> None
     start()
     chance = random.Random(seed)
     for value in GARBAGE:
-        with sdk.APIMonitor(chance.choice(GARBAGE), chance.choice(GARBAGE), chance.choice(GARBAGE)) as call:
+        with platform_sdk.APIMonitor(chance.choice(GARBAGE), chance.choice(GARBAGE), chance.choice(GARBAGE)) as call:
             call.response(value)
             call.status(value)
             call.failed(value)
@@ -103,9 +103,9 @@ def test_monitor_survives_garbage(start: Callable[..., None], seed: int) -> None
 )
 def test_wrong_options_switch_it_off(options: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     """init tells what is wrong in the log, and nothing is recorded."""
-    from exporter.sdk import trouble
+    from platform_sdk import diagnostics
 
-    trouble._last.clear()
-    assert sdk.init(**options) is False
+    diagnostics._last.clear()
+    assert platform_sdk.init(**options) is False
     assert "wanted" in caplog.text or "unknown option" in caplog.text or "missing" in caplog.text
-    assert sdk.stats()["produced"] == 0
+    assert platform_sdk.stats()["produced"] == 0

@@ -2,9 +2,9 @@
 
 import pytest
 
-from exporter import sdk
-from exporter.errors import ConfigError
-from exporter.sdk import options
+import platform_sdk
+from platform_sdk import options
+from platform_sdk.errors import OptionError
 
 
 @pytest.mark.parametrize(
@@ -24,10 +24,10 @@ from exporter.sdk import options
 )
 def test_nonsense_is_refused(name: str, value: object, wanted: str) -> None:
     """The error names option, value and what was wanted; init says that nothing is recorded, and raises nothing."""
-    with pytest.raises(ConfigError, match=rf"^{name}: .*; wanted {wanted}"):
+    with pytest.raises(OptionError, match=rf"^{name}: .*; wanted {wanted}"):
         options.read({"dsn": "none", "app": "shop", name: value}, {})
 
-    assert sdk.init(dsn="none", app="shop", **{name: value}) is False
+    assert platform_sdk.init(dsn="none", app="shop", **{name: value}) is False
 
 
 def test_zero_where_it_means_something() -> None:

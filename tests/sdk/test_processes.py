@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter import sdk
-from exporter.sdk import client
+import platform_sdk
+from platform_sdk import client
 from tests.sdk.events import Store, difference, serve
 from tests.servers import TcpProxy, poll_until
 
@@ -27,7 +27,7 @@ def run(store: Store, tmp_path: Path) -> Run:
 
     def run_code(code: str, **options: object) -> subprocess.Popen[str]:
         given = {"dsn": store.dsn, "app": "shop", "spool_folder": str(tmp_path / "spool"), **options}
-        text = f"from exporter import sdk\nfrom tests.sdk.events import serve\nsdk.init(**{given!r})\n"
+        text = f"import platform_sdk\nfrom tests.sdk.events import serve\nplatform_sdk.init(**{given!r})\n"
         return subprocess.Popen(
             [sys.executable, "-c", text + textwrap.dedent(code)],
             cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -64,7 +64,7 @@ def test_exit_with_the_database_gone_takes_two_seconds(
         import time
         serve(10)
         began = time.monotonic()
-        sdk.close()
+        platform_sdk.close()
         print(time.monotonic() - began)
         """,
         dsn=store.dsn.replace(store.database.server.address, cable.address),
@@ -73,19 +73,19 @@ def test_exit_with_the_database_gone_takes_two_seconds(
     cable.restore()
     start(flush_interval_seconds=0.05, dsn=store.dsn.replace(store.database.server.address, cable.address))
     serve(1)
-    poll_until(lambda: sdk.stats()["adopted"] == 10, 20)
+    poll_until(lambda: platform_sdk.stats()["adopted"] == 10, 20)
 
     assert seconds < 2.2
     assert store.count() == 11
 
 
-@pytest.mark.parametrize("end", ["sdk.close()", "sdk.flush_now()"])
+@pytest.mark.parametrize("end", ["platform_sdk.close()", "platform_sdk.flush_now()"])
 def test_exit_while_the_name_server_hangs_loses_nothing(store: Store, run: Run, start: Start, end: str) -> None:
     """The writer is in getaddrinfo, which nothing ends: what waits is spooled all the same, and the process ends."""
     process = run(
         f"""
         import os, socket, time
-        from exporter.sdk import client
+        from platform_sdk import client
         socket.getaddrinfo = lambda *_, **__: time.sleep(60)
         serve(10)
         while not client._writer._work.store.looking_up:
@@ -101,7 +101,7 @@ def test_exit_while_the_name_server_hangs_loses_nothing(store: Store, run: Run, 
     seconds = float(finish(process).split()[0])
     start(flush_interval_seconds=0.05)
     serve(1)
-    poll_until(lambda: sdk.stats()["adopted"] == 15, 20)
+    poll_until(lambda: platform_sdk.stats()["adopted"] == 15, 20)
 
     assert seconds < 2.5
     assert store.count() == 16
@@ -117,8 +117,8 @@ def test_spool_of_a_killed_process_is_adopted(
     process = run(
         """
         serve(100)
-        sdk.flush_now(0.3)
-        print(sdk.stats()["process"], sdk.stats()["spooled"], flush=True)
+        platform_sdk.flush_now(0.3)
+        print(platform_sdk.stats()["process"], platform_sdk.stats()["spooled"], flush=True)
         input()
         """,
         dsn=dsn, flush_interval_seconds=60,
@@ -131,7 +131,7 @@ def test_spool_of_a_killed_process_is_adopted(
     cable.restore()
     start(dsn=dsn, flush_interval_seconds=0.05)
     serve(3)
-    poll_until(lambda: sdk.stats()["adopted"] == 100, 20)
+    poll_until(lambda: platform_sdk.stats()["adopted"] == 100, 20)
 
     assert store.count() == 103
     assert store.ledger(name) == {"produced": 100, "stored": 100, "spooled": 0, "dropped": {}}
@@ -145,20 +145,21 @@ def test_spool_of_a_living_process_is_left_alone(
     cable = tcp_proxy("127.0.0.1", store.database.server.port)
     cable.cut()
     dsn = store.dsn.replace(store.database.server.address, cable.address)
-    code = "serve(10); sdk.flush_now(0.3); print(sdk.stats()['spooled'], flush=True); input(); import os; os._exit(0)"
+    report = "print(platform_sdk.stats()['spooled'], flush=True)"
+    code = f"serve(10); platform_sdk.flush_now(0.3); {report}; input(); import os; os._exit(0)"
     process = run(code, dsn=dsn, flush_interval_seconds=60)
     assert process.stdout is not None
     assert process.stdout.readline() == "10\n"
     start(flush_interval_seconds=0.05, dsn=dsn)
     cable.restore()
     serve(1)
-    assert sdk.flush()
+    assert platform_sdk.flush()
     work = client._writer._work  # type: ignore[union-attr]
     with client._writer._working:  # type: ignore[union-attr]
         assert list(work.spool.abandoned()) == []
     process.communicate("\n", timeout=30)
     work._adopt_at = 0.0
-    poll_until(lambda: sdk.stats()["adopted"] == 10, 20)
+    poll_until(lambda: platform_sdk.stats()["adopted"] == 10, 20)
 
     assert store.count() == 11
 
@@ -168,16 +169,16 @@ def test_child_begins_anew(store: Store, run: Run) -> None:
     process = run(
         """
         import os
-        serve(5); sdk.flush(); serve(7)
+        serve(5); platform_sdk.flush(); serve(7)
         child = os.fork()
         if child == 0:
-            assert sdk.stats()["produced"] == 0
+            assert platform_sdk.stats()["produced"] == 0
             serve(3)
-            assert sdk.flush_now()
+            assert platform_sdk.flush_now()
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
         serve(2)
-        assert sdk.flush()
+        assert platform_sdk.flush()
         """,
         flush_interval_seconds=60,
     )
@@ -204,7 +205,7 @@ def test_forking_many_times_under_load(store: Store, run: Run) -> None:
             child = os.fork()
             if child == 0:
                 serve(50)
-                os._exit(0 if sdk.flush_now(5) else 1)
+                os._exit(0 if platform_sdk.flush_now(5) else 1)
             assert os.waitpid(child, 0)[1] == 0
         stop.set()
         for thread in threads: thread.join()
@@ -240,10 +241,10 @@ def test_without_init_nothing_happens() -> None:
     """Every public function is a no-op before init."""
     assert client.current is None
     serve()
-    sdk.log_error("x")
+    platform_sdk.log_error("x")
 
-    assert (sdk.flush(), sdk.close(), sdk.flush_now()) == (True, True, True)
-    assert sdk.stats()["produced"] == 0
+    assert (platform_sdk.flush(), platform_sdk.close(), platform_sdk.flush_now()) == (True, True, True)
+    assert platform_sdk.stats()["produced"] == 0
 
 
 def test_close_is_final_and_init_begins_again(store: Store, start: Start) -> None:
@@ -254,10 +255,10 @@ def test_close_is_final_and_init_begins_again(store: Store, start: Start) -> Non
     serve(2)
     start()
     serve(1)
-    assert sdk.flush()
+    assert platform_sdk.flush()
 
     assert store.count() == 3
-    assert sdk.stats()["produced"] == 1
+    assert platform_sdk.stats()["produced"] == 1
 
 
 def test_child_that_exits_leaves_the_parent_s_connection_alone(store: Store, run: Run) -> None:
@@ -265,8 +266,8 @@ def test_child_that_exits_leaves_the_parent_s_connection_alone(store: Store, run
     process = run(
         """
         import gc, os, sys
-        serve(1); assert sdk.flush()
-        from exporter.sdk import client
+        serve(1); assert platform_sdk.flush()
+        from platform_sdk import client
         backend = client._writer._work.store.run("SELECT pg_backend_pid()")
         child = os.fork()
         if child == 0:
@@ -274,7 +275,7 @@ def test_child_that_exits_leaves_the_parent_s_connection_alone(store: Store, run
             gc.collect()
             sys.exit(0)
         assert os.waitpid(child, 0)[1] == 0
-        serve(1); assert sdk.flush()
+        serve(1); assert platform_sdk.flush()
         assert client._writer._work.store.run("SELECT pg_backend_pid()") == backend
         """,
         flush_interval_seconds=60,
@@ -292,7 +293,7 @@ def test_live_events_go_on_while_much_is_adopted(
     cable = tcp_proxy("127.0.0.1", store.database.server.port)
     cable.cut()
     dsn = store.dsn.replace(store.database.server.address, cable.address)
-    code = "for _ in range(60): serve(5); sdk.flush_now(0.02)\nimport os; os._exit(0)"
+    code = "for _ in range(60): serve(5); platform_sdk.flush_now(0.02)\nimport os; os._exit(0)"
     finish(run(code, dsn=dsn, flush_interval_seconds=60))
     cable.restore()
     start(dsn=dsn, flush_interval_seconds=0.05)
@@ -300,10 +301,10 @@ def test_live_events_go_on_while_much_is_adopted(
     adopt = work._adopt
     work._adopt = lambda _: adopt(time.monotonic() + 0.01)  # type: ignore[method-assign]
     serve(1)
-    poll_until(lambda: serve(1) or sdk.stats()["adopted"] == 300, 20)
-    assert sdk.flush()
+    poll_until(lambda: serve(1) or platform_sdk.stats()["adopted"] == 300, 20)
+    assert platform_sdk.flush()
 
-    assert store.count() == 300 + sdk.stats()["produced"]
+    assert store.count() == 300 + platform_sdk.stats()["produced"]
     assert difference() == 0
     ledgers = store.database.execute("SELECT produced - stored, spooled FROM monitoring.sdk_ledger")
     assert ledgers == [(0, 0), (0, 0)]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.sdk.redact import Redactor
+from platform_sdk.delivery.redaction import Redactor
 
 SECRET = "s3cr3t-V4lue-0123456789"
 

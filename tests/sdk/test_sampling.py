@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from exporter import sdk
-from exporter.sdk.sampling import Sampler
+import platform_sdk
+from platform_sdk.delivery.sampling import Sampler
 from tests.sdk.events import Store, difference, serve
 
 
@@ -73,7 +73,7 @@ def test_errors_are_never_sampled(store: Store, start: Callable[..., None]) -> N
     serve(500)
     serve(40, status=500)
     serve(30, status=404)
-    assert sdk.flush()
+    assert platform_sdk.flush()
 
     rows = store.database.execute("SELECT status, sum(weight), count(*) FROM monitoring.http_request GROUP BY 1")
     totals = {status: (total, count) for status, total, count in rows}
@@ -81,5 +81,5 @@ def test_errors_are_never_sampled(store: Store, start: Callable[..., None]) -> N
     assert totals[404] == (30, 30)
     assert totals[200][0] == 500
     assert totals[200][1] < 50
-    assert sdk.stats()["stored"] == 570
+    assert platform_sdk.stats()["stored"] == 570
     assert difference() == difference(store.ledger()) == 0

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter import sdk
-from exporter.events import EVENTS
-from exporter.sdk import emit
+import platform_sdk
+from platform_sdk import emit
+from platform_sdk.events import EVENTS
 from tests.sdk.events import Store, difference
 
 Start = Callable[..., None]
@@ -29,15 +29,17 @@ def emit_everything() -> None:
     try:
         connect()
     except RuntimeError as error:
-        sdk.log_error(error, context={"headers": HEADERS, "list": [{"token": SECRET}], "url": f"http://a:{SECRET}@b/"})
+        platform_sdk.log_error(
+            error, context={"headers": HEADERS, "list": [{"token": SECRET}], "url": f"http://a:{SECRET}@b/"}
+        )
     group = ExceptionGroup("both", [ValueError(f"api_key={SECRET}"), OSError(f"https://x.org/?access_token={SECRET}")])
-    sdk.log_error(group)
-    sdk.log_error("Refused", f"Authorization: Basic {SECRET}", stack_trace=f"at login.js:1 secret={SECRET}")
+    platform_sdk.log_error(group)
+    platform_sdk.log_error("Refused", f"Authorization: Basic {SECRET}", stack_trace=f"at login.js:1 secret={SECRET}")
     emit.api_call("a", f"https://me:{SECRET}@a.org/v1?api_key={SECRET}&q=1", "failure", 0.1, query=None)
     emit.api_call("a", "/v1", "success", 0.1, query={"q": "1", "client_secret": SECRET, "deep": {"password": SECRET}})
     emit.request_finished("/x", "GET", 200, 0.1, user_agent=f"bot/1.0 (token={SECRET})")
-    sdk.log_activity("login", user_id=1, session_id=SECRET, details={"form": {"pwd": SECRET}})
-    sdk.sample("logins", 1, "counter", password=SECRET)
+    platform_sdk.log_activity("login", user_id=1, session_id=SECRET, details={"form": {"pwd": SECRET}})
+    platform_sdk.sample("logins", 1, "counter", password=SECRET)
 
 
 def stored(store: Store) -> str:
@@ -49,11 +51,11 @@ def test_in_the_database(store: Store, start: Start) -> None:
     """Headers, query values, user-info of URLs, messages, stack traces with their source lines, contexts, labels."""
     start()
     emit_everything()
-    assert sdk.flush()
+    assert platform_sdk.flush()
 
     text = stored(store)
     assert SECRET not in text
-    assert sdk.stats()["dropped"] == {}
+    assert platform_sdk.stats()["dropped"] == {}
     assert all(kept in text for kept in ("login failed", "user=ann", "/v1", "*/*", "test_secrets_stored.py"))
 
 
@@ -61,10 +63,10 @@ def test_on_disk(store: Store, start: Start, tmp_path: Path) -> None:
     """What is spooled is redacted before; only its owner may read it."""
     start(dsn="postgresql://nobody:other@127.0.0.1:1/x", connect_timeout_seconds=0.2)
     emit_everything()
-    assert not sdk.flush_now(1.0)
+    assert not platform_sdk.flush_now(1.0)
 
     files = [path for path in (tmp_path / "spool").rglob("*") if path.is_file()]
-    assert sdk.stats()["spooled"] == sdk.stats()["produced"]
+    assert platform_sdk.stats()["spooled"] == platform_sdk.stats()["produced"]
     assert difference() == 0
     assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
     assert {path.stat().st_mode & 0o077 for path in files} == {0}
@@ -74,6 +76,6 @@ def test_in_the_log(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     """The SDK's own troubles do not tell the password of the database."""
     start(dsn=f"postgresql://shop:{SECRET}@127.0.0.1:1/x", connect_timeout_seconds=0.2)
     emit.request_finished("/x", "GET", 200, 0.1)
-    assert not sdk.flush(0.5)
+    assert not platform_sdk.flush(0.5)
 
     assert SECRET not in caplog.text

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from exporter import sdk
-from exporter.sdk import emit
+import platform_sdk
+from platform_sdk import emit
 from tests.sdk.events import Store, difference, serve
 
 Start = Callable[..., None]
@@ -13,7 +13,7 @@ def test_request_is_stored_with_all_columns(store: Store, start: Start) -> None:
     """A request's values arrive in their columns, the address truncated."""
     start(release="1.2.3")
     serve()
-    assert sdk.flush()
+    assert platform_sdk.flush()
 
     columns = (
         "app, release, route, method, status, duration_seconds, response_bytes, user_id, role, session_id, ip::text, "
@@ -52,7 +52,7 @@ def test_every_kind_is_stored(store: Store, start: Start) -> None:
         raise ValueError("password=hunter2 is wrong")
     except ValueError as error:
         emit.exception(error)
-    assert sdk.flush()
+    assert platform_sdk.flush()
 
     assert store.rows("endpoint, query", "api_call") == [
         ("https://x.example/papers/{id}", {"token": "********", "q": "1"})
@@ -65,4 +65,4 @@ def test_every_kind_is_stored(store: Store, start: Start) -> None:
     assert (kind, message) == ("ValueError", "password=******** is wrong")
     assert "hunter2" not in trace
     assert "in test_every_kind_is_stored" in trace
-    assert sdk.stats()["stored"] == 6
+    assert platform_sdk.stats()["stored"] == 6

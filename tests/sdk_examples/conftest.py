@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from stack.servers import Postgres
 from tests.sdk_examples.running import Programs
 from tests.servers import Database, fresh_database
+from tools.stack.servers import Postgres
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import requests
 
-from stack.ports import free_port
 from tests.servers import poll_until
+from tools.stack.ports import free_port
 
 HERE = Path(__file__).parent
 DEADLINE_SECONDS = 30

@@ -15,16 +15,17 @@ import pytest
 import requests
 from redis import Redis as Connection
 
-from exporter import sdk
-from exporter.events import EVENTS
-from exporter.sdk import intake, options
-from exporter.sdk.outgoing import aiohttp, httpx
-from exporter.sdk.outgoing import requests as outgoing_requests
-from stack.servers import Redis
+import platform_sdk
+from platform_sdk import options
+from platform_sdk.delivery import intake
+from platform_sdk.events import EVENTS
+from platform_sdk.outgoing import aiohttp, httpx
+from platform_sdk.outgoing import requests as outgoing_requests
 from tests.sdk_examples import document
 from tests.sdk_examples.conftest import Store
 from tests.sdk_examples.running import Programs
 from tests.servers import poll_until
+from tools.stack.servers import Redis
 
 Run = Callable[..., dict[str, Any]]
 
@@ -93,17 +94,17 @@ def run(programs: Programs, monkeypatch: pytest.MonkeyPatch, empty: None) -> Ite
     """Return a function that runs a section's block in this process, with the SDK started and the tables empty."""
     for name, value in programs.environment.items():
         monkeypatch.setenv(name, value)
-    assert sdk.init()
+    assert platform_sdk.init()
 
     def run_block(heading: str, **names: Any) -> dict[str, Any]:
         exec(compile(block(heading), f"docs/sdk.md: {heading}", "exec"), names)
-        assert sdk.flush(DEADLINE_SECONDS)
+        assert platform_sdk.flush(DEADLINE_SECONDS)
         return names
 
     yield run_block
     for library in (outgoing_requests, httpx, aiohttp):
         library.uninstall()
-    sdk.close(1.0)
+    platform_sdk.close(1.0)
 
 
 def requests_of(store: Store) -> list[tuple[Any, ...]]:
@@ -127,7 +128,7 @@ def test_set_up(store: Store, programs: Programs, tmp_path: Path) -> None:
         store.database.execute("DROP OWNED BY shop; DROP ROLE shop")
     password, script = tmp_path / "password", tmp_path / "set-up.sh"
     password.write_text("hunter2\n")
-    show = "python -c 'from exporter.sdk import options; o = options.read({}); print(o, o.password)'"
+    show = "python -c 'from platform_sdk import options; o = options.read({}); print(o, o.password)'"
     script.write_text(f"{block('Set up', 'sh')}\nexport PLATFORM_SDK_PASSWORD_FILE={password}\n{show}\n")
     shown = programs.run("sh", script, cwd=tmp_path)
 
@@ -269,7 +270,7 @@ def test_secrets(store: Store, run: Run) -> None:
 
 def test_books(store: Store, run: Run) -> None:
     """The books balance, and say what is stored."""
-    sdk.log_error("one")
+    platform_sdk.log_error("one")
     names = run("Under load, and with the database down")
 
     assert (names["books"]["stored"], names["dropped"]) == (1, 0)
@@ -315,7 +316,7 @@ def test_coming_from_stratlogic(store: Store, run: Run) -> None:
     """With nothing but an import changed its calls are recorded."""
     names = run("StratLogic's calls", db=object(), minio_client=object())
     asyncio.run(names["finished"]("j1"))
-    assert sdk.flush(DEADLINE_SECONDS)
+    assert platform_sdk.flush(DEADLINE_SECONDS)
 
     assert store.rows("job_id, scraper, outcome, duration_seconds, items_processed", "scraping_run") == [
         ("j1", "web", "success", 1.5, 10)
@@ -374,7 +375,7 @@ urlpatterns = [path("papers/<int:pk>/", paper), path("papers/<int:pk>/fail", fai
 """
 
 STARLETTE_APP = """
-from exporter.sdk.web.asgi import PlatformMiddleware
+from platform_sdk.web.asgi import PlatformMiddleware
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -404,7 +405,7 @@ class Papers(scrapy.Spider):
 """
 
 RQ_JOBS = """
-from exporter.sdk.scraping import current_job
+from platform_sdk.jobs.scraping import current_job
 
 
 def scrape(pages):

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import pytest
 import requests
 
-from exporter.events import EVENTS
-from stack.errors import StackError
-from stack.ports import free_port
-from stack.servers import Prometheus
+from platform_sdk.events import EVENTS
 from tests.commands.exporting import Exporter, exporting
 from tests.sdk_examples.conftest import Store
 from tests.sdk_examples.running import HERE, Programs
 from tests.servers import ServerFactory, poll_until
+from tools.stack.errors import StackError
+from tools.stack.ports import free_port
+from tools.stack.servers import Prometheus
 
 SCRAPE = """
 global: {{scrape_interval: 500ms, scrape_timeout: 400ms}}

@@ -5,7 +5,7 @@ from typing import Any
 
 from celery import Celery, Task
 
-from exporter.sdk.jobs import celery as jobs
+from platform_sdk.jobs import celery as jobs
 from tests.sdk_jobs import tasks
 
 app = Celery("shop", broker=os.environ.get("BROKER", "memory://"), backend=os.environ.get("BROKER", "cache+memory://"))

@@ -10,11 +10,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from exporter import sdk
-from exporter.events import EVENTS, schema
-from exporter.sdk import client
-from stack.servers import Postgres
+import platform_sdk
+from exporter.database import schema
+from platform_sdk import client
+from platform_sdk.events import EVENTS
 from tests.sdk_jobs.store import APP, ROLE, Store
+from tools.stack.servers import Postgres
 
 TEMPLATE = "jobs_template"
 
@@ -71,7 +72,7 @@ def start(store: Store) -> Iterator[Callable[..., None]]:
 
     def start_sdk(**options: Any) -> None:
         spool = str(store.folder / "spool")
-        assert sdk.init(dsn=store.dsn, app=APP, spool_folder=spool, flush_interval_seconds=0.05, **options)
+        assert platform_sdk.init(dsn=store.dsn, app=APP, spool_folder=spool, flush_interval_seconds=0.05, **options)
 
     yield start_sdk
     client.close(1.0)

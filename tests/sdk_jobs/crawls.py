@@ -8,7 +8,7 @@ import scrapy
 from scrapy.crawler import CrawlerProcess
 from scrapy.exceptions import DropItem
 
-MONITOR = "exporter.sdk.jobs.scrapy.Monitor"
+MONITOR = "platform_sdk.jobs.scrapy.Monitor"
 
 
 class Pipeline:

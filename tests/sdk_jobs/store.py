@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stack.servers import Postgres
 from tests.aggregation.counting import Store as Counting
+from tools.stack.servers import Postgres
 
 ROOT = Path(__file__).parents[2]
 APP = "shop"

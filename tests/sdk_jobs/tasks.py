@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from exporter.sdk.scraping import current_job
+from platform_sdk.jobs.scraping import current_job
 
 
 def scrape(items: int = 1) -> int:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from exporter.sdk.jobs import celery as jobs
-from stack.servers import Redis
+from platform_sdk.jobs import celery as jobs
 from tests.sdk_jobs.store import Store
+from tools.stack.servers import Redis
 
 
 @dataclass

@@ -4,7 +4,7 @@ from tests.sdk_jobs.store import Store
 
 CODE = """
 import os, sys, threading, time
-from exporter import sdk
+import platform_sdk
 
 importing = threading.Event()
 
@@ -15,13 +15,13 @@ class Slow:
             time.sleep(0.3)
 
 sys.meta_path.insert(0, Slow())
-sdk.init(flush_interval_seconds=0.01)
-sdk.sample("of_the_parent", 1)
+platform_sdk.init(flush_interval_seconds=0.01)
+platform_sdk.sample("of_the_parent", 1)
 importing.wait(20)
 child = os.fork()
 if child == 0:
-    sdk.sample("of_the_child", 1)
-    os._exit(0 if sdk.flush_now(20) else 1)
+    platform_sdk.sample("of_the_child", 1)
+    os._exit(0 if platform_sdk.flush_now(20) else 1)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 

@@ -12,10 +12,10 @@ from redis import Redis as Connection
 from rq import Queue, Worker
 from rq.job import Job
 
-from exporter.sdk.jobs.rq import Monitored
-from stack.servers import Redis
+from platform_sdk.jobs.rq import Monitored
 from tests.sdk_jobs import tasks
 from tests.sdk_jobs.store import Store
+from tools.stack.servers import Redis
 
 
 class ShopWorker(Monitored, Worker):
@@ -68,7 +68,7 @@ def test_scraper_by_the_jobs_own_words(line: Line) -> None:
     """Where a job's meta names scraper and site, it needs no worker that knows."""
     job = line.add(tasks.scrape, 2, meta={"scraper": "news", "site": "example.org"})
     line.add(tasks.scrape, 5)
-    line.work("exporter.sdk.jobs.rq.MonitoredWorker")
+    line.work("platform_sdk.jobs.rq.MonitoredWorker")
 
     assert line.store.rows("scraper, site, job_id, items_processed") == [("news", "example.org", job.id, 2)]
 
@@ -76,7 +76,7 @@ def test_scraper_by_the_jobs_own_words(line: Line) -> None:
 def test_simple_worker(line: Line) -> None:
     """A worker that does not fork stores as well."""
     line.add(tasks.scrape, 2, meta={"scraper": "news"})
-    line.work("exporter.sdk.jobs.rq.MonitoredSimpleWorker")
+    line.work("platform_sdk.jobs.rq.MonitoredSimpleWorker")
 
     assert line.store.rows("scraper, items_processed") == [("news", 2)]
 

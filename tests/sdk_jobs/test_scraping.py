@@ -16,9 +16,9 @@ import httpx
 import pytest
 import requests
 
-from exporter import sdk
-from exporter.sdk import heartbeats
-from exporter.sdk.scraping import current_job, scraping_job
+import platform_sdk
+from platform_sdk.delivery import heartbeats
+from platform_sdk.jobs.scraping import current_job, scraping_job
 from tests.sdk_jobs.store import Store
 from tests.servers import poll_until
 
@@ -33,7 +33,7 @@ def on(start: Start) -> None:
 
 def run(store: Store, columns: str = "outcome, reason") -> tuple[Any, ...]:
     """Return the one run that was stored."""
-    assert sdk.flush(10)
+    assert platform_sdk.flush(10)
     rows = store.rows(columns)
     assert len(rows) == 1, rows
     return rows[0]
@@ -61,7 +61,7 @@ def test_run_reaches_the_exporter(store: Store) -> None:
     """The exporter counts it as a run with its items."""
     with scraping_job(scraper="counted") as job:
         job.item(3)
-    assert sdk.flush(10)
+    assert platform_sdk.flush(10)
     store.counting.poll("scraping_run")
 
     assert store.counting.value("platform_scraping_runs_total", scraper="counted") == 1
@@ -85,9 +85,9 @@ def test_live_job_reaches_the_exporter(store: Store) -> None:
     beat = ("platform_scraping_oldest_heartbeat_timestamp_seconds", ("shop", "arxiv"))
     progress = ("platform_scraping_oldest_progress_timestamp_seconds", ("shop", "arxiv"))
     with scraping_job(scraper="arxiv"):
-        assert sdk.flush(10)
+        assert platform_sdk.flush(10)
         during = readings()
-    assert sdk.flush(10)
+    assert platform_sdk.flush(10)
 
     assert during[running] == 1
     assert during[beat] == pytest.approx(began, abs=5)
@@ -150,7 +150,7 @@ def test_end_of_the_live_row(store: Store) -> None:
         raise ValueError("bad")
     with pytest.raises(KeyboardInterrupt), scraping_job(scraper="a", job_id="3"):
         raise KeyboardInterrupt
-    assert sdk.flush(10)
+    assert platform_sdk.flush(10)
 
     found = live(store, "job_id, status, progress, finished_at >= started_at")
     assert found == [("1", "completed", 100, True), ("2", "failed", None, True), ("3", "cancelled", None, True)]
@@ -226,7 +226,7 @@ def test_exception_is_recorded_as_an_error_of_the_job(store: Store) -> None:
     """The stack trace is found by the job's id, once, though jobs are nested."""
     with pytest.raises(KeyError), scraping_job(scraper="all"), scraping_job(scraper="arxiv", job_id="j1"):
         raise KeyError("price")
-    assert sdk.flush(10)
+    assert platform_sdk.flush(10)
 
     ((job_id, error_type, trace),) = store.rows("job_id, error_type, stack_trace", "error")
     assert (job_id, error_type) == ("j1", "KeyError")
@@ -237,7 +237,7 @@ def test_cancellation_is_no_error(store: Store) -> None:
     """Ctrl-C is nothing to be mended."""
     with pytest.raises(KeyboardInterrupt), scraping_job(scraper="arxiv"):
         raise KeyboardInterrupt
-    assert sdk.flush(10)
+    assert platform_sdk.flush(10)
 
     assert store.count("error") == 0
 
@@ -259,7 +259,7 @@ def test_nested_jobs(store: Store) -> None:
             inner.item(2)
         assert current_job() is outer
     assert current_job() is None
-    assert sdk.flush(10)
+    assert platform_sdk.flush(10)
 
     assert store.rows("scraper, items_processed") == [("inner", 2), ("outer", 1)]
 
@@ -290,7 +290,7 @@ def test_decorated_function(store: Store) -> None:
         return "done"
 
     assert [scrape(1), scrape(2)] == ["done", "done"]
-    assert sdk.flush(10)
+    assert platform_sdk.flush(10)
 
     assert scrape.__doc__ == "Scrape."
     assert store.rows("items_processed, site") == [(1, "arxiv.org"), (2, "arxiv.org")]
@@ -312,7 +312,7 @@ def test_decorated_coroutines(store: Store) -> None:
         await asyncio.gather(*(scrape(count) for count in range(5)))
 
     asyncio.run(main())
-    assert sdk.flush(10)
+    assert platform_sdk.flush(10)
 
     assert store.rows("items_processed") == [(0,), (1,), (2,), (3,), (4,)]
 
@@ -358,7 +358,7 @@ def test_forked_child_ends_nothing_of_its_parents(store: Store) -> None:
         if child == 0:
             job.item(100)
             job.end()
-            sdk.flush_now(5)
+            platform_sdk.flush_now(5)
             os._exit(0)
         os.waitpid(child, 0)
 
@@ -373,7 +373,7 @@ def test_child_has_heartbeats_of_its_own(store: Store) -> None:
             beats = heartbeats.of_this_process()
             with scraping_job(scraper="child", heartbeat_seconds=0.1):
                 alive = beats._thread is not None and beats._thread.is_alive()
-            sdk.flush_now(5)
+            platform_sdk.flush_now(5)
             os._exit(0 if alive else 1)
         _, status = os.waitpid(child, 0)
 
@@ -385,9 +385,9 @@ def test_killed_job_ages(store: Store) -> None:
     """Of a process that was killed the live row stays, running, with a heartbeat that gets older."""
     code = """
 import signal
-from exporter import sdk
-from exporter.sdk.scraping import scraping_job
-sdk.init(flush_interval_seconds=0.05)
+import platform_sdk
+from platform_sdk.jobs.scraping import scraping_job
+platform_sdk.init(flush_interval_seconds=0.05)
 with scraping_job(scraper="arxiv", heartbeat_seconds=0.1):
     signal.pause()
 """

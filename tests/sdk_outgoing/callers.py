@@ -9,9 +9,9 @@ import aiohttp
 import httpx
 import requests
 
-from exporter.sdk.outgoing import aiohttp as aiohttp_hook
-from exporter.sdk.outgoing import httpx as httpx_hook
-from exporter.sdk.outgoing import requests as requests_hook
+from platform_sdk.outgoing import aiohttp as aiohttp_hook
+from platform_sdk.outgoing import httpx as httpx_hook
+from platform_sdk.outgoing import requests as requests_hook
 
 
 class Caller(Protocol):

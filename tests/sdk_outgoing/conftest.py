@@ -7,13 +7,13 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from exporter import sdk
-from exporter.events import schema
-from exporter.sdk import client
-from exporter.sdk.outgoing import aiohttp, httpx, requests
-from stack.servers import Postgres
+import platform_sdk
+from exporter.database import schema
+from platform_sdk import client
+from platform_sdk.outgoing import aiohttp, httpx, requests
 from tests.sdk_outgoing.api import Api
 from tests.sdk_outgoing.callers import CALLERS, Caller
+from tools.stack.servers import Postgres
 
 DATABASE, ROLE = "outgoing", "outgoing_writer"
 Rows = list[dict[str, Any]]
@@ -34,11 +34,11 @@ def recorded(
 ) -> Iterator[Callable[[], Rows]]:
     """Start the SDK and return a function that returns the calls stored so far."""
     app = request.node.nodeid
-    assert sdk.init(dsn=event_store, app=app, spool_folder=str(tmp_path_factory.mktemp("spool")))
+    assert platform_sdk.init(dsn=event_store, app=app, spool_folder=str(tmp_path_factory.mktemp("spool")))
 
     def rows() -> Rows:
-        assert sdk.flush(10)
-        assert sdk.stats()["dropped"] == {}
+        assert platform_sdk.flush(10)
+        assert platform_sdk.stats()["dropped"] == {}
         with postgres.connect(DATABASE, row_factory=dict_row) as connection:
             return connection.execute("SELECT * FROM monitoring.api_call WHERE app = %s ORDER BY at", [app]).fetchall()
 

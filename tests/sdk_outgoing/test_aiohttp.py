@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from exporter.sdk.outgoing import aiohttp as outgoing
+from platform_sdk.outgoing import aiohttp as outgoing
 from tests.sdk_outgoing.api import Api
 
 Recorded = Callable[[], list[dict[str, Any]]]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.sdk.outgoing.endpoint import template
+from platform_sdk.outgoing.endpoint import template
 
 
 @pytest.mark.parametrize(

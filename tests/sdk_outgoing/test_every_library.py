@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from exporter.sdk import client, emit
-from exporter.sdk.api_monitor import APIMonitor
-from exporter.sdk.outgoing.exchange import attempt, unrecorded
+from platform_sdk import client, emit
+from platform_sdk.outgoing.api_monitor import APIMonitor
+from platform_sdk.outgoing.exchange import attempt, unrecorded
 from tests.sdk_outgoing.api import DRIP_SECONDS, LONG_TEXT, Api
 from tests.sdk_outgoing.callers import Caller
 

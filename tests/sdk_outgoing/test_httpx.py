@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from exporter.sdk.outgoing import httpx as outgoing
+from platform_sdk.outgoing import httpx as outgoing
 from tests.sdk_outgoing.api import Api
 
 Recorded = Callable[[], list[dict[str, Any]]]

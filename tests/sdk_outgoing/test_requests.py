@@ -9,7 +9,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
-from exporter.sdk.outgoing import requests as outgoing
+from platform_sdk.outgoing import requests as outgoing
 from tests.sdk_outgoing.api import Api
 
 Recorded = Callable[[], list[dict[str, Any]]]

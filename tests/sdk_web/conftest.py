@@ -6,13 +6,13 @@ from collections.abc import Callable
 import django
 import pytest
 
-from exporter.events import schema
-from exporter.sdk import client, options
-from exporter.sdk.intake import Intake
-from exporter.sdk.web import plan
-from stack.servers import Postgres
+from exporter.database import schema
+from platform_sdk import client, options
+from platform_sdk.delivery.intake import Intake
+from platform_sdk.web import plan
 from tests.sdk_web.recording import Recorded
 from tests.servers import Database
+from tools.stack.servers import Postgres
 
 # Before any test module imports a model of Django's.
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.sdk_web.django_settings"

@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import include, path, re_path
 
-from exporter import sdk
+import platform_sdk
 
 
 def page(request: HttpRequest, **_: Any) -> HttpResponse:
@@ -44,20 +44,20 @@ async def fail_async(request: HttpRequest) -> HttpResponse:
 
 def log(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     def part() -> Iterator[bytes]:
-        sdk.log_error("no paper left")
+        platform_sdk.log_error("no paper left")
         yield b"x"
 
     if request.GET:
         return StreamingHttpResponse(part())
     assert request.user.is_authenticated
-    sdk.log_error("no paper left")
-    sdk.log_activity("print")
+    platform_sdk.log_error("no paper left")
+    platform_sdk.log_activity("print")
     return HttpResponse("x")
 
 
 async def log_async(request: HttpRequest) -> StreamingHttpResponse:
     async def part() -> AsyncIterator[bytes]:
-        sdk.log_error("no paper left")
+        platform_sdk.log_error("no paper left")
         yield b"x"
 
     return StreamingHttpResponse(part())

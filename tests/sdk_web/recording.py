@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.events import EVENTS
-from exporter.sdk import kinds
-from exporter.sdk.intake import Intake
+from platform_sdk.delivery import kinds
+from platform_sdk.delivery.intake import Intake
+from platform_sdk.events import EVENTS
 
 
 @dataclass(frozen=True)

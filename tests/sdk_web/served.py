@@ -10,13 +10,13 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from exporter import sdk
-from exporter.sdk.web import asgi, wsgi
+import platform_sdk
+from platform_sdk.web import asgi, wsgi
 
 
 def flask() -> Flask:
     """Return a WSGI application."""
-    sdk.init()
+    platform_sdk.init()
     app = Flask(__name__)
 
     @app.route("/items/<int:item>")
@@ -65,7 +65,7 @@ async def socket(websocket: WebSocket) -> None:
 
 def starlette() -> Starlette:
     """Return an ASGI application."""
-    sdk.init()
+    platform_sdk.init()
     app = Starlette(
         routes=[
             Route("/items/{item:int}", item),
@@ -94,7 +94,7 @@ def django_asgi() -> Any:
 
 def plain() -> Any:
     """Return an ASGI application that knows no lifespan."""
-    sdk.init()
+    platform_sdk.init()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         assert scope["type"] == "http"

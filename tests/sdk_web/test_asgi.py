@@ -18,8 +18,8 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from exporter.sdk import client
-from exporter.sdk.web.asgi import PlatformMiddleware
+from platform_sdk import client
+from platform_sdk.web.asgi import PlatformMiddleware
 from tests.sdk_web.recording import Call, Recorded
 
 Record = Callable[..., Recorded]
@@ -593,7 +593,7 @@ def test_garbage_message_is_the_servers_to_refuse(recorded: Recorded) -> None:
 
 def test_own_failure_is_counted(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of the middleware's own reaches the ledger, not the application."""
-    monkeypatch.setattr("exporter.sdk.web.asgi_exchange.record", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("platform_sdk.web.asgi_exchange.record", lambda *_, **__: 1 / 0)
     call = Call(PlatformMiddleware(PlainTextResponse("x"))).run()
 
     assert (call.status, call.error) == (200, None)

@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Host, Mount, Route, Router, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
-from exporter.sdk.web.asgi import PlatformMiddleware
+from platform_sdk.web.asgi import PlatformMiddleware
 from tests.sdk_web.recording import Call, Recorded
 
 
@@ -153,7 +153,7 @@ def test_middleware_inside_and_outside_counts_once(recorded: Recorded) -> None:
 
 def test_routes_added_later(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mounted route that was added after the first request is found when the tree is looked at again."""
-    monkeypatch.setattr("exporter.sdk.web.asgi_routes._AGAIN_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr("platform_sdk.web.asgi_routes._AGAIN_AFTER_SECONDS", 0.0)
     inner = Router(routes=[Route("/x", page)])
     app = PlatformMiddleware(Starlette(routes=[Mount("/in", app=inner)]))
     Call(app, "/in/x").run()

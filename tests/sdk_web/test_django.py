@@ -16,8 +16,8 @@ from django.test.utils import CaptureQueriesContext
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from exporter.sdk.web import asgi, wsgi
-from exporter.sdk.web.django_routes import template
+from platform_sdk.web import asgi, wsgi
+from platform_sdk.web.django_routes import template
 from tests.sdk_web import django_project
 from tests.sdk_web.recording import Call, Recorded
 from tests.sdk_web.test_wsgi import call
@@ -153,7 +153,7 @@ def test_anonymous(recorded: Recorded, path: str) -> None:
 
 def test_deferred_fields_are_not_fetched(recorded: Recorded, users: dict[str, User]) -> None:
     """A user that was loaded in part stays so."""
-    from exporter.sdk.web.django_actor import actor_of
+    from platform_sdk.web.django_actor import actor_of
 
     request = type("Request", (), {})()
     request._cached_user = User.objects.only("id").get(pk=users["staff"].pk)
@@ -338,7 +338,7 @@ def test_before_init_nothing_happens() -> None:
 
 def test_own_failure_is_counted(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of the middleware's own reaches the ledger, not the application."""
-    monkeypatch.setattr("exporter.sdk.web.django.record", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("platform_sdk.web.django.record", lambda *_, **__: 1 / 0)
 
     assert Client().get("/").status_code == 201
     assert "count(2)" in repr(recorded.intake.internal)
@@ -346,7 +346,7 @@ def test_own_failure_is_counted(recorded: Recorded, monkeypatch: pytest.MonkeyPa
 
 def test_response_of_odd_make(recorded: Recorded) -> None:
     """What another middleware returned is passed on as it is."""
-    from exporter.sdk.web.django import PlatformMiddleware
+    from platform_sdk.web.django import PlatformMiddleware
 
     odd = object()
 
@@ -367,7 +367,7 @@ def test_threads(recorded: Recorded) -> None:
 
 def test_init_by_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     """PLATFORM_SDK is what `init` gets, once."""
-    from exporter.sdk.web import django
+    from platform_sdk.web import django
 
     given: list[dict[str, Any]] = []
     monkeypatch.setattr(django.client, "init", lambda **options: given.append(options))

@@ -14,10 +14,10 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
-from exporter import sdk
-from exporter.sdk import serving
-from exporter.sdk.web import asgi, wsgi
-from exporter.sdk.web.actor import session_digest
+import platform_sdk
+from platform_sdk import request_context
+from platform_sdk.web import asgi, wsgi
+from platform_sdk.web.actor import session_digest
 from tests.sdk_web import django_project
 from tests.sdk_web.recording import Call, Recorded
 from tests.sdk_web.test_django import tables  # noqa: F401 - an automatic fixture
@@ -27,7 +27,7 @@ AGENT = [("user-agent", "Mozilla/5.0")]
 
 
 def log() -> None:
-    sdk.log_error("no paper left", severity="low")
+    platform_sdk.log_error("no paper left", severity="low")
 
 
 async def log_in_a_coroutine(request: Any) -> PlainTextResponse:
@@ -66,7 +66,7 @@ def test_starlette(recorded: Recorded, endpoint: Any) -> None:
     assert (error[0], error[3:7], error[8]) == (
         "low", ("/x/{id}", 7, "192.0.2.1", "Mozilla/5.0"), {"method": "GET"},
     )  # fmt: skip
-    assert serving.current.get() is None
+    assert request_context.current.get() is None
 
 
 def flask_app() -> Any:
@@ -75,7 +75,7 @@ def flask_app() -> Any:
     @app.route("/x/<int:number>")
     def page(number: int) -> Any:
         log()
-        sdk.log_activity("print", user_id=8, copies=2)
+        platform_sdk.log_activity("print", user_id=8, copies=2)
         return "x"
 
     @app.route("/stream/<int:number>")
@@ -95,7 +95,7 @@ def test_flask(recorded: Recorded, path: str) -> None:
     call(flask_app(), path.replace("<int:number>", "5"), HTTP_USER_AGENT="Mozilla")
 
     assert recorded.errors[0][3:7] == (path, 7, "192.0.2.1", "Mozilla")
-    assert serving.current.get() is None
+    assert request_context.current.get() is None
 
 
 def test_what_is_given_wins(recorded: Recorded) -> None:
@@ -129,7 +129,7 @@ def test_django_stream(recorded: Recorded, interface: str, path: str) -> None:
         Call(django_project.asgi_application(), path).run()
 
     assert recorded.errors[0][3] == recorded.request["route"] != "(unmatched)"
-    assert serving.current.get() is None
+    assert request_context.current.get() is None
 
 
 def test_a_thread_of_the_application_s_own_is_in_no_request(recorded: Recorded) -> None:
@@ -170,7 +170,7 @@ def test_a_shared_exception_is_an_error_in_each_request(recorded: Recorded) -> N
         try:
             raise SHARED
         except ValueError as error:
-            sdk.log_error(error)
+            platform_sdk.log_error(error)
             raise
 
     app = Starlette(routes=[Route("/", endpoint)], middleware=[Middleware(asgi.PlatformMiddleware)])

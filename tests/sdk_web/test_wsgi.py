@@ -10,8 +10,8 @@ import pytest
 from flask import Blueprint, Flask, abort, g, stream_with_context
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from exporter.sdk import client
-from exporter.sdk.web.wsgi import PlatformMiddleware
+from platform_sdk import client
+from platform_sdk.web.wsgi import PlatformMiddleware
 from tests.sdk_web.recording import Recorded
 
 Record = Callable[..., Recorded]

@@ -8,15 +8,15 @@ from typing import Any
 from click.testing import CliRunner, Result
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from exporter import config
 from exporter.__main__ import main
-from exporter.aggregation.loop import View, Worker
+from exporter.aggregation.poller import View, Worker
+from exporter.config import loader
 from exporter.exposition import collector
 from exporter.exposition.negotiation import Format
 from exporter.sources import mapping
 from tests.servers import Database
 
-DEMO = Path(__file__).parents[2] / "demo"
+DEMO = Path(__file__).parents[2] / "tools" / "demo"
 
 Series = dict[str, dict[tuple[tuple[str, str], ...], float]]
 """Name -> sorted labels -> value."""
@@ -52,7 +52,7 @@ class Counted:
 
     def view(self) -> View:
         """Count what is new and return what became of it."""
-        settings = config.load(self.path)
+        settings = loader.load(self.path)
         source = settings.sources[0]
         worker = Worker(mapping.plan(source), settings.database_of(source), settings.limits, settings.retention_days)
         try:

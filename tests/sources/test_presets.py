@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.events import api_call, http_request, scraping_run
-from stack.servers import Postgres
+from platform_sdk.events import api_call, http_request, scraping_run
 from tests.servers import fresh_database
 from tests.sources.demo import DEMO, Counted, Series, placeholders, without
+from tools.stack.servers import Postgres
 
 FOLDER = Path(__file__).parent
 

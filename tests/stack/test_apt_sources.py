@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from stack.apt_sources import source_lines
-from stack.errors import StackError
+from tools.stack.apt_sources import source_lines
+from tools.stack.errors import StackError
 
 DEBIAN = """\
 Types: deb

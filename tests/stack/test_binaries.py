@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from stack import apt, wheels
-from stack.binaries import find, numbers
-from stack.errors import StackError
-from stack.places import Places
+from tools.stack import apt, wheels
+from tools.stack.binaries import find, numbers
+from tools.stack.errors import StackError
+from tools.stack.places import Places
 
 
 def _program(folder: Path, name: str, says: str) -> Path:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import requests
 
-from stack.binaries import Binary
-from stack.servers import Grafana
 from tests.servers import ServerFactory
+from tools.stack.binaries import Binary
+from tools.stack.servers import Grafana
 
 # Answers every path with its arguments and environment.
 STAND_IN = f"""#!{sys.executable}

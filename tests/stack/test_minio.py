@@ -7,10 +7,10 @@ import requests
 import urllib3
 from minio.error import S3Error
 
-from stack.errors import StackError
-from stack.servers import Minio
-from stack.servers.minio import find_store
 from tests.servers import poll_until
+from tools.stack.errors import StackError
+from tools.stack.servers import Minio
+from tools.stack.servers.minio import find_store
 
 StartMinio = Callable[..., Minio]
 

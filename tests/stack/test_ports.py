@@ -2,7 +2,7 @@
 
 import socket
 
-from stack.ports import HIGHEST, LOWEST, free_port
+from tools.stack.ports import HIGHEST, LOWEST, free_port
 
 
 def test_no_port_is_given_twice() -> None:

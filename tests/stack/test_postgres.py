@@ -9,10 +9,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from stack.binaries import Binary, find
-from stack.errors import StackError
-from stack.servers import Postgres
 from tests.servers import WHEELS_ONLY, Database, ServerFactory, poll_until
+from tools.stack.binaries import Binary, find
+from tools.stack.errors import StackError
+from tools.stack.servers import Postgres
 
 StartPostgres = Callable[..., Postgres]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from stack.errors import StackError
-from stack.servers import Alertmanager, Prometheus
 from tests.servers import PrometheusBinaries, poll_until
+from tools.stack.errors import StackError
+from tools.stack.servers import Alertmanager, Prometheus
 
 ALWAYS = """
 groups:

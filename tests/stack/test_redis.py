@@ -7,8 +7,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from stack.servers import Redis
 from tests.servers import poll_until
+from tools.stack.servers import Redis
 
 StartRedis = Callable[..., Redis]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from stack.identity import Identity, PidRecord, identity_of
-from stack.process import Command, Process
 from tests.servers import SESSION_PREFIX, end_abandoned_sessions, mark_session
+from tools.stack.identity import Identity, PidRecord, identity_of
+from tools.stack.process import Command, Process
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import yaml
 
-from stack.places import CHECKOUT
-from stack.polling import poll_until
-from stack.servers import Minio, Prometheus
+from tools.stack.places import CHECKOUT
+from tools.stack.polling import poll_until
+from tools.stack.servers import Minio, Prometheus
 
 CAPACITY = ("minio_cluster_capacity_usable_free_bytes", "minio_cluster_capacity_usable_total_bytes")
 

@@ -5,11 +5,11 @@ import os
 import httpx
 from fastapi import APIRouter, FastAPI, HTTPException
 
-from exporter import sdk
-from exporter.sdk.outgoing import httpx as outgoing
-from exporter.sdk.web.asgi import PlatformMiddleware
+import platform_sdk
+from platform_sdk.outgoing import httpx as outgoing
+from platform_sdk.web.asgi import PlatformMiddleware
 
-sdk.init(app="prices", release="4.5.6", activity_rules={"POST /prices/{pk}/sales": ("sell", "prices", None)})
+platform_sdk.init(app="prices", release="4.5.6", activity_rules={"POST /prices/{pk}/sales": ("sell", "prices", None)})
 outgoing.install(apis={os.environ["LEDGER_URL"].removeprefix("http://"): "ledger"})
 
 router = APIRouter(prefix="/prices")
@@ -28,7 +28,7 @@ async def sell(pk: int) -> dict[str, str]:
         try:
             await client.post(f"{os.environ['LEDGER_URL']}/sales", json={"product": pk})
         except httpx.ConnectError:
-            sdk.sample("unreported_sales", 1, "counter")
+            platform_sdk.sample("unreported_sales", 1, "counter")
             return {"status": "sold, not reported"}
     return {"status": "sold"}
 

@@ -10,10 +10,10 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
-    "exporter.sdk.web.django.PlatformConfig",
+    "platform_sdk.web.django.PlatformConfig",
 ]
 MIDDLEWARE = [
-    "exporter.sdk.web.django.PlatformMiddleware",
+    "platform_sdk.web.django.PlatformMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

@@ -8,7 +8,7 @@ from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 
-from exporter.sdk.outgoing import requests as outgoing
+from platform_sdk.outgoing import requests as outgoing
 
 outgoing.install(apis={urlsplit(settings.PRICES_URL).netloc: "prices"})
 

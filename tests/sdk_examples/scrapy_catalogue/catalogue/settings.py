@@ -2,7 +2,7 @@
 
 BOT_NAME = "catalogue"
 SPIDER_MODULES = ["catalogue.spiders"]
-EXTENSIONS = {"exporter.sdk.jobs.scrapy.Monitor": 500}
+EXTENSIONS = {"platform_sdk.jobs.scrapy.Monitor": 500}
 PLATFORM_SDK_APP = "crawler"
 TELNETCONSOLE_ENABLED = False
 CONCURRENT_REQUESTS_PER_DOMAIN = 8

@@ -1,0 +1,234 @@
+"""Set up what the services of docker-compose.yml find in their servers; run at every start, may run at any time.
+
+PostgreSQL: logins with the passwords in their secret files, the database `platform`, its schema, who may do what.
+MinIO: the bucket, and a user that may see it. Volumes: the exporter's configuration and Prometheus's targets.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+from urllib.error import URLError
+from urllib.request import ProxyHandler, Request, build_opener
+
+import psycopg
+from minio import Minio, MinioAdmin
+from minio.credentials.providers import StaticProvider
+from psycopg import sql
+
+HERE = Path(__file__).resolve().parent
+SECRETS = Path(os.environ.get("PLATFORM_SECRETS", "/run/secrets"))
+POSTGRES = os.environ.get("PLATFORM_POSTGRES", "postgres:5432")
+MINIO = os.environ.get("PLATFORM_MINIO", "minio:9000")
+EXPORTER = os.environ.get("PLATFORM_EXPORTER", "exporter:9847")
+CONFIGURATION = Path(os.environ.get("PLATFORM_CONFIGURATION", "/etc/platform-exporter")) / "platform-exporter.yml"
+TARGETS = Path(os.environ.get("PLATFORM_TARGETS", "/var/lib/platform-exporter/targets"))
+
+OWNER = "platform_owner"
+DATABASE = "platform"
+
+
+class Login(NamedTuple):
+    """Hold what a login may do: its attributes, its roles, its settings, its connections at once (-1: any).
+
+    Settings belong to logins: those of a role are not taken over by its members.
+    """
+
+    attributes: str = "NOCREATEROLE"
+    roles: tuple[str, ...] = ()
+    settings: Mapping[str, str] = {}
+    connections: int = -1
+
+
+# A dashboard's query that takes longer has gone wrong; one Grafana must not use up the connections of all.
+DASHBOARD_SETTINGS = {
+    "statement_timeout": "15s",
+    "idle_in_transaction_session_timeout": "60s",
+    "default_transaction_read_only": "on",
+}
+DASHBOARD_CONNECTIONS = 20
+
+# Whoever may use a data source of Grafana may ask it anything: so users, addresses and stack traces are open to nobody
+# until somebody says that all who can sign in to Grafana may see them (docs/access.md).
+RESTRICTED_VIEWS = os.environ.get("PLATFORM_RESTRICTED_VIEWS", "off") == "on"
+
+LOGINS = {
+    # Owns the tables; nothing that runs all the time signs in as it.
+    OWNER: Login("CREATEROLE"),
+    # The exporter.
+    "platform": Login(roles=("platform_exporter", "pg_monitor")),
+    # Applications that write events.
+    "platform_app": Login(roles=("platform_writer",)),
+    # Grafana.
+    "platform_dashboards": Login(
+        roles=("platform_grafana",), settings=DASHBOARD_SETTINGS, connections=DASHBOARD_CONNECTIONS
+    ),
+    "platform_restricted_dashboards": Login(
+        roles=("platform_grafana_restricted",) if RESTRICTED_VIEWS else (),
+        settings=DASHBOARD_SETTINGS,
+        connections=DASHBOARD_CONNECTIONS,
+    ),
+    # postgres_exporter.
+    "platform_metrics": Login(roles=("pg_monitor",), settings={"statement_timeout": "10s"}),
+}
+
+BUCKET = "artifacts"
+MINIO_USER = "platform"
+POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Action": ["s3:ListBucket", "s3:GetBucketLocation"],
+            "Resource": [f"arn:aws:s3:::{BUCKET}"],
+        }
+    ],
+}
+
+
+def main() -> None:
+    """Do all of it, PostgreSQL first."""
+    lay(HERE / "platform-exporter.yml", CONFIGURATION)
+    with superuser("postgres") as connection:
+        make_logins(connection)
+        make_database(connection, DATABASE)
+    apply_schema()
+    with superuser(DATABASE) as connection:
+        grant(connection)
+    set_up_minio()
+    choose_targets("compose")
+    reload_exporter()
+
+
+def secret(name: str) -> str:
+    """Return a secret. Exits where its file cannot be read."""
+    try:
+        return (SECRETS / name).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        sys.exit(f"setup: {SECRETS / name} cannot be read ({error.strerror}); run deploy/docker/make-secrets.sh first")
+
+
+def say(text: str) -> None:
+    """Print a line of progress."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def superuser(database: str) -> psycopg.Connection:
+    """Connect in autocommit mode."""
+    password = secret("postgres_superuser_password")
+    dsn = f"postgresql://postgres@{POSTGRES}/{database}"
+    return psycopg.connect(dsn, password=password, autocommit=True, connect_timeout=10)
+
+
+def make_logins(connection: psycopg.Connection) -> None:
+    """Create the logins that are missing, and give all of them the passwords in their secret files."""
+    for name, login in LOGINS.items():
+        # Hashed here: a password in a statement could end up in the server's log.
+        hashed = connection.pgconn.encrypt_password(
+            secret(f"{name}_password").encode(), name.encode(), b"scram-sha-256"
+        )
+        role = sql.Identifier(name)
+        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone():
+            connection.execute(sql.SQL("CREATE ROLE {}").format(role))
+        connection.execute(
+            sql.SQL("ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB {} CONNECTION LIMIT {} PASSWORD {}").format(
+                role, sql.SQL(login.attributes), login.connections, sql.Literal(hashed.decode())
+            )
+        )
+        for key, value in login.settings.items():
+            connection.execute(
+                sql.SQL("ALTER ROLE {} SET {} = {}").format(role, sql.Identifier(key), sql.Literal(value))
+            )
+    say(f"logins: {', '.join(LOGINS)}")
+
+
+def make_database(connection: psycopg.Connection, name: str) -> None:
+    """Create a database of the owner's, which only members of its logins may enter."""
+    database, owner = sql.Identifier(name), sql.Identifier(OWNER)
+    if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0").format(database, owner))
+    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
+    logins = sql.SQL(", ").join(map(sql.Identifier, LOGINS))
+    connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, logins))
+    say(f"database: {name}")
+
+
+def apply_schema() -> None:
+    """Run `schema apply` as the owner."""
+    run_as_owner("schema", "apply")
+
+
+def run_as_owner(*arguments: str) -> None:
+    """Run a command of the exporter with the configuration laid by `lay`, as the owner. Exits where it fails."""
+    command = [sys.executable, "-m", "exporter", *arguments, "--config", str(CONFIGURATION)]
+    done = subprocess.run(command, env={**os.environ, "PLATFORM_USER": OWNER}, check=False)  # noqa: S603
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def grant(connection: psycopg.Connection) -> None:
+    """Make the logins members of the roles, which the schema created."""
+    for name, login in LOGINS.items():
+        for role in login.roles:
+            connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), sql.Identifier(name)))
+    if not RESTRICTED_VIEWS:
+        connection.execute("REVOKE platform_grafana_restricted FROM platform_restricted_dashboards")
+    say(f"roles granted; restricted views: {'on' if RESTRICTED_VIEWS else 'off'}")
+
+
+def set_up_minio() -> None:
+    """Create the bucket, and the user that the exporter signs in as."""
+    root = secret_pair("platform-root", "minio_root_password")
+    store = Minio(endpoint=MINIO, access_key=root[0], secret_key=root[1], secure=False, region="us-east-1")
+    if not store.bucket_exists(bucket_name=BUCKET):
+        store.make_bucket(bucket_name=BUCKET)
+    admin = MinioAdmin(endpoint=MINIO, credentials=StaticProvider(*root), secure=False, region="us-east-1")
+    admin.user_add(MINIO_USER, secret("minio_platform_secret_key"))
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(POLICY, file)
+        file.flush()
+        admin.policy_add(MINIO_USER, policy_file=file.name)
+    if MINIO_USER not in json.loads(admin.user_info(MINIO_USER)).get("policyName", "").split(","):
+        admin.attach_policy([MINIO_USER], user=MINIO_USER)
+    say(f"bucket: {BUCKET}, seen by {MINIO_USER}")
+
+
+def secret_pair(user: str, name: str) -> tuple[str, str]:
+    """Return a user's name and secret."""
+    return user, secret(name)
+
+
+def lay(source: Path, target: Path) -> None:
+    """Copy a file so that whoever reads the target sees the old or the new, never half."""
+    new = target.with_name(f".{target.name}.new")
+    shutil.copyfile(source, new)
+    new.replace(target)
+
+
+def choose_targets(folder: str) -> None:
+    """Lay a folder of Prometheus's targets where it reads them; it notices by itself."""
+    for file in sorted((HERE.parent / "prometheus" / "targets" / folder).glob("*.yml")):
+        lay(file, TARGETS / file.name)
+    say(f"targets: {folder}")
+
+
+def reload_exporter() -> None:
+    """Have a running exporter read its configuration; one that does not run yet reads it when it starts."""
+    try:
+        build_opener(ProxyHandler({})).open(Request(f"http://{EXPORTER}/-/reload", method="POST"), timeout=5).close()
+    except URLError as error:
+        if hasattr(error, "code"):
+            sys.exit(f"setup: the exporter refuses its configuration; see its log ({error})")
+        say("exporter: not running yet")
+    else:
+        say("exporter: reloaded")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Read what is so now: live jobs, open alerts, error issues, active users. Gauges are computed, never stored."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import psycopg
+
+from exporter.aggregation import actors, ledger, releases
+from exporter.aggregation.reading import Reading
+from exporter.sources.mapping import Plan, State
+from platform_sdk.events.base import LONGEST_LABEL, OTHER
+
+JOB_STATUSES = ("pending", "running", "completed", "failed", "cancelled")
+ISSUE_STATUSES = ("open", "resolved", "ignored")
+
+SCRAPERS = 100
+"""How many scrapers have series of their own, those with the most jobs; the others are one, `_other_`."""
+
+APPS = 100
+"""How many apps have gauges of error issues of their own, those with the most; the others are one, `_other_`."""
+
+DUTY = 20
+"""A state query that took D seconds is not asked again for DUTY * D: it never takes over a twentieth of a core."""
+
+
+class StateReader:
+    """Read the states of one source, each as often as its own cost allows. Belongs to one thread."""
+
+    def __init__(self, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._queries: list[Callable[[psycopg.Connection], list[Reading]]] = [
+            lambda connection: list(_actors(connection, plan.name)),
+            *(_reader(state) for state in plan.states),
+            lambda connection: list(releases.read(connection, plan)),
+        ]
+        if plan.native:
+            self._queries.append(lambda connection: list(ledger.read(connection, plan.name)))
+        self._due = [0.0] * len(self._queries)
+        self._readings: list[list[Reading]] = [[] for _ in self._queries]
+
+    def read(self, connection: psycopg.Connection) -> tuple[tuple[Reading, ...], list[str]]:
+        """Return all readings, asking again those that are due, and what is wrong with those that cannot be read.
+
+        Raises psycopg.Error only where the connection is lost.
+        """
+        problems = []
+        for index, query in enumerate(self._queries):
+            began = self._clock()
+            if began >= self._due[index]:
+                try:
+                    self._readings[index] = query(connection)
+                except psycopg.Error as error:
+                    if connection.closed:
+                        raise
+                    self._readings[index] = []
+                    problems.append(f"state cannot be read: {error.diag.message_primary or error}")
+                ended = self._clock()
+                self._due[index] = ended + DUTY * (ended - began)
+        return tuple(reading for readings in self._readings for reading in readings), problems
+
+
+def _reader(state: State) -> Callable[[psycopg.Connection], list[Reading]]:
+    read = {"scraping_jobs": _jobs, "open_alerts": _alerts, "error_issues": _issues}[state.kind]
+    return lambda connection: list(read(connection, state))
+
+
+def _source(state: State) -> str:
+    columns = "".join(f", ({text}) AS {name}" for name, text in state.columns.items())
+    return f"(SELECT ({state.app})::text AS app{columns} FROM {state.relation} t WHERE {state.where}) state"
+
+
+def _rows(connection: psycopg.Connection, query: str) -> list[tuple[str, ...]]:
+    # Parameters are given (none) so that doubled percent signs of mappings become single ones again.
+    return connection.execute(query.encode(), []).fetchall()
+
+
+def _jobs(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
+    listed = ", ".join(f"'{status}'" for status in JOB_STATUSES)
+    rows = _rows(
+        connection,
+        f"""SELECT app, CASE WHEN rank <= {SCRAPERS} THEN scraper ELSE '{OTHER}' END, status, sum(jobs),
+            extract(epoch FROM min(created)), extract(epoch FROM min(heartbeat)),
+            extract(epoch FROM min(progressed))
+        FROM (
+            SELECT *, dense_rank() OVER (ORDER BY of_scraper DESC, app, scraper) AS rank FROM (
+                SELECT left(app, {LONGEST_LABEL}) AS app, left(coalesce(scraper, ''), {LONGEST_LABEL}) AS scraper,
+                    CASE WHEN status IN ({listed}) THEN status ELSE 'other' END AS status, count(*) AS jobs,
+                    min(created_at) AS created, min(heartbeat_at) AS heartbeat,
+                    min(progressed_at) AS progressed,
+                    sum(count(*)) OVER (PARTITION BY left(app, {LONGEST_LABEL}),
+                        left(coalesce(scraper, ''), {LONGEST_LABEL})) AS of_scraper
+                FROM {_source(state)} GROUP BY 1, 2, 3) grouped) ranked
+        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",
+    )
+    counts = {(row[0], row[1], row[2]): float(row[3]) for row in rows}
+    known = {(app, scraper, status) for app, scraper, _ in counts for status in JOB_STATUSES}
+    for key in sorted(known | counts.keys()):
+        yield Reading("platform_scraping_jobs", key, counts.get(key, 0.0))
+    for app, scraper, status, _, created, heartbeat, progressed in rows:
+        if status == "pending" and created is not None:
+            yield Reading("platform_scraping_oldest_pending_timestamp_seconds", (app, scraper), float(created))
+        if status == "running" and heartbeat is not None:
+            yield Reading("platform_scraping_oldest_heartbeat_timestamp_seconds", (app, scraper), float(heartbeat))
+        if status == "running" and progressed is not None:
+            yield Reading("platform_scraping_oldest_progress_timestamp_seconds", (app, scraper), float(progressed))
+
+
+def _alerts(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
+    rows = _rows(
+        connection,
+        f"""SELECT app, CASE WHEN lower(severity COLLATE "C") IN ('low', 'medium', 'high', 'critical')
+                THEN lower(severity COLLATE "C")
+            ELSE 'other' END, coalesce(alert_source, ''), count(*)
+        FROM {_source(state)} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT 500""",
+    )
+    for app, severity, alert_source, count in rows:
+        yield Reading("platform_open_alerts", (app, severity, alert_source), float(count))
+
+
+def _issues(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
+    """Count issues; one with any open occurrence is open, and has the severity of its worst one."""
+    rows = _rows(
+        connection,
+        f"""SELECT CASE WHEN rank <= {APPS} THEN app ELSE '{OTHER}' END, severity, status, sum(issues) FROM (
+            SELECT *, dense_rank() OVER (ORDER BY of_app DESC, app) AS rank FROM (
+            SELECT app, severity, status, count(*) AS issues,
+                sum(count(*)) OVER (PARTITION BY app) AS of_app FROM (
+            SELECT left(app, {LONGEST_LABEL}) AS app, fingerprint,
+                CASE WHEN bool_or(resolved = 'open') THEN 'open' ELSE max(resolved) END AS status,
+                (ARRAY['low', 'medium', 'high', 'critical', 'other'])[max(coalesce(
+                    array_position(ARRAY['low', 'medium', 'high', 'critical'], lower(severity COLLATE "C")), 5))]
+                    AS severity
+            FROM {_source(state)} GROUP BY 1, 2) issue GROUP BY 1, 2, 3) grouped) ranked
+        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",
+    )
+    counts = {(row[0], row[1], row[2]): float(row[3]) for row in rows}
+    for app, severity in sorted({(row[0], row[1]) for row in rows}):
+        for status in ISSUE_STATUSES:
+            yield Reading("platform_error_issues", (app, severity, status), counts.get((app, severity, status), 0.0))
+
+
+def _actors(connection: psycopg.Connection, source: str) -> Iterator[Reading]:
+    for kind, app, window, value in actors.count(connection, source):
+        yield Reading(f"platform_active_{kind}s", (app, window), value)

@@ -1,0 +1,153 @@
+"""Poll once: count what is new in one table, in one transaction."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from exporter.aggregation import actors, issues, malformed, releases, rollup, snapshot
+from exporter.config.settings import Limits
+from exporter.errors import SchemaError
+from exporter.sources import explain
+from exporter.sources.mapping import Stream
+
+logger = logging.getLogger(__name__)
+
+PLANNER = (
+    # One core, no compiler: for statements of milliseconds, parallel workers and JIT cost more than they save.
+    "SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL work_mem = '64MB'; "
+    # Statistics know nothing of rows newer than the last ANALYZE: the planner expects one, and would sort them all.
+    "SET LOCAL enable_sort = off"
+)
+
+TRIES = 5
+"""How often a poll is begun anew after another replica was faster; each try sees that replica's work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Hold what one poll did: rows seen, of them rejected, label sets folded. `advanced` is False where another
+    replica holds the source."""
+
+    advanced: bool
+    seen: int = 0
+    rejected: int = 0
+    folded: int = 0
+
+
+def poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Counted:
+    """Count the rows of `stream` that became visible since the last poll, and move its cursor.
+
+    One REPEATABLE READ transaction does all: a crash anywhere loses nothing and counts nothing twice. It blocks for
+    as long as PostgreSQL needs (a first count of 10 million rows takes seconds). `connection` is in autocommit mode.
+    Raises StandbyError, MappingError, RightsError, SchemaError, or psycopg.OperationalError (the server is gone).
+    """
+    for attempt in range(1, TRIES + 1):
+        try:
+            return _poll(connection, stream, limits)
+        except psycopg.errors.SerializationFailure:
+            if attempt == TRIES:
+                return Counted(advanced=False)
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction) as e:
+            raise explain.mapping_error(e, connection, stream) from e
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise explain.missing_right(error, connection, stream.relation) from error
+        except psycopg.errors.ReadOnlySqlTransaction as error:
+            raise explain.read_only(connection) from error
+    raise AssertionError("unreachable")
+
+
+def _poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Counted:
+    parameters = {
+        "source": stream.source,
+        "stream": stream.name,
+        "limit": limits.series_per_metric,
+        "reserve": max(4, limits.series_per_metric // 10),
+        "future_tolerance_seconds": limits.future_tolerance_seconds,
+        "sample_labels": list(stream.sample_labels),
+    }
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        connection.execute(PLANNER)
+        # look() first: taking the lock writes, which a standby refuses with a less helpful message.
+        here = snapshot.look(connection)
+        if not _lock(connection, stream.source):
+            register(connection, stream.source)  # `adopt --undo` removes the row under a running exporter
+            return Counted(advanced=False)
+        if stream.issues:
+            connection.execute(issues.WAKE.encode())
+        cursor = snapshot.read(connection, stream)
+        seen = rejected = folded = 0
+        for window in snapshot.windows(connection, stream, cursor, here):
+            row = _count(connection, stream, window, parameters)
+            seen, rejected, folded = seen + row[0], rejected + row[1], folded + row[2]
+        snapshot.write(connection, stream, here)
+    return Counted(True, seen, rejected, folded)
+
+
+def _count(
+    connection: psycopg.Connection, stream: Stream, window: snapshot.Window, parameters: dict[str, Any]
+) -> tuple[int, int, int]:
+    """Count one window: rows seen, of them rejected, label sets folded."""
+    try:
+        with connection.transaction():
+            return _count_whole(connection, stream, window, parameters)
+    except psycopg.DataError as error:
+        logger.warning("stream %s: %s; reading row by row", stream.name, error.diag.message_primary)
+    stream, window, failing = malformed.without(connection, stream, window, parameters)
+    seen, rejected, folded = _count_whole(connection, stream, window, parameters)
+    return seen + failing, rejected + failing, folded
+
+
+def _count_whole(
+    connection: psycopg.Connection, stream: Stream, window: snapshot.Window, parameters: dict[str, Any]
+) -> tuple[int, int, int]:
+    row = _execute(connection, rollup.statement(stream, window.sql), parameters | window.parameters)
+    if row[0] > row[1]:
+        _remember(connection, stream, window, parameters)
+    return row
+
+
+def _lock(connection: psycopg.Connection, source: str) -> bool:
+    """Take the source's row until the transaction ends; False where another replica has it.
+
+    The row is never updated, so waiting for it could not fail; moving the cursor can, and then nothing is counted.
+    """
+    query = "SELECT 1 FROM monitoring.source WHERE name = %s FOR UPDATE SKIP LOCKED"
+    return connection.execute(query, [source]).fetchone() is not None
+
+
+def _remember(
+    connection: psycopg.Connection, stream: Stream, window: snapshot.Window, parameters: dict[str, Any]
+) -> None:
+    if releases.names_releases(stream):
+        query = releases.statement(stream, window.sql).encode()
+        if connection.execute(query, parameters | window.parameters).fetchone() == (True,):
+            connection.execute(releases.FORGET.encode())
+    if stream.kind.actors:
+        connection.execute(actors.statement(stream, window.sql).encode(), parameters | window.parameters)
+    if stream.issues:
+        connection.execute(issues.statement(stream, window.sql).encode(), parameters | window.parameters)
+
+
+def _execute(connection: psycopg.Connection, query: str, parameters: dict[str, Any]) -> tuple[int, int, int]:
+    row = connection.execute(query.encode(), parameters).fetchone()
+    assert row is not None  # noqa: S101 - an aggregate without GROUP BY gives one row
+    return row[0], row[1], row[2]
+
+
+def register(connection: psycopg.Connection, source: str) -> None:
+    """Make the source's row, which polls lock. Raises SchemaError where the schema is missing."""
+    try:
+        connection.execute("INSERT INTO monitoring.source (name) VALUES (%s) ON CONFLICT DO NOTHING", [source])
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+        raise SchemaError(
+            f"schema `monitoring` is missing in database {connection.info.dbname}; "
+            "run `platform-exporter schema apply --config FILE` (for an application's own tables: `adopt`)"
+        ) from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise explain.missing_right(error, connection, "monitoring.source") from error
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        snapshot.look(connection)  # says it better, if it is a standby
+        raise explain.read_only(connection) from error

@@ -1,0 +1,221 @@
+"""Poll one source for ever, in a thread of its own, and publish what it counted."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import psycopg
+
+from exporter.aggregation import poll, retention, snapshot
+from exporter.aggregation.gauges import StateReader
+from exporter.aggregation.reading import Reading
+from exporter.aggregation.zeros import issue_zeros
+from exporter.config.settings import Database, Limits, Retention
+from exporter.database import schema
+from exporter.database.connection import backoff_seconds, connect
+from exporter.errors import PlatformError, SchemaError
+from exporter.sources import explain
+from exporter.sources.mapping import Plan, Stream
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Hold one committed rollup row; `created` is in Unix seconds, `buckets` are cumulative without +Inf."""
+
+    metric: str
+    type: str
+    labels: dict[str, str]
+    value: float
+    total: float | None
+    buckets: list[float] | None
+    at: float | None
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Hold what is known of one source: an immutable value that scrapes read while the thread works on.
+
+    `polled_at` and `advanced_at` are on this process's monotonic clock; None before the first success.
+    """
+
+    source: str
+    totals: tuple[Total, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    polled_at: float | None = None
+    advanced_at: float | None = None
+    poll_duration_seconds: float = 0.0
+    problems: tuple[str, ...] = field(default=("not polled yet",))
+
+    def lag_seconds(self, now: float) -> float | None:
+        """Return how old the newest count is; it grows while polls fail or hang. None before the first."""
+        return None if self.advanced_at is None else max(0.0, now - self.advanced_at)
+
+
+class Worker:
+    """Poll one source in a daemon thread.
+
+    `view` may be read from any thread. A failed stream does not stop the others; a lost server is tried again with
+    backoff, while the last counts stay visible and their lag grows.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        settings: Database,
+        limits: Limits,
+        retention: Retention,
+        published: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Build the worker; `published` is called in its thread after each new view, and must return at once."""
+        self.plan = plan
+        self._published = published
+        self._settings = settings
+        self._limits = limits
+        self._retention = retention
+        self._states = StateReader(plan)
+        self._connection: psycopg.Connection | None = None
+        self._maintained_at: float | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"source-{plan.name}", daemon=True)
+        self.view = View(plan.name)
+
+    @property
+    def interval_seconds(self) -> float:
+        return self._settings.poll_interval_seconds
+
+    def same_as(self, other: "Worker") -> bool:
+        """Tell whether another worker would do just the same, so that a reload can leave this one alone."""
+        mine = (self.plan, self._settings, self._limits, self._retention)
+        return mine == (other.plan, other._settings, other._limits, other._retention)
+
+    def counts_as(self, other: "Worker") -> bool:
+        """Tell whether another worker would count the same tables of the same database, however often."""
+        same_place = (self._settings.dsn, self._settings.password) == (other._settings.dsn, other._settings.password)
+        return same_place and self.plan == other.plan
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_seconds: float = 5.0) -> None:
+        """End the thread after its current statement; a poll that is cut off is rolled back and counted next time."""
+        self._stopping.set()
+        connection = self._connection
+        if connection is not None and self._thread.is_alive():
+            try:
+                connection.cancel_safe(timeout=1.0)
+            except psycopg.Error:
+                logger.debug("source %s: the server did not take the cancellation", self.plan.name)
+        self._thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            try:
+                self.poll()
+                failures = 0
+                wait = max(0.0, self.interval_seconds - (time.monotonic() - began))
+            except Exception as error:  # noqa: BLE001 - the thread must outlive anything; it is logged, shown and counted
+                failures += 1
+                self._fail(error)
+                wait = backoff_seconds(failures, self.interval_seconds)
+            self._stopping.wait(wait)
+        self._disconnect()
+
+    def poll(self) -> None:
+        """Poll every stream once and publish the result. Raises what made the whole poll fail."""
+        began = time.monotonic()
+        connection = self._connected()
+        problems = [problem for stream in self.plan.streams if (problem := self._advance(connection, stream))]
+        totals, advanced_age = read_totals(connection, self.plan)
+        readings, unread = self._states.read(connection)
+        problems += unread
+        now = time.monotonic()
+        if self.view.problems != tuple(problems):
+            level = logging.ERROR if problems else logging.INFO
+            logger.log(level, "source %s: %s", self.plan.name, "; ".join(problems) or "counting")
+        self.view = View(
+            source=self.plan.name,
+            totals=totals,
+            readings=readings,
+            polled_at=now,
+            advanced_at=None if advanced_age is None else now - advanced_age,
+            poll_duration_seconds=now - began,
+            problems=tuple(problems),
+        )
+        self._published()
+        self._maintain(connection)
+
+    def _advance(self, connection: psycopg.Connection, stream: Stream) -> str | None:
+        """Count one stream; return what is wrong with it, None where it is well."""
+        try:
+            counted = poll.poll(connection, stream, self._limits)
+        except (PlatformError, psycopg.Error) as error:
+            # A lock not had or a full disk is an OperationalError too, and concerns this stream; a lost server, all.
+            if connection.closed or self._stopping.is_set():
+                raise
+            return str(error).strip()
+        if counted.rejected or counted.folded:
+            logger.info("source %s, %s: %d rows rejected, %d label sets folded", self.plan.name, stream.name,
+                        counted.rejected, counted.folded)  # fmt: skip
+        return None
+
+    def _connected(self) -> psycopg.Connection:
+        if self._connection is None or self._connection.closed:
+            connection = connect(self._settings, f"source {self.plan.name}")
+            self._connection = connection
+            schema.check_server(connection)
+            try:
+                schema.check_version(connection, "store" if self.plan.native else "counting")
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise explain.missing_right(error, connection, "monitoring.schema_version") from error
+            poll.register(connection, self.plan.name)
+        return self._connection
+
+    def _maintain(self, connection: psycopg.Connection) -> None:
+        now = time.monotonic()
+        if self._maintained_at is not None and now - self._maintained_at < retention.INTERVAL_SECONDS:
+            return
+        self._maintained_at = now
+        try:
+            retention.maintain(connection, self.plan, self._retention)
+        except psycopg.errors.InsufficientPrivilege as error:
+            logger.error("maintenance: %s", explain.missing_right(error, connection, "monitoring.ensure_partition"))
+
+    def _fail(self, error: Exception) -> None:
+        expected = isinstance(error, (PlatformError, psycopg.Error))
+        problem = str(error).strip() or type(error).__name__
+        if self.view.problems != (problem,):
+            logger.error("source %s: %s", self.plan.name, problem, exc_info=None if expected else error)
+        self.view = replace(self.view, problems=(problem,))
+        if not isinstance(error, SchemaError):
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def read_totals(connection: psycopg.Connection, plan: Plan) -> tuple[tuple[Total, ...], float | None]:
+    """Return the committed rollups of a source, zeros of issues among them, and `snapshot.age_seconds`."""
+    totals = stored_totals(connection, plan.name, [stream.name for stream in plan.streams])
+    if any(stream.issues for stream in plan.streams):
+        begun = issue_zeros((total.metric, total.labels, total.created) for total in totals)
+        totals += [Total(metric, "counter", labels, 0.0, None, None, None, since) for metric, labels, since in begun]
+    return tuple(totals), snapshot.age_seconds(connection, plan)
+
+
+def stored_totals(connection: psycopg.Connection, source: str, streams: list[str]) -> list[Total]:
+    """Return the committed rollups of some streams of a source."""
+    rows = connection.execute(
+        """SELECT metric, type, labels, value, total, buckets, at, extract(epoch FROM created_at)::double precision
+        FROM monitoring.rollup WHERE source = %s AND stream = ANY(%s) ORDER BY metric, labels""",
+        [source, streams],
+    ).fetchall()
+    return [Total(*row) for row in rows]

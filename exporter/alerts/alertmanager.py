@@ -1,0 +1,143 @@
+"""Ask Alertmanagers over their API v2: one, several of one cluster, or several that do not know each other.
+
+https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml, the same from 0.25 to the newest.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import requests
+from requests.auth import AuthBase, HTTPBasicAuth
+
+from exporter.config.settings import Alertmanager, Config
+from exporter.errors import AlertmanagerError, ConfigError
+
+GOSSIP_SECONDS = 3.0
+"""How long a silence may take to reach the other members of a cluster; they exchange news every 0.2 s."""
+
+Json = dict[str, Any]
+
+
+class Alertmanagers:
+    """Speak to every Alertmanager there is. Methods block for `timeout_seconds` of the settings, whatever hangs."""
+
+    def __init__(self, urls: Sequence[str], settings: Alertmanager) -> None:
+        self.urls = tuple(url.rstrip("/") for url in urls)
+        self._settings = settings
+
+    def alerts(self) -> tuple[dict[str, list[Json]], dict[str, str]]:
+        """Return the alerts that each one knows, by its address, and the problems of those that do not answer."""
+        return self._each(lambda url: self._ask(url, "GET", "/api/v2/alerts").json())
+
+    def post(self, alerts: Sequence[Json]) -> dict[str, str]:
+        """Send alerts to all, who put the same labels together; return the problems by address."""
+        return self._each(lambda url: self._ask(url, "POST", "/api/v2/alerts", json=list(alerts)))[1]
+
+    def silence(self, silence: Json) -> tuple[dict[str, str], dict[str, str]]:
+        """Make a silence; return its ids, each with where it was made, and the problems by address.
+
+        It is made at the first that answers; a cluster passes it on. Whoever does not know it after GOSSIP_SECONDS is
+        no member, and gets one of its own.
+        """
+        made: dict[str, str] = {}
+        problems: dict[str, str] = {}
+        for url in self.urls:
+            try:
+                if not any(self._learns(url, silence_id) for silence_id in made):
+                    identifier = self._ask(url, "POST", "/api/v2/silences", json=silence).json()["silenceID"]
+                    made[str(identifier)] = url
+            except AlertmanagerError as error:
+                problems[url] = str(error)
+        return made, problems
+
+    def find_silence(self, identifier: str) -> tuple[Json | None, dict[str, str]]:
+        """Return a silence as the first that knows it tells, None where none does, and the problems by address."""
+        found, problems = self._each(lambda url: self._silence(url, identifier))
+        return next((silence for silence in found.values() if silence), None), problems
+
+    def expire(self, identifier: str) -> dict[str, str]:
+        """End a silence wherever it is known; return the problems by address."""
+
+        def end(url: str) -> None:
+            known = self._silence(url, identifier)
+            if known and known["status"]["state"] != "expired":
+                self._ask(url, "DELETE", f"/api/v2/silence/{identifier}")
+
+        return self._each(end)[1]
+
+    def _learns(self, url: str, identifier: str) -> bool:
+        deadline = time.monotonic() + GOSSIP_SECONDS
+        while self._silence(url, identifier) is None:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
+
+    def _silence(self, url: str, identifier: str) -> Json | None:
+        answer = self._ask(url, "GET", f"/api/v2/silence/{identifier}", missing_ok=True)
+        silence: Json | None = answer.json() if answer.ok else None
+        return silence
+
+    def _each(self, ask: Callable[[str], Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """Ask all at once; return answers and problems by address."""
+        answers: dict[str, Any] = {}
+        problems: dict[str, str] = {}
+        with ThreadPoolExecutor(max_workers=max(1, len(self.urls))) as pool:
+            asked = {url: pool.submit(ask, url) for url in self.urls}
+        for url, future in asked.items():
+            try:
+                answers[url] = future.result()
+            except AlertmanagerError as error:
+                problems[url] = str(error)
+        return answers, problems
+
+    def _ask(
+        self, url: str, method: str, path: str, *, json: object = None, missing_ok: bool = False
+    ) -> requests.Response:
+        """Raises AlertmanagerError, whose text says what the Alertmanager said."""
+        settings = self._settings
+        try:
+            with requests.Session() as session:
+                session.trust_env = False  # neither a proxy nor a ~/.netrc may come between
+                answer = session.request(
+                    method, url + path, json=json, timeout=settings.timeout_seconds, auth=_Auth(settings),
+                    verify=settings.ca_file or True,
+                )  # fmt: skip
+        except requests.RequestException as error:
+            raise AlertmanagerError(f"Alertmanager at {url} does not answer: {_reason(error)}") from error
+        if not answer.ok and not (missing_ok and answer.status_code == requests.codes.not_found):
+            said = " ".join(answer.text.split())[:300]
+            raise AlertmanagerError(f"Alertmanager at {url} answers {answer.status_code} to {method} {path}: {said}")
+        return answer
+
+
+def of(config: Config) -> Alertmanagers:
+    """Return the Alertmanagers that a configuration names. Raises ConfigError where it names none."""
+    urls = config.alertmanager.urls or tuple(filter(None, [config.stack.alertmanager_url]))
+    if not urls:
+        raise ConfigError("`alertmanager.urls` is missing; wanted the addresses of all Alertmanagers, http://HOST:PORT")
+    return Alertmanagers(urls, config.alertmanager)
+
+
+class _Auth(AuthBase):
+    def __init__(self, settings: Alertmanager) -> None:
+        self._settings = settings
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        settings = self._settings
+        if settings.bearer_token:
+            request.headers["Authorization"] = f"Bearer {settings.bearer_token.reveal()}"
+        elif settings.username and settings.password:
+            # As bytes: requests would encode a text in latin-1.
+            HTTPBasicAuth(settings.username.encode(), settings.password.reveal().encode())(request)
+        return request
+
+
+def _reason(error: requests.RequestException) -> str:
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "its certificate is not trusted; set `alertmanager.ca_file`"
+    return "connection refused or lost" if isinstance(error, requests.ConnectionError) else type(error).__name__

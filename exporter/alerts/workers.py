@@ -1,0 +1,60 @@
+"""Hold what of the exporter deals with alerts, under one configuration."""
+
+from collections.abc import Callable
+
+from exporter.aggregation.poller import View
+from exporter.alerts import alertmanager
+from exporter.alerts.history_worker import HistoryWorker
+from exporter.alerts.resender import Resender
+from exporter.config.settings import Alertmanager, Alerts, Config, Database, Secret
+from exporter.errors import ConfigError, SpoolError
+
+
+class AlertsPart:
+    """Hold the history's worker and the resender of alerts made by hand, where the configuration asks for them."""
+
+    def __init__(self, config: Config, published: Callable[[], None]) -> None:
+        """Build it; nothing connects before `start`. Raises ConfigError."""
+        self._wanted = _wanted(config)
+        self.token: Secret | None = config.alerts.token
+        self.history: HistoryWorker | None = None
+        if config.alerts.token:
+            try:
+                self.history = HistoryWorker(config.database, config.alerts, published)
+            except SpoolError as error:
+                raise ConfigError(str(error)) from error
+        self._resender: Resender | None = None
+        if config.alertmanager.urls:
+            self._resender = Resender(config.database, alertmanager.of(config), config.alertmanager.resend_seconds)
+
+    @property
+    def _workers(self) -> tuple[HistoryWorker | Resender, ...]:
+        return tuple(worker for worker in (self.history, self._resender) if worker)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """Return what is to be shown beside the sources' counts."""
+        return (self.history.view,) if self.history else ()
+
+    def same_as(self, config: Config) -> bool:
+        """Tell whether a configuration asks for just this, so that a reload can leave it alone."""
+        return self._wanted == _wanted(config)
+
+    def follow(self, other: "AlertsPart") -> None:
+        """Show what another part showed until the own history is read, so that a reload leaves no gap."""
+        if self.history and other.history:
+            self.history.view = other.history.view
+        if self._resender and other._resender:
+            self._resender.follow(other._resender)
+
+    def start(self) -> None:
+        for worker in self._workers:
+            worker.start()
+
+    def stop(self, timeout_seconds: float) -> None:
+        for worker in self._workers:
+            worker.stop(timeout_seconds)
+
+
+def _wanted(config: Config) -> tuple[Database, Alerts, Alertmanager]:
+    return config.database, config.alerts, config.alertmanager

@@ -1,0 +1,1 @@
+"""Connect to PostgreSQL, and the schema `monitoring`."""

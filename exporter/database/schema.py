@@ -1,0 +1,256 @@
+"""Make the SQL of the schema `monitoring` from the declared kinds, and apply it.
+
+The SQL converges: it may run twice, and from any earlier version, whose missing tables and columns it adds.
+"""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from importlib import resources
+
+import psycopg
+from psycopg import sql
+
+from exporter.errors import RightsError, SchemaError, VersionError
+from platform_sdk.events import EVENTS
+from platform_sdk.events.base import Column, EventKind
+
+VERSION = 2
+"""Grows with every change of the schema, so that an older program refuses a newer schema."""
+
+DAYS_AHEAD = 7
+OLDEST_SERVER = 130000
+
+_LOCK = 984_700_001  # the advisory lock that two `schema apply` at the same time take turns on
+
+WRITER, EXPORTER, GRAFANA = "platform_writer", "platform_exporter", "platform_grafana"
+RESTRICTED = "platform_grafana_restricted"
+ROLES = {
+    WRITER: "for applications: may add events and keep their own jobs and ledger, and read nothing else",
+    EXPORTER: "for the exporter: may read events and advance cursors and rollups",
+    GRAFANA: "for dashboards: may read the views, which name no user and hold no address and no stack trace",
+    RESTRICTED: "for dashboards of those who may see users, addresses and stack traces: may read all views",
+}
+
+
+def counting_sql() -> str:
+    """Return the SQL that every database with a source needs."""
+    return "\n".join((_read("counting.sql"), *_roles(), *_counting_grants(), _version("counting")))
+
+
+def store_sql() -> str:
+    """Return the SQL of the event store, without `counting_sql`."""
+    tables = (statement for kind in EVENTS for statement in _table(kind))
+    views = (statement for kind in EVENTS for statement in _view(kind))
+    return "\n".join(
+        (*tables, _read("partitions.sql"), _read("state.sql"), *views, *_store_grants(), _version("store"))
+    )
+
+
+def show() -> str:
+    """Return the whole schema's SQL for a person who applies it by hand."""
+    return f"BEGIN;\n{counting_sql()}\n{store_sql()}\n{partitions_sql()}\nCOMMIT;\n"
+
+
+def partitions_sql() -> str:
+    """Return the SQL that creates yesterday's to next week's partitions; it may run every day."""
+    kinds = ", ".join(f"'{kind.name}'" for kind in EVENTS)
+    return f"""SELECT monitoring.ensure_partition(kind, (now() AT TIME ZONE 'UTC')::date + days)
+FROM unnest(ARRAY[{kinds}]) kind, generate_series(-1, {DAYS_AHEAD}) days;"""
+
+
+def apply(connection: psycopg.Connection, *, store: bool = True) -> None:
+    """Create or upgrade the schema in one transaction; `store=False` leaves the event tables out.
+
+    Raises VersionError, SchemaError (the schema is newer than this program) or RightsError.
+    """
+    check_server(connection)
+    with connection.transaction(), _translated(connection):
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        connection.execute("SET LOCAL lock_timeout = '10s'; SET LOCAL client_min_messages = warning")
+        for part in ("counting", "store"):
+            check_version(connection, part, missing_ok=True)
+        connection.execute(counting_sql().encode())
+        if store:
+            connection.execute(store_sql().encode())
+            connection.execute(partitions_sql().encode())
+
+
+def check_server(connection: psycopg.Connection) -> None:
+    """Raise VersionError where the server is older than PostgreSQL 13."""
+    version = connection.info.server_version
+    if version < OLDEST_SERVER:
+        raise VersionError(
+            f"PostgreSQL at {connection.info.host}:{connection.info.port} is version {version // 10000}; "
+            f"wanted {OLDEST_SERVER // 10000} or newer (xid8 and pg_snapshot came with it): upgrade the server"
+        )
+
+
+def check_version(connection: psycopg.Connection, part: str, *, missing_ok: bool = False) -> None:
+    """Raise SchemaError where `part` of the schema is missing, older or newer than this program wants."""
+    exists = connection.execute("SELECT to_regclass('monitoring.schema_version') IS NOT NULL").fetchone()
+    found = None
+    if exists and exists[0]:
+        row = connection.execute("SELECT version FROM monitoring.schema_version WHERE part = %s", [part]).fetchone()
+        found = row[0] if row else None
+    if found is not None and found > VERSION:
+        raise SchemaError(
+            f"schema `monitoring` in database {connection.info.dbname} is version {found}, this program knows "
+            f"{VERSION}; upgrade platform-exporter"
+        )
+    if not missing_ok and (found is None or found < VERSION):
+        state = "is missing" if found is None else f"is version {found}, wanted {VERSION}"
+        command = "schema apply --config FILE" if part == "store" else "adopt PRESET --config FILE"
+        raise SchemaError(
+            f"schema `monitoring` ({part}) {state} in database {connection.info.dbname}; "
+            f"run `platform-exporter {command}`"
+        )
+
+
+def wanted_days(today: date) -> Iterator[date]:
+    """Yield the days whose partitions should exist: yesterday to a week ahead."""
+    yield from (today + timedelta(days=offset) for offset in range(-1, DAYS_AHEAD + 1))
+
+
+def partition_day(name: str, kind: str) -> date | None:
+    """Return the day of the partition `name` of `kind`, None where it is no daily partition."""
+    suffix = name.removeprefix(f"{kind}_")
+    if len(suffix) != 8 or not suffix.isdigit():
+        return None
+    return datetime.strptime(suffix, "%Y%m%d").date()  # noqa: DTZ007 - a day has no zone
+
+
+class _translated:  # noqa: N801 - reads as a statement
+    """Turn a missing privilege into a RightsError that says what to grant."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            info = self._connection.info
+            database = sql.Identifier(info.dbname).as_string(None)
+            raise RightsError(
+                f"user {info.user} may not create the schema `monitoring` in database {info.dbname} "
+                f"({error.diag.message_primary}); run this as the database's owner, or: "
+                f"GRANT CREATE ON DATABASE {database} TO {sql.Identifier(info.user).as_string(None)};"
+            ) from error
+
+
+def _read(name: str) -> str:
+    return resources.files("exporter.database").joinpath("sql", name).read_text(encoding="utf-8")
+
+
+def _version(part: str) -> str:
+    return f"""INSERT INTO monitoring.schema_version (part, version) VALUES ('{part}', {VERSION})
+ON CONFLICT (part) DO UPDATE SET version = excluded.version, applied_at = now()
+WHERE monitoring.schema_version.version < excluded.version;"""
+
+
+def _table(kind: EventKind) -> Iterator[str]:
+    table = f"monitoring.{kind.name}"
+    columns = ",\n    ".join(_column(column) for column in kind.all_columns)
+    yield f"""
+-- One row is {kind.rows_are}. `tx` and `cluster` say which transaction wrote it; writers leave them out.
+CREATE TABLE IF NOT EXISTS {table} (
+    {columns},
+    tx xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    cluster bigint NOT NULL DEFAULT monitoring.cluster_id()
+) PARTITION BY RANGE (at);"""
+    for column in kind.all_columns:
+        # NOT NULL is left out: an upgrade must not fail on rows that are there.
+        default = f" DEFAULT {column.default}" if column.default else ""
+        yield f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column.name} {column.type}{default};"
+        doc = column.doc.replace("'", "''")
+        yield f"COMMENT ON COLUMN {table}.{column.name} IS '{doc}';"
+    # A row outside every daily partition must not fail its writer: it lands here and is moved or rejected by us.
+    yield f"CREATE TABLE IF NOT EXISTS {table}_default PARTITION OF {table} DEFAULT;"
+    yield f"CREATE INDEX IF NOT EXISTS {kind.name}_tx ON {table} (cluster, tx);"
+    yield f"CREATE INDEX IF NOT EXISTS {kind.name}_at ON {table} USING brin (at);"
+    for name, definition in kind.indexes.items():
+        yield f"CREATE INDEX IF NOT EXISTS {name} ON {table} {definition};"
+
+
+def _column(column: Column) -> str:
+    return " ".join(
+        part
+        for part in (
+            column.name,
+            column.type,
+            "NOT NULL" if column.required else "",
+            f"DEFAULT {column.default}" if column.default else "",
+        )
+        if part
+    )
+
+
+def _view(kind: EventKind) -> Iterator[str]:
+    for schema, columns in (
+        (VIEWS, [column.name for column in kind.all_columns if column.for_viewers]),
+        (RESTRICTED_VIEWS, [column.name for column in kind.all_columns]),
+    ):
+        shown = [f"{kind.shown[name]} AS {name}" if name in kind.shown else name for name in columns]
+        if any(column.name == "user_id" for column in kind.columns):
+            shown.append(_USER_HASH)
+        yield f"DROP VIEW IF EXISTS {schema}.{kind.name};"
+        yield f"CREATE VIEW {schema}.{kind.name} AS SELECT {', '.join(shown)} FROM monitoring.{kind.name};"
+
+
+VIEWS, RESTRICTED_VIEWS = "monitoring_views", "monitoring_restricted"
+
+# Tells users apart and names none: the salt is random, and nobody but the owner can read it.
+_USER_HASH = "md5((SELECT salt FROM monitoring.view_salt)::text || user_id) AS user_hash"
+
+_STATE_VIEWS = ("scraping_job", "error_issue", "alert_notification", "manual_alert", "audit", "sdk_ledger", "release")
+
+
+def _roles() -> Iterator[str]:
+    for role, purpose in ROLES.items():
+        yield f"""
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '{role}') THEN
+        CREATE ROLE {role} NOLOGIN;
+        COMMENT ON ROLE {role} IS '{purpose}';
+    END IF;
+EXCEPTION
+    WHEN duplicate_object OR unique_violation THEN NULL;  -- another database of this cluster was faster
+    WHEN insufficient_privilege THEN
+        RAISE EXCEPTION 'role {role} ({purpose}) is missing and % may not create it', current_user
+            USING ERRCODE = 'insufficient_privilege', HINT = 'CREATE ROLE {role} NOLOGIN;';
+END $$;"""
+
+
+def _counting_grants() -> Iterator[str]:
+    yield f"GRANT USAGE ON SCHEMA monitoring TO {EXPORTER}, {WRITER};"
+    yield f"GRANT SELECT ON ALL TABLES IN SCHEMA monitoring TO {EXPORTER};"
+    for table in ("source", "cursor", "former_cluster", "rollup", "actor", "error_issue", "release"):
+        yield f"GRANT INSERT, UPDATE, DELETE ON monitoring.{table} TO {EXPORTER};"
+    yield f"GRANT INSERT ON monitoring.audit TO {EXPORTER};"
+
+
+def _store_grants() -> Iterator[str]:
+    yield f"GRANT SELECT ON ALL TABLES IN SCHEMA monitoring TO {EXPORTER};"
+    yield f"GRANT INSERT, UPDATE, DELETE ON monitoring.alert_notification, monitoring.scraping_job TO {EXPORTER};"
+    yield f"GRANT INSERT, UPDATE ON monitoring.manual_alert TO {EXPORTER};"
+    yield f"GRANT INSERT, DELETE ON monitoring.batch TO {EXPORTER};"
+    yield f"GRANT DELETE ON monitoring.sdk_ledger TO {EXPORTER};"
+    yield f"GRANT INSERT ON {', '.join(f'monitoring.{kind.name}' for kind in EVENTS)}, monitoring.batch TO {WRITER};"
+    yield f"GRANT SELECT, INSERT, UPDATE ON monitoring.scraping_job, monitoring.sdk_ledger TO {WRITER};"
+    functions = (
+        "ensure_partition(text, date)",
+        "drop_partition(text, date)",
+        "trim_default(text, timestamptz)",
+        "has_uncounted(text, text)",
+    )
+    for function in functions:
+        yield f"REVOKE EXECUTE ON FUNCTION monitoring.{function} FROM PUBLIC;"
+        yield f"GRANT EXECUTE ON FUNCTION monitoring.{function} TO {EXPORTER};"
+    for table in _STATE_VIEWS:
+        yield f"DROP VIEW IF EXISTS monitoring_views.{table};"
+        yield f"CREATE VIEW monitoring_views.{table} AS SELECT * FROM monitoring.{table};"
+    yield f"REVOKE ALL ON monitoring.view_salt FROM {EXPORTER};"
+    for schema, roles in ((VIEWS, f"{GRAFANA}, {RESTRICTED}"), (RESTRICTED_VIEWS, RESTRICTED)):
+        yield f"GRANT USAGE ON SCHEMA {schema} TO {roles};"
+        yield f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {roles};"

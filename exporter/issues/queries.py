@@ -1,0 +1,70 @@
+"""Read issues: a list of them, or one with its latest stack trace, occurrences, users, releases and history."""
+
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from exporter.issues.selection import Selection
+from platform_sdk.events.base import SHORT_APP
+from platform_sdk.events.error import ISSUE
+
+Row = dict[str, Any]
+
+LIST_COLUMNS = """i.id, i.app, i.status, i.severity, i.error_type, i.message, i.endpoint, i.events, i.regressions,
+    i.first_seen, i.last_seen"""
+OCCURRENCES = 10
+
+
+def listed(connection: psycopg.Connection, selection: Selection, limit: int) -> list[Row]:
+    """Return issues, the one seen last first."""
+    where, parameters = selection.where()
+    return _rows(
+        connection,
+        f"SELECT {LIST_COLUMNS} FROM monitoring.error_issue i WHERE {where} "
+        "ORDER BY last_seen DESC, id LIMIT %(limit)s",
+        {**parameters, "limit": limit},
+    )
+
+
+def shown(connection: psycopg.Connection, id_: str, since: datetime) -> list[Row]:
+    """Return the issues with this id (one, but for a collision), each with what the rows since `since` tell of it.
+
+    Keys beside the issue's own: stack_trace (the latest, or None), occurrences (the latest, newest first), users,
+    releases (events each), history (oldest first). Where the rows are an application's own table, those are empty.
+    """
+    issues = _rows(connection, "SELECT i.* FROM monitoring.error_issue i WHERE id = %(id)s", {"id": id_})
+    stored = connection.execute("SELECT to_regclass('monitoring.error') IS NOT NULL").fetchone() == (True,)
+    for issue in issues:
+        issue["history"] = _rows(
+            connection,
+            "SELECT at, actor, action, details FROM monitoring.audit "
+            "WHERE object = 'error_issue/' || %(id)s AND details->>'app' = %(app)s ORDER BY at",
+            issue,
+        )
+        issue |= _of_rows(connection, issue, since) if stored else {}
+    return issues
+
+
+def _of_rows(connection: psycopg.Connection, issue: Row, since: datetime) -> Row:
+    key = {"app": issue["app"], "fingerprint": issue["fingerprint"], "since": since}
+    rows = f"monitoring.error WHERE {SHORT_APP} = %(app)s AND ({ISSUE}) = %(fingerprint)s AND at >= %(since)s"
+    latest = f"SELECT stack_trace FROM {rows} AND stack_trace IS NOT NULL ORDER BY at DESC LIMIT 1"
+    columns = "at, release, severity, message, endpoint, user_id, ip::text, user_agent, job_id, context"
+    traces = _rows(connection, latest, key)
+    (users,) = _rows(connection, f"SELECT count(DISTINCT user_id) AS users FROM {rows}", key)
+    return {
+        "stack_trace": traces[0]["stack_trace"] if traces else None,
+        "occurrences": _rows(connection, f"SELECT {columns} FROM {rows} ORDER BY at DESC LIMIT {OCCURRENCES}", key),
+        "users": users["users"],
+        "releases": _rows(
+            connection,
+            f"SELECT release, count(*) AS events, max(at) AS last_seen FROM {rows} GROUP BY 1 ORDER BY 3 DESC LIMIT 50",
+            key,
+        ),
+    }
+
+
+def _rows(connection: psycopg.Connection, query: str, parameters: Row) -> list[Row]:
+    return connection.cursor(row_factory=dict_row).execute(query.encode(), parameters).fetchall()

@@ -1,0 +1,1 @@
+"""Serve HTTP: the server, TLS, users, rate limit and routes."""

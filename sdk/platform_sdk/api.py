@@ -1,0 +1,144 @@
+"""Log by hand: what application code calls, under the names that the systems this replaces gave their helpers.
+
+None of these raises into the application or waits for anything.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from platform_sdk import emit
+from platform_sdk.guard import guarded
+from platform_sdk.migrate import scitex
+from platform_sdk.outgoing import outcomes
+from platform_sdk.request_context import described
+from platform_sdk.web.actor import session_digest
+
+
+@guarded
+@scitex.error_too
+def log_error(
+    error: BaseException | str,
+    message: str | None = None,
+    severity: str = "medium",
+    *,
+    endpoint: str | None = None,
+    user_id: object = None,
+    job_id: str | None = None,
+    fingerprint: str | None = None,
+    stack_trace: str | None = None,
+    context: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> None:
+    """Log an exception, `log_error(exc)`; a message, `log_error("it broke")`; or `log_error("TypeOfError", "text")`.
+
+    An exception's stack trace is taken along; `stack_trace` is for texts that have one. `fingerprint` groups
+    occurrences by this text. Other keyword arguments become part of `context`; those named `ip` and `user_agent` have
+    columns of their own. What is not given is taken from the request that is being served, if there is one. SciTeX's
+    shape, which begins with the severity, is understood: see `platform_sdk.migrate.scitex`.
+    """
+    ip, user_agent = more.pop("ip", None), more.pop("user_agent", None)
+    if (told := described()) is not None:
+        endpoint, user_id = told.route if endpoint is None else endpoint, told.user_id if user_id is None else user_id
+        ip, user_agent = told.ip if ip is None else ip, told.user_agent if user_agent is None else user_agent
+        context = {"method": told.method, **_mapping(context)}
+    if more or (message is not None and isinstance(error, BaseException)):
+        said = {} if message is None or not isinstance(error, BaseException) else {"message": message}
+        context = {**_mapping(context), **said, **more}
+    if isinstance(error, BaseException):
+        emit.exception(
+            error, severity=severity, endpoint=endpoint, user_id=user_id, job_id=job_id, fingerprint=fingerprint,
+            context=context, ip=ip, user_agent=user_agent,
+        )  # fmt: skip
+        return
+    kind, text = ("LoggedError", error) if message is None else (error, message)
+    emit.error_message(
+        text, error_type=kind, severity=severity, endpoint=endpoint, user_id=user_id, job_id=job_id,
+        fingerprint=fingerprint, stack_trace=stack_trace, context=context, ip=ip, user_agent=user_agent,
+    )  # fmt: skip
+
+
+@guarded
+def log_activity(
+    activity: str,
+    user_id: object = None,
+    *,
+    role: str | None = None,
+    session_id: str | None = None,
+    module: str | None = None,
+    feature: str | None = None,
+    success: bool = True,
+    duration_seconds: float | None = None,
+    ip: str | None = None,
+    user_agent: str | None = None,
+    details: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> None:
+    """Log something a user did; other keyword arguments become part of `details`.
+
+    Of `session_id` a digest is stored, the same as the middlewares store: the key itself would let a reader take it.
+    What is not given is taken from the request that is being served, if there is one; its role, if its user is.
+    """
+    if more:
+        details = {**_mapping(details), **more}
+    session_id = session_digest(session_id)
+    if (told := described()) is not None:
+        role = told.role if role is None and user_id in (None, told.user_id) else role
+        user_id, session_id = told.user_id if user_id is None else user_id, session_id or told.session_id
+        ip, user_agent = told.ip if ip is None else ip, told.user_agent if user_agent is None else user_agent
+    emit.activity(
+        activity, user_id=user_id, role=role, session_id=session_id, module=module,
+        feature=feature, success=success, duration_seconds=duration_seconds, ip=ip, user_agent=user_agent,
+        details=details,
+    )  # fmt: skip
+
+
+@guarded
+@scitex.usage_too
+def log_api_usage(
+    api: str,
+    endpoint: str | None = None,
+    response_time: float | None = None,
+    status_code: int | None = None,
+    success: bool | None = None,
+    query_params: Mapping[str, Any] | None = None,
+    response_size: int | None = None,
+    *,
+    duration_seconds: float | None = None,
+    reason: str | None = None,
+    method: str | None = None,
+    error: BaseException | None = None,
+    **more: Any,
+) -> None:
+    """Log a call to an outside API that was timed elsewhere.
+
+    `response_time` is in milliseconds, as SciTeX's helper has it; `duration_seconds` wins over it. Where `success` is
+    None, the status or the error decides. Other keyword arguments become part of the query.
+    """
+    if duration_seconds is None:
+        duration_seconds = response_time / 1000 if isinstance(response_time, int | float) else 0.0
+    status = status_code if isinstance(status_code, int) else None
+    if reason is None and success is not True:
+        if error is not None:
+            reason, told = outcomes.reason_of_exception(error)
+            status = told if status is None else status
+        else:
+            reason = outcomes.reason_of_status(status) or ("other" if success is False else None)
+    if more:
+        query_params = {**_mapping(query_params), **more}
+    emit.api_call(
+        api, endpoint, "success" if reason is None else "failure", duration_seconds, method=method, status=status,
+        reason=reason, response_bytes=response_size, query=query_params,
+    )  # fmt: skip
+
+
+@guarded
+def sample(name: str, value: float, kind: str = "gauge", unit: str | None = None, **labels: Any) -> None:
+    """Log a value of a custom metric; `kind` is counter (an amount to add), gauge, histogram or summary.
+
+    `unit` may be ms, KB, % and such; base units are made of them. Only labels on the exporter's allow-list are shown.
+    """
+    emit.sample(name, value, kind, unit, labels or None)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {} if value is None else {"value": value}

@@ -1,0 +1,1 @@
+"""Capture errors: exceptions, their stack traces, and what tells issues apart."""

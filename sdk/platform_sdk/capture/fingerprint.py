@@ -1,0 +1,65 @@
+"""Make of an error the text that groups its occurrences. For the writer thread.
+
+Versioned: a change of the rules must begin a new series of groups knowingly, not break the old ones up.
+
+v1: of each exception in the chain, and of each member of a group, its type and its frames: the application's own where
+there are any, as module and function, without line numbers, a repeated one (a recursion) once; then the source line
+that failed, without surrounding blanks. Where there is no stack, the message with what varies in it left out.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+
+from platform_sdk.capture.exceptions import Captured, Link
+from platform_sdk.capture.stacktrace import Frame, Stacks
+
+VERSION = "v1"
+
+_VARYING = re.compile(
+    r"(?P<uuid>\b[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\b)"
+    r"|(?P<url>\b[a-z][a-z0-9+.-]*://\S+)"
+    r"|(?P<mail>[\w.+-]+@[\w-]+\.[\w.-]+)"
+    r"|(?P<time>\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?)"
+    r"|(?P<address>\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b)"
+    r"|(?P<quoted>\"[^\"\n]*\"|'[^'\n]*')"
+    r"|(?P<hex>\b0x[0-9a-f]+\b|\b(?=[a-f]*\d)[0-9a-f]{8,}\b)"
+    r"|(?P<number>[-+]?\d+(?:[.,]\d+)*)",
+    re.IGNORECASE,
+)
+
+
+def fingerprint(captured: Captured, stacks: Stacks, explicit: str | None = None) -> str:
+    """Return the fingerprint of an error: "v1:" and 16 hexadecimal digits; an explicit one is taken as it is."""
+    if explicit:
+        return explicit[:200]
+    parts = [part for link in captured.chain for part in _parts(link, stacks)]
+    if not any(link.places or link.members for link in captured.chain):
+        parts += [normalised(link.message) for link in captured.chain]
+    digest = hashlib.blake2b("\x1f".join(parts).encode("utf-8", "replace"), digest_size=8)
+    return f"{VERSION}:{digest.hexdigest()}"
+
+
+def normalised(message: str) -> str:
+    """Return a message with numbers, ids, addresses, quoted texts and the like replaced by what they are."""
+    return _VARYING.sub(lambda match: f"<{match.lastgroup}>", message[:1000]).strip()
+
+
+def _parts(link: Link, stacks: Stacks) -> Iterator[str]:
+    yield f"{link.module}.{link.name}"
+    frames = stacks.frames(link)
+    own = [frame for frame in frames if frame.in_app] or frames
+    previous: tuple[str, str] | None = None
+    for frame in own:
+        place = (frame.module, frame.function)
+        if place != previous:
+            yield f"{frame.module}:{frame.function}"
+        previous = place
+    if own:
+        yield _crash_line(own[-1])
+    # Which member failed first is chance.
+    yield from sorted({"(" + "\x1e".join(_parts(member, stacks)) + ")" for member in link.members})
+
+
+def _crash_line(frame: Frame) -> str:
+    return " ".join(frame.source.split())

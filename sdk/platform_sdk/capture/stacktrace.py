@@ -1,0 +1,102 @@
+"""Describe captured stacks: find lines and sources, tell the application's own frames, write the trace as Python does.
+
+For the writer thread.
+"""
+
+import linecache
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import CodeType
+
+from platform_sdk.capture.exceptions import Captured, Link, Place
+from platform_sdk.capture.libraries import is_library
+
+LONGEST_TRACE = 30_000
+_LONGEST_LINE = 300
+
+_RELATIONS = {
+    "cause": "\nThe above exception was the direct cause of the following exception:\n\n",
+    "context": "\nDuring handling of the above exception, another exception occurred:\n\n",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One line of a stack; `source` is the line's text, empty where there is no file."""
+
+    file: str
+    line: int
+    module: str
+    function: str
+    source: str
+    in_app: bool
+
+
+class Stacks:
+    """Resolve places to frames, remembering the last few thousand."""
+
+    def __init__(self, in_app: tuple[str, ...] = ()) -> None:
+        self._in_app = in_app
+        # By the code's id, which cannot be another's while the code is held here; hashing a code object is slow.
+        self._known: dict[tuple[int, int], tuple[CodeType, Frame]] = {}
+
+    def frames(self, link: Link) -> list[Frame]:
+        """Return the frames of one exception, outermost first."""
+        return [self._frame(place) for place in link.places]
+
+    def trace(self, captured: Captured) -> str | None:
+        """Return the stack trace of a chain, what came first on top; None where nothing has a stack."""
+        if not any(link.places or link.members for link in captured.chain):
+            return None
+        parts: list[str] = []
+        for link in reversed(captured.chain):
+            parts += self._lines(link, "")
+            parts.append(_RELATIONS.get(link.relation, ""))
+        text = "".join(parts)
+        if len(text) > LONGEST_TRACE:
+            text = f"{text[: LONGEST_TRACE // 3]}\n  ...\n{text[-LONGEST_TRACE * 2 // 3 :]}"
+        return text
+
+    def _lines(self, link: Link, indent: str) -> Iterator[str]:
+        if link.places:
+            yield f"{indent}Traceback (most recent call last):\n"
+        for frame in self.frames(link):
+            yield f'{indent}  File "{frame.file}", line {frame.line}, in {frame.function}\n'
+            if frame.source:
+                yield f"{indent}    {frame.source}\n"
+        name = link.name if link.module in ("builtins", "") else f"{link.module}.{link.name}"
+        yield f"{indent}{name}: {link.message}\n" if link.message else f"{indent}{name}\n"
+        for number, member in enumerate(link.members, 1):
+            yield f"{indent}  +---------------- {number} ----------------\n"
+            yield from self._lines(member, f"{indent}  | ")
+
+    def _frame(self, place: Place) -> Frame:
+        code, instruction, module = place
+        key = (id(code), instruction)
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= 4096:
+                self._known.clear()
+            known = self._known[key] = (code, self._resolve(code, instruction, module))
+        return known[1]
+
+    def _resolve(self, code: CodeType, instruction: int, module: str) -> Frame:
+        line = _line_of(code, instruction)
+        source = linecache.getline(code.co_filename, line).strip()[:_LONGEST_LINE]
+        return Frame(
+            code.co_filename, line, module, code.co_qualname, source, self._is_in_app(code.co_filename, module)
+        )
+
+    def _is_in_app(self, file: str, module: str) -> bool:
+        if self._in_app:
+            return any(module == prefix or module.startswith(f"{prefix}.") for prefix in self._in_app)
+        if file.startswith("<"):
+            return module == "__main__"
+        return not is_library(file)
+
+
+def _line_of(code: CodeType, instruction: int) -> int:
+    for start, end, line in code.co_lines():
+        if start <= instruction < end and line is not None:
+            return line
+    return code.co_firstlineno

@@ -1,0 +1,129 @@
+"""Start, flush and end the SDK: one client per process, made anew after a fork.
+
+`current` is what application threads write to, None before `init` and after `close`.
+"""
+
+import atexit
+import os
+import threading
+from typing import Any
+
+from platform_sdk import options as settings
+from platform_sdk.delivery.intake import Intake
+from platform_sdk.delivery.writer import Writer
+from platform_sdk.diagnostics import note
+from platform_sdk.errors import OptionError
+from platform_sdk.libpq import driver
+from platform_sdk.options import Options
+
+current: Intake | None = None
+
+_writer: Writer | None = None
+_options: Options | None = None
+_starting = threading.Lock()
+_hooked = False
+
+
+def init(dsn: str | None = None, app: str | None = None, release: str | None = None, **options: Any) -> bool:
+    """Start recording; return whether it is on. Never raises: what is wrong is logged.
+
+    Without arguments the environment decides (PLATFORM_SDK_DSN, _DSN_FILE, _PASSWORD_FILE, _APP, _RELEASE and any
+    option of `Options` in capitals). No connection is made here; the writer thread begins with the first event.
+    A second call ends the first client, flushing it, and starts with the new options.
+    """
+    try:
+        chosen = settings.read({"dsn": dsn, "app": app, "release": release, **options})
+        if _options is not None:
+            close()
+        if chosen.enabled:
+            _begin(chosen)
+        return chosen.enabled
+    except OptionError as error:
+        note("init", f"nothing is recorded: {error}")
+    except Exception as error:  # noqa: BLE001 - never into the application
+        note("init", error)
+    return False
+
+
+def active_options() -> Options | None:
+    """Return the options in force, None where the SDK is off. Integrations read theirs here."""
+    return _options
+
+
+def close(timeout_seconds: float | None = None) -> bool:
+    """Stop recording: store what waits, or spool it where the database does not answer in time; then let go of all.
+
+    Return whether everything was stored. Blocks for at most `timeout_seconds` (None: the option
+    exit_timeout_seconds). Runs at exit by itself.
+    """
+    global current, _writer, _options
+    writer, chosen = _writer, _options
+    current = _writer = _options = None
+    if writer is None or chosen is None:
+        return True
+    try:
+        return writer.close(chosen.exit_timeout_seconds if timeout_seconds is None else timeout_seconds)
+    except Exception as error:  # noqa: BLE001 - never into the application
+        note("close", error)
+        return False
+
+
+def flush(timeout_seconds: float = 2.0) -> bool:
+    """Store everything emitted before this call; return whether that was done in time. Recording goes on."""
+    writer = _writer
+    if writer is None:
+        return True
+    try:
+        return writer.flush(timeout_seconds)
+    except Exception as error:  # noqa: BLE001 - never into the application
+        note("flush", error)
+        return False
+
+
+def flush_now(timeout_seconds: float = 2.0) -> bool:
+    """Store or spool everything before this process ends without running `atexit`: Celery's children, RQ's os._exit."""
+    writer = _writer
+    if writer is None:
+        return True
+    try:
+        return writer.flush(timeout_seconds, spool=True)
+    except Exception as error:  # noqa: BLE001 - never into the application
+        note("flush", error)
+        return False
+
+
+def stats() -> dict[str, Any]:
+    """Return this process's ledger, all zero where the SDK is off.
+
+    Keys: process, produced, stored, spooled, buffered, dropped (reason -> events), adopted (events of dead processes
+    that this one stored; not among the others). Once no thread emits,
+    `produced == stored + spooled + buffered + sum(dropped.values())`.
+    """
+    writer = _writer
+    return writer.stats() if writer is not None else Writer.no_stats()
+
+
+def _begin(chosen: Options) -> None:
+    global current, _writer, _options, _hooked
+    _options = chosen
+    _writer = Writer(chosen)
+    current = _writer.intake
+    if not _hooked:
+        _hooked = True
+        driver.protect()
+        os.register_at_fork(after_in_child=_after_fork)
+        atexit.register(close)
+
+
+def _after_fork() -> None:
+    """Start anew in a child: what the parent had not yet stored is the parent's to store, and so is its connection."""
+    global current, _writer, _starting
+    try:
+        _starting = threading.Lock()
+        if _options is None or _writer is None:
+            return
+        _writer.abandon()
+        _writer = Writer(_options)
+        current = _writer.intake
+    except Exception as error:  # noqa: BLE001 - never into the application
+        note("fork", error)

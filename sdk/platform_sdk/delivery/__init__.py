@@ -1,0 +1,1 @@
+"""Deliver events: buffer, writer thread, batches, store, spool and ledger."""

@@ -1,0 +1,253 @@
+"""Do what the writer does in a round: encode what came in, store it, spool what cannot be stored, replay the spool.
+
+One thread at a time; the writer sees to that.
+"""
+
+import math
+import random
+import time
+
+from platform_sdk.delivery import kinds, spool_file
+from platform_sdk.delivery.accounting import Books
+from platform_sdk.delivery.batch import Batch, batch_of
+from platform_sdk.delivery.encoding import Encoder
+from platform_sdk.delivery.intake import Event, Intake, value_of
+from platform_sdk.delivery.ledger import Ledger
+from platform_sdk.delivery.recovery import adopt_one
+from platform_sdk.delivery.sampling import HELD_SECONDS, Sampler
+from platform_sdk.delivery.spool import Spool, SpoolFullError
+from platform_sdk.delivery.spool_file import CorruptError, SpoolFile
+from platform_sdk.delivery.store import Delivery, Store, tell_poison
+from platform_sdk.diagnostics import note
+from platform_sdk.errors import UnavailableError
+from platform_sdk.libpq.connection import Deadline
+from platform_sdk.options import Options
+
+FIRST_RETRY_SECONDS = 0.25
+LEDGER_SECONDS = 5.0
+ADOPT_SECONDS = 30.0
+ROUND_SECONDS = 0.5
+REPLAY_SECONDS = 0.5
+URGENT_PENDING = 1.5
+"""How much more than `pending_bytes` may be pending where what comes in are errors and finished jobs."""
+
+
+class Work:
+    """Hold the books and all that is needed to move events through them."""
+
+    def __init__(self, options: Options, intake: Intake, process: str, deadline: Deadline) -> None:
+        self.options = options
+        self.intake = intake
+        self.process = process
+        self.started_at = time.time()
+        self.books = Books(Sampler(options.sample_above_per_second))
+        self.store = Store(options, deadline)
+        self.spool = Spool(options)
+        self._encoder = Encoder(options)
+        self.retry_at = 0.0
+        self._failures = 0
+        self._ledger_at = 0.0
+        self._ledger_was: tuple[object, ...] = ()
+        self._adopt_at = 0.0
+
+    def round(self) -> None:
+        """Do one round: of about a second, plus the store's timeouts where it has to wait for them."""
+        end = time.monotonic() + ROUND_SECONDS
+        while True:
+            self.collect()
+            if not self.deliver() or not self.intake.waiting or time.monotonic() > end:
+                break
+        self.spool_down_to(self.options.pending_bytes)
+        if self.retry_at <= time.monotonic():
+            self.catch_up()
+
+    def collect(self, *, everything: bool = False) -> None:
+        """Encode what waits, one batch; `everything` includes what sampling holds back and asks for no room."""
+        intake, hand = self.intake, self.books.hand
+        # Where there is no room the intake fills up, and decides by priority what to drop.
+        full = not everything and self.books.pending_bytes > self.options.pending_bytes
+        if full and self.books.pending_bytes > URGENT_PENDING * self.options.pending_bytes:
+            return
+        before = intake.waiting
+        for lane in (intake.urgent,) if full else (intake.urgent, intake.other, intake.plain):
+            intake.take(lane, hand, self.options.batch_events - len(hand))
+        intake.waiting_bytes = intake.waiting_bytes * intake.waiting // before if before > len(hand) else 0
+        self._encode(None if everything else -math.inf if full else time.time() - HELD_SECONDS)
+
+    def deliver(self) -> bool:
+        """Store what is pending, unless it is too early for another try; return whether all of it is stored."""
+        if self.books.pending and self.retry_at > time.monotonic():
+            return False
+        for batch in self.books.pending:
+            try:
+                delivery = self.store.deliver(batch, lambda done, _: self.ledger(done).upsert())
+            except UnavailableError as error:
+                self._down(error)
+                return False
+            self.books = self.books.delivered(batch, delivery)
+            tell_poison(delivery)
+            self._up()
+        return True
+
+    def spool_down_to(self, size: int, otherwise: str | None = None) -> None:
+        """Write pending batches to disk, the oldest first, where they are more than `size` bytes.
+
+        `otherwise` is the reason to drop what finds no room there; without one it stays pending.
+        """
+        if self.books.pending_bytes <= size:
+            return
+        target = size // 2
+        for batch in self.books.pending:
+            if self.books.pending_bytes <= target:
+                break
+            refused = self._spool(batch)
+            if refused is not None and otherwise is not None:
+                self.books = self.books.batch_lost(batch, refused or otherwise)
+        self.save_ledger()
+
+    def spool_all(self) -> None:
+        """Write all there is to disk; what finds no room is dropped. At the end, where the database does not answer.
+
+        May run in one thread while another is `looking_up` a name, which touches nothing of this then.
+        """
+        while self.intake.waiting:
+            self.collect(everything=True)
+        self.collect(everything=True)
+        self.spool_down_to(0, otherwise="shutdown")
+
+    def catch_up(self) -> None:
+        """Replay the spool for a while, adopt another process's, and write the ledger if it is due."""
+        end = time.monotonic() + REPLAY_SECONDS
+        try:
+            while self.books.files and time.monotonic() < end:
+                self._replay(self.books.files[0])
+            if time.monotonic() >= self._adopt_at and self.books.stored:
+                self._adopt(end)
+            if time.monotonic() - self._ledger_at > LEDGER_SECONDS:
+                self.write_ledger()
+        except UnavailableError as error:
+            self._down(error)
+        except OSError as error:
+            note("spool", error)
+
+    def write_ledger(self) -> None:
+        """Bring this process's row up to date if anything changed. Raises UnavailableError."""
+        ledger = self.ledger(Delivery())
+        figures = (ledger.produced, ledger.stored, ledger.spooled, ledger.dropped)
+        if ledger.produced and figures != self._ledger_was:
+            self.store.run(ledger.upsert())
+            self._ledger_was = figures
+        self._ledger_at = time.monotonic()
+
+    def end_ledger(self) -> None:
+        """Tell that nothing more will come of this process: its row need not be kept. Raises UnavailableError."""
+        if self._ledger_was:
+            self.store.run(self.ledger(Delivery()).end())
+
+    def save_ledger(self) -> None:
+        """Write the ledger beside the spooled batches."""
+        if self.spool.folder is not None:
+            try:
+                self.spool.save(self.ledger(Delivery()))
+            except OSError as error:
+                note("spool", error)
+
+    def ledger(self, done: Delivery, replaying: int = 0) -> Ledger:
+        """Return the ledger as it is once `done` is committed; `replaying` events of it come from the spool."""
+        books, dropped = self.books, self.dropped()
+        if done.poison:
+            dropped["poison"] = dropped.get("poison", 0) + done.poison
+        return Ledger(
+            self.options.app, self.process, value_of(self.intake.produced), books.stored + done.stored,
+            books.spooled - replaying, dropped, self.started_at, time.time(),
+        )  # fmt: skip
+
+    def dropped(self) -> dict[str, int]:
+        """Return the events dropped by reason, of those reasons that occurred."""
+        dropped = dict(self.books.dropped)
+        for reason, counter in (("overflow", self.intake.overflow), ("internal", self.intake.internal)):
+            events = dropped.get(reason, 0) + value_of(counter)
+            if events:
+                dropped[reason] = events
+        return dropped
+
+    def _encode(self, held_before: float | None) -> None:
+        sampler = self.books.sampler.copy()
+        rows: dict[int, list[str]] = {}
+        events: dict[int, int] = {}
+        unwritable = 0
+        weigh = sampler.weigh
+        chosen = [(event, weigh(event) if _is_plain(event) else 1) for event in self.books.hand]
+        for event, weight in (*chosen, *sampler.release(held_before)):
+            if weight == 0:
+                continue
+            try:
+                row = self._encoder.row(event, weight)
+            except Exception as error:  # noqa: BLE001 - arguments of odd make; the event is counted
+                unwritable += weight
+                note("serialization", f"{kinds.name_of(event)}: {type(error).__name__}: {error}")
+                continue
+            kind = event[0]
+            rows.setdefault(kind, []).append(row)
+            events[kind] = events.get(kind, 0) + weight
+        self._encode_jobs(rows)
+        batch = batch_of(rows, events) if rows else None
+        self.books = self.books.encoded(batch, sampler, unwritable)
+
+    def _encode_jobs(self, rows: dict[int, list[str]]) -> None:
+        jobs = self.intake.jobs
+        for job_id in list(jobs):
+            try:
+                rows.setdefault(kinds.JOB, []).append(self._encoder.job_row(job_id, jobs.pop(job_id)))
+            except Exception as error:  # noqa: BLE001 - arguments of odd make
+                note("job", error)
+        if not rows.get(kinds.JOB, True):
+            del rows[kinds.JOB]
+
+    def _spool(self, batch: Batch) -> str | None:
+        """Write a batch to disk; return why not, "" where there is no disk to be had."""
+        if not self.spool.enabled:
+            return ""
+        try:
+            file = self.spool.write(batch, sum(file.size for file in self.books.files))
+        except (OSError, SpoolFullError) as error:
+            note("spool", error)
+            return "spool_full" if isinstance(error, SpoolFullError) else ""
+        self.books = self.books.spooled_as(batch, file)
+        return None
+
+    def _replay(self, file: SpoolFile) -> None:
+        try:
+            batch = spool_file.read(file)
+        except CorruptError as error:
+            note("spool", error)
+            self.books = self.books.file_lost(file)
+            self.spool.isolate(file)
+        else:
+            delivery = self.store.deliver(batch, lambda done, _: self.ledger(done, file.events).upsert())
+            self.books = self.books.replayed(file, delivery)
+            tell_poison(delivery)
+            file.path.unlink(missing_ok=True)
+        self.save_ledger()
+
+    def _adopt(self, until: float) -> None:
+        """Adopt one folder, or a part of it; where there was one, there may be another."""
+        adopted = adopt_one(self.spool, self.store, self.options.app, until)
+        if adopted is None:
+            self._adopt_at = time.monotonic() + ADOPT_SECONDS
+        else:
+            self.books = self.books.with_adopted(adopted)
+
+    def _up(self) -> None:
+        self.retry_at, self._failures = 0.0, 0
+
+    def _down(self, error: UnavailableError) -> None:
+        """Wait before the next try: twice as long each time, by chance a bit less, lest all processes come at once."""
+        pause = min(FIRST_RETRY_SECONDS * 2**self._failures, self.options.retry_seconds)
+        self._failures = min(self._failures + 1, 16)
+        self.retry_at = time.monotonic() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        note("database", f"events wait: {error}")
+
+
+def _is_plain(event: Event) -> bool:
+    return event[0] == kinds.HTTP_REQUEST and bool(event[4] < 400)

@@ -1,0 +1,183 @@
+"""Keep batches on disk while the database is down: a folder for each process, locked for as long as it lives.
+
+    SPOOL_FOLDER/<destination>/<process>/lock, ledger.json, NUMBER-EVENTS-ID.batch
+    SPOOL_FOLDER/<destination>/corrupt/     the last few files that could not be read
+
+A folder whose lock can be had belonged to a process that is dead; whoever has the lock stores what is in it. The lock
+is POSIX's (lockf): a child made by fork does not hold it, and the kernel lets go of it whatever kills the process.
+"""
+
+import fcntl
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from platform_sdk.delivery import spool_file
+from platform_sdk.delivery.batch import Batch
+from platform_sdk.delivery.ledger import Ledger
+from platform_sdk.delivery.spool_file import SpoolFile
+from platform_sdk.libpq.conninfo import destination
+from platform_sdk.options import Options
+
+KEPT_CORRUPT = 10
+MOST_FOLDERS = 1000
+COMMON_SHARE = 0.9
+"""The share of `spool_bytes` that anything may fill; what is left is for errors and jobs."""
+_MEASURE_EVERY_SECONDS = 10.0
+
+
+class SpoolFullError(Exception):
+    """Say that a batch finds no room within spool_bytes."""
+
+
+class Spool:
+    """Hold this process's folder, made when first needed. Methods raise OSError."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._number = 0
+        self._lock: int | None = None
+        self._others = (0, -_MEASURE_EVERY_SECONDS)
+        self._name = f"{os.getpid()}-{time.time_ns():x}"
+        self._destination: Path | None = None
+        self.folder: Path | None = None
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self._options.spool_folder)
+
+    def write(self, batch: Batch, mine: int) -> SpoolFile:
+        """Write a batch; `mine` is how many bytes this process has there already. Raises SpoolFullError, OSError."""
+        room = self._options.spool_bytes * (1.0 if batch.urgent else COMMON_SHARE)
+        if mine + self._bytes_of_others() + batch.size > room:
+            raise SpoolFullError(f"spool_bytes={self._options.spool_bytes} are used up in {self._options.spool_folder}")
+        self._number += 1
+        return spool_file.write(batch, self._own(), self._number)
+
+    def open(self) -> None:
+        """Make the folder if it is not there."""
+        self._own()
+
+    def save(self, ledger: Ledger) -> None:
+        """Write down how the process's ledger stands, for whoever finds this folder after its death."""
+        spool_file.write_whole(self._own() / "ledger.json", ledger.to_json().encode())
+
+    def isolate(self, file: SpoolFile) -> None:
+        """Put a corrupt file aside; only the last few are kept."""
+        corrupt = self._base() / "corrupt"
+        corrupt.mkdir(mode=0o700, exist_ok=True)
+        with suppress(OSError):
+            file.path.rename(corrupt / file.path.name)
+        for old in sorted(corrupt.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEPT_CORRUPT]:
+            old.unlink(missing_ok=True)
+
+    def remove_unknown(self, known: tuple[SpoolFile, ...]) -> None:
+        """Remove files of our own that the books do not know: the thread that wrote them ended before it could tell."""
+        if self.folder is not None:
+            paths = {file.path for file in known}
+            for file in spool_file.listed(self.folder):
+                if file.path not in paths:
+                    file.path.unlink(missing_ok=True)
+
+    def abandoned(self) -> Iterator["Abandoned"]:
+        """Yield the folders of dead processes, each locked until it is closed."""
+        if not self.enabled or not (base := self._base()).is_dir():
+            return
+        for folder in sorted(base.iterdir()):
+            # A folder without a lock file may be one that is being made.
+            if folder.name not in ("corrupt", self._name) and (folder / "lock").exists():
+                lock = _locked(folder / "lock")
+                if lock is not None:
+                    yield Abandoned(folder, lock)
+
+    def close(self, *, keep: bool) -> None:
+        """Let go of the folder, so that a later process may adopt it; remove it unless there is something to `keep`."""
+        if self.folder is not None and not keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+        self._lock = self.folder = None
+
+    def _base(self) -> Path:
+        if self._destination is None:
+            self._destination = Path(self._options.spool_folder) / destination(self._options)
+        return self._destination
+
+    def _own(self) -> Path:
+        if self.folder is not None:
+            return self.folder
+        root = Path(self._options.spool_folder)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_private(root)
+        base = self._base()
+        if base.is_dir() and len(list(base.iterdir())) >= MOST_FOLDERS:
+            raise OSError(f"{base}: {MOST_FOLDERS} processes left something there already")
+        folder = base / self._name
+        folder.mkdir(mode=0o700, parents=True)
+        self._lock = _locked(folder / "lock")
+        if self._lock is None:
+            raise OSError(f"{folder}: somebody else locked it")
+        self.folder = folder
+        return folder
+
+    def _bytes_of_others(self) -> int:
+        size, at = self._others
+        if time.monotonic() - at >= _MEASURE_EVERY_SECONDS:
+            size = 0
+            for path in Path(self._options.spool_folder).glob("*/*/*.batch"):
+                with suppress(OSError):
+                    size += 0 if path.parent.name == self._name else path.stat().st_size
+            self._others = (size, time.monotonic())
+        return size
+
+
+class Abandoned:
+    """Hold the folder of a dead process, and its lock."""
+
+    def __init__(self, folder: Path, lock: int) -> None:
+        self.folder = folder
+        self._lock = lock
+
+    def files(self) -> list[SpoolFile]:
+        """Return what is in it."""
+        return spool_file.listed(self.folder)
+
+    def ledger(self) -> Ledger | None:
+        """Return the ledger as its process last wrote it down."""
+        try:
+            return Ledger.from_json((self.folder / "ledger.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def remove(self) -> None:
+        """Remove it, as all of it is stored."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        os.close(self._lock)
+
+
+def _check_private(folder: Path) -> None:
+    """Refuse a folder that others could have made to read or forge what is spooled; the default one is below /tmp."""
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise OSError(f"{folder}: wanted a folder of this user's own that nobody else may write to")
+
+
+def _locked(path: Path) -> int | None:
+    """Return a descriptor that holds the lock, None where another process has it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its holder may have removed it between our opening and our locking it.
+        if path.stat().st_ino == os.fstat(descriptor).st_ino:
+            return descriptor
+    except OSError:
+        pass
+    os.close(descriptor)
+    return None

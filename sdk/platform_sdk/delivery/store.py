@@ -1,0 +1,186 @@
+"""Store batches: each in one transaction with its id and this process's ledger, so that both are true or neither.
+
+A connection that breaks leaves open whether the transaction was committed; the batch is then sent again under the
+same id, and the id's unique violation says that it had been. A row that the server refuses is cut out by halving.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from platform_sdk.delivery.batch import Batch, Part
+from platform_sdk.diagnostics import note
+from platform_sdk.errors import UnavailableError
+from platform_sdk.libpq import driver
+from platform_sdk.libpq.connection import Deadline, Link, LinkError, ServerError
+from platform_sdk.libpq.conninfo import connection_string
+from platform_sdk.options import Options
+
+# Of SQLSTATE: data exceptions, violated constraints, cardinality, limits of a row's size, raised by a trigger.
+_POISON = ("22", "23", "21", "54", "P0")
+
+SLOW_LOOKUP_SECONDS = 1.0
+
+_JOBS = """INSERT INTO monitoring.scraping_job AS live (app, job_id, scraper, site, status, progress, total_items,
+    completed_items, started_at, heartbeat_at, progressed_at, finished_at)
+SELECT app, job_id, scraper, site, status, progress, total_items, completed_items, started_at, heartbeat_at,
+    heartbeat_at, finished_at
+FROM jsonb_to_recordset({rows}::jsonb) AS t(app text, job_id text, scraper text, site text, status text,
+    progress double precision, total_items bigint, completed_items bigint, started_at timestamptz,
+    heartbeat_at timestamptz, finished_at timestamptz)
+ON CONFLICT (app, job_id) DO UPDATE SET scraper = excluded.scraper, site = excluded.site, status = excluded.status,
+    progress = coalesce(excluded.progress, live.progress),
+    total_items = coalesce(excluded.total_items, live.total_items),
+    completed_items = coalesce(excluded.completed_items, live.completed_items),
+    started_at = coalesce(excluded.started_at, live.started_at), heartbeat_at = excluded.heartbeat_at,
+    progressed_at = CASE
+        WHEN (coalesce(excluded.progress, live.progress), coalesce(excluded.completed_items, live.completed_items),
+            coalesce(excluded.started_at, live.started_at), excluded.status)
+            IS DISTINCT FROM (live.progress, live.completed_items, live.started_at, live.status)
+        THEN excluded.heartbeat_at ELSE coalesce(live.progressed_at, excluded.heartbeat_at) END,
+    finished_at = excluded.finished_at
+WHERE live.heartbeat_at IS NULL OR live.heartbeat_at <= excluded.heartbeat_at"""
+
+
+@dataclass(slots=True)
+class Delivery:
+    """Tell what became of a batch's events so far; `again` are those that an earlier attempt had stored already."""
+
+    stored: int = 0
+    poison: int = 0
+    again: int = 0
+    reasons: list[str] = field(default_factory=list)
+
+
+# Returns the SQL that brings the ledger to what it will be once this transaction, of so many events, is committed.
+LedgerSql = Callable[[Delivery, int], str]
+
+
+class Store:
+    """Hold the connection to the event store. For the writer thread alone."""
+
+    def __init__(self, options: Options, deadline: Deadline) -> None:
+        """`deadline` returns the time (of `time.monotonic`) when everything must end, infinity mostly."""
+        self._options = options
+        self._deadline = deadline
+        self._link: Link | None = None
+        self.looking_up = False
+        """Whether the server's name is being looked up, which no deadline ends."""
+        self._lookup_seconds = 0.0
+
+    def deliver(self, batch: Batch, ledger: LedgerSql, so_far: Delivery | None = None) -> Delivery:
+        """Store a batch but for its poison rows. Raises UnavailableError: deliver the whole batch again, later."""
+        done = so_far or Delivery()
+        done.stored += batch.events
+        try:
+            self._transact(batch.id, batch.parts, ledger(done, batch.events))
+        except ServerError as error:
+            done.stored -= batch.events
+            if error.sqlstate == "23505" and error.table == "batch":
+                done.stored += batch.events
+                done.again += batch.events
+            elif not error.sqlstate.startswith(_POISON):
+                raise self._unavailable(error) from error
+            elif batch.rows == 1:
+                done.poison += batch.events
+                done.reasons.append(f"{batch.parts[0].table}: {error} ({error.sqlstate})")
+            else:
+                for half in batch.halves():
+                    self.deliver(half, ledger, done)
+        return done
+
+    def run(self, sql: str) -> str | None:
+        """Run statements in one transaction; return the first value of the last row. Raises UnavailableError."""
+        try:
+            return self._run(f"BEGIN; {self._settings()} {sql}; COMMIT", ())
+        except ServerError as error:
+            raise self._unavailable(error) from error
+
+    def close(self) -> None:
+        """Drop the connection; the next use makes a new one."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    @property
+    def may_hang(self) -> bool:
+        """Tell whether to connect may outlast any deadline, as the last time: a name server does not answer."""
+        return self._link is None and self._lookup_seconds > SLOW_LOOKUP_SECONDS
+
+    def _transact(self, batch_id: str, parts: tuple[Part, ...], ledger: str) -> None:
+        statements = [f"BEGIN; {self._settings()} INSERT INTO monitoring.batch (id) VALUES ('{batch_id}')"]
+        copies: list[bytes] = []
+        for part in parts:
+            if part.columns:
+                statements.append(f"COPY monitoring.{part.table} ({', '.join(part.columns)}) FROM STDIN")
+                copies.append(part.data)
+            else:
+                statements.append(_JOBS.format(rows=quoted(f"[{','.join(part.data.decode().splitlines())}]")))
+        self._run("; ".join((*statements, ledger, "COMMIT")), copies)
+
+    def _run(self, sql: str, copies: tuple[bytes, ...] | list[bytes]) -> str | None:
+        link = self._link = self._link or self._connect()
+        try:
+            return link.run(sql, copies, self._until(self._options.statement_timeout_seconds + 2.0))
+        except LinkError as error:
+            self.close()
+            raise UnavailableError(str(error)) from error
+        except ServerError:
+            self._roll_back(link)
+            raise
+        except BaseException:  # nobody knows what the server was told
+            self.close()
+            raise
+
+    def _roll_back(self, link: Link) -> None:
+        try:
+            link.run("ROLLBACK", (), self._until(self._options.statement_timeout_seconds))
+        except (LinkError, ServerError):
+            self.close()
+
+    def _connect(self) -> Link:
+        until = self._until(self._options.connect_timeout_seconds)
+        try:
+            return Link(self._address(), until)
+        except Exception as error:
+            raise UnavailableError(f"{type(error).__name__}: {error}") from error
+
+    def _address(self) -> str:
+        driver.load()
+        began = time.monotonic()
+        self.looking_up = True
+        try:
+            return connection_string(self._options)
+        finally:
+            self.looking_up, self._lookup_seconds = False, time.monotonic() - began
+
+    def _settings(self) -> str:
+        """Return the settings of a transaction; a session's would be lost behind a pooler such as PgBouncer."""
+        milliseconds = max(int(self._options.statement_timeout_seconds * 1000), 1)
+        return (
+            f"SET LOCAL statement_timeout = {milliseconds}; SET LOCAL standard_conforming_strings = on; "
+            f"SET LOCAL synchronous_commit = {'on' if self._options.synchronous_commit else 'off'};"
+        )
+
+    def _until(self, seconds: float) -> Deadline:
+        end = time.monotonic() + seconds
+        return lambda: min(end, self._deadline())
+
+    def _unavailable(self, error: ServerError) -> UnavailableError:
+        """Refusals that are no row's fault: the schema is missing, a privilege, the disk is full, a standby ...
+
+        The next try makes a new connection: this one may be read-only for good, or lead to what was the primary once.
+        """
+        self.close()
+        return UnavailableError(f"{error} ({error.sqlstate})")
+
+
+def quoted(text: str) -> str:
+    """Return an SQL literal."""
+    return "'" + text.replace("\0", "").replace("'", "''") + "'"
+
+
+def tell_poison(delivery: Delivery) -> None:
+    """Log what was wrong with the rows that were cut out, without their values."""
+    for reason in delivery.reasons[:1]:
+        note("poison", f"the database refused {delivery.poison} events, for example {reason}")

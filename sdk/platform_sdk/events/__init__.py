@@ -1,0 +1,13 @@
+"""List every kind of event; schema, SQL, exposition, reference and SDK read this tuple."""
+
+from platform_sdk.events.api_call import API_CALL
+from platform_sdk.events.base import EventKind
+from platform_sdk.events.error import ERROR
+from platform_sdk.events.http_request import HTTP_REQUEST
+from platform_sdk.events.sample import SAMPLE
+from platform_sdk.events.scraping_run import SCRAPING_RUN
+from platform_sdk.events.user_activity import USER_ACTIVITY
+
+EVENTS: tuple[EventKind, ...] = (HTTP_REQUEST, API_CALL, SCRAPING_RUN, USER_ACTIVITY, ERROR, SAMPLE)
+
+KINDS = {kind.name: kind for kind in EVENTS}

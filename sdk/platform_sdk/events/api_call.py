@@ -1,0 +1,80 @@
+"""Declare calls that an application made to APIs of others."""
+
+from platform_sdk.events.base import APP, MAXIMUM, Column, EventKind, Label, Rollup, ZeroFill, reject_number
+
+BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+REASONS = (
+    "timeout", "connection", "rate_limited", "forbidden", "client_error", "server_error", "blocked",
+    "cancelled", "other",
+)  # fmt: skip
+
+_API = Label("api", "api")
+_LISTED = ", ".join(f"'{reason}'" for reason in REASONS)
+_REASON = f"""CASE WHEN outcome = 'success' THEN NULL WHEN reason IN ({_LISTED}) THEN reason
+    WHEN status = 429 THEN 'rate_limited' WHEN status = 403 THEN 'forbidden'
+    WHEN status BETWEEN 400 AND 499 THEN 'client_error' WHEN status BETWEEN 500 AND 599 THEN 'server_error'
+    ELSE 'other' END"""
+
+API_CALL = EventKind(
+    name="api_call",
+    rows_are="a call to an outside API",
+    columns=(
+        Column("api", "text", "the provider's short name", required=True),
+        Column("endpoint", "text", "the endpoint's template"),
+        Column("method", "text", "the request's method"),
+        Column("status", "integer", "the response's status code; NULL where none came"),
+        Column("outcome", "text", "'success', anything else is a failure", required=True),
+        Column("reason", "text", f"why it failed: {', '.join(REASONS)}"),
+        Column("attempt", "integer", "1 for the first try", default="1"),
+        Column("duration_seconds", "double precision", "from the call to the last byte", required=True),
+        Column("response_bytes", "bigint", "size of the response's body"),
+        Column("query", "jsonb", "the parameters, redacted by the writer", personal=True),
+        Column("cost", "double precision", "what the provider charges for it, in the account's currency"),
+        Column("rate_limit_remaining", "double precision", "calls left in the provider's window"),
+        Column("rate_limit_reset", "timestamptz", "when the provider's window ends"),
+    ),
+    checks=(
+        reject_number("duration_seconds", maximum=1e9),
+        reject_number("rate_limit_remaining", minimum=-MAXIMUM),
+        reject_number("cost"),
+    ),
+    rollups=(
+        Rollup("platform_api_calls_total", "Calls made to outside APIs.", (APP, _API), value="1"),
+        Rollup(
+            "platform_api_call_failures_total",
+            "Calls to outside APIs that failed.",
+            (APP, _API, Label("reason", _REASON, open=False)),
+            value="1",
+            require="reason",
+            zero_fill=ZeroFill("platform_api_calls_total", "reason", REASONS),
+        ),
+        Rollup(
+            "platform_api_call_duration_seconds",
+            "Time an outside API took to answer.",
+            (APP, _API),
+            type="histogram",
+            value="duration_seconds",
+            bounds=BOUNDS,
+        ),
+        Rollup(
+            "platform_api_rate_limit_remaining",
+            "Calls left in the provider's window, as last told by it.",
+            (APP, _API),
+            type="gauge",
+            value="rate_limit_remaining",
+        ),
+        Rollup(
+            "platform_api_rate_limit_reset_timestamp_seconds",
+            "When the provider's window ends, as last told by it.",
+            (APP, _API),
+            type="gauge",
+            value="CASE WHEN isfinite(rate_limit_reset) THEN extract(epoch FROM rate_limit_reset) END",
+        ),
+        Rollup(
+            "platform_api_cost_total",
+            "What calls to an outside API cost, in the account's currency.",
+            (APP, _API),
+            value="coalesce(cost, 0)",
+        ),
+    ),
+)

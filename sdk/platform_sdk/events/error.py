@@ -1,0 +1,43 @@
+"""Declare exceptions and logged errors."""
+
+from platform_sdk.events.base import APP, LONGEST_LABEL, SHORT_APP, Column, EventKind, Label, Rollup, closed
+
+SEVERITIES = ("low", "medium", "high", "critical")
+
+ISSUE = f"""CASE WHEN length(fingerprint) > {LONGEST_LABEL} THEN md5(fingerprint)
+    ELSE coalesce(nullif(fingerprint, ''), md5(error_type || coalesce(' ' || endpoint, ''))) END"""
+"""SQL for the fingerprint of the issue that an error belongs to; immutable, so that an index can hold it."""
+
+ERROR = EventKind(
+    name="error",
+    rows_are="an exception or a logged error",
+    columns=(
+        Column("severity", "text", f"one of {', '.join(SEVERITIES)}", required=True, default="'medium'"),
+        Column("error_type", "text", "the exception's class or the error's kind", required=True),
+        Column("message", "text", "what it said, redacted by the writer"),
+        Column("stack_trace", "text", "where it happened", restricted=True),
+        Column("fingerprint", "text", "what groups occurrences of one error; made of type and place where NULL"),
+        Column("endpoint", "text", "the route or function that failed"),
+        Column("user_id", "text", "who was affected", restricted=True),
+        Column("ip", "inet", "the client's address, truncated by the writer", personal=True),
+        Column("user_agent", "text", "the client's software", personal=True),
+        Column("job_id", "text", "the scraping job that failed"),
+        Column("context", "jsonb", "anything else", personal=True),
+    ),
+    checks=(),
+    rollups=(
+        Rollup(
+            "platform_errors_total",
+            "Errors recorded.",
+            (
+                APP,
+                Label("severity", closed('lower(severity COLLATE "C")', SEVERITIES), open=False),
+                Label("error_type", "error_type"),
+            ),
+            value="1",
+        ),
+    ),
+    shown={"app": SHORT_APP, "fingerprint": ISSUE},
+    indexes={"error_issue_at": f"({SHORT_APP}, ({ISSUE}), at)"},
+    issues=True,
+)

@@ -1,0 +1,163 @@
+"""Record calls made with aiohttp's client.
+
+    from platform_sdk.outgoing import aiohttp as outgoing
+    outgoing.install(apis={"api.crossref.org": "crossref"})                      # every session made from now on
+    session = aiohttp.ClientSession(trace_configs=[outgoing.trace_config(apis={...})])    # or only this one
+
+Durations end when the last byte of the body has arrived, read by the application or not; where it never does, when the
+connection is given up. Sizes are bytes as they came. aiohttp-retry's tries are told apart. `blocked` is asked about
+bodies that were read whole (`read`, `text`, `json`).
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urljoin
+from weakref import finalize
+
+import aiohttp
+
+from platform_sdk.diagnostics import note
+from platform_sdk.outgoing.exchange import Exchange, begin
+from platform_sdk.outgoing.patch import Patch
+from platform_sdk.outgoing.rules import Answer, Predicate, Rules, rules_of
+
+_rules: Rules | None = None
+_init = Patch(aiohttp.ClientSession, "__init__")
+
+
+def install(
+    apis: Mapping[str, str] | None = None, *, blocked: Predicate | None = None, only_named: bool = False
+) -> None:
+    """Record the calls of all sessions made from now on; a second call changes the rules."""
+    global _rules
+    _rules = rules_of(apis, blocked, only_named)
+    _init.apply(_patched_init)
+
+
+def uninstall() -> None:
+    """Leave aiohttp as it was found; sessions made meanwhile record nothing more."""
+    global _rules
+    _rules = None
+    _init.remove()
+
+
+def trace_config(
+    apis: Mapping[str, str] | None = None, *, blocked: Predicate | None = None, only_named: bool = False
+) -> aiohttp.TraceConfig:
+    """Return what to give a `ClientSession` as one of its `trace_configs`."""
+    rules = rules_of(apis, blocked, only_named)
+    return _trace_config(lambda: rules)
+
+
+def _patched_init(session: aiohttp.ClientSession, *args: Any, **kwargs: Any) -> None:
+    if _rules is not None:
+        kwargs["trace_configs"] = [*(kwargs.get("trace_configs") or ()), _trace_config(lambda: _rules)]
+    _init.original(session, *args, **kwargs)
+
+
+def _trace_config(rules: Callable[[], Rules | None]) -> aiohttp.TraceConfig:
+    config = aiohttp.TraceConfig()
+    config.on_request_start.append(partial(_guarded, partial(_started, rules)))
+    config.on_request_redirect.append(partial(_guarded, partial(_redirected, rules)))
+    config.on_request_end.append(partial(_guarded, _answered))
+    config.on_request_exception.append(partial(_guarded, _failed))
+    config.on_response_chunk_received.append(partial(_guarded, _read))
+    return config
+
+
+async def _guarded(step: Callable[[Any, Any], None], _session: object, context: SimpleNamespace, params: Any) -> None:
+    try:
+        step(context, params)
+    except Exception as error:  # noqa: BLE001 - never into the application
+        note("aiohttp", error)
+
+
+def _started(rules: Callable[[], Rules | None], context: Any, params: aiohttp.TraceRequestStartParams) -> None:
+    context.rules = rules()
+    given = context.trace_request_ctx  # of aiohttp-retry: {"current_attempt": 2}
+    tries = given.get("current_attempt", 1) - 1 if isinstance(given, Mapping) else 0
+    context.exchange = begin(context.rules, params.method, params.url, tries)
+
+
+def _redirected(rules: Callable[[], Rules | None], context: Any, params: aiohttp.TraceRequestRedirectParams) -> None:
+    exchange, response = context.exchange, params.response
+    if exchange is None:
+        return
+    exchange.answered(response.status, response.headers)
+    exchange.end()
+    to = response.headers.get("Location") or response.headers.get("URI") or ""
+    method = "GET" if response.status == 303 and params.method != "HEAD" else params.method
+    context.exchange = begin(rules(), method, urljoin(str(response.url), to))
+
+
+def _answered(context: Any, params: aiohttp.TraceRequestEndParams) -> None:
+    exchange: Exchange | None = context.exchange
+    if exchange is None:
+        return
+    response, content = params.response, params.response.content
+    exchange.answered(response.status, response.headers)
+    looks = context.rules is not None and context.rules.blocked is not None and response.status < 400
+    context.response_status, context.response_headers = response.status, response.headers
+    finalize(response, _let_go, exchange, content).atexit = False
+    # Both are called at once where all of a short body came with its head; the connection is then gone already.
+    content.on_eof(partial(_arrived, exchange, content, looks))
+    if response.connection is not None:
+        response.connection.add_callback(partial(_parted, exchange, content, looks))
+
+
+def _arrived(exchange: Exchange, content: aiohttp.StreamReader, looks: bool) -> None:
+    """The body is here, though perhaps not read. Where it will be looked at, the clock stops and the rest waits."""
+    if exchange.ended:
+        return
+    exchange.bytes = _size(content)
+    if looks:
+        exchange.stop()
+    else:
+        exchange.end()
+
+
+def _parted(exchange: Exchange, content: aiohttp.StreamReader, looks: bool) -> None:
+    """The answer has no connection any more: its body is here, or broke off, or was not wanted."""
+    if content.is_eof():
+        _arrived(exchange, content, looks)
+    else:
+        _let_go(exchange, content)
+
+
+def _read(context: Any, params: aiohttp.TraceResponseChunkReceivedParams) -> None:
+    """The application has read the whole body."""
+    exchange: Exchange | None = context.exchange
+    rules: Rules | None = context.rules
+    if exchange is None or exchange.ended or rules is None:
+        return
+    status, headers = context.response_status, context.response_headers
+    if status < 400 and rules.blocks(lambda: Answer(status, headers, str(params.url.with_user(None)), params.chunk)):
+        exchange.blocked()
+    exchange.end()
+
+
+def _let_go(exchange: Exchange, content: aiohttp.StreamReader) -> None:
+    """Nobody will read on."""
+    if exchange.ended:
+        return
+    error = content.exception()
+    # An answer that the application lets go of gets exactly this class; what breaks off gets one that says how.
+    given_up = type(error) is aiohttp.ClientConnectionError
+    if error is not None and not given_up and not content.is_eof():
+        exchange.failed(error if isinstance(error, BaseException) else error())
+    exchange.bytes = _size(content)
+    exchange.end()
+
+
+def _failed(context: Any, params: aiohttp.TraceRequestExceptionParams) -> None:
+    exchange: Exchange | None = context.exchange
+    if exchange is not None:
+        exchange.failed(params.exception)
+        exchange.end()
+
+
+def _size(content: aiohttp.StreamReader) -> int | None:
+    raw = getattr(content, "total_raw_bytes", None)  # before decompression; aiohttp 3.13 and newer
+    return raw if isinstance(raw, int) else getattr(content, "total_bytes", None)

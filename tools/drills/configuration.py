@@ -1,0 +1,78 @@
+"""Turn a running stack to the drill's receivers: copies of the shipped configuration, with what differs said aloud."""
+
+from typing import Any
+
+import requests
+import yaml
+
+from alertmanager.generate import configuration
+from tools.drills.receivers import Receivers
+from tools.stack.places import CHECKOUT
+from tools.stack.settings_files import EXPORTER_FILE
+from tools.stack.state import State
+
+ALWAYS = {"days": "sunday:saturday", "from": "00:00", "to": "24:00", "time_zone": "UTC"}
+TELL = {
+    "critical": ["pager", "chat", "mail", "hook"],
+    "high": ["chat", "mail", "hook"],
+    "medium": ["chat", "hook"],
+    "low": ["mail"],
+    "unsorted": ["mail", "hook"],
+    "history": ["history"],
+    "watchdog": [],
+}
+ROUTING_KEY = "0123456789abcdef0123456789abcdef"
+
+
+def tell_receivers(state: State, receivers: Receivers) -> None:
+    """Write what the Alertmanagers of the stack read at their next start: the drill's receivers, told at any hour."""
+    content = yaml.safe_load((CHECKOUT / "alertmanager/channels.yml").read_text())
+    content |= {"secrets": str(state.folder / "secrets"), "working_hours": ALWAYS, "tell": TELL}
+    state.write("secrets/slack_url", receivers.chat.url, mode=0o600)
+    state.write("secrets/pagerduty_routing_key", ROUTING_KEY, mode=0o600)
+    content["channels"] = {
+        "pager": {"kind": "pagerduty", "routing_key_file": "pagerduty_routing_key", "url": receivers.pager.url},
+        "chat": {"kind": "slack", "url_file": "slack_url", "channel": "#ops"},
+        "mail": {
+            "kind": "email",
+            "to": "ops@example.com",
+            "from": "alertmanager@example.com",
+            "smarthost": receivers.mail.address,
+            "require_tls": False,
+        },
+        "hook": {"kind": "webhook", "url": receivers.hook.url},
+        "history": {
+            "kind": "webhook",
+            "url": f"{state.url('exporter')}/api/v1/alerts/notifications",
+            "token_file": "alerts_token.password",
+        },
+    }
+    channels = state.write("config/alertmanager/drill.yml", yaml.safe_dump(content, sort_keys=False))
+    state.write("config/alertmanager/alertmanager.yml", configuration(channels))
+    channels.unlink()
+
+
+def show_shipped_links(state: State) -> None:
+    """Have notices lead to Grafana, as shipped: a stack without one leads to files, which pagers refuse."""
+    path = state.folder / "config/prometheus/prometheus.yml"
+    content = yaml.safe_load(path.read_text())
+    shipped = yaml.safe_load((CHECKOUT / "prometheus/prometheus.yml").read_text())
+    content["global"]["external_labels"] = shipped["global"]["external_labels"]
+    state.write("config/prometheus/prometheus.yml", yaml.safe_dump(content, sort_keys=False))
+
+
+def set_thresholds(state: State, thresholds: dict[str, Any]) -> None:
+    """Have the exporter use these thresholds beside the defaults, without a restart."""
+    path = state.folder / EXPORTER_FILE
+    content = yaml.safe_load(path.read_text()) | {"thresholds": thresholds}
+    state.write(EXPORTER_FILE, yaml.safe_dump(content, sort_keys=False))
+    requests.post(f"{state.url('exporter')}/-/reload", timeout=30).raise_for_status()
+
+
+def threshold_lines(thresholds: dict[str, Any]) -> list[str]:
+    """Return one line for each threshold that differs from the shipped one."""
+    return [
+        f"{indicator} of {app}: {', '.join(f'{severity} {value:g}' for severity, value in values.items())}"
+        for indicator, content in thresholds.items()
+        for app, values in content["apps"].items()
+    ]

@@ -1,0 +1,86 @@
+"""Read what came to a receiver: which channel told what, of which severity, firing or resolved."""
+
+import json
+from dataclasses import dataclass
+from email.message import EmailMessage
+from typing import Any
+
+from tools.stack.receivers.arrival import Arrival
+
+Labels = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Told:
+    """One alert in a webhook's message: Alertmanager's fingerprint of it, whether it fires, and its labels."""
+
+    fingerprint: str
+    firing: bool
+    labels: Labels
+
+
+@dataclass(frozen=True)
+class Notice:
+    """
+    One message.
+
+    at is of the monotonic clock. incident is the pager's own key of what it belongs to, empty elsewhere. alerts are
+    known of the webhook only. text is all that it says, to search in. problems: where its shape is wrong.
+    """
+
+    channel: str
+    at: float
+    firing: bool
+    severity: str
+    text: str
+    incident: str = ""
+    alerts: tuple[Told, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def notice(arrival: Arrival) -> Notice:
+    """Return what a message says; one that is of no known shape counts as firing, with its problems."""
+    try:
+        firing, severity, text, incident, alerts = READERS[arrival.receiver](arrival.content)
+    except (KeyError, IndexError, TypeError, AttributeError) as exc:
+        problems = (*arrival.problems, f"cannot be read: {type(exc).__name__} {exc}")
+        return Notice(arrival.receiver, arrival.came_at, True, "", str(arrival.content), problems=problems)
+    return Notice(arrival.receiver, arrival.came_at, firing, severity, text, incident, alerts, arrival.problems)
+
+
+Read = tuple[bool, str, str, str, tuple[Told, ...]]
+
+# PagerDuty's names of our severities.
+PAGERDUTY = {"critical": "critical", "error": "high", "warning": "medium", "info": "low"}
+
+
+def _pager(content: Any) -> Read:
+    severity = PAGERDUTY[content["payload"]["severity"]]
+    return content["event_action"] == "trigger", severity, json.dumps(content), content["dedup_key"], ()
+
+
+def _chat(content: Any) -> Read:
+    attachment = content["attachments"][0]
+    firing, severity = _titled(attachment["title"])
+    return firing, severity, f"{attachment['title']}\n{attachment['text']}", "", ()
+
+
+def _mail(content: EmailMessage) -> Read:
+    firing, severity = _titled(str(content["Subject"]))
+    body = content.get_body(("plain",))
+    return firing, severity, f"{content['Subject']}\n{body.get_content() if body else ''}", "", ()
+
+
+def _hook(content: Any) -> Read:
+    alerts = tuple(Told(one["fingerprint"], one["status"] == "firing", one["labels"]) for one in content["alerts"])
+    severity = content["commonLabels"].get("severity", "")
+    return content["status"] == "firing", severity, json.dumps(content), "", alerts
+
+
+def _titled(title: str) -> tuple[bool, str]:
+    """Return whether "[CRITICAL] ..." or "[RESOLVED] ..." fires, and how severe it says to be."""
+    mark = title.partition("[")[2].partition("]")[0].lower()
+    return mark != "resolved", "" if mark == "resolved" else mark
+
+
+READERS = {"pager": _pager, "chat": _chat, "mail": _mail, "hook": _hook}

@@ -1,0 +1,97 @@
+"""Watch a stack while drills are played: what fires, what is muted, what came."""
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from tools.drills.notices import Labels, Notice, notice
+from tools.drills.receivers import Receivers
+from tools.stack.settings_files import ALERTMANAGERS
+from tools.stack.state import State
+
+EVERY_SECONDS = 0.5
+
+
+@dataclass
+class Firing:
+    """One alert of Prometheus that fired: from when, and until when it was last seen so (monotonic clock)."""
+
+    labels: Labels
+    first_at: float
+    last_at: float
+    muted: bool = False
+
+
+class Recording:
+    """Ask Prometheus and every Alertmanager twice a second; those that are away are asked again."""
+
+    def __init__(self, state: State, receivers: Receivers) -> None:
+        self._prometheus = f"{state.url('prometheus')}/api/v1/alerts"
+        self._alertmanagers = [f"{state.url(one)}/api/v2/alerts" for one in ALERTMANAGERS if one in state.ports]
+        self._receivers = receivers
+        self._firings: list[Firing] = []
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self.looked_at = 0.0
+        self.pending: list[Labels] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def notices(self) -> list[Notice]:
+        """Return what came so far."""
+        return [notice(one) for one in self._receivers.arrivals]
+
+    @property
+    def firings(self) -> list[Firing]:
+        """Return what fired so far, each stretch of time by itself."""
+        with self._lock:
+            return list(self._firings)
+
+    def close(self) -> None:
+        """End it."""
+        self._stop.set()
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        while not self._stop.wait(EVERY_SECONDS):
+            now = time.monotonic()
+            firing = self._ask(self._prometheus)
+            if firing is not None:
+                alerts = firing["data"]["alerts"]
+                self.pending = [one["labels"] for one in alerts if one["state"] == "pending"]
+                self._seen([one["labels"] for one in alerts if one["state"] == "firing"], now)
+            for address in self._alertmanagers:
+                alerts = self._ask(address) or []
+                self._mark([one["labels"] for one in alerts if one["status"]["inhibitedBy"]])
+
+    def _ask(self, address: str) -> Any:
+        try:
+            answer = requests.get(address, timeout=3)
+            return answer.json() if answer.status_code == 200 else None
+        except (requests.RequestException, ValueError):
+            return None
+
+    def _seen(self, firing: list[Labels], now: float) -> None:
+        with self._lock:
+            going_on = {_key(one.labels): one for one in self._firings if one.last_at == self.looked_at}
+            for labels in firing:
+                if known := going_on.get(_key(labels)):
+                    known.last_at = now
+                else:
+                    self._firings.append(Firing(labels, now, now))
+            self.looked_at = now
+
+    def _mark(self, muted: list[Labels]) -> None:
+        keys = {_key(labels) for labels in muted}
+        with self._lock:
+            for one in self._firings:
+                if _key(one.labels) in keys and one.last_at == self.looked_at:
+                    one.muted = True
+
+
+def _key(labels: Labels) -> frozenset[tuple[str, str]]:
+    return frozenset(labels.items())

@@ -1,0 +1,103 @@
+"""
+Keep what one stack knows of itself, in one folder: ports, secrets, what each server was started with, what is missing.
+
+Standard library only, so that `down` works where the virtual environment has been removed.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tools.stack.errors import StackError
+from tools.stack.process import Process
+
+# In the order of their starts; they are stopped in the reverse.
+ORDER = (
+    "postgres",
+    "redis",
+    "minio",
+    "exporter",
+    "receiver",
+    "alertmanager",
+    "alertmanager-2",
+    "prometheus",
+    "grafana",
+    "feeder",
+    "demo",
+)
+
+
+@dataclass
+class State:
+    """One stack's folder. What `save` writes is read again by `down`, `status` and the next `up`."""
+
+    folder: Path
+    ports: dict[str, int] = field(default_factory=dict)
+    started_with: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    programs: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, folder: Path) -> "State":
+        """Read a folder's state, an empty one where there is none. Raises StackError where it is somebody else's."""
+        folder = folder.absolute()
+        if folder.exists() and folder.stat().st_uid != os.geteuid():
+            owner = folder.stat().st_uid
+            raise StackError(f"{folder} belongs to user id {owner}, we are {os.geteuid()}: run this as that user")
+        try:
+            known = json.loads((folder / "stack.json").read_text())
+            return cls(folder, known["ports"], known["started_with"], known["missing"], known["programs"])
+        except FileNotFoundError:
+            return cls(folder)
+        except (ValueError, KeyError, TypeError) as exc:
+            raise StackError(f"{folder / 'stack.json'} cannot be read: `make clean` makes a new start") from exc
+
+    def save(self) -> None:
+        """Write it in one step."""
+        content = {key: getattr(self, key) for key in ("ports", "started_with", "missing", "programs")}
+        new = self.folder / "stack.json.new"
+        new.write_text(json.dumps(content, indent=2) + "\n")
+        new.replace(self.folder / "stack.json")
+
+    def pid_file(self, name: str) -> Path:
+        """Return the file that names a server's process."""
+        return self.folder / f"{name}.pid"
+
+    def running(self, name: str) -> Process | None:
+        """Return a server's process; None where it does not run."""
+        return Process.recorded(self.pid_file(name))
+
+    def address(self, name: str) -> str:
+        """Return HOST:PORT of a server that has a port."""
+        return f"127.0.0.1:{self.ports[name]}"
+
+    def url(self, name: str) -> str:
+        """Return http://HOST:PORT of a server."""
+        return f"http://{self.address(name)}"
+
+    def secret(self, name: str) -> str:
+        """Return the password in secrets/NAME.password, made at first use and readable by its owner only."""
+        path = self.folder / "secrets" / f"{name}.password"
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.write(f"secrets/{name}.password", secrets.token_urlsafe(18), mode=0o600)
+        return path.read_text()
+
+    def write(self, name: str, text: str, *, mode: int = 0o644) -> Path:
+        """Write a file of the folder in one step, with this mode from the first."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(f"{path.name}.new")
+        new.unlink(missing_ok=True)
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+            file.write(text)
+        new.replace(path)
+        return path
+
+
+def fingerprint(*parts: object) -> str:
+    """Return a short digest of what a server is started with, to notice that it has to be started anew."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
