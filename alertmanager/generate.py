@@ -1,5 +1,4 @@
-"""
-Write Alertmanager's configuration: python -m alertmanager.generate, from the top of the repository.
+"""Write Alertmanager's configuration: python -m alertmanager.generate, from the top of the repository.
 
 Without arguments all that is committed is written: alertmanager.yml of channels.yml, alertmanager.compose.yml of the
 same for docker-compose.yml, and alertmanager.example.yml of channels.example.yml; with --check nothing is written, and
@@ -41,8 +40,7 @@ NOBODY = "  # amlint: disable=empty-receiver"
 
 
 def configuration(channels: Path, history: dict[str, Any] | None = None) -> str:
-    """
-    Return the text of Alertmanager's configuration for a file of channels. Raises ChannelsError.
+    """Return the text of Alertmanager's configuration for a file of channels. Raises ChannelsError.
 
     history: a channel for the history, as one would be written in the file; for a file that names none.
     """

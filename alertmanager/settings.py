@@ -22,8 +22,7 @@ Interval = dict[str, Any]
 
 @dataclass(frozen=True)
 class Settings:
-    """
-    What the owner decided.
+    """What the owner decided.
 
     alertmanager: the oldest version that will read the result. tell: the channels of each receiver.
     working_hours, digest: entries of Alertmanager's time_intervals.

@@ -1,5 +1,4 @@
-"""
-Write the dashboards: python -m grafana.generate, from the top of the repository.
+"""Write the dashboards: python -m grafana.generate, from the top of the repository.
 
 With --check nothing is written; exit status 1 tells that a committed file differs from what would be.
 """

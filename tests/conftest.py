@@ -1,5 +1,4 @@
-"""
-Fixtures that give tests real servers.
+"""Fixtures that give tests real servers.
 
 Those of session scope are shared by the tests of one worker: leave them as they were found. A test that stops, freezes
 or starves a server starts one of its own, by a fixture named start_*. A server that cannot be had fails the test.

@@ -163,8 +163,7 @@ class ServerFactory:
 
 
 class TcpProxy:
-    """
-    A TCP cable to host:port that can be cut and mended, from `address` on this side.
+    """A TCP cable to host:port that can be cut and mended, from `address` on this side.
 
     restore(): bytes flow. blackhole(): connections are accepted and stay open, and nothing flows, as with a firewall
     that drops packets; what was sent meanwhile arrives after restore(). cut(): all are reset, new ones as well.

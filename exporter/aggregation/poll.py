@@ -49,8 +49,12 @@ def poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Coun
         except psycopg.errors.SerializationFailure:
             if attempt == TRIES:
                 return Counted(advanced=False)
-        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction) as e:
-            raise explain.mapping_error(e, connection, stream) from e
+        except (
+            psycopg.errors.UndefinedTable,
+            psycopg.errors.UndefinedColumn,
+            psycopg.errors.UndefinedFunction,
+        ) as error:
+            raise explain.mapping_error(error, connection, stream) from error
         except psycopg.errors.InsufficientPrivilege as error:
             raise explain.missing_right(error, connection, stream.relation) from error
         except psycopg.errors.ReadOnlySqlTransaction as error:

@@ -1,5 +1,4 @@
-"""
-Draw PostgreSQL, Redis and MinIO.
+"""Draw PostgreSQL, Redis and MinIO.
 
 From top to bottom: are they up, which is not and why, what will be full when, then each kind by itself.
 """

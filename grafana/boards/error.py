@@ -1,5 +1,4 @@
-"""
-Draw one error issue in all detail.
+"""Draw one error issue in all detail.
 
 The stack trace, and who was affected, are asked of the restricted data source.
 """

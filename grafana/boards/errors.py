@@ -1,5 +1,4 @@
-"""
-Draw error issues: which there are, which need somebody, and how many at once are dealt with.
+"""Draw error issues: which there are, which need somebody, and how many at once are dealt with.
 
 A row's buttons change that issue. For many, rows are picked one after the other, each click adding the issue to the
 variable `issue`, or all that the filters leave are meant; both lists of ids are made by the database, so that exactly

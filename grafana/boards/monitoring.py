@@ -1,5 +1,4 @@
-"""
-Draw the monitoring itself.
+"""Draw the monitoring itself.
 
 From top to bottom: does it work, what does not, then its parts in the order in which a figure passes them: the SDK in
 applications, sources, the exporter, Prometheus, Alertmanager.

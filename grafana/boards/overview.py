@@ -1,5 +1,4 @@
-"""
-Draw the dashboard that people open first.
+"""Draw the dashboard that people open first.
 
 From top to bottom: is anything wrong, what, since when, and which errors are new. Every tile leads to the
 dashboard of its subject.

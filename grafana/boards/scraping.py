@@ -1,5 +1,4 @@
-"""
-Draw scraping.
+"""Draw scraping.
 
 From top to bottom: is anything wrong, which scraper, which job, which site, and why. scraping_details.py has what is
 folded.

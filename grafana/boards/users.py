@@ -1,5 +1,4 @@
-"""
-Draw users: who is active, and what they do.
+"""Draw users: who is active, and what they do.
 
 What names somebody (users, addresses, software) is in folded sections, asked of the restricted data source: whoever may
 not see it meets no error before opening them.

@@ -1,5 +1,4 @@
-"""
-Give things their colours, the same on every dashboard.
+"""Give things their colours, the same on every dashboard.
 
 Names of Grafana's palette follow the theme, light or dark; grey has no name there.
 """

@@ -1,5 +1,4 @@
-"""
-Lay panels out and make dashboards of them.
+"""Lay panels out and make dashboards of them.
 
 The grid has 24 columns; a unit of height is 30 px and 8 px of gap. On a phone, Grafana puts all panels below each
 other in the order of their places, each at its own height: what matters most comes first, and no panel is higher than
@@ -48,8 +47,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Board:
-    """
-    Describe a dashboard: its name of links.UIDS, its title and what question it answers.
+    """Describe a dashboard: its name of links.UIDS, its title and what question it answers.
 
     may_be_empty names, by title, the panels that are without data in a healthy system, with the reason: all others are
     checked to have some in an hour of demo data. marks are the annotations, None meaning alerts and releases.

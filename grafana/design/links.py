@@ -13,8 +13,7 @@ UIDS = (
 
 
 def to(name: str, /, **variables: str) -> str:
-    """
-    Return the path of a dashboard, with the time range and variables.
+    """Return the path of a dashboard, with the time range and variables.
 
     Cells of a table's row are ${__data.fields.NAME}, labels of a series ${__field.labels.NAME}.
     Raises ValueError for a dashboard that is not there.

@@ -1,5 +1,4 @@
-"""
-Draw panels that show figures.
+"""Draw panels that show figures.
 
 Each function returns the SDK's builder of one panel, so that the caller may refine it: `lines(...).max(1)`.
 """
@@ -86,8 +85,7 @@ def lines(
     named: Mapping[str, str] | None = None,
     lowest: float | None = 0,
 ) -> timeseries.Panel:
-    """
-    Return a chart over time. What targets.threshold_lines asks for is dashed in its severity's colour.
+    """Return a chart over time. What targets.threshold_lines asks for is dashed in its severity's colour.
 
     The axis begins at lowest, with None where the figures do. Stacked piles the series up. named gives series colours
     by the last word of their legend, such as colors.CODES; all others have a colour by name, the same in every panel.

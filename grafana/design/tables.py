@@ -46,8 +46,7 @@ def measured(
     hidden: Sequence[str] = (),
     nothing: str = "No data",
 ) -> tables.Panel:
-    """
-    Return a table of several figures about the same things: a column per PromQL, named by its key.
+    """Return a table of several figures about the same things: a column per PromQL, named by its key.
 
     All share the labels in `first`, which are the first columns; the queries' own labels beside them are to be hidden.
     """

@@ -24,8 +24,7 @@ class Variable:
 def labels(
     name: str, title: str, selector: str, label: str | None = None, *, listed: bool = False, regex: str = ""
 ) -> Variable:
-    """
-    Return the choice of a label's values among the series of a selector, several or all.
+    """Return the choice of a label's values among the series of a selector, several or all.
 
     The selector may name other variables, on which the choice then depends: `..._total{app=~"$app"}`. All is any value,
     but of apps, which SQL is asked for as well, the list of them: Grafana would put `.*` into `app IN (...)` as it is.
@@ -38,8 +37,7 @@ def labels(
 
 
 def column(name: str, title: str, sql: str) -> Variable:
-    """
-    Return the choice among the first column of a query of SQL, several or all; two columns are __value and __text.
+    """Return the choice among the first column of a query of SQL, several or all; two columns are __value and __text.
 
     All is every value there is: use it as `column IN (${name:sqlstring})`.
     """

@@ -1,5 +1,4 @@
-"""
-Ask what fires, what fired, and which rules cry wolf.
+"""Ask what fires, what fired, and which rules cry wolf.
 
 Prometheus knows what it fires, Alertmanager what is muted, and the event store what Alertmanager told: its history.
 """

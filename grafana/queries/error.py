@@ -1,5 +1,4 @@
-"""
-Ask for all that is known of one error issue.
+"""Ask for all that is known of one error issue.
 
 Its occurrences are found by an index on app, fingerprint and time, so that the last one is found however old it is.
 """

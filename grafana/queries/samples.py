@@ -1,5 +1,4 @@
-"""
-Ask for the applications' own samples, whose names and labels they choose.
+"""Ask for the applications' own samples, whose names and labels they choose.
 
 A name ends in its base unit, so that each unit has its queries. Each selects one name, that of the repeated panel: a
 rate drops names, and two samples of alike labels would clash.

@@ -1,5 +1,4 @@
-"""
-Hold what the queries of all subjects are made of.
+"""Hold what the queries of all subjects are made of.
 
 $app and the like are the dashboards' variables, regular expressions in PromQL. What rules record is read from there.
 """
@@ -35,8 +34,7 @@ def busiest(series: str, count: int) -> str:
 
 
 def threshold(indicator: str, *, lower_is_worse: bool = False, app: bool = True) -> str:
-    """
-    Return the thresholds of an indicator, one series per severity.
+    """Return the thresholds of an indicator, one series per severity.
 
     Those in force for the chosen apps, as rules record them; where apps differ, the mildest. The defaults where none is
     recorded. Without app the defaults.

@@ -16,8 +16,7 @@ Labels = dict[str, str]
 
 
 def turned_to(receiver_url: str, folder: Path, *, timers: dict[str, str] | None = None) -> Path:
-    """
-    Write the shipped configuration with only the receiver's address exchanged, and return its path.
+    """Write the shipped configuration with only the receiver's address exchanged, and return its path.
 
     timers exchanges those of all routes, too, so that a test need not wait for an hour: group_wait, for example. The
     intervals of medium and low are taken away then, as a test may run at any hour.

@@ -35,8 +35,7 @@ def clock(zone: str, minutes: int) -> str:
 
 
 def config(receiver: HttpReceiver, folder: Path, *, now: bool) -> Path:
-    """
-    Write the shipped configuration with hours around now, or with hours that are over.
+    """Write the shipped configuration with hours around now, or with hours that are over.
 
     The timers of medium and low are exchanged for a second, and nothing else.
     """

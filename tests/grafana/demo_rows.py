@@ -108,8 +108,7 @@ STATE = (
 
 
 def load(connection: Connection, rows: int, *, hours: float | None = None) -> None:
-    """
-    Create the schema and insert so many rows, spread evenly over the retention of their kinds, or over the last hours.
+    """Create the schema and insert so many rows, spread evenly over their kinds' retention, or over the last hours.
 
     10 million rows take some minutes.
     """

@@ -1,5 +1,4 @@
-"""
-Invent an hour of every series that the exporter may expose, two incidents in it.
+"""Invent an hour of every series that the exporter may expose, two incidents in it.
 
 All is derived from exporter/exposition/families.py: a new family is covered by being declared there. From minute 20 to
 30 and from 50 on, much fails: answers are slow, APIs and scrapers fail, Redis is down. So the end of the hour shows

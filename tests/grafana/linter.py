@@ -1,5 +1,4 @@
-"""
-Apply the seventeen rules of Grafana's dashboard-linter (its docs/index.md): they hold where there is no Go, too.
+"""Apply the seventeen rules of Grafana's dashboard-linter (its docs/index.md): they hold where there is no Go, too.
 
 Each rule yields what is wrong. They are stricter than the original in that they look at every type of panel, and also
 where the data source is no variable. What does not fit is excluded in grafana/dashboards/.lint, which it reads, too.

@@ -11,8 +11,7 @@ SERIES_A_REQUEST = 200
 
 
 def write(url: str, series: Iterable[tuple[Mapping[str, str], Samples]]) -> None:
-    """
-    Store series, each its labels (`__name__` among them) and samples, and return when all can be asked for.
+    """Store series, each its labels (`__name__` among them) and samples, and return when all can be asked for.
 
     The server wants --web.enable-remote-write-receiver, and storage.tsdb.out_of_order_time_window for times before its
     newest. Raises AssertionError with its own words where it refuses some.

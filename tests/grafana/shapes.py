@@ -1,5 +1,4 @@
-"""
-Say as JSON Schema what shape Grafana's files have.
+"""Say as JSON Schema what shape Grafana's files have.
 
 DASHBOARD is the classic model ("JSON model" in Grafana's documentation of dashboards) as far as 11.6, 12 and 13 share
 it and we use it; Grafana publishes no schema of it. DATASOURCES and PROVIDERS are those of "Provision Grafana" in its

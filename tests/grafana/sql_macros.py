@@ -1,5 +1,4 @@
-"""
-Expand Grafana's macros and variables in SQL as its PostgreSQL data source does.
+"""Expand Grafana's macros and variables in SQL as its PostgreSQL data source does.
 
 The macros are those of pkg/tsdb/grafana-postgresql-datasource/macros.go, variables those of the format `sqlstring`.
 """
@@ -13,8 +12,7 @@ UNITS_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def expanded(text: str, start: float, end: float, variables: Mapping[str, Sequence[str]]) -> str:
-    """
-    Return SQL as the database gets it for a time range (Unix seconds).
+    """Return SQL as the database gets it for a time range (Unix seconds).
 
     Raises AssertionError for macros and variables that are not known, and for variables outside ${NAME:sqlstring},
     which would let a viewer write SQL.

@@ -1,5 +1,4 @@
-"""
-Read the promtool tests as cases of alerts, and tell whether a group shows what its name says.
+"""Read the promtool tests as cases of alerts, and tell whether a group shows what its name says.
 
 A group that shows cases is named `ALERT[, ALERT...]: CASE[, CASE...]`, with free words in parentheses after it:
 

@@ -1,5 +1,4 @@
-"""
-What every alert owes: labels, annotations, tested cases, a runbook entry, a panel that shows why it fires.
+"""What every alert owes: labels, annotations, tested cases, a runbook entry, a panel that shows why it fires.
 
 To add an alert: the rule, its cases in prometheus/tests (named as tests/prometheus/cases.py says), its entry in
 prometheus/runbook.md, and a dashboard_url whose dashboard has a panel on what the alert reads.

@@ -1,5 +1,4 @@
-"""
-Be one side of tools/benchmarks/sdk_web.py: an application with one middleware, or none, called directly.
+"""Be one side of tools/benchmarks/sdk_web.py: an application with one middleware, or none, called directly.
 
 Started as `python -m tools.benchmarks._sdk_web_side FRAMEWORK SIDE DSN`. Answers each line on standard input, a number
 of milliseconds to work for, by a line with the microseconds that a request took: of this thread's CPU without the

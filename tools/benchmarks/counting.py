@@ -1,5 +1,4 @@
-"""
-Measure the counting, beside the usual ways to do it: python -m tools.benchmarks.counting [WHAT ...]
+"""Measure the counting, beside the usual ways to do it: python -m tools.benchmarks.counting [WHAT ...]
 
 WHAT is one or more of these, without any all of them, about six minutes:
 

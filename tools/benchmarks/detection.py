@@ -1,5 +1,4 @@
-"""
-Measure how long it takes from a dependency's death to the notification, and from its return to the resolved one.
+"""Measure how long it takes from a dependency's death to the notification, and from its return to the resolved one.
 
 A whole stack as `make up` starts it, with the configuration that ships. The times are those at which the receiver had
 the notification on its disk, less the time of the kill and of the first connection after the return.
@@ -89,5 +88,5 @@ def _listens(port: int) -> bool:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except subprocess.TimeoutExpired as exc:
-        sys.exit(f"detection: {exc}")
+    except subprocess.TimeoutExpired as error:
+        sys.exit(f"detection: {error}")

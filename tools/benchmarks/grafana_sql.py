@@ -1,5 +1,4 @@
-"""
-Measure what the dashboards' SQL takes on a full event store.
+"""Measure what the dashboards' SQL takes on a full event store.
 
     python -m tools.benchmarks.grafana_sql [--rows N] [--state DIR]
 

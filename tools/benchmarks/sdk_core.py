@@ -1,5 +1,4 @@
-"""
-Measure what the SDK costs: in the request thread, and altogether.
+"""Measure what the SDK costs: in the request thread, and altogether.
 
     python tools/benchmarks/sdk_core.py [--events 200000] [--dsn DSN]
 

@@ -1,5 +1,4 @@
-"""
-Measure what the SDK adds to a request, and to an exception, beside what others add, all in one go.
+"""Measure what the SDK adds to a request, and to an exception, beside what others add, all in one go.
 
 The same application is called directly, by ASGI or WSGI, without a server. Ours and each peer have a process of their
 own, which waits while another is measured; in it the application is measured without the middleware and with it, in

@@ -24,8 +24,8 @@ def main() -> int:
         if options.names == ["healthy"]:
             return healthy.run(options.minutes)
         outcomes = run.run([DRILLS[name] for name in options.names or DRILLS])
-    except DrillError as exc:
-        print(f"drills: {exc}", file=sys.stderr)
+    except DrillError as error:
+        print(f"drills: {error}", file=sys.stderr)
         return 1
     if options.json:
         options.json.write_text(report.as_json(outcomes) + "\n")

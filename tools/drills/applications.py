@@ -35,8 +35,7 @@ JOB = (
 
 @dataclass
 class Application:
-    """
-    One application. Numbers of events are per second and may be fractions; shares are of 1.
+    """One application. Numbers of events are per second and may be fractions; shares are of 1.
 
     What an incident changes are its attributes, while it runs. `jobs` makes it keep one scraping job running, which
     goes on where the application is quiet otherwise.

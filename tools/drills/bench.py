@@ -119,8 +119,7 @@ class Bench:
         return Minio(self.folder, port=self.state.ports["minio"], flavour=flavour)
 
     def _begin_anew(self) -> None:
-        """
-        Turn the stack to the drill's receivers, and let nobody remember what was before.
+        """Turn the stack to the drill's receivers, and let nobody remember what was before.
 
         The demo's data have open alerts, which would be told: they are closed first, as by a person.
         """

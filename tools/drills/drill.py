@@ -19,8 +19,7 @@ Act = Callable[[Bench], None]
 
 @dataclass(frozen=True)
 class Drill:
-    """
-    One incident.
+    """One incident.
 
     bench names the stack it is played on. warm_seconds: how long traffic must have run before. lasts_seconds: how long
     the incident goes on after all were told. settle_seconds: how long further pages are looked for when all is over.

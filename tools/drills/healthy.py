@@ -15,8 +15,7 @@ LOW = "low"
 
 
 def applications() -> list[Application]:
-    """
-    Return applications as healthy ones are.
+    """Return applications as healthy ones are.
 
     Two are steady with few failures, three are tiny: below minimum_events in 5 minutes, of which up to all may fail.
     """

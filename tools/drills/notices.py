@@ -21,8 +21,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Notice:
-    """
-    One message.
+    """One message.
 
     at is of the monotonic clock. incident is the pager's own key of what it belongs to, empty elsewhere. alerts are
     known of the webhook only. text is all that it says, to search in. problems: where its shape is wrong.
@@ -42,8 +41,8 @@ def notice(arrival: Arrival) -> Notice:
     """Return what a message says; one that is of no known shape counts as firing, with its problems."""
     try:
         firing, severity, text, incident, alerts = READERS[arrival.receiver](arrival.content)
-    except (KeyError, IndexError, TypeError, AttributeError) as exc:
-        problems = (*arrival.problems, f"cannot be read: {type(exc).__name__} {exc}")
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        problems = (*arrival.problems, f"cannot be read: {type(error).__name__} {error}")
         return Notice(arrival.receiver, arrival.came_at, True, "", str(arrival.content), problems=problems)
     return Notice(arrival.receiver, arrival.came_at, firing, severity, text, incident, alerts, arrival.problems)
 

@@ -146,8 +146,7 @@ def judge(name: str, wanted: Wanted, evidence: Evidence) -> Outcome:
 
 
 def pages(notices: Sequence[Notice]) -> int:
-    """
-    Return how often somebody was woken: incidents that the pager opened.
+    """Return how often somebody was woken: incidents that the pager opened.
 
     A trigger with the key of an incident that is open adds to that one (https://developer.pagerduty.com/docs/events-api-v2-overview).
     """

@@ -36,8 +36,8 @@ def main() -> int:
         from tools.stack import down
 
         return down.clean(options.state) if options.command == "clean" else down.run(options.state)
-    except (StackError, OSError) as exc:
-        print(f"\nstack: {exc}", file=sys.stderr)
+    except (StackError, OSError) as error:
+        print(f"\nstack: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("\nstack: interrupted; what was started runs on, `make down` ends it", file=sys.stderr)
     return 1

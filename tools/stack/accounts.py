@@ -1,5 +1,4 @@
-"""
-Find an account for what refuses to run as root, and a place on the disk that it can reach.
+"""Find an account for what refuses to run as root, and a place on the disk that it can reach.
 
 PostgreSQL does not run as root, and root's checkout often lies in /root, which no other account may enter (mode 700).
 Then data and, if need be, programs go to a folder outside the checkout, whose path is written down in the checkout.
@@ -40,8 +39,7 @@ class Account:
 
 
 def unprivileged() -> Account | None:
-    """
-    Return the account to run PostgreSQL as; None where we are not root and run it as ourselves.
+    """Return the account to run PostgreSQL as; None where we are not root and run it as ourselves.
 
     Raises StackError where the machine has none of the accounts.
     """
@@ -57,8 +55,7 @@ def unprivileged() -> Account | None:
 
 
 def outside_folder(label: str, *, lasting: bool) -> Path:
-    """
-    Make a new folder outside the checkout, of mode 755, and return its path.
+    """Make a new folder outside the checkout, of mode 755, and return its path.
 
     A lasting one is in /var/lib: from /var/tmp, systemd removes what was not used for 30 days, a running server's too.
     """

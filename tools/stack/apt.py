@@ -1,5 +1,4 @@
-"""
-Unpack Debian packages into the checkout's cache: no root, no installation, no service started.
+"""Unpack Debian packages into the checkout's cache: no root, no installation, no service started.
 
 The machine's own package lists are used while they serve. Where they are missing or too old, and for other suites,
 a private set of lists is kept in the cache, for the archive that the machine's own sources name.
@@ -26,8 +25,7 @@ def root_of(package: str, suite: str | None, tools: Path) -> Path:
 
 
 def program(package: str, name: str, suite: str | None, tools: Path) -> tuple[Path, str]:
-    """
-    Return a program of a package, unpacked once, and a word on its origin.
+    """Return a program of a package, unpacked once, and a word on its origin.
 
     Blocks for some seconds: 10 to 20 MB of package, and the suite's lists of about as much where they are wanted.
 
@@ -101,8 +99,8 @@ def _apt_get(arguments: Sequence[str], folder: Path, options: list[str]) -> "sub
             timeout=UPDATE_DEADLINE_SECONDS,
             check=False,
         )
-    except subprocess.TimeoutExpired as exc:
-        raise StackError(f"apt-get {arguments[0]} took longer than {UPDATE_DEADLINE_SECONDS} s") from exc
+    except subprocess.TimeoutExpired as error:
+        raise StackError(f"apt-get {arguments[0]} took longer than {UPDATE_DEADLINE_SECONDS} s") from error
 
 
 def _checked(argv: Sequence[str], folder: Path, what: str) -> None:

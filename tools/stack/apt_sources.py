@@ -28,8 +28,7 @@ class Source:
 
 
 def source_lines(suite: str | None, folder: Path = APT_FOLDER, os_release: Path = OS_RELEASE) -> list[str]:
-    """
-    Return sources.list lines for a suite of the distribution's own archive; None means the installed release.
+    """Return sources.list lines for a suite of the distribution's own archive; None means the installed release.
 
     Other archives (a maker's repository, say) are left out: one that does not answer would hold up the whole update.
 

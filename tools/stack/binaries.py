@@ -17,8 +17,7 @@ from tools.stack.programs import PROGRAMS, Program
 
 @dataclass(frozen=True)
 class Binary:
-    """
-    A program that was run once to tell its version.
+    """A program that was run once to tell its version.
 
     path is the executable; for postgres the folder that holds initdb, pg_dump and the others; for moto the interpreter.
     origin says in a few words where it comes from.
@@ -42,8 +41,7 @@ def find(
     fetch_go: bool = False,
     places: Places | None = None,
 ) -> Binary:
-    """
-    Return a program: from its environment variable, the checkout's cache, the machine, or newly obtained.
+    """Return a program: from its environment variable, the checkout's cache, the machine, or newly obtained.
 
     With a suite (a release name of the machine's own distribution, such as `sid`) it is that suite's, never the
     machine's. fetch_go says that a Go toolchain may be installed into the cache to compile with. Obtaining may take
@@ -62,8 +60,8 @@ def find(
     ):
         try:
             return _examined(name, program, path, origin)
-        except StackError as exc:
-            reasons.append(str(exc))
+        except StackError as error:
+            reasons.append(str(error))
     advice = f"set {variable} to its path" + (f", or {program.advice}" if program.advice else "")
     raise StackError("; ".join([f"{name}{f' of {suite}' if suite else ''} not found", *reasons, advice]))
 
@@ -87,8 +85,8 @@ def _candidates(
     for source in sources:
         try:
             path, origin = source()
-        except StackError as exc:
-            reasons.append(str(exc))
+        except StackError as error:
+            reasons.append(str(error))
         else:
             yield from _named(program, [path.parent], origin) if program.names else iter([(path, origin)])
 
@@ -152,8 +150,8 @@ def _version_of(path: Path, program: Program) -> str:
         run = subprocess.run(
             [path, *program.version_arguments], capture_output=True, text=True, timeout=60, check=False
         )
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        raise StackError(f"{path} cannot be run: {exc}") from exc
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StackError(f"{path} cannot be run: {error}") from error
     output = run.stdout + run.stderr
     # "prometheus, version 2.42.0+ds", "Redis server v=6.2.5", "minio version RELEASE", "postgres (PostgreSQL) 18.4"
     match = re.search(r"(?:version |v=|\) )(\S+)", output)

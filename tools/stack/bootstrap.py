@@ -1,5 +1,4 @@
-"""
-Make the checkout's virtual environment, with nothing but the standard library of the Python that runs this.
+"""Make the checkout's virtual environment, with nothing but the standard library of the Python that runs this.
 
 Debian and Ubuntu split pip off their Python: `python3 -m venv` then fails until python3-venv is installed, which wants
 root. Their pip is a wheel in a package of its own, which this unpacks into the checkout instead.
@@ -18,8 +17,7 @@ PIP_PACKAGE = "python3-pip-whl"
 
 
 def make_environment(folder: Path) -> str:
-    """
-    Make a virtual environment with pip, unless it is there and works; return a word on how.
+    """Make a virtual environment with pip, unless it is there and works; return a word on how.
 
     Raises StackError: what is missing and what to do about it.
     """
@@ -30,8 +28,8 @@ def make_environment(folder: Path) -> str:
     for name, make in (("venv", _venv), ("virtualenv", _virtualenv), ("uv", _uv), (PIP_PACKAGE, _unpacked_pip)):
         try:
             make(folder)
-        except (OSError, subprocess.CalledProcessError, StackError) as exc:
-            reasons.append(f"{name}: {_reason(exc)}")
+        except (OSError, subprocess.CalledProcessError, StackError) as error:
+            reasons.append(f"{name}: {_reason(error)}")
         if _has_pip(folder):
             return name
         shutil.rmtree(folder, ignore_errors=True)
@@ -92,5 +90,5 @@ def _reason(error: Exception) -> str:
 if __name__ == "__main__":
     try:
         make_environment(Path(sys.argv[1]))
-    except StackError as exc:
-        sys.exit(f"stack: {exc}")
+    except StackError as error:
+        sys.exit(f"stack: {error}")

@@ -1,5 +1,4 @@
-"""
-Load the two demo databases: a week of the StratLogic Scraping System and a run of SciTeX Cloud.
+"""Load the two demo databases: a week of the StratLogic Scraping System and a run of SciTeX Cloud.
 
 They end at a fixed time; every timestamp is moved by the same interval, so that the newest event is a few minutes old.
 """
@@ -45,8 +44,7 @@ def load(server: Postgres, name: str) -> bool:
 
 
 def move_to_now(connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    """
-    Add one interval to every time of the schema `public`, so that the newest event is NEWEST_AGE old.
+    """Add one interval to every time of the schema `public`, so that the newest event is NEWEST_AGE old.
 
     Columns with a zone and without (which hold UTC) alike; none is left in the future.
     """

@@ -1,8 +1,7 @@
-"""
-Hold the one error of this package.
+"""Hold the one error of this package.
 
-    Exception
-      StackError      a server or its program cannot be had; the message says what is missing and what to do
+Exception
+  StackError      a server or its program cannot be had; the message says what is missing and what to do
 """
 
 

@@ -1,5 +1,4 @@
-"""
-Write live traffic into the demo databases as the two applications would: plain INSERTs and UPDATEs, as their own users.
+"""Write live traffic into the demo databases as the two applications would: INSERTs and UPDATEs, as their own users.
 
 Everything is invented, and says so: it is written by the application name `platform demo`, with the user agent `demo`.
 For ten minutes from its start, and again in each hour, calls of SciTeX to semantic_scholar mostly fail: the incident

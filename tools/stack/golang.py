@@ -14,8 +14,7 @@ BUILD_DEADLINE_SECONDS = 1800
 
 
 def built(module: str, places: Places, *, fetch_go: bool = False) -> tuple[Path, str]:
-    """
-    Return the program that `go install module@version` makes, kept in the cache.
+    """Return the program that `go install module@version` makes, kept in the cache.
 
     Blocks for 3 to 6 minutes on two cores the first time; Go's own caches make it seconds in a further checkout.
     `fetch_go` installs a toolchain into the cache where the machine has none: tests want the real program.

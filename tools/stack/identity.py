@@ -1,5 +1,4 @@
-"""
-Know a process by more than its number, which the kernel gives to others later.
+"""Know a process by more than its number, which the kernel gives to others later.
 
 A process is its pid, the clock tick at which it started, and the boot it belongs to (proc_pid_stat(5), field 22).
 """

@@ -1,5 +1,4 @@
-"""
-Hold every version this package chooses: what it builds, and what is too old to use.
+"""Hold every version this package chooses: what it builds, and what is too old to use.
 
 A Debian archive serves one version of a package at a time, so that what comes from there is pinned by its suite.
 The wheels of PostgreSQL, Redis and moto are pinned in pyproject.toml, extra `stack`.

@@ -17,8 +17,7 @@ def _machine_folders() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Places:
-    """
-    Where to look.
+    """Where to look.
 
     tools is the checkout's own cache; environ holds the overrides; path the folders of PATH;
     usual_folders says whether folders outside PATH, such as /usr/lib/postgresql/*/bin, are looked at too.

@@ -12,8 +12,7 @@ T = TypeVar("T")
 def poll_until(
     predicate: Callable[[], T], deadline_seconds: float, *, interval_seconds: float = 0.02, what: str = ""
 ) -> T:
-    """
-    Return the predicate's first true value.
+    """Return the predicate's first true value.
 
     The predicate is asked at least once, and once more after the deadline, so that a slow machine gets no false alarm.
 

@@ -11,8 +11,7 @@ from tools.stack.places import Places, lock, say
 
 
 def reachable_by(account: Account | None, binary: Binary) -> Binary:
-    """
-    Return the programs, or a copy of them outside the checkout where the account cannot enter their folder.
+    """Return the programs, or a copy of them outside the checkout where the account cannot enter their folder.
 
     A virtual environment below /root is such a folder. Only the wheel's programs are copied (40 MB, once per checkout):
     they are built to be moved, as others are not.

@@ -26,8 +26,7 @@ class Command:
 
 
 class Process:
-    """
-    One child process and all that descends from it.
+    """One child process and all that descends from it.
 
     It signals only processes that it started, or that a pid file of ours names: known by pid, start and boot,
     so that a pid which the kernel has given to somebody else since is left alone.
@@ -72,8 +71,7 @@ class Process:
         return self._popen.poll() if self._popen else None
 
     def start(self, command: Command) -> None:
-        """
-        Start it in a session of its own, its output appended to the log, its pid file written.
+        """Start it in a session of its own, its output appended to the log, its pid file written.
 
         Raises StackError where it runs already, here or by the pid file, or cannot be executed.
         """
@@ -95,8 +93,8 @@ class Process:
                     # A session, not just a group: Ctrl-C in the terminal or its closing must not reach the servers.
                     start_new_session=True,
                 )
-            except OSError as exc:
-                raise StackError(f"{self.name}: cannot run {command.argv[0]}: {exc}") from exc
+            except OSError as error:
+                raise StackError(f"{self.name}: cannot run {command.argv[0]}: {error}") from error
         self._identity = identity_of(self._popen.pid)
         if self._identity is not None:
             PidRecord(self.name, self._identity, self._stop_signal).write(self.pid_file)
@@ -121,8 +119,7 @@ class Process:
         self._forget()
 
     def freeze(self) -> None:
-        """
-        Stop the clock of the whole tree (SIGSTOP): connections stay open, nobody answers.
+        """Stop the clock of the whole tree (SIGSTOP): connections stay open, nobody answers.
 
         By walking parents, not by process group: every PostgreSQL backend is the leader of a group of its own.
         """
@@ -136,8 +133,7 @@ class Process:
         _signal(self._tree()[::-1], signal.SIGCONT)
 
     def wait_until(self, predicate: Callable[[], object], deadline_seconds: float, what: str = "an answer") -> None:
-        """
-        Poll until the predicate is true.
+        """Poll until the predicate is true.
 
         Raises StackError, with the end of the log, when the process ends before that or the deadline passes.
         """

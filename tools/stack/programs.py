@@ -7,8 +7,7 @@ from tools.stack.pins import MINIO_MODULE, MINIO_VERSION
 
 @dataclass(frozen=True)
 class Program:
-    """
-    One program.
+    """One program.
 
     variable is the environment variable that names its path; names are its file names, the first found wins;
     folders are globs looked at after PATH, newest first; packages are Debian's, the first that holds it; wheel is a

@@ -1,5 +1,4 @@
-"""
-Make Debian's Prometheus and Alertmanager run from where they were unpacked.
+"""Make Debian's Prometheus and Alertmanager run from where they were unpacked.
 
 Debian compiles the place of their templates and pages into them: an Alertmanager that finds no
 /usr/share/prometheus/alertmanager/default.tmpl refuses to start, and amtool to check. Only root could put it there.

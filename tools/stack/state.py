@@ -1,5 +1,4 @@
-"""
-Keep what one stack knows of itself, in one folder: ports, secrets, what each server was started with, what is missing.
+"""Keep the state of one stack in one folder: ports, secrets, what each server was started with, what is missing.
 
 Standard library only, so that `down` works where the virtual environment has been removed.
 """
@@ -52,8 +51,8 @@ class State:
             return cls(folder, known["ports"], known["started_with"], known["missing"], known["programs"])
         except FileNotFoundError:
             return cls(folder)
-        except (ValueError, KeyError, TypeError) as exc:
-            raise StackError(f"{folder / 'stack.json'} cannot be read: `make clean` makes a new start") from exc
+        except (ValueError, KeyError, TypeError) as error:
+            raise StackError(f"{folder / 'stack.json'} cannot be read: `make clean` makes a new start") from error
 
     def save(self) -> None:
         """Write it in one step."""

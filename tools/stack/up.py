@@ -50,8 +50,7 @@ def run(
     traffic: bool = True,
     past: str = "7d",
 ) -> int:
-    """
-    Start what does not run yet in this state folder and print where it answers.
+    """Start what does not run yet in this state folder and print where it answers.
 
     Where two Alertmanagers run already, they stay two. Without traffic there is nothing to wait for.
 
@@ -230,8 +229,8 @@ class Stack:
     def _optional(self, name: str) -> Binary | None:
         try:
             return find(name)
-        except StackError as exc:
-            self.state.missing[name] = str(exc)
+        except StackError as error:
+            self.state.missing[name] = str(error)
             return None
 
     def _choose_ports(self, grafana: bool) -> None:
@@ -280,11 +279,11 @@ def _step(what: str) -> Iterator[None]:
     """Name the step in the error of whatever fails in it."""
     try:
         yield
-    except StackError as exc:
-        raise StackError(f"{what}: {exc}") from exc
-    except Exception as exc:
+    except StackError as error:
+        raise StackError(f"{what}: {error}") from error
+    except Exception as error:
         # A person wants the step's name, whatever library failed.
-        raise StackError(f"{what}: {type(exc).__name__}: {exc}") from exc
+        raise StackError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 def _line(title: str, text: str) -> None:

@@ -9,8 +9,7 @@ from tools.stack.errors import StackError
 
 
 def locate(module: str) -> tuple[Path, str]:
-    """
-    Return the executable that a module carries and a word on its origin.
+    """Return the executable that a module carries and a word on its origin.
 
     Raises StackError where the module is not installed: the extra `stack` brings it.
     """

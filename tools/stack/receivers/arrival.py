@@ -10,8 +10,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Arrival:
-    """
-    One message.
+    """One message.
 
     content: the JSON as parsed, or the e-mail as email.message.EmailMessage. problems: where it is not of the shape
     that is documented, one sentence each. came_at is of the monotonic clock, in seconds, to measure with; at is for

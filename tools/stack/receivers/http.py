@@ -20,8 +20,7 @@ REFUSED = 400
 
 
 class HttpReceiver(Receiver):
-    """
-    One service on a loopback port: slack, pagerduty, discord, teams or webhook.
+    """One service on a loopback port: slack, pagerduty, discord, teams or webhook.
 
     As the real one, it refuses what is not of its shape, with the reasons. `failing` makes it answer 503, so that
     Alertmanager tries again; what comes meanwhile counts among `attempts` only.

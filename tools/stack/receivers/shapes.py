@@ -1,5 +1,4 @@
-"""
-The documented shapes of what the services take, as JSON schemas.
+"""The documented shapes of what the services take, as JSON schemas.
 
 Only what Alertmanager sends is described, and nothing else is let through: a field that a service does not know it
 would ignore, and whoever wrote it would never learn of that.

@@ -32,8 +32,7 @@ class Cluster:
 
 
 class Alertmanager(Server):
-    """
-    An Alertmanager on loopback, alone unless it is given a cluster.
+    """An Alertmanager on loopback, alone unless it is given a cluster.
 
     config is a file, used where it lies (templates are found beside it), or the text of one.
     """
@@ -84,8 +83,7 @@ class Alertmanager(Server):
         return answer
 
     def reload(self) -> None:
-        """
-        Read the configuration anew; a text given as config is written again first.
+        """Read the configuration anew; a text given as config is written again first.
 
         Raises StackError with Alertmanager's own words when it refuses it.
         """

@@ -19,8 +19,7 @@ READY_DEADLINE_SECONDS = 60
 
 
 class Server:
-    """
-    One server on a loopback port.
+    """One server on a loopback port.
 
     In its state folder, which several servers may share if their names differ, it keeps NAME.log, NAME.pid (while it
     runs), secrets in NAME.* of mode 0600 and data in NAME/. All but the pid file stays for the next start.
@@ -60,8 +59,7 @@ class Server:
         return self.process.alive
 
     def start(self, deadline_seconds: float = READY_DEADLINE_SECONDS) -> Self:
-        """
-        Start it and wait until it answers; nothing happens where it runs already.
+        """Start it and wait until it answers; nothing happens where it runs already.
 
         Raises StackError with the end of its log when it ends or does not answer in time; it is ended then.
         """
@@ -160,8 +158,7 @@ class Server:
         return path
 
     def get(self, path: str, **parameters: Any) -> Any:
-        """
-        Return the JSON answer of a GET on its HTTP API.
+        """Return the JSON answer of a GET on its HTTP API.
 
         Raises StackError with its own words for any status but 200.
         """

@@ -9,8 +9,7 @@ from tools.stack.servers.base import Server
 
 
 class Grafana(Server):
-    """
-    A Grafana on loopback; the user `admin` has a generated password, kept in NAME.password.
+    """A Grafana on loopback; the user `admin` has a generated password, kept in NAME.password.
 
     provisioning is a folder of data sources and dashboards; environment adds GF_* settings and what the
     provisioning files refer to.

@@ -16,8 +16,7 @@ Flavour = Literal["minio", "moto"]
 
 
 class Minio(Server):
-    """
-    An S3 store on loopback; its keys are access_key and secret_key, the latter generated and kept in NAME.secret.
+    """An S3 store on loopback; its keys are access_key and secret_key, the latter generated and kept in NAME.secret.
 
     flavour "minio" is the real one: `drives` folders in one erasure set. "moto" is a stand-in without drives, health
     paths or a check of keys, which forgets all when it ends. None takes MinIO where it can be had, else moto, aloud.
@@ -89,8 +88,7 @@ class Minio(Server):
         return self.ok("/" if self.flavour == "moto" else "/minio/health/cluster")
 
     def take_drive_away(self, number: int) -> None:
-        """
-        Make drive `number` (from 1) fail as if it were pulled out; MinIO sees it at its next look, within seconds.
+        """Make drive `number` (from 1) fail as if it were pulled out; MinIO sees it at its next look, within seconds.
 
         Raises StackError for moto, which has no drives.
         """
@@ -113,8 +111,7 @@ class Minio(Server):
 
 
 def find_store(flavour: Flavour | None = None) -> tuple[Flavour, Binary]:
-    """
-    Return a flavour and its program; None takes MinIO where it can be had, else moto, and says so.
+    """Return a flavour and its program; None takes MinIO where it can be had, else moto, and says so.
 
     Where MinIO is asked for by name, the toolchain to compile it with is fetched too, if need be.
 
@@ -123,10 +120,10 @@ def find_store(flavour: Flavour | None = None) -> tuple[Flavour, Binary]:
     if flavour != "moto":
         try:
             return "minio", find("minio", fetch_go=flavour == "minio")
-        except StackError as exc:
+        except StackError as error:
             if flavour == "minio":
                 raise
-            say(f"{exc}. Taking moto instead: an S3-compatible stand-in without drives and health paths")
+            say(f"{error}. Taking moto instead: an S3-compatible stand-in without drives and health paths")
     return "moto", find("moto")
 
 

@@ -31,8 +31,7 @@ LONGEST_SOCKET_FOLDER = 86
 
 
 class Postgres(Server):
-    """
-    A PostgreSQL on loopback, with the superuser `postgres`, UTF-8 and the locale C.UTF-8.
+    """A PostgreSQL on loopback, with the superuser `postgres`, UTF-8 and the locale C.UTF-8.
 
     durable=False gives up safety against power cuts for speed. auth="scram-sha-256" asks for a generated password,
     kept in NAME.password; with "trust" every local user is let in. settings are those of postgresql.conf.

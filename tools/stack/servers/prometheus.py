@@ -12,8 +12,7 @@ IDLE_CONFIG = "global: {scrape_interval: 1s}\n"
 
 
 class Prometheus(Server):
-    """
-    A Prometheus on loopback.
+    """A Prometheus on loopback.
 
     config is a file, used where it lies (its rule_files are found beside it), or the text of one. With a text,
     rules_dir is made to appear as `rules` beside it, so that it says `rule_files: [rules/*.yml]`.
@@ -64,8 +63,7 @@ class Prometheus(Server):
         return self.ok("/-/ready")
 
     def query(self, promql: str, at: float | None = None) -> list[dict[str, Any]]:
-        """
-        Return the result of an instant query: [{"metric": {...}, "value": [time, "number as text"]}, ...].
+        """Return the result of an instant query: [{"metric": {...}, "value": [time, "number as text"]}, ...].
 
         at is a Unix time in seconds, None meaning now. Raises StackError with Prometheus' own words for bad PromQL.
         """
@@ -85,8 +83,7 @@ class Prometheus(Server):
         return [rule for group in self._data("/api/v1/rules", "groups") for rule in group["rules"]]
 
     def reload(self) -> None:
-        """
-        Read configuration and rules anew; a text given as config is written again first.
+        """Read configuration and rules anew; a text given as config is written again first.
 
         Raises StackError with Prometheus' own words when it refuses them.
         """

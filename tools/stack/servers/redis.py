@@ -13,8 +13,7 @@ from tools.stack.servers.base import Server
 
 
 class Redis(Server):
-    """
-    A Redis on loopback that keeps nothing on disk.
+    """A Redis on loopback that keeps nothing on disk.
 
     password asks clients for one; replica_of makes it a read-only copy of another; settings are lines of redis.conf,
     such as {"maxmemory": "8mb"}.
