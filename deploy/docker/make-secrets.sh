@@ -8,7 +8,7 @@
 # nothing but its own, mounted one by one, under a user id that does not exist on this machine.
 set -eu
 
-folder=${1:-$(dirname "$0")/../secrets}
+folder=${1:-$(dirname "$0")/../../secrets}
 
 random() { od -An -v -tx1 -N24 /dev/urandom | tr -d ' \n'; }
 

@@ -74,7 +74,7 @@ def test_down_wants_the_standard_library_only(tmp_path: Path) -> None:
         assert run.returncode == 0, run.stderr
 
 
-_ISOLATED = "import sys, runpy; sys.path.insert(0, '.'); runpy.run_module('stack', run_name='__main__')"
+_ISOLATED = "import sys, runpy; sys.path.insert(0, '.'); runpy.run_module('tools.stack', run_name='__main__')"
 
 
 def test_a_broken_state_is_named(tmp_path: Path) -> None:

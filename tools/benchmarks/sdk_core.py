@@ -1,6 +1,6 @@
 """Measure what the SDK costs: in the request thread, and altogether.
 
-    python tools/benchmarks/sdk_core.py [--events 200000] [--dsn DSN]
+    python -m tools.benchmarks.sdk_core [--events 200000] [--dsn DSN]
 
 Without --dsn a PostgreSQL is started for the time of it, durable as it comes. Prints microseconds per append, per
 exception 30 frames deep, microseconds of this process's CPU per event with everything in it, and events stored per

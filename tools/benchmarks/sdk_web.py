@@ -6,7 +6,7 @@ turn, in 40 slices each, whose lower quartiles are compared: what else the machi
 median of these differences over all rounds is printed; rounds rotate the order, and all is started several times.
 Sentry patches every application of its process, so that it is compared with the bare one of another. Peers send to
 nobody, Sentry without tracing; ours stores in a real PostgreSQL, and is measured without a writer too. Peers are
-installed into .tools/peers, as benchmarks/peers.txt pins them.
+installed into .tools/peers, as tools/benchmarks/peers.txt pins them.
 
 Two figures each: CPU of the request thread, which is what the target is about, and time by the clock, which has in it
 what the thread waits for: a database, another thread of the process, and whatever else the machine is doing.
@@ -108,7 +108,7 @@ class Side:
         self.name = name
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self.process = subprocess.Popen(
-            [python, "-m", "benchmarks._sdk_web_side", framework, name, dsn], cwd=ROOT, text=True,
+            [python, "-m", "tools.benchmarks._sdk_web_side", framework, name, dsn], cwd=ROOT, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         self._read()

@@ -54,7 +54,7 @@ class Feeder(Server):
 
     def command(self) -> Command:
         """Return what to run."""
-        return own_command(["-m", "stack.feeder", str(self.settings), str(self.sign_of_life)])
+        return own_command(["-m", "tools.stack.feeder", str(self.settings), str(self.sign_of_life)])
 
     def ready(self) -> bool:
         """Tell whether it has written rows."""
