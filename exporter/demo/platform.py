@@ -1,7 +1,7 @@
-"""Describe the platform that is played: its apps, routes, outside APIs, scrapers and users. All of it is invented.
+"""The simulated platform: its apps, routes, external APIs, scrapers and users. All of it is invented.
 
-The names of the apps are what marks every row and every series as demo data, and what `remove` goes by. Addresses are
-of the networks that are reserved for documentation (RFC 5737); user agents end in `demo`.
+The names of the apps mark every row and every series as demo data, and `remove` goes by them. Addresses are of the
+networks that are reserved for documentation (RFC 5737); user agents end in `demo`.
 """
 
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ AGENTS = {
 ATTACKER = "python-requests/2.32 demo"
 
 ROLES = {"customer": 52, "editor": 6, "admin": 2}
-"""How many users there are of each role."""
+"""Users of each role."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Describe a route: its share of the requests, how long it typically takes, how its methods are spread."""
+    """A route: its share of the requests, its typical duration, its methods with their weights."""
 
     template: str
     share: float
@@ -57,7 +57,7 @@ HARVEST_ROUTES = (
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """Describe an outside API. `quota` calls are allowed in each window; None where there is no limit."""
+    """An external API. `quota` calls are allowed in each window; None means no limit."""
 
     name: str
     endpoint: str
@@ -82,7 +82,7 @@ HARVEST_APIS = (
 
 @dataclass(frozen=True, slots=True)
 class Scraper:
-    """Describe a scraper: how often a job of it starts, how long one takes, how many items it yields."""
+    """A scraper: how often a job of it starts, how long one takes, how many items it yields."""
 
     name: str
     site: str
@@ -106,12 +106,12 @@ ACTIVITIES: tuple[tuple[str, str, str, int], ...] = (
     ("export_report", "reports", "sales", 2),
     ("change_settings", "accounts", "settings", 2),
 )
-"""What users do: activity, module, feature, and how often."""
+"""What users do: activity, module, feature, weight."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Describe a custom sample: how it is drawn is up to `typical`, about which it varies; counters add it."""
+    """A custom sample: its values vary about `typical`; a counter adds them up."""
 
     name: str
     kind: str

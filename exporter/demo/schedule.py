@@ -1,15 +1,18 @@
-"""Say what time of day it is on the played platform: how busy it is, what goes wrong, which release runs.
+"""The simulated platform's schedule: how busy it is, which incidents are under way, which release runs.
 
-All of it follows from the seed and the time alone, so that what is made for the past and what is played live agree.
+All of it follows from the seed and the time alone, so that the generated past and the live part agree.
 """
 
 import math
 from bisect import bisect
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from random import Random
+from typing import TypeVar
+
+T = TypeVar("T")
 
 DAY = 86_400.0
 
@@ -32,19 +35,18 @@ OPENING: dict[str, tuple[float, float]] = {
     LOGINS: (240, 540),
     QUOTA: (60, 900),
 }
-"""What goes wrong after a start, from and to so many seconds: all within ten minutes, while somebody watches."""
+"""The incidents after a start, from and to so many seconds: all begin within minutes, while people watch."""
 
 OPENING_SECONDS, OPENING_RHYTHM = 3600, 1.3
-KINDS = tuple(OPENING)
-A_DAY = 5
-"""How many incidents a day has otherwise: a kind each, at a time by chance."""
+INCIDENTS_PER_DAY = 5
+"""After that: of different kinds, at random times."""
 
 RELEASE_DAYS, RELEASE_HOUR = 2, 10
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Hold what goes wrong and when, in Unix seconds."""
+    """One incident; times are Unix seconds."""
 
     kind: str
     begins: float
@@ -53,33 +55,33 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Tell by the time. `opened_at` is when the live part began, None for a past without one."""
+    """The schedule of one seed. `opened_at` is when the live part began; None for a past without one."""
 
     seed: int
     opened_at: float | None = None
 
     def rhythm(self, at: float) -> float:
-        """Return how busy users are, about 1 by day: they sleep, and rest on weekends.
+        """Return how busy users are: about 1 by day, less at night and on weekends.
 
-        After a start it is busy at any time, so that what goes wrong is enough to be told from chance.
+        After a start it is busy at any time, so that incidents stand out from chance.
         """
         if self.opened_at is not None and 0 <= at - self.opened_at < OPENING_SECONDS:
             return OPENING_RHYTHM
-        moment = datetime.fromtimestamp(at, UTC)
-        hour = moment.hour + moment.minute / 60
+        time = datetime.fromtimestamp(at, UTC)
+        hour = time.hour + time.minute / 60
         day = (0.5 - 0.5 * math.cos(2 * math.pi * (hour - 3) / 24)) ** 1.5
-        return float(0.4 + 0.6 * day) * (0.7 if moment.weekday() >= 5 else 1.0)
+        return float(0.4 + 0.6 * day) * (0.7 if time.weekday() >= 5 else 1.0)
 
     def active(self, at: float) -> frozenset[str]:
-        """Return the kinds of incidents that are on."""
+        """Return the kinds of incidents that are under way."""
         today = datetime.fromtimestamp(at, UTC).date()
         days = (*_incidents(self.seed, today - timedelta(days=1)), *_incidents(self.seed, today), *self._opening())
         return frozenset(one.kind for one in days if one.begins <= at < one.ends)
 
     def release(self, at: float) -> str:
-        """Return the release that runs: named by when it came out."""
+        """Return the release that runs, named by its date and time."""
         known = _releases(self.seed, int(at // DAY), self.opened_at)
-        return known[bisect([out for out, _ in known], at) - 1][1]
+        return known[bisect([released for released, _ in known], at) - 1][1]
 
     def _opening(self) -> Iterator[Incident]:
         if self.opened_at is not None:
@@ -89,7 +91,7 @@ class Schedule:
 
 @lru_cache(maxsize=64)
 def _releases(seed: int, day_number: int, opened_at: float | None) -> tuple[tuple[float, str], ...]:
-    """Return the releases of a day since 1970 and of the days before it, oldest first: when each came out, its name."""
+    """Return (time, name) of the releases of a day, counted since 1970, and of the days before it, oldest first."""
     today = datetime.fromtimestamp(day_number * DAY, UTC).date()
     moments = {_midnight(today - timedelta(days=4))}
     if opened_at is not None:
@@ -98,16 +100,16 @@ def _releases(seed: int, day_number: int, opened_at: float | None) -> tuple[tupl
         day = today - timedelta(days=ago)
         if day.toordinal() % RELEASE_DAYS == 0:
             moments.add(_midnight(day) + RELEASE_HOUR * 3600)
-        # Errors come with a release: so does one with every such incident.
+        # Each incident of this kind begins with a release, which brings the errors.
         moments.update(one.begins for one in _incidents(seed, day) if one.kind == RELEASE)
-    return tuple((out, f"{datetime.fromtimestamp(out, UTC):%y.%m.%d-%H%M}") for out in sorted(moments))
+    return tuple((moment, f"{datetime.fromtimestamp(moment, UTC):%y.%m.%d-%H%M}") for moment in sorted(moments))
 
 
 @lru_cache(maxsize=64)
 def _incidents(seed: int, day: date) -> tuple[Incident, ...]:
     chance = Random(f"{seed}/{day}")  # noqa: S311 - invented data, no secret
-    begins = [_midnight(day) + chance.uniform(1, 23) * 3600 for _ in range(A_DAY)]
-    kinds = chance.sample(KINDS, A_DAY)
+    begins = [_midnight(day) + chance.uniform(1, 23) * 3600 for _ in range(INCIDENTS_PER_DAY)]
+    kinds = chance.sample(list(OPENING), INCIDENTS_PER_DAY)
     return tuple(
         Incident(kind, at, at + chance.uniform(600, 2400)) for kind, at in zip(kinds, sorted(begins), strict=True)
     )
@@ -115,3 +117,49 @@ def _incidents(seed: int, day: date) -> tuple[Incident, ...]:
 
 def _midnight(day: date) -> float:
     return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+
+
+@dataclass
+class Simulation:
+    """What all parts of a simulated app share: chance, schedule, amount of traffic, and the simulated time.
+
+    `now` is where the past ends and the live part begins, `speed` the factor of all traffic, `request_weight` how many
+    requests each that is emitted stands for, `sample_seconds` the time between two values of a sample. The SDK gives
+    events the current time; for the past, `event_history.Recorder` gives them `at`, which is set before each event.
+    """
+
+    schedule: Schedule
+    random: Random
+    now: float
+    speed: float = 1.0
+    request_weight: int = 1
+    sample_seconds: float = 15.0
+    at: float = 0.0
+    active: frozenset[str] = field(default_factory=frozenset)
+
+    def times(self, per_second: float, begins: float, ends: float) -> Iterator[float]:
+        """Yield random times of events with this rate; sets `at` to each of them."""
+        per_second *= self.speed
+        if per_second <= 0:
+            return
+        at = begins + self.random.expovariate(per_second)
+        while at < ends:
+            self.at = at
+            yield at
+            at += self.random.expovariate(per_second)
+
+    def is_active(self, kind: str) -> bool:
+        """Tell whether an incident of this kind is under way."""
+        return kind in self.active
+
+    def about(self, typical: float, spread: float = 0.4) -> float:
+        """Return a random value about a typical one, spread as durations are: never 0, sometimes long."""
+        return self.random.lognormvariate(0, spread) * typical
+
+    def pick(self, weights: Mapping[T, float]) -> T:
+        """Return one of the keys, by weight."""
+        return self.random.choices(list(weights), list(weights.values()))[0]
+
+    def happens(self, ratio: float) -> bool:
+        """Return True in this share of the calls, by chance."""
+        return self.random.random() < ratio

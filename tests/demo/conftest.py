@@ -1,5 +1,5 @@
-"""What the tests of the demo share."""
+"""Fixtures of the demo's tests."""
 
-from tests.demo.playing import played
+from tests.demo.simulated import simulated
 
-__all__ = ["played"]
+__all__ = ["simulated"]

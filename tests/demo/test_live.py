@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 
 from exporter.__main__ import main
 from exporter.database import schema
-from exporter.demo import past, removal
+from exporter.demo import event_history
 from exporter.demo.platform import APPS
-from tests.demo.playing import count, rows, write_past
+from tests.demo.simulated import count, rows, write_past
 from tests.servers import Database, fresh_database, poll_until
 from tools.stack.servers import Postgres, Redis
 
@@ -51,8 +51,8 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["demo", *map(str, arguments)])
 
 
-def test_it_plays_until_it_is_ended(store: Database, config: Path, redis_server: Redis) -> None:
-    """Both apps write; after SIGTERM all is stored, the books are closed and no job is left running."""
+def test_it_runs_until_it_is_stopped(store: Database, config: Path, redis_server: Redis) -> None:
+    """Both apps write; after SIGTERM all is stored, the ledger is complete and no job is left running."""
     client = redis_server.client()
     argv = [sys.executable, "-m", "exporter", "demo", "--config", str(config), "--speed", "20"]
     process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
@@ -85,7 +85,7 @@ def test_it_plays_until_it_is_ended(store: Database, config: Path, redis_server:
     client.close()
 
 
-def test_a_user_who_may_not_write_is_told(store: Database, config: Path) -> None:
+def test_a_user_who_may_not_write(store: Database, config: Path) -> None:
     """Exit status 1, and what to grant."""
     store.execute(f"REVOKE platform_writer FROM {USER}")
     done = run("--config", config)
@@ -104,21 +104,21 @@ def test_a_past_and_its_removal(store: Database, config: Path) -> None:
 
     assert (first.exit_code, second.exit_code, removed.exit_code) == (0, 0, 0), first.stderr + second.stderr
     assert "demo-shop: " in first.stderr
-    assert "no past is added" in second.stderr
+    assert "no past events were added" in second.stderr
     assert all(sum(rows(store, app).values()) == 0 for app in APPS)
 
 
 def test_what_is_removed_is_the_demos(store: Database) -> None:
-    """Rows, issues, books and counters of the demo's apps go; those of others stay."""
+    """Rows, issues, ledger and counters of the demo's apps go; those of others stay."""
     now = time.time()
-    write_past(store, past.Span(now - 3600, now))
+    write_past(store, event_history.Period(now - 3600, now))
     store.execute(
         "INSERT INTO monitoring.api_call (at, app, api, outcome, duration_seconds) "
         "VALUES (now(), 'x', 'y', 'success', 1)"
     )
     count(store)
     with store.connect() as connection:
-        removed = removal.remove(connection)
+        removed = event_history.remove(connection)
 
     left = store.execute("SELECT DISTINCT labels->>'app' FROM monitoring.rollup WHERE labels ? 'app'")
     assert removed > 100

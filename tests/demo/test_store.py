@@ -6,18 +6,17 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from exporter.config import loader
-from exporter.demo import past
+from exporter.demo import event_history
+from exporter.demo.apps import SIMULATED_APPS
 from exporter.demo.platform import APPS
-from exporter.demo.players import PLAYERS
-from exporter.demo.recorder import Recorder
 from exporter.exposition.families import FAMILIES
 from exporter.service import Service
 from platform_sdk.events import EVENTS
-from tests.demo.playing import SEED, Played, rows, write_past
+from tests.demo.simulated import SEED, Simulated, rows, write_past
 from tests.servers import poll_until
 
 OTHERS = {
-    "what Alertmanager tells the exporter of": {
+    "counted from Alertmanager's notifications": {
         "platform_alert_notifications_total", "platform_alert_repeats_total", "platform_alert_firing_seconds_total",
         "platform_alert_time_to_resolve_seconds", "platform_alert_flaps_total", "platform_alert_noise_total",
         "platform_alert_spooled_posts",
@@ -40,56 +39,57 @@ OTHERS = {
     },
 }  # fmt: skip
 
-SPAN = past.Span(1_795_000_000.0, 1_795_021_600.0)
+PERIOD = event_history.Period(1_795_000_000.0, 1_795_021_600.0)
 
 
 def recorded(seed: int) -> list[str]:
     """Return the rows of six hours, of all apps."""
     found = []
-    for make in PLAYERS:
-        recorder = Recorder(make.app, past.stage_of(make, SPAN, seed, 0.2))
-        for _ in past.play(make, recorder, SPAN):
+    for app in SIMULATED_APPS:
+        recorder = event_history.new_recorder(app, PERIOD, seed, 0.2)
+        for _ in event_history.simulate(app, recorder, PERIOD):
             pass
         found += [row for kind in sorted(recorder.rows) for row in recorder.rows[kind]]
     return found
 
 
 def test_the_same_seed_gives_the_same_past() -> None:
-    """A seed and a span decide every row of a past; another seed gives another one."""
+    """A seed and a period decide every row of a past; another seed gives another one."""
     first = recorded(SEED)
 
     assert recorded(SEED) == first
     assert recorded(SEED + 1) != first
 
 
-def test_all_that_was_produced_is_stored(played: Played) -> None:
+def test_all_that_was_produced_is_stored(simulated: Simulated) -> None:
     """The ledger's sums are the rows in the tables, of the past and of the live part together."""
     for app in APPS:
-        [(produced, stored, dropped)] = played.database.execute(
+        [(produced, stored, dropped)] = simulated.database.execute(
             "SELECT sum(produced), sum(stored), count(*) FILTER (WHERE dropped <> '{}' OR spooled <> 0) "
             "FROM monitoring.sdk_ledger WHERE app = %s",
             [app],
         )
 
-        assert played.past[app] > 1000
-        assert produced == stored == sum(rows(played.database, app).values())
+        assert simulated.past[app] > 1000
+        assert produced == stored == sum(rows(simulated.database, app).values())
         assert dropped == 0
 
 
-def test_a_second_past_adds_nothing(played: Played) -> None:
-    """Where an app has events, no past is added, whatever the span."""
-    before = {app: rows(played.database, app) for app in APPS}
+def test_a_second_past_adds_nothing(simulated: Simulated) -> None:
+    """Where an app has events, no past is added, whatever the period."""
+    before = {app: rows(simulated.database, app) for app in APPS}
+    longer = event_history.Period(simulated.period.begins - 86_400, simulated.period.ends)
 
-    assert write_past(played.database, past.Span(played.span.begins - 86_400, played.span.ends)) == {}
-    assert {app: rows(played.database, app) for app in APPS} == before
+    assert write_past(simulated.database, longer) == {}
+    assert {app: rows(simulated.database, app) for app in APPS} == before
 
 
-def test_everything_is_marked(played: Played) -> None:
+def test_everything_is_marked(simulated: Simulated) -> None:
     """Every row is of an app named demo-..., every user agent ends in `demo`, every address is for documentation."""
     for kind in EVENTS:
         query = f"SELECT DISTINCT app FROM monitoring.{kind.name}"
-        assert {app for (app,) in played.database.execute(query)} <= set(APPS)
-    agents = played.database.execute(
+        assert {app for (app,) in simulated.database.execute(query)} <= set(APPS)
+    agents = simulated.database.execute(
         "SELECT user_agent, host(ip) FROM monitoring.http_request UNION SELECT user_agent, host(ip) "
         "FROM monitoring.user_activity UNION SELECT user_agent, host(ip) FROM monitoring.error"
     )
@@ -100,9 +100,9 @@ def test_everything_is_marked(played: Played) -> None:
     assert all(ip is None or re.match(r"192\.0\.2\.|198\.51\.100\.|203\.0\.113\.", ip) for _, ip in agents)
 
 
-def test_issues_have_lives(played: Played) -> None:
+def test_issues_have_lives(simulated: Simulated) -> None:
     """Of a dozen issues some are open, one is ignored, one resolved, one came back before the start, one after it."""
-    issues = played.database.execute(
+    issues = simulated.database.execute(
         "SELECT status, regressions, events, error_type, first_seen FROM monitoring.error_issue ORDER BY error_type"
     )
     by_type = {error_type: (status, regressions) for status, regressions, _, error_type, _ in issues}
@@ -112,12 +112,12 @@ def test_issues_have_lives(played: Played) -> None:
     assert by_type["JSONDecodeError"] == ("resolved", 0)
     assert by_type["AttributeError"] == ("open", 1)
     assert by_type["LayoutError"] == ("open", 1)
-    assert [first.timestamp() >= played.span.ends for *_, kind, first in issues if kind == "KeyError"] == [True]
+    assert [first.timestamp() >= simulated.period.ends for *_, kind, first in issues if kind == "KeyError"] == [True]
 
 
-def test_stack_traces_show_code(played: Played) -> None:
+def test_stack_traces_show_code(simulated: Simulated) -> None:
     """A trace leads to the line that failed, through causes too."""
-    [(trace,)] = played.database.execute(
+    [(trace,)] = simulated.database.execute(
         "SELECT stack_trace FROM monitoring.error WHERE error_type = 'TimeoutError' LIMIT 1"
     )
 
@@ -126,11 +126,11 @@ def test_stack_traces_show_code(played: Played) -> None:
     assert "The above exception was the direct cause" in trace
 
 
-def test_users_and_releases_are_many(played: Played) -> None:
+def test_users_and_releases_are_many(simulated: Simulated) -> None:
     """There are users of every role, logins that failed, and a release that came after the start."""
-    roles = played.database.execute("SELECT DISTINCT role FROM monitoring.user_activity")
-    activities = played.database.execute("SELECT DISTINCT activity, success FROM monitoring.user_activity")
-    releases = played.database.execute("SELECT first_seen FROM monitoring.release WHERE app = 'demo-shop'")
+    roles = simulated.database.execute("SELECT DISTINCT role FROM monitoring.user_activity")
+    activities = simulated.database.execute("SELECT DISTINCT activity, success FROM monitoring.user_activity")
+    releases = simulated.database.execute("SELECT first_seen FROM monitoring.release WHERE app = 'demo-shop'")
 
     assert {role for (role,) in roles} == {"customer", "editor", "admin"}
     assert {("login", True), ("login", False), ("logout", True)} <= set(activities)
@@ -138,10 +138,10 @@ def test_users_and_releases_are_many(played: Played) -> None:
 
 
 @pytest.fixture(scope="module")
-def shown(played: Played, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
-    """Return what an exporter shows of the played store: full name of a family -> the sum of its series."""
+def shown(simulated: Simulated, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    """Return what an exporter shows of that store: full name of a family -> the sum of its series."""
     path = tmp_path_factory.mktemp("families") / "c.yml"
-    path.write_text(f"database: {{dsn: '{played.database.dsn}'}}\n")
+    path.write_text(f"database: {{dsn: '{simulated.database.dsn}'}}\n")
     exporter = Service(path, loader.load(path))
     exporter.start()
     try:

@@ -1,4 +1,4 @@
-"""What the tests of the demo share: a store with a past and a played quarter of an hour in it."""
+"""What the tests of the demo share: a store with a past and a simulated quarter of an hour in it."""
 
 import time
 from collections.abc import Iterator
@@ -12,10 +12,9 @@ from exporter.aggregation.poller import Worker
 from exporter.config.settings import Database as Settings
 from exporter.config.settings import Limits, Retention, Secret, Source
 from exporter.database import schema
-from exporter.demo import live, past
-from exporter.demo.players import PLAYERS, Player
-from exporter.demo.schedule import Schedule
-from exporter.demo.stage import Stage
+from exporter.demo import event_history, live
+from exporter.demo.apps import SIMULATED_APPS, App
+from exporter.demo.schedule import Schedule, Simulation
 from exporter.sources import mapping
 from platform_sdk.events import EVENTS
 from tests.servers import Database, fresh_database
@@ -23,46 +22,43 @@ from tools.stack.servers import Postgres
 
 SEED = 7
 PAST_DAYS = 4.0
-PLAYED_SECONDS = 900
+LIVE_SECONDS = 900
 
 
 @dataclass(frozen=True)
-class Played:
-    """A store after the demo: what the past said it wrote, and the SDK's books of each app's live part."""
+class Simulated:
+    """A store after the demo: how many events of the past were written, by app."""
 
     database: Database
-    span: past.Span
+    period: event_history.Period
     past: dict[str, int]
-    books: dict[str, dict[str, object]]
 
 
 def settings(database: Database) -> Settings:
     return Settings(dsn=Secret(database.dsn))
 
 
-def write_past(database: Database, span: past.Span) -> dict[str, int]:
+def write_past(database: Database, period: event_history.Period) -> dict[str, int]:
     """Write a past, at a tenth of the usual traffic."""
     with database.connect() as connection:
-        return past.write(connection, span, SEED, 0.1, lambda share: None)
+        return event_history.write(connection, period, SEED, 0.1, lambda share: None)
 
 
-def play_live(make: type[Player], database: Database, opened_at: float) -> dict[str, object]:
-    """Play an app's first quarter of an hour in a moment; return the SDK's books."""
+def simulate_live(make: type[App], database: Database, opened_at: float) -> None:
+    """Simulate an app's first quarter of an hour in a moment."""
     schedule = Schedule(SEED, opened_at)
-    player = make(Stage(schedule, Random(SEED), opened_at))
+    app = make(Simulation(schedule, Random(SEED), opened_at))
     release = ""
-    for second in range(PLAYED_SECONDS):
+    for second in range(LIVE_SECONDS):
         at = opened_at + second
         if schedule.release(at) != release:
             release = schedule.release(at)
-            live.start(make.app, release, settings(database))
-        player.step(at, at + 1)
+            live.start_sdk(make.name, release, settings(database))
+        app.step(at, at + 1)
         if second % 100 == 99:
             platform_sdk.flush(10)
     platform_sdk.flush(10)
-    books = platform_sdk.stats()
     platform_sdk.close(10)
-    return books
 
 
 def count(database: Database) -> None:
@@ -84,15 +80,16 @@ def rows(database: Database, app: str) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def played(postgres: Postgres) -> Iterator[Played]:
+def simulated(postgres: Postgres) -> Iterator[Simulated]:
     """Return a store with four days of past, counted, and then the live part's first quarter of an hour."""
     with fresh_database(postgres) as database:
         with database.connect() as connection:
             schema.apply(connection)
         now = time.time()
-        span = past.Span(now - PAST_DAYS * 86_400, now)
-        written = write_past(database, span)
+        period = event_history.Period(now - PAST_DAYS * 86_400, now)
+        written = write_past(database, period)
         count(database)
-        books = {make.app: play_live(make, database, now) for make in PLAYERS}
+        for app in SIMULATED_APPS:
+            simulate_live(app, database, now)
         count(database)
-        yield Played(database, span, written, books)
+        yield Simulated(database, period, written)
