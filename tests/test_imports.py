@@ -41,8 +41,8 @@ DIRECTIONS = {
     "platform_sdk.web": {"client", "delivery", "diagnostics", "emit", "events", "options", "request_context"},
     "platform_sdk.jobs": {"client", "delivery", "diagnostics", "emit", "events", "outgoing"},
     "platform_sdk.health": {"client", "delivery", "diagnostics", "libpq"},
-    "platform_sdk.api": {"emit", "guard", "migrate", "outgoing", "request_context", "web"},
-    "platform_sdk.migrate": {"api", "emit", "guard", "web"},
+    "platform_sdk.api": {"emit", "guard", "outgoing", "request_context", "web"},
+    "platform_sdk.migrate": {"api", "emit", "guard", "health", "outgoing", "web"},
 }  # fmt: skip
 """What each part may import, by the last name of what is meant; `exporter` itself, the version, is for all."""
 

@@ -1,59 +1,55 @@
-"""Log by hand: what application code calls, under the names that the systems this replaces gave their helpers.
-
-None of these raises into the application or waits for anything.
-"""
+"""Log manually: the functions that application code calls. None of them raises into it or waits for anything."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from platform_sdk import emit
 from platform_sdk.guard import guarded
-from platform_sdk.migrate import scitex
 from platform_sdk.outgoing import outcomes
 from platform_sdk.request_context import described
 from platform_sdk.web.actor import session_digest
 
 
 @guarded
-@scitex.error_too
 def log_error(
     error: BaseException | str,
     message: str | None = None,
     severity: str = "medium",
     *,
+    error_type: str | None = None,
     endpoint: str | None = None,
     user_id: object = None,
     job_id: str | None = None,
     fingerprint: str | None = None,
     stack_trace: str | None = None,
     context: Mapping[str, Any] | None = None,
+    ip: str | None = None,
+    user_agent: str | None = None,
     **more: Any,
 ) -> None:
     """Log an exception, `log_error(exc)`; a message, `log_error("it broke")`; or `log_error("TypeOfError", "text")`.
 
-    An exception's stack trace is taken along; `stack_trace` is for texts that have one. `fingerprint` groups
-    occurrences by this text. Other keyword arguments become part of `context`; those named `ip` and `user_agent` have
-    columns of their own. What is not given is taken from the request that is being served, if there is one. SciTeX's
-    shape, which begins with the severity, is understood: see `platform_sdk.migrate.scitex`.
+    `error_type` replaces the type, by which errors are grouped and shown; message and stack trace stay the
+    exception's. `stack_trace` is for texts that have one. `fingerprint` groups occurrences by this text. Other keyword
+    arguments become part of `context`. Missing arguments are taken from the request that is being served, if any.
     """
-    ip, user_agent = more.pop("ip", None), more.pop("user_agent", None)
     if (told := described()) is not None:
         endpoint, user_id = told.route if endpoint is None else endpoint, told.user_id if user_id is None else user_id
         ip, user_agent = told.ip if ip is None else ip, told.user_agent if user_agent is None else user_agent
         context = {"method": told.method, **_mapping(context)}
-    if more or (message is not None and isinstance(error, BaseException)):
-        said = {} if message is None or not isinstance(error, BaseException) else {"message": message}
-        context = {**_mapping(context), **said, **more}
     if isinstance(error, BaseException):
+        if more or message is not None:
+            context = {**_mapping(context), **({} if message is None else {"message": message}), **more}
         emit.exception(
-            error, severity=severity, endpoint=endpoint, user_id=user_id, job_id=job_id, fingerprint=fingerprint,
-            context=context, ip=ip, user_agent=user_agent,
+            error, error_type=error_type, severity=severity, endpoint=endpoint, user_id=user_id, job_id=job_id,
+            fingerprint=fingerprint, context=context, ip=ip, user_agent=user_agent,
         )  # fmt: skip
         return
     kind, text = ("LoggedError", error) if message is None else (error, message)
     emit.error_message(
-        text, error_type=kind, severity=severity, endpoint=endpoint, user_id=user_id, job_id=job_id,
-        fingerprint=fingerprint, stack_trace=stack_trace, context=context, ip=ip, user_agent=user_agent,
+        text, error_type=kind if error_type is None else error_type, severity=severity, endpoint=endpoint,
+        user_id=user_id, job_id=job_id, fingerprint=fingerprint, stack_trace=stack_trace,
+        context={**_mapping(context), **more} if more else context, ip=ip, user_agent=user_agent,
     )  # fmt: skip
 
 
@@ -93,41 +89,33 @@ def log_activity(
 
 
 @guarded
-@scitex.usage_too
 def log_api_usage(
     api: str,
     endpoint: str | None = None,
-    response_time: float | None = None,
-    status_code: int | None = None,
-    success: bool | None = None,
-    query_params: Mapping[str, Any] | None = None,
-    response_size: int | None = None,
+    duration_seconds: float = 0.0,
+    status: int | None = None,
     *,
-    duration_seconds: float | None = None,
+    success: bool | None = None,
     reason: str | None = None,
-    method: str | None = None,
     error: BaseException | None = None,
+    method: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    response_bytes: int | None = None,
     **more: Any,
 ) -> None:
-    """Log a call to an outside API that was timed elsewhere.
+    """Log a call to an external API that was timed elsewhere.
 
-    `response_time` is in milliseconds, as SciTeX's helper has it; `duration_seconds` wins over it. Where `success` is
-    None, the status or the error decides. Other keyword arguments become part of the query.
+    Where `success` is None, the status or the error decides. Other keyword arguments become part of `params`.
     """
-    if duration_seconds is None:
-        duration_seconds = response_time / 1000 if isinstance(response_time, int | float) else 0.0
-    status = status_code if isinstance(status_code, int) else None
     if reason is None and success is not True:
         if error is not None:
-            reason, told = outcomes.reason_of_exception(error)
-            status = told if status is None else status
+            reason, found = outcomes.reason_of_exception(error)
+            status = found if status is None else status
         else:
             reason = outcomes.reason_of_status(status) or ("other" if success is False else None)
-    if more:
-        query_params = {**_mapping(query_params), **more}
     emit.api_call(
         api, endpoint, "success" if reason is None else "failure", duration_seconds, method=method, status=status,
-        reason=reason, response_bytes=response_size, query=query_params,
+        reason=reason, response_bytes=response_bytes, query={**_mapping(params), **more} if more else params,
     )  # fmt: skip
 
 

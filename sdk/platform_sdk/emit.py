@@ -70,18 +70,19 @@ def request_finished(
 def exception(
     exc: BaseException,
     *,
+    error_type: str | None = None,
     severity: str = "high",
     **about: Unpack[About],
 ) -> None:
     """Emit an exception with its chain and stack. An exception emitted once is not emitted again, unless raised anew.
 
-    `severity` is one of low, medium, high, critical.
+    `severity` is one of low, medium, high, critical; `error_type` replaces the name of the exception's class.
     """
     intake = client.current
     if intake is None:
         return
     try:
-        captured = capture(exc)
+        captured = capture(exc, error_type)
         if captured is not None:
             _error(intake, captured, severity, **about)
     except Exception as error:  # noqa: BLE001 - never into the application

@@ -10,6 +10,7 @@ import pytest
 import requests
 
 import platform_sdk
+from platform_sdk import diagnostics
 from platform_sdk.outgoing import rate_limits
 from platform_sdk.outgoing.outcomes import reason_of_exception
 from tests.sdk.events import Store
@@ -44,82 +45,6 @@ def http_error(status: int) -> requests.HTTPError:
 def test_exceptions_tell_the_reason(error: BaseException, reason: str) -> None:
     """By type, or by the response that they hold."""
     assert reason_of_exception(error)[0] == reason
-
-
-def test_scitex_shape(store: Store, start: Start) -> None:
-    """SciTeX's own call, with nothing but the import changed."""
-    start()
-    with platform_sdk.APIMonitor(
-        "semantic_scholar", "https://api.example/paper/search", {"query": "x", "api_key": "s"}
-    ):
-        pass
-    assert platform_sdk.flush()
-
-    rows = store.rows("api, endpoint, outcome, reason, query", "api_call")
-    assert rows == [
-        ("semantic_scholar", "https://api.example/paper/search", "success", None, {"query": "x", "api_key": "********"})
-    ]
-
-
-def test_scitex_names(store: Store, start: Start) -> None:
-    """SciTeX's helpers say api_name and query_params."""
-    start()
-    with platform_sdk.APIMonitor(api_name="arxiv", endpoint="/q", query_params={"q": "x"}):
-        pass
-    platform_sdk.log_api_usage(  # type: ignore[call-arg]  # SciTeX's name for `api`
-        api_name="crossref", endpoint="/works", response_time=120.0, status_code=503, success=False,
-        query_params={"q": "y"}, response_size=99,
-    )  # fmt: skip
-    assert platform_sdk.flush()
-
-    assert store.rows("api, endpoint, outcome, reason, query, response_bytes", "api_call") == [
-        ("arxiv", "/q", "success", None, {"q": "x"}, None),
-        ("crossref", "/works", "failure", "server_error", {"q": "y"}, 99),
-    ]
-    assert platform_sdk.stats()["dropped"] == {}
-
-
-USER = SimpleNamespace(pk=7, id=7, is_staff=False)
-SCITEX_ERROR = ("high", "CompileError", "page 3", "/writer/compile/", USER, "Traceback ...\n  token=s3cr3t", {"job": 5})
-
-
-@pytest.mark.parametrize(
-    ("args", "named"),
-    [
-        (SCITEX_ERROR, {}),
-        ((), dict(zip(("severity", "error_type", "message", "endpoint", "user", "stack_trace", "metadata"),
-                      SCITEX_ERROR, strict=True))),
-        (SCITEX_ERROR[:2], dict(zip(("message", "endpoint", "user", "stack_trace", "metadata"), SCITEX_ERROR[2:],
-                                    strict=True))),
-    ],
-)  # fmt: skip
-def test_scitex_errors(store: Store, start: Start, args: tuple[Any, ...], named: dict[str, Any]) -> None:
-    """SciTeX's log_error begins with the severity; its user, metadata and stack trace are told, secrets hidden."""
-    start()
-    platform_sdk.log_error(*args, **named)
-    assert platform_sdk.flush()
-
-    assert store.rows("severity, error_type, message, endpoint, user_id, stack_trace, context", "error") == [
-        ("high", "CompileError", "page 3", "/writer/compile/", "7", "Traceback ...\n  token=********", {"job": 5})
-    ]
-
-
-@pytest.mark.parametrize(
-    ("args", "row"),
-    [
-        (("it broke",), ("medium", "LoggedError", "it broke")),
-        (("ParseError", "no title"), ("medium", "ParseError", "no title")),
-        (("ParseError", "no title", "low"), ("low", "ParseError", "no title")),
-        (("high", "pressure"), ("medium", "high", "pressure")),
-    ],
-)
-def test_own_shapes_of_log_error(store: Store, start: Start, args: tuple[str, ...], row: tuple[str, ...]) -> None:
-    """They are not taken for SciTeX's."""
-    start()
-    platform_sdk.log_error(*args)
-    assert platform_sdk.flush()
-
-    assert store.rows("severity, error_type, message", "error") == [row]
 
 
 @pytest.mark.parametrize(
@@ -197,13 +122,36 @@ def test_rate_limit_headers(headers: dict[str, str], wanted: tuple[float | None,
 
 
 def test_log_api_usage(store: Store, start: Start) -> None:
-    """Milliseconds become seconds, and the status decides where nothing else does."""
+    """The status decides where nothing else does; other arguments are part of the query."""
     start()
-    platform_sdk.log_api_usage("arxiv", "/query", 250.0, 200, True, {"q": "x"}, 900)
-    platform_sdk.log_api_usage("arxiv", "/query", status_code=429)
+    platform_sdk.log_api_usage("arxiv", "/query", 0.25, 200, success=True, params={"q": "x"}, response_bytes=900, p=2)
+    platform_sdk.log_api_usage("arxiv", "/query", status=429)
     platform_sdk.log_api_usage("arxiv", success=False)
     assert platform_sdk.flush()
 
-    assert store.rows("duration_seconds, status, outcome, reason", "api_call") == [
-        (0.25, 200, "success", None), (0.0, 429, "failure", "rate_limited"), (0.0, None, "failure", "other"),
+    assert store.rows("duration_seconds, status, outcome, reason, query, response_bytes", "api_call") == [
+        (0.25, 200, "success", None, {"q": "x", "p": 2}, 900), (0.0, 429, "failure", "rate_limited", None, None),
+        (0.0, None, "failure", "other", None, None),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("args", "named", "said"),
+    [
+        ((), {"api_name": "arxiv"}, "api_name"),
+        (("arxiv", "/q", {}, "GET"), {}, "1 more than api, endpoint and params"),
+    ],
+)
+def test_unexpected_arguments_of_the_monitor(
+    store: Store, start: Start, caplog: pytest.LogCaptureFixture, args: Any, named: Any, said: str
+) -> None:
+    """They are counted and logged, and the call is recorded without them."""
+    diagnostics._last.clear()
+    start()
+    with platform_sdk.APIMonitor(*args, **named):
+        pass
+    assert platform_sdk.flush()
+
+    assert store.count("api_call") == 1
+    assert platform_sdk.stats()["dropped"] == {"internal": 1}
+    assert f"APIMonitor: TypeError: unexpected arguments: {said}" in caplog.text

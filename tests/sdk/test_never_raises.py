@@ -8,6 +8,7 @@ import pytest
 
 import platform_sdk
 from platform_sdk import emit
+from platform_sdk.migrate import scitex
 from tests.sdk.events import Store, difference
 
 
@@ -58,10 +59,13 @@ FUNCTIONS: tuple[tuple[Callable[..., Any], int, tuple[str, ...]], ...] = (
     (emit.sample, 5, ()),
     (emit.exception, 1, ("severity", "endpoint", "user_id", "ip", "user_agent", "fingerprint", "context")),
     (emit.error_message, 1, ("error_type", "severity", "endpoint", "user_id", "context")),
-    (platform_sdk.log_error, 3, ("endpoint", "context", "whatever")),
+    (platform_sdk.log_error, 3, ("error_type", "endpoint", "context", "whatever")),
     (platform_sdk.log_activity, 2, ("details", "whatever")),
-    (platform_sdk.log_api_usage, 7, ("error", "reason", "whatever")),
+    (platform_sdk.log_api_usage, 4, ("success", "error", "reason", "params", "response_bytes", "whatever")),
     (platform_sdk.sample, 4, ("label",)),
+    (scitex.log_error, 7, ()),
+    (scitex.log_api_usage, 7, ("whatever",)),
+    (scitex.log_activity, 9, ()),
 )
 
 

@@ -111,6 +111,7 @@ def test_garbage_harms_nothing(start: Start) -> None:
         await service.record_scraping_metrics(None, None, object(), "soon", [], {}, 5)  # type: ignore[arg-type]
         await service.record_user_activity(object(), None, details=5)  # type: ignore[arg-type]
         await service.record_performance_metric(None, None, "x", None, [])  # type: ignore[arg-type]
+        await service.record_performance_metric("x", colour=1)  # type: ignore[call-arg]
         await service.create_alert(None, None, None, None, None, [1])  # type: ignore[arg-type]
 
     asyncio.run(record())

@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -122,7 +123,7 @@ def test_set_up(store: Store, programs: Programs, tmp_path: Path) -> None:
             )
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 shop.execute("SELECT * FROM monitoring.error")
-            store.database.execute(block("Coming from a monitoring module of your own", "sql"))
+            store.database.execute(block("SciTeX Cloud's calls", "sql"))
             shop.execute("SELECT * FROM monitoring.error")
     finally:
         store.database.execute("DROP OWNED BY shop; DROP ROLE shop")
@@ -301,15 +302,17 @@ def test_options_are_those_there_are() -> None:
 
 def test_coming_from_scitex(store: Store, run: Run, outside: str) -> None:
     """With nothing but an import changed its calls are recorded, and its summary has its fields."""
-    heading = "Coming from a monitoring module of your own"
+    heading = "SciTeX Cloud's calls"
     store.database.execute(block(heading, "sql").replace("TO shop", f"TO {store.role}"))
     url, params = f"{outside}/graph/v1/paper/search", {"query": "cells"}
-    health = run(heading, requests=requests, endpoint_url=url, query_params=params)["health"]
+    user = SimpleNamespace(pk=7)
+    health = run(heading, requests=requests, endpoint_url=url, query_params=params, user=user)["health"]
 
     assert store.rows("api, outcome, query->>'query'", "api_call") == [("semantic_scholar", "success", "cells")]
     assert health["health_status"] == "unknown"  # one call is too few to judge by
     assert (health["error_count"], health["avg_response_time"]) == (0, None)
     assert "api_success_rate" in health
+    assert store.rows("severity, error_type, message, user_id", "error") == [("high", "CompileError", "page 3", "7")]
 
 
 def test_coming_from_stratlogic(store: Store, run: Run) -> None:

@@ -35,18 +35,20 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """An error as it happened: the exception itself first, then what it came from. `size` is rough, in bytes.
+    """An error as it happened: the exception itself first, then its causes. `size` is approximate, in bytes.
 
-    `trace` is the stack trace where it came as a text, of which nothing else is known.
+    `error_type` is the name of the exception's class unless the application named another. `trace` is a stack trace
+    that was given as text.
     """
 
     chain: tuple[Link, ...]
     size: int
+    error_type: str
     trace: str | None = None
 
 
-def capture(exc: BaseException) -> Captured | None:
-    """Return what to keep of an exception, None where it was taken before. Raises nothing on exceptions of any make."""
+def capture(exc: BaseException, error_type: str | None = None) -> Captured | None:
+    """Return what to keep of an exception, None if it was captured before. Works for exceptions of any class."""
     sight = look_at(exc)
     if sight.taken:
         return None
@@ -62,14 +64,15 @@ def capture(exc: BaseException) -> Captured | None:
             break
         seen.add(id(following))
         current = following
-    return Captured(tuple(chain), sum(_size(link) for link in chain))
+    error_type = chain[0].name if error_type is None else error_type
+    return Captured(tuple(chain), sum(_size(link) for link in chain), error_type)
 
 
 def capture_message(error_type: str, message: object, trace: object = None) -> Captured:
     """Return an error that is no exception, and has a stack trace as a text or none."""
     text = message[:LONGEST_MESSAGE] if type(message) is str else _said(message)
     told = trace[-LONGEST_TRACE:] if type(trace) is str and trace else None
-    return Captured((Link("", error_type, text, ()),), 200 + len(text) + len(told or ""), told)
+    return Captured((Link("", error_type, text, ()),), 200 + len(text) + len(told or ""), error_type, told)
 
 
 def _link(exc: BaseException, relation: str, depth: int, stale: TracebackType | None = None) -> Link:

@@ -4,7 +4,8 @@ Versioned: a change of the rules must begin a new series of groups knowingly, no
 
 v1: of each exception in the chain, and of each member of a group, its type and its frames: the application's own where
 there are any, as module and function, without line numbers, a repeated one (a recursion) once; then the source line
-that failed, without surrounding blanks. Where there is no stack, the message with what varies in it left out.
+that failed, without surrounding blanks. Where there is no stack, the message with what varies in it left out. A type
+that the application named itself comes first.
 """
 
 import hashlib
@@ -34,6 +35,8 @@ def fingerprint(captured: Captured, stacks: Stacks, explicit: str | None = None)
     if explicit:
         return explicit[:200]
     parts = [part for link in captured.chain for part in _parts(link, stacks)]
+    if captured.error_type is not captured.chain[0].name:
+        parts.insert(0, f"{captured.error_type}")
     if not any(link.places or link.members for link in captured.chain):
         parts += [normalised(link.message) for link in captured.chain]
     digest = hashlib.blake2b("\x1f".join(parts).encode("utf-8", "replace"), digest_size=8)

@@ -92,7 +92,7 @@ class Encoder:
         trace = captured.trace or self._stacks.trace(captured)
         first = captured.chain[0]
         return (
-            severity.lower() if isinstance(severity, str) else severity, first.name,
+            severity.lower() if isinstance(severity, str) else severity, captured.error_type,
             self._redactor.text(first.message), None if trace is None else self._redactor.text(trace),
             fingerprint(captured, self._stacks, explicit), *rest,
         )  # fmt: skip

@@ -1,62 +1,87 @@
-"""Understand the calls of SciTeX Cloud's own monitoring helpers, so that an import is all that changes there.
+"""SciTeX Cloud's monitoring helpers by their own names and order of arguments, so that only an import changes.
 
-    log_error(severity, error_type, message, endpoint=None, user=None, stack_trace=None, metadata=None)
-    log_api_usage(api_name, endpoint, response_time, status_code, success, query_params, response_size)
-
-The first begins with the severity, where ours has the error; the second differs in one name.
+from platform_sdk.migrate.scitex import APIMonitor, log_error  # was: from apps.monitoring_app.utils import ...
 """
 
-import functools
-from collections.abc import Callable
-from typing import Any, ParamSpec
+from collections.abc import Mapping
+from typing import Any
 
+from platform_sdk import api
+from platform_sdk.guard import guarded
+from platform_sdk.health import get_system_health_summary
+from platform_sdk.outgoing import api_monitor
 from platform_sdk.web.actor import actor_of
 
-Parameters = ParamSpec("Parameters")
-
-SEVERITIES = ("low", "medium", "high", "critical")
-
-_ERROR = ("severity", "error_type", "message", "endpoint", "user", "stack_trace", "metadata")
-_USAGE = {"api_name": "api"}
+__all__ = ["APIMonitor", "get_system_health_summary", "log_activity", "log_api_usage", "log_error"]
 
 
-def error_too(function: Callable[Parameters, None]) -> Callable[Parameters, None]:
-    """Let `log_error` be called in SciTeX's shape as well."""
+class APIMonitor(api_monitor.APIMonitor):
+    """Monitor of a call to an external API, as `with APIMonitor(api_name, endpoint, query_params):`."""
 
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> None:
-        if _is_error(args, kwargs):
-            kwargs = _error({**dict(zip(_ERROR, args, strict=False)), **kwargs})
-            args = ()
-        function(*args, **kwargs)
-
-    return call
-
-
-def usage_too(function: Callable[Parameters, None]) -> Callable[Parameters, None]:
-    """Let `log_api_usage` be called by SciTeX's names as well."""
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> None:
-        function(*args, **{_USAGE.get(name, name): value for name, value in kwargs.items()})
-
-    return call
+    def __init__(
+        self,
+        api_name: str = "unknown",
+        endpoint: str | None = None,
+        query_params: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(api_name, endpoint, query_params, **options)
 
 
-def _is_error(args: tuple[Any, ...], named: dict[str, Any]) -> bool:
-    """Tell SciTeX's shape by the error's type in its place: after a severity, or by its name."""
-    if "error_type" in named:
-        return "error" not in named
-    begins = bool(args) and isinstance(args[0], str) and args[0].lower() in SEVERITIES
-    return begins and (len(args) >= 3 or (len(args) == 2 and "message" in named))
+@guarded
+def log_error(
+    severity: str,
+    error_type: str,
+    message: str,
+    endpoint: str | None = None,
+    user: object = None,
+    stack_trace: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Log an error of this type and text."""
+    api.log_error(
+        error_type, message, severity, endpoint=endpoint, user_id=_user_id(user), stack_trace=stack_trace,
+        context=metadata,
+    )  # fmt: skip
 
 
-def _error(given: dict[str, Any]) -> dict[str, Any]:
-    """Return what ours calls these arguments; of the user only what is loaded is read."""
-    user, metadata = given.pop("user", None), given.pop("metadata", None)
-    if user is not None and given.get("user_id") is None:
-        held = getattr(user, "__dict__", {})
-        given["user_id"] = actor_of(held.get("_wrapped") or user)[0]  # Django's request.user is a lazy object
-    if metadata is not None and "context" not in given:
-        given["context"] = metadata
-    return {"error": given.pop("error_type", "LoggedError"), "message": given.pop("message", ""), **given}
+@guarded
+def log_api_usage(
+    api_name: str,
+    endpoint: str | None = None,
+    response_time: float | None = None,
+    status_code: int | None = None,
+    success: bool | None = None,
+    query_params: Mapping[str, Any] | None = None,
+    response_size: int | None = None,
+) -> None:
+    """Log a call to an external API that took `response_time` milliseconds."""
+    api.log_api_usage(
+        api_name, endpoint, (response_time or 0.0) / 1000, status_code, success=success, params=query_params,
+        response_bytes=response_size,
+    )  # fmt: skip
+
+
+@guarded
+def log_activity(
+    activity_type: str,
+    user: object = None,
+    session_id: str | None = None,
+    ip_address: str | None = None,
+    user_agent: str | None = None,
+    details: Mapping[str, Any] | None = None,
+    module: str | None = None,
+    feature: str | None = None,
+    success: bool = True,
+) -> None:
+    """Log something a user did, by the names of the columns of SciTeX's UserActivity."""
+    api.log_activity(
+        activity_type, _user_id(user), session_id=session_id, module=module, feature=feature, success=success,
+        ip=ip_address, user_agent=user_agent, details=details,
+    )  # fmt: skip
+
+
+def _user_id(user: Any) -> object:
+    """Return the id of Django's user. Only what is loaded is read: an attribute might run a query."""
+    held = getattr(user, "__dict__", {})
+    return actor_of(held.get("_wrapped") or user)[0]  # request.user is a lazy object

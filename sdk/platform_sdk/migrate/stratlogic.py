@@ -1,4 +1,4 @@
-"""Be the MonitoringService of the StratLogic Scraping System, so that an import is all that changes where it records.
+"""StratLogic's MonitoringService, so that only an import changes where the application records something.
 
     from platform_sdk.migrate.stratlogic import MonitoringService  # was: from src.services.monitoring_service
 
@@ -6,16 +6,19 @@ Its coroutines end at once: nothing is written while the application waits, and 
 read (health, analytics, metrics, lists of alerts) is in Grafana, Alertmanager and the exporter's /api/v1/health.
 """
 
+import functools
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import Any, ParamSpec
 
 from platform_sdk import api, emit
 from platform_sdk.guard import guarded
+
+Parameters = ParamSpec("Parameters")
 
 # The application keeps a message, not a reason. The same, in the same order, as the preset `stratlogic` has them.
 REASONS = (
@@ -31,7 +34,7 @@ REASONS = (
 
 
 @dataclass(slots=True)
-class Alert:
+class CreatedAlert:
     """What `create_alert` returns."""
 
     alert_type: str
@@ -45,29 +48,53 @@ class Alert:
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
+def coroutine(function: Callable[Parameters, None]) -> Callable[Parameters, Coroutine[None, None, None]]:
+    """Return a coroutine function that does the same, guarded, and ends at once."""
+    call = guarded(function)
+
+    @functools.wraps(function)
+    async def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        call(*args, **kwargs)
+
+    return run
+
+
 class MonitoringService:
-    """Record by StratLogic's names. A session and a MinIO client may be given, as it was made with; neither is used."""
+    """StratLogic's service. It takes the session and the MinIO client that theirs was made with, and uses neither."""
 
     def __init__(self, db: object = None, minio_client: object = None) -> None: ...
 
-    async def record_scraping_metrics(
+    @coroutine
+    def record_scraping_metrics(
         self, job_id: object, scraper_type: str, success: bool, duration_ms: float, items_processed: int = 0,
         items_failed: int = 0, error_message: str | None = None,
     ) -> None:  # fmt: skip
-        """Record a job that ended: a run and, where it failed with a message, an error of that job."""
-        _run(job_id, scraper_type, success, duration_ms, items_processed, items_failed, error_message)
+        """Record a job that ended: a run and, if it failed with a message, an error of that job."""
+        reason = None if success else reason_of_message(error_message)
+        emit.scraping_run(
+            str(job_id), scraper_type, None, "success" if success else "failure", duration_ms / 1000, reason=reason,
+            items_processed=items_processed, items_failed=items_failed,
+        )  # fmt: skip
+        if error_message and not success:
+            severity = "high" if reason in ("parse", "other") else "medium"  # ours to fix, or the site's doing
+            emit.error_message(
+                error_message, error_type="ScrapingFailed", severity=severity, endpoint=scraper_type,
+                job_id=str(job_id),
+            )  # fmt: skip
 
-    async def record_user_activity(
+    @coroutine
+    def record_user_activity(
         self, user_id: object, activity_type: str, endpoint: str | None = None, ip_address: str | None = None,
         user_agent: str | None = None, session_id: str | None = None, details: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
-        """Record something a user did; role and what else is not given come from the request that is being served."""
-        told: dict[str, Any] = {"endpoint": endpoint} if endpoint is not None else {}
+        """Record something a user did; missing arguments are taken from the request that is being served."""
+        more: dict[str, Any] = {} if endpoint is None else {"endpoint": endpoint}
         api.log_activity(
-            activity_type, user_id, session_id=session_id, ip=ip_address, user_agent=user_agent, details=details, **told
+            activity_type, user_id, session_id=session_id, ip=ip_address, user_agent=user_agent, details=details, **more
         )
 
-    async def record_performance_metric(
+    @coroutine
+    def record_performance_metric(
         self, metric_name: str, metric_type: str, value: float, unit: str, labels: Mapping[str, Any] | None = None
     ) -> None:
         """Record a value of a custom metric; `metric_type` is counter, gauge, histogram or summary, text or enum."""
@@ -77,10 +104,10 @@ class MonitoringService:
     async def create_alert(
         self, alert_type: str, severity: str, title: str, message: str, source: str,
         details: Mapping[str, Any] | None = None,
-    ) -> Alert:  # fmt: skip
+    ) -> CreatedAlert:  # fmt: skip
         """Record an error of this severity, one issue for each source and title, and return the alert."""
-        _alert(alert_type, severity, title, message, source, details)
-        return Alert(alert_type, severity, title, message, source, details)
+        _record_alert(alert_type, severity, title, message, source, details)
+        return CreatedAlert(alert_type, severity, title, message, source, details)
 
 
 async def get_monitoring_service() -> MonitoringService:
@@ -95,23 +122,9 @@ def reason_of_message(message: str | None) -> str:
 
 
 @guarded
-def _run(
-    job_id: object, scraper: str, success: bool, milliseconds: float, processed: int, failed: int, message: str | None
+def _record_alert(
+    kind: str, severity: str, title: str, message: str, source: str, details: Mapping[str, Any] | None
 ) -> None:
-    reason = None if success else reason_of_message(message)
-    emit.scraping_run(
-        str(job_id), scraper, None, "success" if success else "failure", milliseconds / 1000, reason=reason,
-        items_processed=processed, items_failed=failed,
-    )  # fmt: skip
-    if message and not success:
-        severity = "high" if reason in ("parse", "other") else "medium"  # ours to mend, or the site's doing
-        emit.error_message(
-            message, error_type="ScrapingFailed", severity=severity, endpoint=scraper, job_id=str(job_id)
-        )
-
-
-@guarded
-def _alert(kind: str, severity: str, title: str, message: str, source: str, details: Mapping[str, Any] | None) -> None:
     emit.error_message(
         message, error_type=title, severity=severity, endpoint=source, fingerprint=f"{source}: {title}",
         context={"alert_type": kind, **(details or {})},

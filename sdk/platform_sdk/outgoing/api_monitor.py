@@ -5,9 +5,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Never, Self, TypeVar, cast
 
-from platform_sdk import emit
+from platform_sdk import client, emit
 from platform_sdk.diagnostics import note
 from platform_sdk.outgoing import outcomes, rate_limits, watcher
 
@@ -29,20 +29,21 @@ class APIMonitor:
 
     def __init__(
         self,
-        api: str | None = None,
+        api: str = "unknown",
         endpoint: str | None = None,
         params: Mapping[str, Any] | None = None,
-        *,
+        *surplus: Never,
         method: str | None = None,
         attempt: int = 1,
         cost: float | None = None,
         blocked: Callable[[Any], bool] | None = None,
-        api_name: str | None = None,
-        query_params: Mapping[str, Any] | None = None,
+        **unknown: Never,
     ) -> None:
-        """`api_name` and `query_params` are SciTeX's names for `api` and `params`."""
-        api, params = api_name if api is None else api, query_params if params is None else params
-        self._given = ("unknown" if api is None else api, endpoint, params)
+        """Arguments beyond these are counted and logged, and the call is recorded without them."""
+        if (surplus or unknown) and client.current is not None:
+            names = ", ".join(unknown) or f"{len(surplus)} more than api, endpoint and params"
+            client.current.fail("APIMonitor", TypeError(f"unexpected arguments: {names}"))
+        self._given = (api, endpoint, params)
         self._options: dict[str, Any] = {"method": method, "attempt": attempt, "cost": cost, "blocked": blocked}
         self._begin()
 
