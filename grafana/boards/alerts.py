@@ -1,11 +1,11 @@
-"""Draw alerts: what fires, what fired, what fires too often, and whether anybody is told."""
+"""The dashboard of alerts: what fires, what fired, what fires too often, and whether anyone is notified."""
 
+from grafana_foundation_sdk.builders import stat, table
 from grafana_foundation_sdk.models import common as options
 
-from grafana.boards import alert_panels
-from grafana.design import colors, links, panels, tables, targets, variables
+from grafana.design import colors, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
-from grafana.queries import alerts
+from grafana.queries import alerts, health
 
 VARIABLES = (
     variables.words("severity", "Severity", list(colors.SEVERITIES)),
@@ -13,259 +13,261 @@ VARIABLES = (
 )
 STATES = {"firing": colors.RED, "resolved": colors.GREEN}
 ONLY = links.keeping("alerts", "severity") + "&var-alertname=${__data.fields.alertname:percentencode}"
-SERIES_ONLY = links.keeping("alerts", "severity") + "&var-alertname=${__field.labels.alertname}"
+SERIES_ONLY = ("Only this alert", links.keeping("alerts", "severity") + "&var-alertname=${__field.labels.alertname}")
+TO_RUNBOOK = ("Runbook", links.to("runbook"))
+IN_RANGE_EMPTY = "No notification in the chosen range"
 
 
-def _first_line() -> Line:
-    return Line(
-        4,
-        [
-            (alert_panels.by_severity(), 9),
-            (
-                _figure(
-                    "Waiting", "Alerts that fire unless they end within the time their rule waits.", alerts.WAITING
-                ),
-                3,
-            ),
-            (_figure("Muted", "Alerts that Alertmanager tells nobody: silenced or inhibited.", alerts.MUTED), 3),
-            (_figure("Silences", "Silences in force.", alerts.SILENCES), 3),
-            (
-                panels.number_tile(
-                    "By hand", "Alerts that people made and nobody resolved.", "short", targets.sql(alerts.OPEN_BY_HAND)
-                ),
-                3,
-            ),
-            (
-                panels.number_tile(
-                    "Not delivered",
-                    "Notifications that failed in the chosen range; most are tried again.",
-                    "short",
-                    targets.now(alerts.UNDELIVERED_IN_RANGE, "Not delivered"),
-                    (None, colors.GREEN),
-                    (1, colors.RED),
-                ).decimals(0),
-                3,
-            ),
-        ],
+def by_severity() -> stat.Panel:
+    """Return the tile with the number of firing alerts of each severity."""
+    return panels.severity_tile(
+        "Firing alerts by severity",
+        "How many alerts fire now, including those that inhibition or a silence mutes.",
+        {severity: health.firing(severity) for severity in colors.SEVERITIES},
+        ("Alerts", links.to("alerts", severity="${__field.name}")),
     )
 
 
-def _figure(title: str, description: str, promql: str) -> panels.stat.Panel:
-    return panels.number_tile(title, description, "short", targets.series(promql, title)).decimals(0)
+def firing() -> table.Panel:
+    """Return the table of firing alerts."""
+    return tables.of_series(
+        "Firing alerts",
+        "Every alert that fires now, except the watchdog. The runbook has an entry for each.",
+        health.FIRING,
+        ["severity", "app", "indicator", tables.link("alertname", *TO_RUNBOOK)],
+        first=("severity", "alertname", "app", "indicator"),
+        hidden=("Value", "__name__", "alertstate", "job", "instance"),
+        empty="No alert fires",
+    )
+
+
+def _first_line() -> Line:
+    waiting = _figure("Pending", "Alerts that will fire if their condition lasts as long as their rule requires.")
+    muted = _figure("Muted", "Alerts for which Alertmanager notifies no one: silenced or inhibited.")
+    manual = panels.number_tile(
+        "Manual", "Alerts that people created and no one resolved.", "short", alerts.OPEN_MANUAL
+    )
+    failed = panels.number_tile(
+        "Not delivered",
+        "Notifications that failed in the chosen range. Most are tried again.",
+        "short",
+        {"Not delivered": alerts.UNDELIVERED_IN_RANGE},
+        *((None, colors.GREEN), (1, colors.RED)),
+        at_end=True,
+        decimals=0,
+    )
+    tiles = [by_severity(), waiting, muted, _figure("Silences", "Active silences."), manual, failed]
+    return Line(4, tiles, (9, 3, 3, 3, 3, 3))
+
+
+def _figure(title: str, description: str) -> stat.Panel:
+    asked = {"Pending": alerts.PENDING, "Muted": alerts.MUTED, "Silences": alerts.SILENCES}[title]
+    return panels.number_tile(title, description, "short", {title: asked}, decimals=0)
 
 
 def _firing() -> Line:
-    firing = tables.table(
+    firing = tables.of_series(
         "Firing now",
-        "Every alert that fires, since when; those muted too. A name leads to the runbook, leaves only this alert, or "
-        "opens the form of a silence for it, which Editors may make.",
-        [targets.rows(alerts.SINCE)],
+        "Every alert that fires, and since when, including muted ones. A name opens the runbook, filters this "
+        "dashboard, or opens the form to silence the alert (Editors only).",
+        alerts.SINCE,
         [
-            tables.column("Value", unit="dateTimeFromNow", title="Since", width=130),
-            tables.words("severity", colors.SEVERITIES),
+            tables.column("Value", "Since", 130, tables.AGO),
+            *("severity", "app", "component", "name", "indicator"),
             tables.links(
                 "alertname",
-                ("Runbook", links.to("runbook")),
+                TO_RUNBOOK,
                 ("Only this alert", ONLY),
                 ("Silence it", links.silence("alertname", "severity")),
             ),
         ],
-        nothing="No alert fires",
+        first=("severity", "alertname", "Value", "app", "component", "name", "indicator"),
+        hidden=("__name__",),
+        empty="No alert fires",
     )
-    shown = ("severity", "alertname", "Value", "app", "component", "name", "indicator")
-    return Line(9, [(firing.with_transformation(tables.arranged(*shown, hidden=("Time", "__name__"))), 24)])
+    return Line(9, [firing])
 
 
-def _course() -> Line:
+def _history_of_states() -> Line:
     course = panels.health_timeline(
-        "What fired when",
-        "The worst severity at which each alert fired; a gap means that it did not.",
-        [targets.series(alerts.COURSE, "{{alertname}}")],
-    )
-    course.mappings(colors.RANKS).no_value("Nothing fired").data_links(
-        [links.data_link("Only this alert", SERIES_ONLY)]
-    )
-    by_severity = panels.lines(
-        "Firing over time",
+        "Firing alerts over time",
+        "The worst severity at which each alert fired. A gap means that it did not fire.",
+        {"{{alertname}}": alerts.COURSE},
+        colors.RANKS,
+        SERIES_ONLY,
+    ).no_value("Nothing fired")
+    count = panels.lines(
+        "Number of firing alerts",
         "How many alerts fired, by severity.",
         "short",
-        [targets.series(alerts.BY_SEVERITY, "{{severity}}")],
+        {"{{severity}}": alerts.BY_SEVERITY},
         stacked=True,
         named=colors.SEVERITIES,
-    ).decimals(0)
-    return Line(10, [(course, 14), (by_severity, 10)])
+        decimals=0,
+    )
+    return Line(10, [course, count], (14, 10))
 
 
 def _noise() -> Section:
     rules = tables.table(
-        "Noisiest rules",
-        "Alerts told of in the chosen range, those that fired most often first, and how long they lasted.",
-        [targets.sql(alerts.RULES)],
+        "Noisiest alerts",
+        "Alerts with notifications in the chosen range, the most frequent first, and how long they lasted.",
+        alerts.RULES,
         [
-            tables.links("alertname", ("Only this alert", ONLY), ("Runbook", links.to("runbook"))),
-            tables.words("severity", colors.SEVERITIES),
-            tables.column("firings", title="Fired", width=75),
-            tables.column("subjects", title="Subjects", width=85),
-            tables.column("still_firing", title="Still firing", width=95),
-            tables.column("repeats", title="Told again", width=95),
-            tables.column("mean_to_resolve", unit="dtdurations", title="Mean time to resolve"),
-            tables.column("longest", unit="dtdurations", title="Longest"),
-            tables.column("firing_seconds", unit="dtdurations", title="Fired for"),
-            tables.column("last_fired", unit="dateTimeFromNow", title="Last fired", width=125),
+            tables.links("alertname", ("Only this alert", ONLY), TO_RUNBOOK),
+            "severity",
+            tables.column("firings", "Fired", 75),
+            tables.column("subjects", "Subjects", 85),
+            tables.column("still_firing", "Still firing", 95),
+            tables.column("repeats", "Reminders", 95),
+            tables.column("mean_to_resolve", "Mean time to resolve", unit="dtdurations"),
+            tables.column("longest", "Longest", unit="dtdurations"),
+            tables.column("firing_seconds", "Fired for", unit="dtdurations"),
+            tables.column("last_fired", "Last fired", 125, tables.AGO),
         ],
-        nothing="No alert was told of",
+        empty=IN_RANGE_EMPTY,
     )
-    flapping = _ranking(
-        "Flapping",
-        "How often alerts fired again shortly after their end (`alerts.flap_seconds`), in the chosen range.",
-        "short",
-        alerts.FLAPPING,
-    )
-    short = _ranking(
-        "Gone before anybody came",
-        "How often alerts ended shortly after they had fired (`alerts.noise_seconds`), in the chosen range.",
-        "short",
-        alerts.SHORT,
-    )
-    longest = _ranking(
-        "Time firing", "How long alerts fired that ended in the chosen range.", "dtdurations", alerts.FIRING_TIME
-    )
+    rankings = [
+        panels.ranking(title, text, unit, {"{{alertname}}": query}, decimals=0, link=SERIES_ONLY)
+        for title, text, unit, query in (
+            (
+                "Flapping",
+                "How often alerts fired again shortly after they ended (`alerts.flap_seconds`), in the chosen range.",
+                "short",
+                alerts.FLAPPING,
+            ),
+            (
+                "Short alerts",
+                "How often alerts ended shortly after they fired (`alerts.noise_seconds`), in the chosen range.",
+                "short",
+                alerts.SHORT,
+            ),
+            ("Time firing", "How long alerts fired that ended in the range.", "dtdurations", alerts.FIRING_TIME),
+        )
+    ]
     course = panels.lines(
-        "Flaps over time",
-        "How often alerts fired again shortly after their end, within an hour.",
+        "Flapping over time",
+        "How often alerts fired again shortly after they ended, within an hour.",
         "short",
-        [targets.series(alerts.FLAPS, "{{alertname}}")],
+        {"{{alertname}}": alerts.FLAPS},
     )
-    lines = [Line(9, [(rules, 24)]), Line(8, [(flapping, 6), (course, 6), (short, 6), (longest, 6)])]
-    return Section("Which rules cry wolf", lines)
-
-
-def _ranking(title: str, description: str, unit: str, promql: str) -> panels.bargauge.Panel:
-    found = panels.ranking(title, description, unit, targets.now(promql, "{{alertname}}")).decimals(0)
-    return found.data_links([links.data_link("Only this alert", SERIES_ONLY)])
+    return Section("Noisy alerts", [Line(9, [rules]), Line(8, [rankings[0], course, *rankings[1:]])])
 
 
 def _history() -> Section:
     history = tables.table(
         "History",
-        "What Alertmanager told of in the chosen range, newest first.",
-        [targets.sql(alerts.HISTORY)],
+        "Alerts that Alertmanager reported in the chosen range, the newest first.",
+        alerts.HISTORY,
         [
-            tables.column("starts_at", unit="dateTimeAsIso", title="Fired", width=170),
-            tables.column("ends_at", unit="dateTimeAsIso", title="Ended", width=170),
+            "starts_at",
+            "ends_at",
             tables.words("state", STATES),
-            tables.words("severity", colors.SEVERITIES),
-            tables.links("alertname", ("Only this alert", ONLY), ("Runbook", links.to("runbook"))),
-            tables.column("lasted", unit="dtdurations", title="Lasted", width=140),
-            tables.column("repeats", title="Told again", width=95),
+            "severity",
+            tables.links("alertname", ("Only this alert", ONLY), TO_RUNBOOK),
+            *("subject", "summary", "receivers"),
+            tables.column("lasted", "Lasted", 140, "dtdurations"),
+            tables.column("repeats", "Reminders", 95),
         ],
-        nothing="No alert was told of",
+        empty=IN_RANGE_EMPTY,
     )
     points = panels.lines(
         "Time to resolve",
-        "How long alerts lasted, a point for each when it ended.",
+        "How long alerts lasted; a point for each when it ended.",
         "s",
-        [targets.sql(alerts.RESOLVED, shape="time_series")],
+        alerts.RESOLVED,
         named=colors.SEVERITIES,
     )
     points.draw_style(options.GraphDrawStyle.POINTS).show_points(options.VisibilityMode.ALWAYS).point_size(7)
     quantiles = panels.lines(
-        "Time to resolve, 50 and 90 %",
-        "Within which time half and nine tenths of those ended that did within the hour before.",
+        "Time to resolve, 50 % and 90 %",
+        "The time within which 50 % and 90 % of the alerts ended that ended in the hour before.",
         "s",
-        [
-            targets.series(alerts.time_to_resolve(0.5), "50 % {{severity}}"),
-            targets.series(alerts.time_to_resolve(0.9), "90 % {{severity}}"),
-        ],
+        {f"{100 * share:.0f} % {{{{severity}}}}": alerts.time_to_resolve(share) for share in (0.5, 0.9)},
         named=colors.SEVERITIES,
     )
     by_severity = tables.table(
         "Time to resolve by severity",
-        "Of the alerts told of in the chosen range.",
-        [targets.sql(alerts.RESOLVED_BY_SEVERITY)],
+        "Of the alerts that Alertmanager reported in the chosen range.",
+        alerts.RESOLVED_BY_SEVERITY,
         [
-            tables.words("severity", colors.SEVERITIES),
-            tables.column("median", unit="dtdurations", title="Half within"),
-            tables.column("ninety", unit="dtdurations", title="90 % within"),
-            tables.column("longest", unit="dtdurations", title="Longest"),
+            *("severity", "resolved"),
+            tables.column("firings", "Fired"),
+            tables.column("median", "Median", unit="dtdurations"),
+            tables.column("ninety", "90 % within", unit="dtdurations"),
+            tables.column("longest", "Longest", unit="dtdurations"),
         ],
-        nothing="No alert was told of",
+        empty=IN_RANGE_EMPTY,
     )
-    lines = [Line(12, [(history, 24)]), Line(8, [(points, 8), (quantiles, 8), (by_severity, 8)])]
-    return Section("History and time to resolve", lines)
+    return Section("History and time to resolve", [Line(12, [history]), Line(8, [points, quantiles, by_severity])])
 
 
-def _silenced() -> Section:
+def _other_sources() -> Section:
     at_alertmanager = panels.lines(
-        "Alerts at Alertmanager",
-        "Active ones are told, suppressed ones are silenced or inhibited, unprocessed ones have just come.",
+        "Alerts in Alertmanager by state",
+        "Active alerts are sent, suppressed ones are silenced or inhibited, unprocessed ones have just arrived.",
         "short",
-        [targets.series(alerts.AT_ALERTMANAGER, "{{state}}")],
+        {"{{state}}": alerts.AT_ALERTMANAGER},
     )
     silences = panels.lines(
-        "Silences by state",
-        "Silences in force, to come, and over.",
-        "short",
-        [targets.series(alerts.SILENCES_BY_STATE, "{{state}}")],
+        "Silences by state", "Active, future and expired silences.", "short", {"{{state}}": alerts.SILENCES_BY_STATE}
     )
-    in_apps = tables.table(
+    in_apps = tables.of_series(
         "Open alerts of applications",
-        "Unresolved alerts in tables of the applications' own.",
-        [targets.rows(alerts.OPEN_IN_APPS)],
-        [tables.words("severity", colors.SEVERITIES), tables.column("Value", title="Open", width=75)],
-        nothing="No application has open alerts",
-    ).with_transformation(tables.arranged("app", "severity", "alert_source", "Value", hidden=("Time",)))
-    by_hand = tables.table(
-        "Alerts made by hand",
-        "Those open, and those made in the chosen range; `platform-exporter alerts` makes and resolves them.",
-        [targets.sql(alerts.BY_HAND)],
-        [
-            tables.column("created_at", unit="dateTimeAsIso", title="Made", width=170),
-            tables.words("state", STATES),
-            tables.words("severity", colors.SEVERITIES),
-            tables.column("resolved_at", unit="dateTimeAsIso", title="Resolved", width=170),
-        ],
-        nothing="Nobody made an alert",
+        "Unresolved alerts in the applications' own tables.",
+        alerts.OPEN_IN_APPS,
+        ["app", "severity", tables.column("alert_source", "Source"), tables.column("Value", "Open", 75)],
+        first=("app", "severity", "alert_source", "Value"),
+        empty="No application has open alerts",
     )
-    lines = [Line(8, [(at_alertmanager, 8), (silences, 8), (in_apps, 8)]), Line(8, [(by_hand, 24)])]
-    return Section("Silenced, by hand, and in applications", lines)
+    manual = tables.table(
+        "Manual alerts",
+        "Open ones, and those created in the chosen range. `platform-exporter alerts` creates and resolves them.",
+        alerts.MANUAL,
+        [
+            tables.column("created_at", "Created", 170, tables.AT),
+            tables.words("state", STATES),
+            *("severity", "alertname", "app", "summary", "created_by", "resolved_by", "id"),
+            tables.column("resolved_at", "Resolved", 170, tables.AT),
+        ],
+        empty="No manual alerts",
+    )
+    return Section(
+        "Silences, manual alerts and alerts of applications",
+        [Line(8, [at_alertmanager, silences, in_apps]), Line(8, [manual])],
+    )
 
 
-def _told() -> Section:
-    told = panels.lines(
-        "Firings and ends told",
-        "What Alertmanager told the exporter per minute, and what it told again.",
+def _notifications() -> Section:
+    received = panels.lines(
+        "Notifications to the exporter",
+        "Firing and resolved alerts that Alertmanager sent to the exporter per minute, and its reminders.",
         "cpm",
-        [targets.series(alerts.TOLD, "{{status}}"), targets.series(alerts.REPEATS, "again")],
+        {"{{status}}": alerts.RECEIVED, "reminders": alerts.REPEATS},
         named=STATES,
     )
     sent = panels.lines(
-        "Notifications",
-        "Notifications that Alertmanager sent per minute, and those that failed, by where they go.",
+        "Notifications by integration",
+        "Notifications that Alertmanager sent per minute, and those that failed.",
         "cpm",
-        [
-            targets.series(alerts.SENT, "{{integration}} sent"),
-            targets.series(alerts.UNDELIVERED, "{{integration}} failed"),
-        ],
+        {"{{integration}} sent": alerts.SENT, "{{integration}} failed": alerts.UNDELIVERED},
         named={"failed": colors.RED},
     )
     not_sent = panels.lines(
-        "On the way",
-        "Alerts that Prometheus could not hand to an Alertmanager per minute, and posts that wait for the event store.",
+        "Alerts in transit",
+        "Alerts that Prometheus could not send to an Alertmanager per minute, and notifications that wait for the "
+        "event store.",
         "short",
-        [
-            targets.series(alerts.NOT_SENT, "not taken by {{alertmanager}}"),
-            targets.series(alerts.SPOOLED, "posts waiting"),
-        ],
+        {"not accepted by {{alertmanager}}": alerts.NOT_SENT, "waiting notifications": alerts.SPOOLED},
     )
-    return Section("Is anybody told?", [Line(8, [(told, 8), (sent, 8), (not_sent, 8)])])
+    return Section("Notifications", [Line(8, [received, sent, not_sent])])
 
 
 BOARD = Board(
     "alerts",
     "Platform alerts",
-    "What fires, since when, and which rules cry wolf?",
-    [_first_line(), _firing(), _course(), _noise(), _history(), _silenced(), _told()],
+    "Which alerts fire, since when, and which are noisy?",
+    [_first_line(), _firing(), _history_of_states(), _noise(), _history(), _other_sources(), _notifications()],
     VARIABLES,
     buttons=[("overview", "Overview"), ("monitoring", "Monitoring"), ("runbook", "Runbook")],
 )

@@ -1,7 +1,6 @@
-"""Draw calls to outside APIs: success, reasons, quotas, costs."""
+"""The dashboard of external APIs: success, reasons of failures, quotas, costs, single calls."""
 
-from grafana.boards import apis_usage
-from grafana.design import colors, links, panels, targets, variables
+from grafana.design import colors, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.queries import apis, shared
 
@@ -11,123 +10,207 @@ VARIABLES = (
     variables.labels("api", "API", 'platform_api_calls_total{app=~"$app"}', listed=True),
 )
 EACH = "{{app}} {{api}}"
-FEW = " No line below the minimum of events."
+TO_API = tables.link("api", "Only this API", links.to("apis", app="${__data.fields.app}", api="${__data.fields.api}"))
 
 
 def _tiles() -> Line:
-    judged = "The worst of the chosen APIs, as the alerts judge it. Unknown below the minimum of events."
-    link = links.data_link("Alerts", links.to("alerts"))
+    judged = "The worst of the chosen APIs, as alerts judge it. Unknown below the minimum of events."
     states = [
-        panels.health_tile(title, f"{text} {judged}", targets.now(apis.state(indicator)), link)
+        panels.health_tile(title, f"{text} {judged}", apis.state(indicator), ("Alerts", links.to("alerts")))
         for title, text, indicator in (
             ("Success", "Share of calls that succeed.", "api_success_ratio"),
             ("Bans", "Share of calls that are forbidden (403).", "api_forbidden_ratio"),
             ("Rate limits", "Share of calls that exceed a rate limit (429).", "api_rate_limited_ratio"),
-            ("Quotas", "How long what is left of the quota lasts.", "api_quota_seconds"),
+            ("Quotas", "How long the rest of the quota lasts.", "api_quota_seconds"),
         )
     ]
-    rate = panels.number_tile("Calls", "Calls per second.", "reqps", targets.series(apis.CHOSEN_RATE, "Calls"))
-    next_gone = panels.number_tile(
+    rate = panels.number_tile("Calls", "Calls per second.", "reqps", {"Calls": apis.CHOSEN_RATE})
+    next_used_up = panels.number_tile(
         "Next quota used up",
-        "Until the first quota is used up, at the pace of the last quarter of an hour. Nothing where each window is "
-        "renewed before.",
+        "Time until the first quota is used up, at the rate of the last 15 minutes. Empty where every window renews "
+        "before that.",
         "s",
-        targets.series(apis.NEXT_QUOTA_GONE, "Used up in"),
-    ).no_value("Not in sight")
+        {"Used up in": apis.NEXT_QUOTA_GONE},
+        empty="None in sight",
+    )
     cost = panels.number_tile(
         "Cost",
-        "What calls in the chosen range cost, in the account's currency.",
+        "Cost of the calls in the chosen range, in the account's currency.",
         "short",
-        targets.now(apis.CHOSEN_COST, "Cost"),
-    ).decimals(2)
-    return Line(4, [*((tile, 3) for tile in states), *((tile, 4) for tile in (rate, next_gone, cost))])
+        {"Cost": apis.CHOSEN_COST},
+        at_end=True,
+        decimals=2,
+    )
+    return Line(4, [*states, rate, next_used_up, cost], (3, 3, 3, 3, 4, 4, 4))
 
 
 def _success() -> Line:
     timeline = panels.health_timeline(
         "State of each API",
-        "The worst of success, bans, rate limits and quota. Grey is too few calls to be judged.",
-        [targets.series(apis.STATE, EACH)],
+        "The worst of success, bans, rate limits and quota. Grey means too few calls to judge.",
+        {EACH: apis.STATE},
     )
     ratio = panels.lines(
         "Success ratio",
-        "Share of successful calls over 5 minutes; lower is worse." + FEW,
+        "Share of calls over 5 minutes that succeeded; lower is worse." + shared.FEW,
         "percentunit",
-        [targets.series(apis.SUCCESS, EACH), targets.threshold_lines(shared.api_threshold("api_success_ratio"))],
+        {EACH: apis.SUCCESS},
+        threshold=shared.api_threshold("api_success_ratio"),
+        highest=1,
     )
-    return Line(9, [(timeline, 10), (ratio.max(1), 14)])
+    return Line(9, [timeline, ratio], (10, 14))
 
 
 def _golden() -> Line:
-    rate = panels.lines("Call rate", "Calls per second.", "reqps", [targets.series(apis.RATE, EACH)], stacked=True)
+    rate = panels.lines("Call rate", "Calls per second.", "reqps", {EACH: apis.RATE}, stacked=True)
     failures = panels.bars(
         "Failures by reason",
-        "Failed calls per second. Rate limited is 429, forbidden 403, blocked a page that only says so.",
+        "Failed calls per second. Rate limited is 429, forbidden 403; blocked is a page that says so.",
         "reqps",
-        [targets.series(apis.FAILURES, "{{reason}}")],
+        {"{{reason}}": apis.FAILURES},
         named=colors.REASONS,
     )
     durations = panels.lines(
         "Duration",
-        "How long half, 95 % and 99 % of the chosen APIs' calls take at most, and the mean.",
+        "The time that 50 %, 95 % and 99 % of calls to the chosen APIs take at most, and the mean.",
         "s",
-        [
-            *(targets.series(expression, name) for name, expression in apis.QUANTILES.items()),
-            targets.series(apis.MEAN, "mean"),
-        ],
+        apis.QUANTILES | {"mean": apis.MEAN},
         named=colors.PERCENTILES,
     )
-    return Line(9, [(rate, 8), (failures, 8), (durations, 8)])
+    return Line(9, [rate, failures, durations])
 
 
 def _reasons() -> Section:
     shares = panels.doughnut(
-        "Reasons",
-        "Failed calls in the chosen range, by why.",
-        "short",
-        targets.now(apis.REASONS, "{{reason}}"),
-        named=colors.REASONS,
+        "Reasons", "Failed calls in the chosen range.", {"{{reason}}": apis.REASONS}, named=colors.REASONS
     )
     bans = panels.lines(
         "Forbidden (403)",
-        "Share of calls that were forbidden or blocked over 5 minutes." + FEW,
+        "Share of calls over 5 minutes that were forbidden or blocked." + shared.FEW,
         "percentunit",
-        [
-            targets.series(apis.FORBIDDEN, EACH),
-            targets.threshold_lines(shared.api_threshold("api_forbidden_ratio", lower_is_worse=False)),
-        ],
+        {EACH: apis.FORBIDDEN},
+        threshold=shared.api_threshold("api_forbidden_ratio"),
     )
     limits = panels.lines(
         "Rate limited (429)",
-        "Share of calls that exceeded a rate limit over 5 minutes." + FEW,
+        "Share of calls over 5 minutes that exceeded a rate limit." + shared.FEW,
         "percentunit",
+        {EACH: apis.RATE_LIMITED},
+        threshold=shared.api_threshold("api_rate_limited_ratio"),
+    )
+    timeouts = panels.lines("Timeouts", "Share of calls that timed out.", "percentunit", {EACH: apis.TIMEOUTS})
+    return Section("Reasons of failures", [Line(9, [shares, bans, limits, timeouts])])
+
+
+def _quotas() -> Section:
+    quotas = tables.measured(
+        "Quotas now",
+        "What is left, as each provider last reported, and when it is used up at the rate of the last 15 minutes. "
+        "Empty where the window renews before that, or where the provider does not report it.",
+        {
+            "State": apis.each(apis.QUOTA_STATE),
+            "Calls left": apis.each(apis.QUOTA_LEFT),
+            "Used per hour": apis.each(apis.QUOTA_USE),
+            "Lasts for": apis.each(apis.QUOTA_SECONDS),
+            "Used up at": apis.each(apis.QUOTA_GONE_AT),
+            "Window ends at": apis.each(apis.QUOTA_RENEWED_AT),
+        },
         [
-            targets.series(apis.RATE_LIMITED, EACH),
-            targets.threshold_lines(shared.api_threshold("api_rate_limited_ratio", lower_is_worse=False)),
+            *("app", TO_API, tables.states("State", colors.HEALTH), tables.column("Lasts for", unit="s")),
+            *(tables.column(name, unit=tables.CLOCK) for name in ("Used up at", "Window ends at")),
         ],
+        first=("app", "api"),
+        empty="No provider reports a quota",
     )
-    timeouts = panels.lines(
-        "Timed out", "Share of calls that timed out.", "percentunit", [targets.series(apis.TIMEOUTS, EACH)]
+    left = panels.lines("Calls left", "Calls left in each provider's window.", "short", {EACH: apis.QUOTA_LEFT})
+    lasts = panels.lines(
+        "Time until a quota is used up",
+        "Predicted; lower is worse. No line where the window renews before that.",
+        "s",
+        {EACH: apis.QUOTA_SECONDS},
+        threshold=shared.api_threshold("api_quota_seconds"),
     )
-    return Section("Why calls fail", [Line(9, [(panel, 6) for panel in (shares, bans, limits, timeouts)])])
+    return Section("Remaining quotas", [Line(7, [tables.sorted_by(quotas, "State")]), Line(9, [left, lasts])])
+
+
+def _usage() -> Section:
+    providers = tables.measured(
+        "All APIs",
+        "By app and API in the chosen range: calls, share of successful ones, mean, the p95 of the worst 5 minutes, "
+        "and the cost in the account's currency.",
+        {
+            "Calls": apis.each(apis.RANGE_CALLS),
+            "Success": apis.each(apis.RANGE_SUCCESS),
+            "Mean": apis.each(apis.RANGE_MEAN),
+            "Worst p95": apis.each(apis.RANGE_WORST_P95),
+            "Cost": apis.each(apis.COST),
+            "Cost of the last day": apis.each(apis.COST_PER_DAY),
+        },
+        [
+            *("app", TO_API, tables.gauge("Success", "green")),
+            *(tables.column(name, unit="s") for name in ("Mean", "Worst p95")),
+        ],
+        first=("app", "api"),
+    ).decimals(2)
+    shares = [
+        panels.doughnut(title, text, {legend: query})
+        for title, text, legend, query in (
+            ("Calls by API", "Calls in the chosen range.", "{{api}}", apis.CALL_SHARES),
+            ("Calls by app", "Calls in the chosen range.", "{{app}}", apis.APP_SHARES),
+            ("Cost by API", "Cost of the calls in the chosen range.", "{{api}}", apis.COST_SHARES),
+        )
+    ]
+    cost = panels.lines(
+        "Cost per hour",
+        "Cost of the calls in the hour before, in the account's currency.",
+        "short",
+        {EACH: apis.COST_PER_HOUR},
+        stacked=True,
+    )
+    lines = [Line(8, [tables.sorted_by(providers, "Calls")]), Line(9, [*shares, cost], (5, 5, 5, 9))]
+    return Section("Usage and cost", lines)
 
 
 def _latency() -> Section:
-    heatmap = panels.heatmap(
-        "Durations", "How many calls per second took how long.", "s", targets.buckets(apis.BUCKETS)
+    heatmap = panels.heatmap("Distribution of durations", "How many calls per second took how long.", "s", apis.BUCKETS)
+    p95 = panels.lines("p95 by API", "95 % of calls take at most this time, over 5 minutes.", "s", {EACH: apis.P95})
+    slowest = panels.ranking("Slowest APIs", "Mean time in the range.", "s", {EACH: apis.SLOWEST}, decimals=2)
+    return Section("Latency", [Line(9, [heatmap, p95, slowest], (9, 9, 6))], collapsed=True)
+
+
+def _calls() -> Section:
+    bounded = " At most the last 24 hours of the range."
+    endpoints = tables.table(
+        "Endpoints",
+        "From the stored calls: number, share of failures, retries, average, shortest and longest time, cost."
+        + bounded,
+        apis.ENDPOINTS,
+        [
+            *("app", TO_API, "endpoint", "method", "calls", tables.gauge("failed", "red"), "retries"),
+            *(tables.column(name, width=110, unit="s") for name in ("average", "minimum", "maximum")),
+            *("cost", tables.column("last_called", "Last called", 150, tables.AGO)),
+        ],
+        empty="No calls",
     )
-    p95 = panels.lines(
-        "p95 per API", "How long 95 % of calls take at most, over 5 minutes.", "s", [targets.series(apis.P95, EACH)]
+    failed = tables.table(
+        "Newest failed calls",
+        "The last 50 that failed." + bounded,
+        apis.FAILED_ONES,
+        [
+            tables.column("at", "When", 150, tables.CLOCK),
+            *("app", TO_API, "endpoint", "method", "status", tables.words("reason", colors.REASONS), "attempt"),
+            *("duration_seconds", "release"),
+        ],
+        empty="No call failed",
     )
-    slowest = panels.ranking("Slowest APIs", "Mean time in the range.", "s", targets.now(apis.SLOWEST, EACH))
-    return Section("Latency", [Line(9, [(heatmap, 9), (p95, 9), (slowest.decimals(2), 6)])], collapsed=True)
+    return Section("Endpoints and single calls", [Line(11, [endpoints]), Line(11, [failed])], collapsed=True)
 
 
 BOARD = Board(
     "apis",
-    "Platform outgoing APIs",
-    "Do the APIs we depend on answer, how fast, and how much of their quota is left?",
-    [_tiles(), _success(), _golden(), _reasons(), *apis_usage.sections(), _latency(), apis_usage.rows()],
+    "Platform external APIs",
+    "Do the APIs that we depend on respond, how fast, and how much of their quota is left?",
+    [_tiles(), _success(), _golden(), _reasons(), _quotas(), _usage(), _latency(), _calls()],
     VARIABLES,
     buttons=[("scraping", "Scraping"), ("alerts", "Alerts"), ("errors", "Errors")],
 )

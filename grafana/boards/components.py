@@ -1,114 +1,114 @@
-"""Draw PostgreSQL, Redis and MinIO.
+"""The dashboard of PostgreSQL, Redis and MinIO.
 
-From top to bottom: are they up, which is not and why, what will be full when, then each kind by itself.
+From top to bottom: are they up, what is wrong and why, what fills up when, then each kind by itself.
 """
 
-from grafana.boards import component_details
-from grafana.design import colors, links, panels, tables, targets, variables
+from exporter.probes.base import Reason, Weakness
+from grafana.design import colors, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.queries import components, shared
 
-LEGEND = "{{component}} {{name}}"
+LEGEND, NAME, QUEUE = "{{component}} {{name}}", "{{name}}", "{{name}} {{queue}}"
 VARIABLES = (
     variables.labels("component", "Component", "platform_component_up"),
     variables.labels("name", "Name", 'platform_component_up{component=~"$component"}'),
 )
-TO_COMPONENT = links.to("components", component="${__data.fields.component}", name="${__data.fields.name}")
+# What is down is red, what responds but not as it should is orange.
+REASONS = {**{str(one): colors.RED for one in Reason}, **{str(one): colors.ORANGE for one in Weakness}}
+STATES = "Down is critical, degraded is a warning, grey was not probed."
+GAP = " A gap means that the exporter did not run."
 
 
 def _figures() -> Line:
-    alerts = links.data_link("Alerts", links.to("alerts"))
-    worst = panels.health_tile("Components", "The worst of all.", targets.now(components.WORST, "Components"), alerts)
+    only = links.to("components", component="${__field.labels.component}", name="${__field.labels.name}")
+    worst = panels.health_tile("Components", "The worst of all.", components.WORST, ("Alerts", links.to("alerts")))
     states = panels.health_tile(
-        "Each component",
-        "What the exporter's probe finds: down is critical, degraded is a warning, grey was not probed.",
-        targets.now(components.STATES, LEGEND),
-        links.data_link(
-            "Only this one",
-            links.to("components", component="${__field.labels.component}", name="${__field.labels.name}"),
-        ),
-    ).text_mode(panels.options.BigValueTextMode.VALUE_AND_NAME)
+        "Each component", STATES, components.STATES, ("Only this component", only), legend=LEGEND
+    )
     fullest = panels.number_tile(
         "Fullest",
-        "The highest used share of connections, memory or a disk; caches, which are meant to be full, are left out.",
+        "The highest used share of connections, memory or a disk, except caches, which are meant to be full.",
         "percentunit",
-        targets.now(components.FULLEST, "{{name}} {{resource}}"),
-    )
-    fullest.text_mode(panels.options.BigValueTextMode.VALUE_AND_NAME).decimals(0)
+        {"{{name}} {{resource}}": components.FULLEST},
+        at_end=True,
+        decimals=0,
+    ).text_mode(panels.options.BigValueTextMode.VALUE_AND_NAME)
     full = panels.number_tile(
         "Full in",
-        "Until the first of connections, memory or disks is used up, if it grows on as it does.",
+        "Time until the first of connections, memory or disks is used up, if growth continues.",
         "dtdurations",
-        targets.now(components.FIRST_FULL, "Full in"),
-    ).no_value("Nothing fills up")
+        {"Full in": components.FIRST_FULL},
+        at_end=True,
+        empty="Nothing fills up",
+    )
     certificate = panels.number_tile(
         "Certificate expires in",
         "Time until the first TLS certificate expires, of components and of the exporter.",
         "dtdurations",
-        targets.now(components.FIRST_CERTIFICATE, "Certificate"),
-    ).no_value("No certificate")
+        {"Certificate": components.FIRST_CERTIFICATE},
+        at_end=True,
+        empty="No certificate",
+    )
     available = panels.number_tile(
-        "Available",
-        "Share of the chosen range in which the component that was down for longest was up.",
+        "Availability",
+        "Share of the chosen range in which the least available component was up.",
         "percentunit",
-        targets.now(components.LEAST_AVAILABILITY, "Available"),
-    ).decimals(2)
-    return Line(4, [(worst, 3), (states, 9), (fullest, 3), (full, 3), (certificate, 3), (available, 3)])
+        {"Availability": components.LEAST_AVAILABILITY},
+        at_end=True,
+        decimals=2,
+    )
+    return Line(4, [worst, states, fullest, full, certificate, available], (3, 9, 3, 3, 3, 3))
 
 
 def _states() -> Line:
-    timeline = panels.health_timeline(
-        "State",
-        "Down is critical, degraded is a warning, grey was not probed. A gap means that the exporter was not there.",
-        [targets.series(components.STATES, LEGEND)],
-    )
-    why = tables.table(
-        "Why",
-        "What the probes of components that are down or degraded find now. The runbook has what to do about each.",
-        [targets.rows(components.PROBLEMS)],
+    timeline = panels.health_timeline("State", STATES + GAP, {LEGEND: components.STATES})
+    only = links.to("components", component="${__data.fields.component}", name="${__data.fields.name}")
+    why = tables.of_series(
+        "Problems",
+        "What probes of components that are down or degraded find now. The runbook says what to do about each.",
+        components.PROBLEMS,
         [
-            tables.link("name", "Only this one", TO_COMPONENT),
+            *("component", tables.link("name", "Only this component", only)),
             tables.link("reason", "Runbook", links.to("runbook")),
-            tables.words("reason", component_details.REASONS),
+            tables.words("reason", REASONS),
         ],
-        nothing="Every component is healthy",
-    ).with_transformation(tables.arranged("component", "name", "reason", hidden=("Time", "Value")))
-    return Line(8, [(timeline, 16), (why, 8)])
+        first=("component", "name", "reason"),
+        hidden=("Value",),
+        empty="Every component is healthy",
+    )
+    return Line(8, [timeline, why], (16, 8))
 
 
 def _charts() -> Line:
     full = panels.lines(
-        "How full",
-        "Used share of connections, memory and disks; MinIO and machines by their address.",
+        "Used share",
+        "Used share of connections, memory and disks; MinIO and hosts by their address.",
         "percentunit",
-        [
-            targets.series(components.SATURATION, LEGEND + " {{resource}}"),
-            targets.threshold_lines(shared.threshold("saturation_ratio", app=False)),
-        ],
-    ).max(1)
+        {LEGEND + " {{resource}}": components.SATURATION},
+        threshold=shared.threshold("saturation_ratio"),
+        highest=1,
+    )
     until = panels.lines(
         "Time until full",
-        "Until connections, memory or a disk are used up, if they grow on as they do. No line where nothing grows, or "
+        "Time until connections, memory or a disk are used up, if growth continues. No line where nothing grows or "
         "less than half is used.",
         "s",
-        [
-            targets.series(components.SECONDS_TO_FULL, LEGEND + " {{resource}}"),
-            targets.threshold_lines(shared.threshold("saturation_seconds", lower_is_worse=True, app=False)),
-        ],
+        {LEGEND + " {{resource}}": components.SECONDS_TO_FULL},
+        threshold=shared.threshold("saturation_seconds"),
     )
     probes = panels.lines(
         "Probe duration",
-        "How long the exporter's probe of each component took; it gives up after probe_timeout_seconds.",
+        "How long the exporter's probe of each component took. It gives up after probe_timeout_seconds.",
         "s",
-        [targets.series(components.PROBE_SECONDS, LEGEND)],
+        {LEGEND: components.PROBE_SECONDS},
     )
-    return Line(8, [(full, 8), (until, 8), (probes, 8)])
+    return Line(8, [full, until, probes])
 
 
 def _forecast() -> Section:
     table = tables.measured(
-        "What fills up",
-        "Used share now and as it would be in 24 hours, growth per hour over the last hour, and the time until it is "
+        "Resources",
+        "Used share now and as predicted in 24 hours, growth per hour over the last hour, and the time until it is "
         "full, where more than half is used and it grows steadily.",
         {
             "Used": components.USED,
@@ -117,46 +117,132 @@ def _forecast() -> Section:
             "Full in": components.UNTIL_FULL,
         },
         [
-            tables.gauge("Used"),
-            tables.gauge("In 24 h", color=colors.ORANGE),
-            tables.column("Growth per hour", unit="percentunit", width=130),
-            tables.column("Full in", unit="dtdurations", width=170),
+            *("component", "name", "resource", tables.gauge("Used"), tables.gauge("In 24 h", colors.ORANGE)),
+            tables.column("Growth per hour", None, 130, "percentunit"),
+            tables.column("Full in", None, 170, "dtdurations"),
         ],
         first=("component", "name", "resource"),
-    )
-    available = panels.ranking(
-        "Availability",
-        "Share of the chosen range in which each component was up.",
-        "percentunit",
-        targets.now(components.AVAILABILITY, LEGEND),
-        (None, colors.RED),
-        (0.99, colors.YELLOW),
-        (0.999, colors.GREEN),
     )
     failures = panels.bars(
         "Failed probes",
         "Probes that failed in 5 minutes, by reason.",
         "short",
-        [targets.series(components.PROBE_FAILURES, LEGEND + " {{reason}}")],
+        {LEGEND + " {{reason}}": components.PROBE_FAILURES},
     )
-    shown = [(tables.sorted_by(table, "Used"), 12), (failures, 7), (available.max(1).decimals(2), 5)]
-    return Section("Forecast and availability", [Line(9, shown)])
+    available = panels.ranking(
+        "Availability of each component",
+        "Share of the chosen range in which each component was up.",
+        "percentunit",
+        {LEGEND: components.AVAILABILITY},
+        *((None, colors.RED), (0.99, colors.YELLOW), (0.999, colors.GREEN)),
+        highest=1,
+        decimals=2,
+    )
+    shown = [tables.sorted_by(table, "Used"), failures, available]
+    return Section("Forecast and availability", [Line(9, shown, (12, 7, 5))])
+
+
+def _postgresql() -> Section:
+    connections = panels.lines(
+        "Connections",
+        "Client connections in use, and the limit for ordinary users (dashed).",
+        "short",
+        {NAME: components.CONNECTIONS, "{{name}} limit": components.CONNECTIONS_LIMIT},
+        dashed="limit",
+    )
+    transaction = panels.lines(
+        "Oldest transaction",
+        "How long the oldest transaction of each server is open: it holds locks and keeps dead rows.",
+        "s",
+        {NAME: components.OLDEST_TRANSACTION},
+        threshold=shared.threshold("transaction_age_seconds"),
+    )
+    size = panels.lines("Database size", "All databases of each server.", "bytes", {NAME: components.DATABASE_BYTES})
+    return Section("PostgreSQL", [Line(8, [connections, transaction, size])])
+
+
+def _redis() -> Section:
+    memory = panels.lines(
+        "Redis memory",
+        "Used memory, and the limit where there is one (dashed).",
+        "bytes",
+        {NAME: components.MEMORY, "{{name}} limit": components.MEMORY_LIMIT},
+        dashed="limit",
+    )
+    clients = panels.lines("Redis clients", "Connected clients.", "short", {NAME: components.CLIENTS})
+    lengths = panels.lines(
+        "Queues",
+        "Waiting entries of each watched queue. One that never gets shorter is not consumed.",
+        "short",
+        {QUEUE: components.QUEUES},
+    )
+    age = panels.lines(
+        "Oldest entry",
+        "How long the oldest entry of each queue waits. Streams only: lists and sorted sets do not report it.",
+        "s",
+        {QUEUE: components.QUEUE_AGE},
+        threshold=shared.threshold("queue_age_seconds"),
+    )
+    return Section("Redis", [Line(8, [memory, clients, lengths, age])])
+
+
+def _minio() -> Section:
+    drives = panels.lines(
+        "Drives",
+        "Drives of each store that work, and those that do not.",
+        "short",
+        {"{{name}} online": components.DRIVES_ONLINE, "{{name}} offline": components.DRIVES_OFFLINE},
+        named={"online": colors.GREEN, "offline": colors.RED},
+        decimals=0,
+    )
+    buckets = panels.health_timeline(
+        "Buckets",
+        "Whether each watched bucket is visible with the configured keys.",
+        {"{{name}} {{bucket}}": components.BUCKETS},
+        colors.UP_DOWN,
+    )
+    free = panels.lines(
+        "MinIO free space",
+        "Usable free space and total capacity (dashed), as MinIO itself reports them (job minio).",
+        "bytes",
+        {"{{instance}}": components.CAPACITY_FREE, "{{instance}} capacity": components.CAPACITY},
+        dashed="capacity",
+    )
+    disks = panels.lines(
+        "Host free space",
+        "Free space on the disks of hosts with a node_exporter.",
+        "bytes",
+        {"{{instance}} {{mountpoint}}": components.DISK_FREE},
+    )
+    return Section("MinIO and disks", [Line(8, [drives, buckets, free, disks])])
+
+
+def _certificates() -> Section:
+    remaining = panels.lines(
+        "Certificates",
+        "Time until the TLS certificates of components and of the exporter expire.",
+        "s",
+        {LEGEND: components.CERTIFICATES},
+        threshold=shared.threshold("certificate_expiry_seconds"),
+    )
+    table = tables.of_series(
+        "Certificates by expiry",
+        "The first to expire on top; negative after expiry.",
+        components.CERTIFICATES,
+        ["component", "name", tables.column("Value", "Expires in", None, "dtdurations")],
+        first=("component", "name", "Value"),
+        hidden=("__name__",),
+        empty="No certificates",
+    )
+    table = tables.sorted_by(table, "Expires in", descending=False)
+    return Section("All certificates", [Line(8, [remaining, table], (14, 10))], collapsed=True)
 
 
 BOARD = Board(
     "components",
     "Platform components",
     "Are PostgreSQL, Redis and MinIO up, fast and far from full?",
-    [
-        _figures(),
-        _states(),
-        _charts(),
-        _forecast(),
-        component_details.postgresql(),
-        component_details.redis(),
-        component_details.minio(),
-        component_details.certificates(),
-    ],
+    [_figures(), _states(), _charts(), _forecast(), _postgresql(), _redis(), _minio(), _certificates()],
     VARIABLES,
     buttons=[("monitoring", "Monitoring"), ("alerts", "Alerts"), ("runbook", "Runbook")],
 )

@@ -1,6 +1,6 @@
-"""Draw one error issue in all detail.
+"""The dashboard of one error issue in all detail.
 
-The stack trace, and who was affected, are asked of the restricted data source.
+The stack trace and the affected users are asked of the restricted data source.
 """
 
 from grafana import actions
@@ -13,203 +13,184 @@ VARIABLES = (
     variables.one_of("fingerprint", "Issue", error.FINGERPRINTS),
 )
 KINDS = {"request": colors.BLUE, "activity": colors.GREEN, "error": colors.RED}
-ANOTHER = links.to(
-    "error", app="${__data.fields.app:percentencode}", fingerprint="${__data.fields.fingerprint:percentencode}"
+TO_USER = tables.link(
+    "user_id",
+    "Everything that this user did",
+    links.keeping("users", "app") + "&var-user=${__data.fields.user_id:percentencode}",
 )
+DID_NOT_OCCUR = "It did not occur in the chosen range"
 
 
 def _issue() -> Line:
     issue = tables.table(
         "Issue",
-        "The chosen issue: what went wrong, where, since when, and how often in all.",
-        [targets.sql(error.ISSUE)],
+        "The chosen issue: what failed, where, since when, and how often in total.",
+        error.ISSUE,
         [
-            tables.column("severity", title="Severity", width=85),
-            tables.words("severity", colors.SEVERITIES),
-            tables.column("state", title="Status", width=95),
-            tables.words("state", colors.ISSUES),
-            tables.column("error_type", title="Type", width=170),
-            tables.trace("message"),
-            tables.column("first_seen", unit="dateTimeFromNow", title="First seen", width=125),
-            tables.column("last_seen", unit="dateTimeFromNow", title="Last seen", width=125),
-            tables.column("events", title="Events", width=75),
-            tables.column("regressions", title="Regressions", width=105),
-            tables.bounds("regressions", (None, "text"), (1, colors.ORANGE)),
-            tables.column("first_release", title="First release", width=110),
-            tables.column("last_release", title="Last release", width=110),
+            "severity",
+            tables.words("state", colors.ISSUES, 95),
+            tables.column("state", "Status"),
+            tables.column("error_type", "Type", 170),
+            *(tables.trace("message"), "app", "endpoint", "first_seen", "last_seen"),
+            tables.column("events", "Events", 75),
+            tables.column("regressions", "Regressions", 105),
+            tables.warned("regressions", colors.ORANGE),
+            tables.column("first_release", "First release", 110),
+            tables.column("last_release", "Last release", 110),
         ],
-        nothing="Choose an issue",
+        empty="Choose an issue",
     )
-    return Line(5, [(issue, 24)])
+    return Line(5, [issue])
 
 
 def _change() -> Line:
     change = tables.table(
         "Change",
         "Who changed the status last, and what Editors may do now. A resolved issue that occurs again is a regression.",
-        [targets.sql(error.STATE)],
+        error.STATE,
         [
-            tables.column("app", title="App", width=90),
-            tables.column("state", title="Status", width=95),
-            tables.words("state", colors.ISSUES),
-            tables.column("changed_by", title="By", width=120),
-            tables.column("changed_at", unit="dateTimeFromNow", title="Changed", width=125),
-            tables.column("resolved_release", title="Resolved in", width=105),
-            tables.column("ignored_until", unit="dateTimeFromNow", title="Ignored until", width=125),
-            tables.column("ignored_for", title="Ignored for events", width=140),
-            tables.column("change", title="Change"),
+            tables.column("app", "App", 90),
+            tables.words("state", colors.ISSUES, 95),
+            tables.column("state", "Status"),
+            tables.column("changed_by", "By", 120),
+            tables.column("changed_at", "Changed", 125, tables.AGO),
+            tables.column("resolved_release", "Resolved in", 105),
+            tables.column("ignored_until", "Ignored until", 125, tables.AGO),
+            tables.column("ignored_for", "Ignored for events", 140),
             tables.actions("change", actions.of_row()),
             tables.hidden("id"),
         ],
-        nothing="Choose an issue",
+        empty="Choose an issue",
     )
-    return Line(4, [(change, 24)])
+    return Line(4, [change])
 
 
 def _figures() -> Line:
-    figures = [
-        ("Events", "Occurrences in the chosen range.", "short", error.EVENTS),
-        ("Users touched", "Distinct users who met it in the chosen range.", "short", error.USERS),
-        ("Regressions", "How often it occurred again after it had been resolved, ever.", "short", error.REGRESSIONS),
-        ("First seen", "When it occurred for the first time, ever.", "dateTimeFromNow", error.FIRST),
-        ("Last seen", "When it occurred last.", "dateTimeFromNow", error.LAST),
+    tiles = [
+        panels.number_tile(title, text, unit, query)
+        for title, text, unit, query in (
+            ("Events", "Occurrences in the chosen range.", "short", error.EVENTS),
+            ("Affected users", "Distinct users who met it in the chosen range.", "short", error.USERS),
+            ("Regressions", "How often it occurred again after it was resolved.", "short", error.REGRESSIONS),
+            ("First seen", "When it occurred for the first time.", tables.AGO, error.FIRST),
+            ("Last seen", "When it occurred last.", tables.AGO, error.LAST),
+        )
     ]
-    tiles = [panels.number_tile(title, text, unit, targets.sql(sql)) for title, text, unit, sql in figures]
-    return Line(4, list(zip(tiles, (5, 5, 4, 5, 5), strict=True)))
+    return Line(4, tiles, (5, 5, 4, 5, 5))
 
 
-def _course() -> Line:
-    course = panels.bars(
-        "Occurrences over time",
-        "How often it occurred, by release of the app.",
-        "short",
-        [targets.sql(error.COURSE, shape="time_series")],
-    )
-    return Line(8, [(course, 24)])
+def _occurrences_over_time() -> Line:
+    text = "How often it occurred, by release of the app."
+    return Line(8, [panels.bars("Occurrences over time", text, "short", error.COURSE)])
 
 
-def _where() -> Line:
+def _stack_trace() -> Line:
     trace = tables.stack_trace(
         "Stack trace",
-        "Where it happened: of the newest occurrence up to the end of the range that has one. A click on it opens all.",
-        targets.sql(error.STACK_TRACE, source=targets.RESTRICTED),
+        "Of the newest occurrence up to the end of the range that has one. A click on it opens all of it.",
+        targets.restricted(error.STACK_TRACE),
         "stack_trace",
     )
     last = tables.table(
         "Last occurrence",
         "What is known of the newest occurrence up to the end of the range.",
-        [targets.sql(error.LAST_OCCURRENCE, source=targets.RESTRICTED)],
-        [tables.column("name", width=140), tables.trace("value")],
-        nothing="No occurrence is kept any more",
+        targets.restricted(error.LAST_OCCURRENCE),
+        [tables.column("name", "Name", 140), tables.trace("value")],
+        empty="No occurrence is stored any more",
     )
-    return Line(16, [(trace, 15), (last, 9)])
+    return Line(16, [trace, last], (15, 9))
 
 
 def _occurrences() -> Section:
     occurrences = tables.table(
         "Occurrences",
-        "The last 200 in the chosen range. Users are told apart by the beginning of a hash, which names none.",
-        [targets.sql(error.OCCURRENCES)],
-        [
-            tables.column("at", unit="dateTimeAsIso", title="When", width=170),
-            tables.words("severity", colors.SEVERITIES),
-            tables.trace("message"),
-        ],
-        nothing="It did not occur in the chosen range",
+        "The last 200 in the chosen range. Users are shown as the beginning of a hash, which identifies no one.",
+        error.OCCURRENCES,
+        ["at", "app", "release", "severity", "endpoint", tables.trace("message"), "job_id", "user"],
+        empty=DID_NOT_OCCUR,
     )
     releases = tables.table(
         "Releases",
-        "In which releases it occurred in the chosen range, and when each was first seen at all.",
-        [targets.sql(error.RELEASES)],
+        "The releases in which it occurred in the chosen range, and when each release was first seen.",
+        error.RELEASES,
         [
-            tables.column("release_first_seen", unit="dateTimeFromNow", title="Release first seen"),
-            tables.column("first_occurrence", unit="dateTimeFromNow", title="First occurrence"),
-            tables.column("last_occurrence", unit="dateTimeFromNow", title="Last occurrence"),
+            *("app", "release", tables.column("release_first_seen", unit=tables.AGO), "events", "users"),
+            *(tables.column(name, unit=tables.AGO) for name in ("first_occurrence", "last_occurrence")),
         ],
-        nothing="It did not occur in the chosen range",
+        empty=DID_NOT_OCCUR,
     )
-    return Section("Occurrences and releases", [Line(10, [(occurrences, 14), (releases, 10)])])
+    return Section("Occurrences and releases", [Line(10, [occurrences, releases], (14, 10))])
 
 
 def _history() -> Section:
     history = tables.table(
         "History",
-        "Who resolved, reopened or ignored it, and when it opened again by itself; all of it, whatever the range.",
-        [targets.sql(error.HISTORY)],
+        "Who resolved, reopened or ignored it, and when it reopened as a regression, regardless of the range.",
+        error.HISTORY,
         [
-            tables.column("at", unit="dateTimeAsIso", title="When", width=170),
-            tables.words("was", colors.ISSUES),
-            tables.words("became", colors.ISSUES),
+            *("at", "actor", "action", tables.words("was", colors.ISSUES), tables.words("became", colors.ISSUES)),
+            *("release", "until", "events", "note", "via"),
         ],
-        nothing="Nobody changed it yet",
+        empty="No changes yet",
     )
     alerts = tables.table(
         "Related alerts",
-        "Alerts of the same app that were told of in the chosen range, and how often the issue occurred while each "
+        "Alerts of the same app that were reported in the chosen range, and how often the issue occurred while each "
         "fired or in the 5 minutes before. A name opens its history.",
-        [targets.sql(error.ALERTS)],
+        error.ALERTS,
         [
             tables.link("alertname", "The alert's history", links.to("alerts", alertname="${__data.fields.alertname}")),
-            tables.words("severity", colors.SEVERITIES),
-            tables.column("starts_at", unit="dateTimeAsIso", title="Fired", width=170),
-            tables.column("ends_at", unit="dateTimeAsIso", title="Ended", width=170),
+            *("severity", "summary", "starts_at", "ends_at", "events"),
         ],
-        nothing="No alert of this app was told of",
+        empty="No alert of this app was reported",
     )
     similar = tables.table(
         "Similar issues",
-        "Others of the same app with the same endpoint, or the same type and message.",
-        [targets.sql(error.SIMILAR)],
+        "Other issues of the same app with the same endpoint, or with the same type and message.",
+        error.SIMILAR,
         [
-            tables.words("severity", colors.SEVERITIES),
-            tables.words("status", colors.ISSUES),
-            tables.link("error_type", "Open the issue", ANOTHER),
-            tables.column("last_seen", unit="dateTimeFromNow", title="Last seen", width=125),
-            tables.hidden("fingerprint"),
+            *("severity", tables.words("status", colors.ISSUES), tables.to_issue("error_type"), "message", "app"),
+            *("endpoint", "last_seen", "events", tables.hidden("fingerprint")),
         ],
-        nothing="No issue is like it",
+        empty="No similar issues",
     )
-    return Section("History and what is near", [Line(9, [(history, 12), (alerts, 12)]), Line(8, [(similar, 24)])])
+    return Section("History and related", [Line(9, [history, alerts]), Line(8, [similar])])
 
 
 def _users() -> Section:
     around = tables.table(
-        "The same user's requests",
+        "Requests of the same user",
         "What the last user who met the issue did from 30 minutes before to 10 minutes after.",
-        [targets.sql(error.AROUND, source=targets.RESTRICTED)],
+        targets.restricted(error.AROUND),
         [
-            tables.column("at", unit="dateTimeAsIso", title="When", width=170),
-            tables.column("seconds", unit="dtdurations", title="After the error", width=140),
-            tables.link("user_id", "All that this user did", _user()),
-            tables.words("kind", KINDS),
-            tables.column("duration_seconds", unit="s", title="Duration", width=100),
+            "at",
+            tables.column("seconds", "After the error", 140, "dtdurations"),
+            *(TO_USER, "app", tables.words("kind", KINDS), "what", "outcome", "duration_seconds", "release"),
         ],
-        nothing="No user is known who met it",
+        empty="No known user met it",
     )
-    whom = tables.table(
-        "Whom it hurt",
-        "The users who met it most often in the chosen range. A name opens all that the user did.",
-        [targets.sql(error.WHOM, source=targets.RESTRICTED)],
+    affected = tables.table(
+        "Affected users in detail",
+        "The users who met it most often in the chosen range. An id opens everything that the user did.",
+        targets.restricted(error.AFFECTED),
         [
-            tables.link("user_id", "All that this user did", _user()),
-            tables.column("first_met", unit="dateTimeFromNow", title="First", width=125),
-            tables.column("last_met", unit="dateTimeFromNow", title="Last", width=125),
+            *(TO_USER, "events", "addresses", "user_agent"),
+            tables.column("first_met", "First", 125, tables.AGO),
+            tables.column("last_met", "Last", 125, tables.AGO),
         ],
-        nothing="It did not occur in the chosen range",
+        empty=DID_NOT_OCCUR,
     )
-    lines = [Line(12, [(around, 24)]), Line(9, [(whom, 24)])]
-    return Section("Users, for those who may see them", lines, collapsed=True)
-
-
-def _user() -> str:
-    return links.keeping("users", "app") + "&var-user=${__data.fields.user_id:percentencode}"
+    return Section("Users (restricted)", [Line(12, [around]), Line(9, [affected])], collapsed=True)
 
 
 BOARD = Board(
     "error",
     "Platform error",
     "What happened, where, how often and to whom?",
-    [_issue(), _change(), _figures(), _course(), _where(), _occurrences(), _history(), _users()],
+    [
+        *(_issue(), _change(), _figures(), _occurrences_over_time(), _stack_trace()),
+        *(_occurrences(), _history(), _users()),
+    ],
     VARIABLES,
     buttons=[("errors", "Errors"), ("alerts", "Alerts"), ("users", "Users")],
 )

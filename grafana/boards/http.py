@@ -1,7 +1,6 @@
-"""Draw HTTP: rate, errors and duration of what apps serve, and which routes are behind it."""
+"""The dashboard of HTTP: rate, errors and duration of what apps serve, by route down to single requests."""
 
-from grafana.boards import http_routes
-from grafana.design import colors, links, panels, targets, variables
+from grafana.design import colors, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.queries import health, http, shared
 
@@ -10,37 +9,33 @@ VARIABLES = (
     variables.labels("app", "App", "platform_http_requests_total"),
     variables.labels("route", "Route", 'platform_http_requests_total{app=~"$app"}', listed=True),
 )
-FEW = " No line below the minimum of events."
+ROUTE = "{{app}} {{route}}"
+ONLY_ROUTE = "Only this route"
+TO_ROUTE = links.to("http", app="${__data.fields.app}", route="${__data.fields.route}")
+TO_ERRORS = links.to("errors", app="${__data.fields.app}", endpoint="${__data.fields.route}")
+BOUNDED = " At most the last 24 hours of the range."
 
 
 def _tiles() -> Line:
-    judged = "The worst of the chosen apps, as the alerts judge it. Unknown below the minimum of events."
-    alerts = links.data_link("Alerts", links.to("alerts"))
-    errors = panels.health_tile(
-        "Errors", f"Share of 5xx answers. {judged}", targets.now(health.indicator("http_error_ratio")), alerts
-    )
-    latency = panels.health_tile(
-        "Response time", f"Mean time. {judged}", targets.now(health.indicator("http_latency_seconds")), alerts
-    )
-    rate = panels.number_tile(
-        "Requests", "Requests served per second.", "reqps", targets.series(http.CHOSEN_RATE, "Requests")
-    )
-    failing = panels.number_tile(
-        "Failing",
-        "Share of requests answered with a 5xx status.",
-        "percentunit",
-        targets.series(http.CHOSEN_ERROR_RATIO, "Failing"),
-    )
-    slow = panels.number_tile(
-        "Slowest twentieth", "The time that 5 % of requests exceed.", "s", targets.series(http.QUANTILES["p95"], "p95")
-    )
-    quick = panels.number_tile(
-        "Within 0.5 s",
-        "Share of requests served within half a second, which the objective of latency is about.",
-        "percentunit",
-        targets.series(http.CHOSEN_QUICK, "Within 0.5 s"),
-    ).data_links([links.data_link("Objectives", links.keeping("slo", "app"))])
-    return Line(4, [(tile, 4) for tile in (errors, latency, rate, failing, slow, quick)])
+    judged = "The worst of the chosen apps, as alerts judge it. Unknown below the minimum of events."
+    alerts = ("Alerts", links.to("alerts"))
+    tiles = [
+        panels.health_tile("Errors", f"Share of 5xx responses. {judged}", health.indicator("http_error_ratio"), alerts),
+        panels.health_tile("Response time", f"Mean. {judged}", health.indicator("http_latency_seconds"), alerts),
+        panels.number_tile("Requests", "Requests served per second.", "reqps", {"Requests": http.CHOSEN_RATE}),
+        panels.number_tile(
+            "Failing", "Share of requests with a 5xx response.", "percentunit", {"Failing": http.CHOSEN_ERROR_RATIO}
+        ),
+        panels.number_tile("Slowest 5 %", "5 % of requests take longer.", "s", {"p95": http.QUANTILES["p95"]}),
+        panels.number_tile(
+            "Within 0.5 s",
+            "Share of requests served within 0.5 seconds, which the latency objective is about.",
+            "percentunit",
+            {"Within 0.5 s": http.CHOSEN_QUICK},
+            link=("Objectives", links.keeping("slo", "app")),
+        ),
+    ]
+    return Line(4, tiles)
 
 
 def _golden() -> Line:
@@ -48,94 +43,155 @@ def _golden() -> Line:
         "Request rate",
         "Requests served per second, by status code.",
         "reqps",
-        [targets.series(http.CODE_RATE, "{{code}}")],
+        {"{{code}}": http.CODE_RATE},
         stacked=True,
         named=colors.CODES,
     )
     ratio = panels.lines(
         "Error ratio",
-        "Share of 5xx answers over 5 minutes, per app." + FEW,
+        "Share of 5xx responses over 5 minutes, by app." + shared.FEW,
         "percentunit",
-        [
-            targets.series(http.ERROR_RATIO, "{{app}}"),
-            targets.threshold_lines(shared.threshold("http_error_ratio")),
-        ],
+        {"{{app}}": http.ERROR_RATIO},
+        threshold=shared.threshold("http_error_ratio"),
     )
     durations = panels.lines(
         "Duration",
-        "How long half, 95 % and 99 % of requests take at most, and the mean, which the thresholds are about.",
+        "The time that 50 %, 95 % and 99 % of requests take at most, and the mean, which the thresholds are about.",
         "s",
-        [
-            *(targets.series(expression, name) for name, expression in http.QUANTILES.items()),
-            targets.series(http.CHOSEN_MEAN, "mean"),
-            targets.threshold_lines(shared.threshold("http_latency_seconds")),
-        ],
+        http.QUANTILES | {"mean": http.CHOSEN_MEAN},
+        threshold=shared.threshold("http_latency_seconds"),
         named=colors.PERCENTILES,
     )
-    return Line(9, [(rate, 8), (ratio, 8), (durations, 8)])
+    return Line(9, [rate, ratio, durations])
 
 
 def _spread() -> Line:
     codes = panels.doughnut(
-        "Status codes",
-        "Answers in the chosen range, by status code.",
-        "short",
-        targets.now(http.CODES, "{{code}}"),
-        named=colors.CODES,
+        "Status codes", "Responses in the chosen range.", {"{{code}}": http.CODES}, named=colors.CODES
     )
     heatmap = panels.heatmap(
-        "Durations",
-        "How many requests per second took how long: a second band is a second kind of request.",
+        "Distribution of durations",
+        "How many requests per second took how long. Two bands are two kinds of requests.",
         "s",
-        targets.buckets(http.BUCKETS),
+        http.BUCKETS,
     )
     before = panels.lines(
-        "Against a week ago",
-        "Requests per second now and at the same time a week ago.",
+        "Compared with a week ago",
+        "Requests per second now, and at the same time a week ago (dashed).",
         "reqps",
-        [
-            targets.series(http.NOW_AS_JUDGED, "{{app}}"),
-            targets.series(http.WEEK_AGO, "{{app}} a week ago"),
-        ],
+        {"{{app}}": http.NOW_AS_JUDGED, "{{app}} a week ago": http.WEEK_AGO},
+        dashed="ago",
     )
-    dashed = colors.values(custom__lineStyle={"fill": "dash", "dash": [4, 6]}, custom__fillOpacity=0)
-    return Line(9, [(codes, 6), (heatmap, 10), (before.override_by_query("B", dashed), 8)])
+    return Line(9, [codes, heatmap, before], (6, 10, 8))
+
+
+def _routes() -> Section:
+    link = (ONLY_ROUTE, links.to("http", app="${__field.labels.app}", route="${__field.labels.route}"))
+    rankings = [
+        panels.ranking(title, text, unit, {ROUTE: query}, decimals=2, link=link)
+        for title, text, unit, query in (
+            ("Busiest routes", "Requests in the chosen range.", "short", http.BUSIEST),
+            ("Slowest routes", "Mean time in the chosen range.", "s", http.SLOWEST),
+            ("Routes with the most failures", "5xx responses in the chosen range.", "short", http.MOST_FAILING),
+        )
+    ]
+    table = tables.measured(
+        "All routes",
+        "Each route in the chosen range: requests, share of failures, mean, and the p95 of the worst 5 minutes.",
+        {
+            "Requests": http.ROUTE_REQUESTS,
+            "Failing": http.ROUTE_ERROR_RATIO,
+            "Mean": http.ROUTE_MEAN,
+            "Worst p95": http.ROUTE_WORST_P95,
+        },
+        [
+            *("app", tables.link("route", ONLY_ROUTE, TO_ROUTE), tables.gauge("Failing", "red")),
+            *(tables.column(name, unit="s") for name in ("Mean", "Worst p95")),
+        ],
+        first=("app", "route"),
+    ).decimals(2)
+    return Section("Routes", [Line(9, rankings), Line(11, [tables.sorted_by(table, "Requests")])])
+
+
+def _endpoints() -> Section:
+    table = tables.table(
+        "Endpoints",
+        "From the stored requests: average, shortest and longest time by route and method. A stream counts with the "
+        "time to its first byte." + BOUNDED,
+        http.ENDPOINTS,
+        [
+            *("app", tables.link("route", ONLY_ROUTE, TO_ROUTE), tables.link("method", "Its errors", TO_ERRORS)),
+            *("requests", tables.gauge("errors", "red"), tables.column("errors", "5xx")),
+            *(tables.column(name, width=110, unit="s") for name in ("average", "minimum", "maximum")),
+            tables.column("bytes", "Mean size", 110, "bytes"),
+            tables.column("last_served", "Last served", 150, tables.AGO),
+        ],
+        empty="No requests were served",
+    )
+    return Section("Average, minimum and maximum by endpoint", [Line(12, [table])])
+
+
+def _over_time() -> Section:
+    most = " The twelve routes with the highest values over the whole range."
+    charts = [
+        panels.lines(title, text + most, unit, {ROUTE: query})
+        for title, text, unit, query in (
+            ("Rate by route", "Requests per second.", "reqps", http.RATE_OVER_TIME),
+            ("Error ratio by route", "Share of 5xx responses over 5 minutes.", "percentunit", http.ERRORS_OVER_TIME),
+            ("p95 by route", "95 % of requests take at most this time.", "s", http.P95_OVER_TIME),
+        )
+    ]
+    return Section("Routes over time", [Line(10, charts)], collapsed=True)
+
+
+def _requests() -> Section:
+    columns = [
+        tables.column("at", "When", 150, tables.CLOCK),
+        *("app", tables.link("route", "Errors of this endpoint", TO_ERRORS), "method", "role", "release"),
+        *(tables.column("status", "Status", 70), "duration_seconds"),
+        tables.column("response_bytes", "Size", 90, "bytes"),
+    ]
+    bounded = BOUNDED + " The dashboard of users shows who sent them."
+    slow = tables.table("Slowest requests", "The 50 that took longest." + bounded, http.SLOW_ONES, columns)
+    failed = tables.table(
+        "Newest failed requests",
+        "The last 50 with a 5xx response." + bounded,
+        http.FAILED_ONES,
+        columns,
+        empty="No request failed",
+    )
+    return Section("Single requests", [Line(12, [slow, failed])], collapsed=True)
 
 
 def _apps() -> Section:
-    shares = {"p50": "half", "p95": "95 %", "p99": "99 %"}
-    charts = [
-        panels.lines(
-            f"{name} per app",
-            f"How long {share} of requests take at most, over 5 minutes.",
-            "s",
-            [targets.series(http.APP_QUANTILES[name], "{{app}}")],
-        )
-        for name, share in shares.items()
-    ]
-    mean = panels.lines(
-        "Mean per app",
-        "Mean over 5 minutes, which the alerts judge." + FEW,
-        "s",
-        [targets.series(http.MEAN, "{{app}}"), targets.threshold_lines(shared.threshold("http_latency_seconds"))],
-    )
-    rate = panels.lines("Rate per app", "Requests per second.", "reqps", [targets.series(http.RATE, "{{app}}")])
+    rate = panels.lines("Rate by app", "Requests per second.", "reqps", {"{{app}}": http.RATE})
     methods = panels.lines(
-        "Rate per method",
-        "Requests per second, by HTTP method.",
-        "reqps",
-        [targets.series(http.METHOD_RATE, "{{method}}")],
-        stacked=True,
+        "Rate by method", "Requests per second.", "reqps", {"{{method}}": http.METHOD_RATE}, stacked=True
     )
-    first, second = [(rate, 8), (methods, 8), (mean, 8)], [(chart, 8) for chart in charts]
-    return Section("Apps and methods", [Line(8, first), Line(8, second)], collapsed=True)
+    mean = panels.lines(
+        "Mean by app",
+        "Mean over 5 minutes, which alerts judge." + shared.FEW,
+        "s",
+        {"{{app}}": http.MEAN},
+        threshold=shared.threshold("http_latency_seconds"),
+    )
+    quantiles = [
+        panels.lines(
+            f"{name} by app",
+            f"The time that {name.removeprefix('p')} % of requests take at most, over 5 minutes.",
+            "s",
+            {"{{app}}": query},
+        )
+        for name, query in http.APP_QUANTILES.items()
+    ]
+    return Section("Apps and methods", [Line(8, [rate, methods, mean]), Line(8, quantiles)], collapsed=True)
 
 
 BOARD = Board(
     "http",
     "Platform HTTP",
     "How many requests are served, how many fail, how long do they take, and on which routes?",
-    [_tiles(), _golden(), _spread(), *http_routes.sections(), _apps()],
+    [_tiles(), _golden(), _spread(), _routes(), _endpoints(), _over_time(), _requests(), _apps()],
     VARIABLES,
     buttons=[("errors", "Errors"), ("slo", "Objectives"), ("users", "Users")],
 )

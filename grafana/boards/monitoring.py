@@ -1,102 +1,235 @@
-"""Draw the monitoring itself.
+"""The dashboard of the monitoring itself.
 
-From top to bottom: does it work, what does not, then its parts in the order in which a figure passes them: the SDK in
-applications, sources, the exporter, Prometheus, Alertmanager.
+From top to bottom: does it work, what does not, then its parts in the order in which data passes them: the SDK in
+applications, sources and the exporter here, Prometheus and Alertmanager in monitoring_servers.
 """
 
-from grafana.boards import monitoring_exporter, monitoring_servers
-from grafana.design import colors, links, panels, tables, targets, variables
-from grafana.design.layout import Board, Line
-from grafana.queries import monitoring
-from grafana.queries import monitoring_servers as servers
+from grafana_foundation_sdk.builders import table
+
+from grafana.boards import monitoring_servers
+from grafana.design import colors, links, panels, tables, variables
+from grafana.design.layout import Board, Line, Section
+from grafana.queries import monitoring, shared
 
 VARIABLES = (variables.labels("source", "Source", "platform_exporter_source_up"),)
-NONE_IS_GOOD = ((None, colors.GREEN), (1, colors.RED))
+SOURCE, REPLICA = "{{source}}", "{{instance}}"
 
 
 def _glance() -> Line:
     up = [
-        panels.up_tile(title, text, targets.now(query, title)).text_mode(panels.options.BigValueTextMode.VALUE)
+        panels.up_tile(title, text, query)
         for title, text, query in (
-            ("Exporter", "Whether any replica of the exporter answers.", monitoring.EXPORTER_UP),
+            ("Exporter", "Whether any replica of the exporter responds.", monitoring.EXPORTER_UP),
             ("All sources", "Whether the last poll of every source succeeded.", monitoring.ALL_SOURCES_UP),
-            ("All targets", "Whether Prometheus can scrape every target.", servers.ALL_UP),
-            ("Watchdog", "The alert that always fires: without it no alert can arrive.", servers.WATCHDOG),
+            ("All targets", "Whether Prometheus can scrape every target.", monitoring.ALL_UP),
+            ("Watchdog", "The alert that always fires: without it no alert can arrive.", monitoring.WATCHDOG),
         )
     ]
     reached = panels.number_tile(
-        "Alertmanagers reached",
-        "To how many Alertmanagers alerts can be sent; of the Prometheus that reaches fewest.",
+        "Alertmanagers",
+        "The number of Alertmanagers that receive alerts; of the Prometheus that reaches fewest.",
         "short",
-        targets.series(servers.REACHED, "Reached"),
-        (None, colors.RED),
-        (1, colors.GREEN),
-    ).decimals(0)
-    rules = panels.number_tile(
-        "Rules failed",
-        "Evaluations of rules that failed in the chosen range; their alerts could not fire.",
-        "short",
-        targets.now(servers.RULES_FAILED, "Failed"),
-        *NONE_IS_GOOD,
-    ).decimals(0)
-    notifications = panels.number_tile(
-        "Notifications failed",
-        "Notifications that Alertmanager gave up in the chosen range.",
-        "short",
-        targets.now(servers.NOTIFICATIONS_FAILED, "Failed"),
-        *NONE_IS_GOOD,
-    ).decimals(0)
+        {"Reached": monitoring.REACHED},
+        *((None, colors.RED), (1, colors.GREEN)),
+        decimals=0,
+    )
+    failed = [
+        panels.number_tile(
+            title, text, "short", {"Failed": query}, (None, colors.GREEN), (1, colors.RED), decimals=0, at_end=True
+        )
+        for title, text, query in (
+            ("Failed rules", "Failed rule evaluations in the range; alerts could not fire.", monitoring.RULES_FAILED),
+            ("Delivery failures", "Notifications that failed in the range.", monitoring.NOTIFICATIONS_FAILED),
+        )
+    ]
     dropped = panels.number_tile(
-        "Events dropped",
-        "Share of the events of all applications that the SDK had to drop in the chosen range.",
+        "Dropped events",
+        "Share of the events of all applications that the SDK dropped in the chosen range.",
         "percentunit",
-        targets.now(monitoring.DROPPED_SHARE, "Dropped"),
-    ).decimals(2)
-    return Line(4, [(tile, 3) for tile in (*up, reached, rules, notifications, dropped)])
+        {"Dropped": monitoring.DROPPED_SHARE},
+        at_end=True,
+        decimals=2,
+    )
+    return Line(4, [*up, reached, *failed, dropped])
 
 
-def _what() -> Line:
-    firing = tables.table(
+def _problems() -> Line:
+    firing = tables.of_series(
         "Alerts about the monitoring",
-        "What fires now about exporter, sources, SDK, Prometheus and Alertmanager. A row opens the runbook.",
-        [targets.rows(monitoring.ALERTS)],
+        "Firing alerts about exporter, sources, SDK, Prometheus and Alertmanager. A name opens the runbook.",
+        monitoring.ALERTS,
+        ["severity", tables.link("alertname", "Runbook", links.to("runbook")), "source", "app", "job", "instance"],
+        first=("severity", "alertname", "source", "app", "job", "instance"),
+        hidden=("Value", "__name__", "alertstate", "indicator"),
+        empty="The monitoring works",
+    )
+    targets = panels.health_timeline(
+        "Targets over time",
+        "Whether Prometheus could scrape each target.",
+        {monitoring_servers.TARGET: monitoring.TARGETS},
+        colors.UP_DOWN,
+    )
+    return Line(7, [firing, targets], (13, 11))
+
+
+def _sources() -> Section:
+    state = panels.health_timeline(
+        "Sources over time",
+        "Whether the last poll of each source succeeded. While a source is down its counters stand still; later they "
+        "catch up.",
+        {SOURCE: monitoring.SOURCE_UP},
+        colors.UP_DOWN,
+    )
+    lag = panels.lines(
+        "Source lag",
+        "How long ago each source was last read completely.",
+        "s",
+        {SOURCE: monitoring.SOURCE_LAG},
+        threshold=shared.threshold("source_lag_seconds"),
+    )
+    polls = panels.lines("Poll duration", "Of the last poll of each source.", "s", {SOURCE: monitoring.POLL_SECONDS})
+    events = panels.lines("Counted events", "Rows counted per second.", "cps", {SOURCE: monitoring.EVENTS})
+    rejected = panels.bars(
+        "Rejected rows",
+        "Malformed rows skipped in 5 minutes, by reason.",
+        "short",
+        {"{{source}} {{reason}}": monitoring.REJECTED},
+    )
+    folded = panels.bars(
+        "Folded series",
+        "Label sets counted as `_other_` in 5 minutes, because a metric had reached its limit of series.",
+        "short",
+        {"{{source}} {{metric}}": monitoring.FOLDED},
+    )
+    lines = [
+        Line(6, [_table_of_sources(), state], (14, 10)),
+        Line(8, [lag, polls, events]),
+        Line(7, [rejected, folded]),
+    ]
+    return Section("Sources", lines)
+
+
+def _table_of_sources() -> table.Panel:
+    return tables.measured(
+        "Each source",
+        "State and lag now, and counted, rejected and folded rows in the chosen range.",
+        {
+            "State": monitoring.SOURCE_UP,
+            "Lag": monitoring.SOURCE_LAG,
+            "Poll": monitoring.POLL_SECONDS,
+            "Events": monitoring.EVENTS_IN_RANGE,
+            "Rejected": monitoring.REJECTED_IN_RANGE,
+            "Folded": monitoring.FOLDED_IN_RANGE,
+        },
         [
-            tables.words("severity", colors.SEVERITIES),
-            tables.link("alertname", "Runbook", links.to("runbook")),
+            tables.states("State", colors.UP_DOWN),
+            *(tables.column(name, unit="s") for name in ("Lag", "Poll")),
+            *(tables.warned("Rejected", colors.YELLOW), tables.warned("Folded", colors.BLUE)),
+            tables.link("source", "Only this source", links.to("monitoring", source="${__data.fields.source}")),
         ],
-        nothing="The monitoring works",
-    ).with_transformation(
-        tables.arranged(
-            "severity",
-            "alertname",
-            "source",
-            "app",
-            "job",
-            "instance",
-            hidden=("Time", "Value", "__name__", "alertstate", "indicator"),
+        first=("source",),
+    )
+
+
+def _sdk() -> Section:
+    ratio = panels.lines(
+        "Dropped share",
+        "Share of each app's events that the SDK dropped, over 5 minutes.",
+        "percentunit",
+        {"{{app}}": monitoring.DROPPED_RATIO},
+        threshold=shared.threshold("sdk_dropped_ratio", app=False),
+    )
+    produced = panels.lines(
+        "Produced events", "Events that the SDK accepted per second.", "cps", {"{{app}}": monitoring.PRODUCED}
+    )
+    dropped = panels.bars(
+        "Dropped events by reason",
+        "Events that the SDK dropped in 5 minutes.",
+        "short",
+        {"{{app}} {{reason}}": monitoring.DROPPED},
+    )
+    counts = [
+        "app",
+        "produced",
+        "stored",
+        tables.warned("spooled", colors.YELLOW),
+        tables.warned("dropped", colors.RED),
+    ]
+    updated = tables.column("updated_at", "Last write", 120, tables.AGO)
+    apps = tables.table(
+        "Ledger by app",
+        "What processes that run, or that ended within the last hour, produced, and what became of it.",
+        monitoring.LEDGER_OF_APPS,
+        [*counts, tables.column("processes", "Running", 85), updated],
+        empty="No application uses the SDK",
+    )
+    processes = tables.table(
+        "Ledger by process",
+        "Those that dropped most first. Produced events are stored, spooled to disk, dropped, or unsettled: still in "
+        "memory, or lost if the process was killed.",
+        monitoring.LEDGER,
+        [
+            *(*counts, "process", tables.column("why", "Reasons of drops"), tables.column("unsettled", width=90)),
+            *(updated, tables.column("started_at", "Started", 120, tables.AGO)),
+            tables.column("ended_at", "Ended", 120, tables.AGO),
+        ],
+        empty="No application uses the SDK",
+    )
+    return Section("SDK", [Line(8, [ratio, produced, dropped]), Line(9, [apps, processes], (9, 15))])
+
+
+def _replicas() -> Section:
+    table = tables.measured(
+        "Exporter replicas",
+        "Version, start, last reload of the configuration and current resource use of each replica.",
+        {
+            "Version": monitoring.VERSIONS,
+            "State": monitoring.REPLICA_UP,
+            "Started": monitoring.STARTED,
+            "Reloaded": monitoring.RELOADED,
+            "Reload succeeded": monitoring.RELOADS,
+            "Scrape": monitoring.SCRAPE_SECONDS,
+            "Samples": monitoring.SAMPLES,
+            "CPU": monitoring.CPU,
+            "Memory": monitoring.MEMORY,
+            "Open files": monitoring.OPEN_FILES,
+        },
+        [
+            *("instance", "version", tables.column("python_version", "Python")),
+            *(tables.states("State", colors.UP_DOWN), tables.states("Reload succeeded", colors.YES_NO)),
+            *(tables.column(name, unit=tables.AGO) for name in ("Started", "Reloaded")),
+            *(tables.column("Scrape", unit="s"), tables.column("Memory", unit="bytes")),
+            *(tables.column(name, unit="percentunit") for name in ("CPU", "Open files")),
+        ],
+        first=("instance", "version", "python_version"),
+        hidden=("Value #A",),
+    )
+    scrape, samples, cpu, memory, posts = (
+        panels.lines(title, text, unit, {REPLICA: query})
+        for title, text, unit, query in (
+            ("Exporter scrape duration", "Prometheus gives up at 4 s.", "s", monitoring.SCRAPE_SECONDS),
+            ("Exporter samples", "Samples in one scrape.", "short", monitoring.SAMPLES),
+            ("Exporter CPU", "Processor time per second.", "percentunit", monitoring.CPU),
+            ("Exporter memory", "Resident memory.", "bytes", monitoring.MEMORY),
+            ("Waiting notifications", "On disk, for the event store.", "short", monitoring.SPOOLED_POSTS),
         )
     )
-    reach = panels.health_timeline(
-        "What is scraped",
-        "Whether Prometheus could scrape each target.",
-        [targets.series(servers.TARGETS, "{{job}} {{instance}}")],
-    ).mappings(colors.UP_DOWN)
-    return Line(7, [(firing, 13), (reach, 11)])
+    behind = panels.lines(
+        "Replicas behind",
+        "Events that a replica reports less than another did a minute ago: it reads another database, or one that "
+        "lost committed rows.",
+        "short",
+        {"{{instance}} {{source}}": monitoring.BEHIND},
+    )
+    lines = [Line(5, [table]), Line(7, [scrape, samples, behind]), Line(7, [cpu, memory, posts])]
+    return Section("Replicas of the exporter", lines, collapsed=True)
 
 
 BOARD = Board(
     "monitoring",
     "Platform monitoring",
     "Does the monitoring itself work, and what does it cost?",
-    [
-        _glance(),
-        _what(),
-        monitoring_exporter.sources(),
-        monitoring_exporter.sdk(),
-        monitoring_exporter.replicas(),
-        monitoring_servers.scrapes_and_rules(),
-        monitoring_servers.alerting(),
-    ],
+    [_glance(), _problems(), _sources(), _sdk(), _replicas(), *monitoring_servers.sections()],
     VARIABLES,
     buttons=[("components", "Components"), ("alerts", "Alerts"), ("runbook", "Runbook")],
 )

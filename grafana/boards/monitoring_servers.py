@@ -1,131 +1,121 @@
-"""Draw Prometheus and Alertmanager: what scrapes and rules cost, and what becomes of alerts."""
+"""Prometheus and Alertmanager on the dashboard of the monitoring: load, rules, and the way of alerts."""
 
-from grafana.design import colors, panels, tables, targets
+from grafana.design import colors, panels, tables
 from grafana.design.layout import Line, Section
-from grafana.queries import monitoring_servers as servers
+from grafana.queries import monitoring
 
-TARGET, GROUP = "{{job}} {{instance}}", "{{group}}"
+TARGET, GROUP, INTEGRATION = "{{job}} {{instance}}", "{{group}}", "{{integration}}"
 
 
-def scrapes_and_rules() -> Section:
-    """Return what Prometheus is busy with."""
-    asked = (
-        ("Scrape duration", "How long each target's scrape takes.", "s", servers.SCRAPE_SECONDS, TARGET),
-        ("Samples by job", "Samples of one scrape of a job's targets.", "short", servers.SAMPLES_OF_JOBS, "{{job}}"),
-        ("Series in memory", "Series in Prometheus' head.", "short", servers.HEAD_SERIES, "{{instance}}"),
-        ("Stored on disk", "Size of Prometheus' blocks.", "bytes", servers.BLOCK_BYTES, "{{instance}}"),
-        ("CPU of the servers", "Processor time per second.", "percentunit", servers.CPU, TARGET),
-        ("Memory of the servers", "Resident memory.", "bytes", servers.MEMORY, TARGET),
-    )  # fmt: skip
+def sections() -> list[Section]:
+    """Return the sections on both servers."""
+    return [_prometheus(), _alertmanager()]
+
+
+def _prometheus() -> Section:
     scrape, samples, head, disk, cpu, memory = (
-        panels.lines(title, text, unit, [targets.series(query, legend)]) for title, text, unit, query, legend in asked
+        panels.lines(title, text, unit, {legend: query})
+        for title, text, unit, query, legend in (
+            ("Scrape duration", "Of each target.", "s", monitoring.TARGET_SECONDS, TARGET),
+            ("Samples by job", "Samples of one scrape of a job.", "short", monitoring.JOB_SAMPLES, "{{job}}"),
+            ("Series in memory", "In Prometheus' head block.", "short", monitoring.HEAD_SERIES, "{{instance}}"),
+            ("Storage", "Size of Prometheus' blocks.", "bytes", monitoring.BLOCK_BYTES, "{{instance}}"),
+            ("Server CPU", "Processor time per second.", "percentunit", monitoring.SERVER_CPU, TARGET),
+            ("Server memory", "Resident memory.", "bytes", monitoring.SERVER_MEMORY, TARGET),
+        )
     )
     load = panels.lines(
         "Load of rule groups",
-        "Share of its interval that evaluating a group took; above 100 % evaluations are skipped and alerts come late.",
+        "Evaluation time as a share of the group's interval. Above 100 % evaluations are skipped and alerts come late.",
         "percentunit",
-        [targets.series(servers.GROUP_SHARES, GROUP)],
+        {GROUP: monitoring.GROUP_SHARES},
     )
     failures = panels.bars(
-        "Rules that fail",
-        "Evaluations of rules that failed, in 5 minutes.",
-        "short",
-        [targets.series(servers.RULE_FAILURES, GROUP)],
+        "Failing rules", "Failed rule evaluations in 5 minutes.", "short", {GROUP: monitoring.RULE_FAILURES}
     )
-    return Section(
-        "Prometheus: scrapes and rules",
-        [
-            Line(8, [(_targets(), 12), (_groups(), 12)]),
-            Line(8, [(load, 8), (failures, 8), (scrape, 8)]),
-            Line(7, [(samples, 8), (head, 8), (disk, 8)]),
-            Line(7, [(cpu, 12), (memory, 12)]),
-        ],
-        collapsed=True,
-    )
+    lines = [
+        Line(8, [tables.sorted_by(_targets(), "Scrape"), tables.sorted_by(_groups(), "Duration")]),
+        Line(8, [load, failures, scrape]),
+        Line(7, [samples, head, disk]),
+        Line(7, [cpu, memory]),
+    ]
+    return Section("Prometheus: scrapes and rules", lines, collapsed=True)
 
 
 def _targets() -> tables.tables.Panel:
-    table = tables.measured(
-        "Every target",
-        "What Prometheus scrapes: state, share of the chosen range in which it answered, and what a scrape costs.",
+    return tables.measured(
+        "Each target",
+        "What Prometheus scrapes: state, share of the chosen range in which it responded, and the cost of a scrape.",
         {
-            "State": servers.TARGETS,
-            "Answered": servers.AVAILABLE,
-            "Scrape": servers.SCRAPE_SECONDS,
-            "Samples": servers.SAMPLES,
-            "New series": servers.SERIES_ADDED,
+            "State": monitoring.TARGETS,
+            "Available": monitoring.AVAILABLE,
+            "Scrape": monitoring.TARGET_SECONDS,
+            "Samples": monitoring.TARGET_SAMPLES,
+            "New series": monitoring.SERIES_ADDED,
         },
         [
-            tables.states("State", colors.UP_DOWN),
-            tables.column("Answered", unit="percentunit"),
-            tables.column("Scrape", unit="s"),
+            *("job", "instance", tables.states("State", colors.UP_DOWN)),
+            *(tables.column("Available", unit="percentunit"), tables.column("Scrape", unit="s")),
         ],
         first=("job", "instance"),
     )
-    return tables.sorted_by(table, "Scrape")
 
 
 def _groups() -> tables.tables.Panel:
-    table = tables.measured(
-        "Every rule group",
-        "Rules in it, what one evaluation takes, the share of its interval, and evaluations that failed or were "
-        "skipped in the chosen range.",
+    return tables.measured(
+        "Each rule group",
+        "Number of rules, duration of an evaluation, its share of the interval, and failed and skipped evaluations in "
+        "the chosen range.",
         {
-            "Rules": servers.GROUP_RULES,
-            "Takes": servers.GROUP_SECONDS,
-            "Of interval": servers.GROUP_SHARES,
-            "Failed": servers.GROUP_FAILED,
-            "Skipped": servers.GROUP_MISSED,
+            "Rules": monitoring.GROUP_RULES,
+            "Duration": monitoring.GROUP_SECONDS,
+            "Of interval": monitoring.GROUP_SHARES,
+            "Failed": monitoring.GROUP_FAILED,
+            "Skipped": monitoring.GROUP_MISSED,
         },
         [
-            tables.column("Takes", unit="s"),
-            tables.gauge("Of interval"),
-            tables.bounds("Failed", (None, "text"), (1, colors.RED)),
-            tables.bounds("Skipped", (None, "text"), (1, colors.ORANGE)),
+            *("group", tables.column("Duration", unit="s"), tables.gauge("Of interval")),
+            *(tables.warned("Failed", colors.RED), tables.warned("Skipped", colors.ORANGE)),
         ],
         first=("group",),
         hidden=("rule_group",),
     )
-    return tables.sorted_by(table, "Takes")
 
 
-def alerting() -> Section:
-    """Return what becomes of alerts on their way to people."""
+def _alertmanager() -> Section:
+    notified = panels.bars(
+        "Notifications", "Attempts in 5 minutes, by integration.", "short", {INTEGRATION: monitoring.NOTIFIED}
+    )
+    failed = panels.bars(
+        "Failed notifications",
+        "Attempts that failed in 5 minutes, by integration.",
+        "short",
+        {INTEGRATION: monitoring.NOTIFICATION_FAILURES},
+    )
+    held = panels.lines(
+        "Alerts in Alertmanager",
+        "Active ones are sent, suppressed ones are silenced or inhibited, unprocessed ones have just arrived.",
+        "short",
+        {"{{instance}} {{state}}": monitoring.HELD},
+    )
     sent = panels.lines(
         "Alerts sent",
         "Alerts per minute that Prometheus sent to each Alertmanager.",
         "cpm",
-        [targets.series(servers.SENT, "{{instance}} {{alertmanager}}")],
+        {"{{instance}} {{alertmanager}}": monitoring.SENT},
     )
     lost = panels.bars(
         "Alerts not sent",
-        "Alerts that could not be sent in 2 minutes, by Alertmanager, and those dropped in 5 from a full queue.",
+        "Alerts that could not be sent in 2 minutes, by Alertmanager, and those dropped from a full queue in 5.",
         "short",
-        [
-            targets.series(servers.NOT_SENT, "{{instance}} {{alertmanager}}"),
-            targets.series(servers.DROPPED, "{{instance}} dropped"),
-        ],
+        {"{{instance}} {{alertmanager}}": monitoring.NOT_SENT, "{{instance}} dropped": monitoring.NOT_QUEUED},
     )
-    held = panels.lines(
-        "Alerts held",
-        "Alerts in Alertmanager: those told, those muted by silences and inhibition, those not looked at yet.",
-        "short",
-        [targets.series(servers.HELD, "{{instance}} {{state}}")],
-    )
-    told = panels.bars(
-        "Notifications", "Notifications tried in 5 minutes, by integration.", "short",
-        [targets.series(servers.NOTIFIED, "{{integration}}")],
-    )  # fmt: skip
-    failed = panels.bars(
-        "Notifications that fail", "Notifications given up in 5 minutes, by integration.", "short",
-        [targets.series(servers.NOTIFICATION_FAILURES, "{{integration}}")],
-    )  # fmt: skip
     reloads = panels.health_timeline(
-        "Reloads of configuration",
-        "Whether the last reload of Prometheus and Alertmanager worked; the exporter's is with its replicas.",
-        [targets.series(servers.PROMETHEUS_RELOADS, TARGET), targets.series(servers.ALERTMANAGER_RELOADS, TARGET)],
-    ).mappings(colors.YES_NO)
+        "Configuration reloads",
+        "Whether the last reload of Prometheus and Alertmanager succeeded. The exporter's are shown with its replicas.",
+        [panels.targets.series(query, TARGET) for query in monitoring.SERVER_RELOADS],
+        colors.YES_NO,
+    )
     return Section(
-        "Alertmanager and notifications",
-        [Line(8, [(told, 8), (failed, 8), (held, 8)]), Line(8, [(sent, 8), (lost, 8), (reloads, 8)])],
+        "Alertmanager and notifications", [Line(8, [notified, failed, held]), Line(8, [sent, lost, reloads])]
     )

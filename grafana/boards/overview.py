@@ -1,18 +1,20 @@
-"""Draw the dashboard that people open first.
+"""The dashboard that people open first.
 
-From top to bottom: is anything wrong, what, since when, and which errors are new. Every tile leads to the
-dashboard of its subject.
+From top to bottom: is anything wrong, what, since when, and which errors are new. Every tile opens the dashboard of its
+subject.
 """
 
 from collections.abc import Iterator
 
+from grafana_foundation_sdk.builders import stat
+
 from exporter.config.thresholds import Thresholds, descriptions
-from grafana.boards import alert_panels
-from grafana.design import colors, links, panels, tables, targets, variables
+from grafana.boards import alerts
+from grafana.design import colors, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.queries import apis, errors, health, http, monitoring, scraping, shared, slo
 
-# What each indicator's tile is called, a line of tiles each; one that is not here stands last, by its name.
+# The title of each indicator's tile, a line of tiles each; one that is not here comes last, titled by its name.
 INDICATORS: tuple[dict[str, str], ...] = (
     {
         "http_error_ratio": "HTTP errors",
@@ -41,7 +43,7 @@ INDICATORS: tuple[dict[str, str], ...] = (
         "queue_age_seconds": "Old entries",
         "certificate_expiry_seconds": "Certificates",
         "sdk_dropped_ratio": "Dropped events",
-        "source_lag_seconds": "Counting delay",
+        "source_lag_seconds": "Source lag",
     },
 )
 # The dashboard of an indicator's subject, by the first word of its name.
@@ -56,146 +58,131 @@ SUBJECTS = {
 def _first_line() -> Line:
     overall = panels.health_tile(
         "Platform",
-        "The worst of all components, and of all indicators about apps. Unknown where nothing has enough traffic to be "
-        "judged.",
-        targets.now(health.OVERALL, "Platform"),
-        links.data_link("Alerts", links.to("alerts")),
+        "The worst of all components and of all indicators about apps. Unknown where nothing has enough traffic to "
+        "judge.",
+        health.OVERALL,
+        ("Alerts", links.to("alerts")),
     )
     components = panels.health_tile(
         "Components",
-        "PostgreSQL, Redis and MinIO as probed; the worst counts.",
-        targets.now(health.WORST_COMPONENT, "Components"),
-        links.data_link("Components", links.to("components")),
+        "The worst of PostgreSQL, Redis and MinIO, as probed.",
+        health.WORST_COMPONENT,
+        ("Components", links.to("components")),
     )
-    return Line(4, [(overall, 6), (components, 6), (alert_panels.by_severity(), 12)])
+    return Line(4, [overall, components, alerts.by_severity()], (6, 6, 12))
 
 
 def _indicators() -> Iterator[Line]:
     drawn = {name for line in INDICATORS for name in line}
     others = {name: name.rpartition("_")[0].replace("_", " ").capitalize() for name in Thresholds().indicators()}
     for line in (*INDICATORS[:-1], INDICATORS[-1] | {name: others[name] for name in sorted(others.keys() - drawn)}):
-        width, wider = divmod(24, len(line))
-        tiles = [_indicator(name, title) for name, title in line.items()]
-        yield Line(3, [(tile, width + (number < wider)) for number, tile in enumerate(tiles)])
+        yield Line(3, [_indicator(name, title) for name, title in line.items()])
 
 
-def _indicator(name: str, title: str) -> panels.stat.Panel:
+def _indicator(name: str, title: str) -> stat.Panel:
     subject = SUBJECTS.get(name.partition("_")[0], "alerts")
     unknown = "where nothing is measured" if name in Thresholds.ABOUT_NO_APP else "below the minimum of events"
     described = f"{descriptions(Thresholds)[name]} The worst counts; unknown {unknown}."
     keep = ("app",) if subject in ("http", "apis", "scraping", "errors", "users") else ()
-    link = links.data_link(f"{title} in detail", links.keeping(subject, *keep))
-    return panels.health_tile(title, described, targets.now(health.indicator(name), title), link)
+    return panels.health_tile(
+        title, described, health.indicator(name), (f"{title} in detail", links.keeping(subject, *keep))
+    )
 
 
 def _now_and_today() -> Line:
-    text = "Down is critical, degraded is a warning, grey was not probed. A gap means that the exporter was not there."
     today = panels.health_timeline(
-        "Components over 24 hours", text, [targets.series(health.COMPONENTS, "{{component}} {{name}}")]
+        "Components over 24 hours",
+        "Down is critical, degraded is a warning, grey was not probed. A gap means that the exporter did not run.",
+        {"{{component}} {{name}}": health.COMPONENTS},
+        link=("Components", links.to("components")),
     )
-    today.data_links([links.data_link("Components", links.to("components"))])
-    return Line(8, [(alert_panels.firing(), 14), (today.time_from("24h"), 10)])
+    return Line(8, [alerts.firing(), today.time_from("24h")], (14, 10))
 
 
 def _issues_and_budget() -> Line:
-    left = panels.ranking(
-        "Error budget left",
-        "Share left of each error budget of 30 days, the smallest first. Below 0 an objective is missed.",
-        "percentunit",
-        targets.now(slo.LEAST_LEFT_OF_APPS, "{{app}} {{slo}}"),
-        (None, colors.RED),
-        (0, colors.GREEN),
-    )
-    objectives = links.data_link("Objectives", links.to("slo", app="${__field.labels.app}"))
-    return Line(8, [(_newest_issues(), 17), (left.max(1).data_links([objectives]), 7)])
-
-
-def _newest_issues() -> tables.tables.Panel:
-    return tables.table(
+    issues = tables.table(
         "Newest error issues",
-        "Groups of alike errors that are open, those that occurred last first. A row opens the issue.",
-        [targets.sql(errors.NEWEST)],
+        "Groups of similar errors that are open; those that occurred last first. A type opens the issue.",
+        errors.NEWEST,
         [
-            tables.column("last_seen", unit="dateTimeFromNow", title="Last seen", width=130),
-            tables.words("severity", colors.SEVERITIES),
-            tables.words("status", colors.ISSUES),
-            tables.link(
-                "error_type",
-                "Open the issue",
-                links.to("error", app="${__data.fields.app}", fingerprint="${__data.fields.fingerprint}"),
-            ),
-            tables.hidden("fingerprint"),
+            *("last_seen", "app", "severity", tables.words("status", colors.ISSUES), tables.to_issue("error_type")),
+            *("message", "events", "regressions", tables.hidden("fingerprint")),
         ],
-        nothing="No issue is open",
+        empty="No issue is open",
     )
+    left = panels.ranking(
+        "Remaining error budget",
+        "Remaining share of each error budget of 30 days, the smallest first. Below 0 an objective is missed.",
+        "percentunit",
+        {"{{app}} {{slo}}": slo.LEAST_LEFT_OF_APPS},
+        *((None, colors.RED), (0, colors.GREEN)),
+        highest=1,
+        link=("Objectives", links.to("slo", app="${__field.labels.app}")),
+    )
+    return Line(8, [issues, left], (17, 7))
 
 
 def _charts() -> Section:
-    app = "{{app}}"
-    few = " No line below the minimum of events."
-    rate = panels.lines("Request rate", "Requests served per second.", "reqps", [targets.series(http.RATE, app)])
+    app, ratio, few = "{{app}}", "percentunit", shared.FEW
     error_ratio = panels.lines(
         "Error ratio",
-        "Share of 5xx answers over 5 minutes." + few,
-        "percentunit",
-        [targets.series(http.ERROR_RATIO, app), targets.threshold_lines(shared.threshold("http_error_ratio"))],
+        "Share of 5xx responses over 5 minutes." + few,
+        ratio,
+        {app: http.ERROR_RATIO},
+        threshold=shared.threshold("http_error_ratio"),
     )
     mean = panels.lines(
         "Mean response time",
-        "Mean over 5 minutes, which the alerts judge." + few,
+        "Mean over 5 minutes, which alerts judge." + few,
         "s",
-        [targets.series(http.MEAN, app), targets.threshold_lines(shared.threshold("http_latency_seconds"))],
+        {app: http.MEAN},
+        threshold=shared.threshold("http_latency_seconds"),
     )
+    rate = panels.lines("Request rate", "Requests served per second.", "reqps", {app: http.RATE})
     success = panels.lines(
         "API success ratio",
-        "Share of successful calls over 5 minutes; lower is worse." + few,
-        "percentunit",
-        [
-            targets.series(apis.APP_SUCCESS, "{{app}} {{api}}"),
-            targets.threshold_lines(shared.threshold("api_success_ratio", app=False)),
-        ],
-    ).max(1)
+        "Share of calls over 5 minutes that succeeded; lower is worse." + few,
+        ratio,
+        {"{{app}} {{api}}": apis.APP_SUCCESS},
+        threshold=shared.threshold("api_success_ratio", app=False),
+        highest=1,
+    )
     failures = panels.lines(
         "Scraping failure ratio",
-        "Share of failed runs over 5 minutes." + few,
-        "percentunit",
-        [
-            targets.series(scraping.APP_FAILURES, "{{app}} {{scraper}}"),
-            targets.threshold_lines(shared.threshold("scraping_failure_ratio")),
-        ],
-    ).max(1)
+        "Share of runs over 5 minutes that failed." + few,
+        ratio,
+        {"{{app}} {{scraper}}": scraping.APP_FAILURES},
+        threshold=shared.threshold("scraping_failure_ratio"),
+        highest=1,
+    )
     recorded = panels.bars(
         "Errors recorded",
-        "Errors recorded per minute, by severity.",
+        "Errors per minute, by severity.",
         "cpm",
-        [targets.series(errors.RATE, "{{severity}}")],
+        {"{{severity}}": errors.RATE},
         named=colors.SEVERITIES,
     )
     return Section(
-        "Rate, errors, duration",
-        [
-            Line(8, [(rate, 8), (error_ratio, 8), (mean, 8)]),
-            Line(8, [(success, 8), (failures, 8), (recorded, 8)]),
-        ],
+        "Rate, errors, duration", [Line(8, [rate, error_ratio, mean]), Line(8, [success, failures, recorded])]
     )
 
 
 def _monitoring() -> Section:
     sources = panels.up_tile(
         "Sources",
-        "Whether the last poll of each source succeeded. Where one is down, figures made of its events stand still.",
-        targets.now(monitoring.ANY_SOURCE_UP, "{{source}}"),
-    ).data_links([links.data_link("Monitoring", links.to("monitoring"))])
+        "Whether the last poll of each source succeeded. While one is down, figures from its events stand still.",
+        monitoring.ANY_SOURCE_UP,
+        ("Monitoring", links.to("monitoring")),
+        legend="{{source}}",
+    )
     lag = panels.lines(
-        "Source lag",
+        "Source lag over time",
         "How long ago each source was last read completely.",
         "s",
-        [
-            targets.series(monitoring.ANY_SOURCE_LAG, "{{source}}"),
-            targets.threshold_lines(shared.threshold("source_lag_seconds", app=False)),
-        ],
+        {"{{source}}": monitoring.ANY_SOURCE_LAG},
+        threshold=shared.threshold("source_lag_seconds"),
     )
-    return Section("Monitoring itself", [Line(6, [(sources, 8), (lag, 16)])])
+    return Section("Monitoring", [Line(6, [sources, lag], (8, 16))])
 
 
 BOARD = Board(
@@ -205,12 +192,7 @@ BOARD = Board(
     [_first_line(), *_indicators(), _now_and_today(), _issues_and_budget(), _charts(), _monitoring()],
     (variables.labels("app", "App", shared.APPS),),
     buttons=[
-        ("http", "HTTP"),
-        ("apis", "APIs"),
-        ("scraping", "Scraping"),
-        ("errors", "Errors"),
-        ("alerts", "Alerts"),
-        ("slo", "Objectives"),
-        ("runbook", "Runbook"),
+        *(("http", "HTTP"), ("apis", "APIs"), ("scraping", "Scraping"), ("errors", "Errors"), ("alerts", "Alerts")),
+        *(("slo", "Objectives"), ("runbook", "Runbook")),
     ],
 )

@@ -1,4 +1,4 @@
-"""Draw the applications' own samples, each by its name and in its unit."""
+"""The dashboard of the applications' own samples, each by its name and in its unit."""
 
 from collections.abc import Callable
 
@@ -21,116 +21,90 @@ VARIABLES = (
 
 
 def _tiles() -> Line:
-    names = panels.number_tile(
-        "Samples", "How many custom metrics there are.", "short", targets.series(samples.NAMES, "Samples")
-    )
+    names = panels.number_tile("Samples", "Number of custom metrics.", "short", {"Samples": samples.NAMES})
     series = panels.number_tile(
         "Series",
-        "How many series they are, by their own labels; each source may have as many as its configuration allows.",
+        "Number of their series, by their own labels. The configuration limits them for each source.",
         "short",
-        targets.series(samples.SERIES, "Series"),
+        {"Series": samples.SERIES},
     )
     folded = panels.number_tile(
-        "Label sets folded",
-        "Label sets of samples counted under `_other_` in the chosen range, because there were too many series.",
+        "Folded label sets",
+        "Label sets of samples counted as `_other_` in the chosen range, because there were too many series.",
         "short",
-        targets.now(samples.FOLDED, "Folded"),
-        (None, colors.GREEN),
-        (1, colors.YELLOW),
-    ).data_links([links.data_link("Monitoring", links.to("monitoring"))])
-    return Line(4, [(tile, 8) for tile in (names, series, folded)])
+        {"Folded": samples.FOLDED},
+        *((None, colors.GREEN), (1, colors.YELLOW)),
+        at_end=True,
+        link=("Monitoring", links.to("monitoring")),
+    )
+    return Line(4, [names, series, folded])
 
 
 def _known() -> Line:
-    now = tables.table(
+    only = links.to("samples", gauge=f"{samples.PREFIX}${{__data.fields.sample}}")
+    now = tables.of_series(
         "Gauges now",
         "The last value of each gauge, with its labels.",
-        [targets.rows(samples.GAUGES_NOW)],
-        [
-            tables.link(
-                "sample",
-                "This gauge alone",
-                links.to("samples", gauge=f"{samples.PREFIX}${{__data.fields.sample}}"),
-            )
-        ],
-        nothing="No gauge is known",
+        samples.GAUGES_NOW,
+        [tables.link("sample", "Only this gauge", only), "app"],
+        first=("sample", "app"),
+        empty="No gauges",
     )
-    now.with_transformation(tables.arranged("sample", "app", hidden=("Time",)))
     written = tables.table(
-        "Rows written",
-        "What applications wrote, by the names and units that they gave, of the last 24 hours of the range at most.",
-        [targets.sql(samples.WRITTEN)],
+        "Stored samples",
+        "What applications stored, by the names and units that they gave. At most the last 24 hours of the range.",
+        samples.WRITTEN,
         [
+            *("app", "name", "kind", "unit"),
             *(tables.column(name, width=100) for name in ("rows", "average", "minimum", "maximum")),
-            tables.column("last_written", unit="dateTimeFromNow", title="Last written", width=140),
+            tables.column("last_written", "Last written", 140, tables.AGO),
         ],
-        nothing="Nothing was written",
+        empty="No samples",
     )
-    return Line(10, [(now.decimals(3), 10), (written.decimals(3), 14)])
+    return Line(10, [now.decimals(3), written.decimals(3)], (10, 14))
 
 
-def _each(variable: str, description: str, asked: list[tuple[str, str, Callable[[str], str]]]) -> timeseries.Panel:
-    """Return the chart that is repeated for each name; asked are legends, units of names, and queries by them."""
+def _each(
+    variable: str, description: str, units: dict[str, str], *asked: tuple[str, Callable[[str], str]]
+) -> timeseries.Panel:
+    """Return the chart that is repeated for each name; asked are legends, and queries by the unit that names end with.
+
+    Each query has its unit.
+    """
+    made = [(unit, targets.series(query(name), legend)) for name, unit in units.items() for legend, query in asked]
     panel = panels.lines(
-        f"${variable}",
-        description,
-        "short",
-        [targets.series(query(unit), legend) for legend, unit, query in asked],
-        named=colors.PERCENTILES,
-        lowest=None,
+        f"${variable}", description, "short", [one for _, one in made], named=colors.PERCENTILES, lowest=None
     )
+    for number, (unit, _) in enumerate(made):
+        panel.override_by_query(chr(ord("A") + number), colors.values(unit=unit))
     return panel.repeat(variable).max_per_row(2)
 
 
-def _gauges() -> timeseries.Panel:
-    panel = _each(
-        "gauge",
-        "The gauge, a line per set of its labels, in the unit that its name ends with.",
-        [("__auto", unit, samples.gauge) for unit in samples.GAUGE_UNITS],
-    )
-    return _in_units(panel, list(samples.GAUGE_UNITS.values()))
+def _gauges() -> Section:
+    text = "The gauge, a line per set of its labels, in the unit that its name ends with."
+    return _repeated("Gauges", _each("gauge", text, samples.GAUGE_UNITS, ("__auto", samples.gauge)))
 
 
-def _counters() -> timeseries.Panel:
-    panel = _each(
-        "counter",
-        "By how much the counter grows per second, a line per set of its labels.",
-        [("__auto", unit, samples.counter) for unit in samples.COUNTER_UNITS],
-    )
-    return _in_units(panel, list(samples.COUNTER_UNITS.values()))
+def _counters() -> Section:
+    text = "Growth of the counter per second, a line per set of its labels."
+    return _repeated("Counters", _each("counter", text, samples.COUNTER_UNITS, ("__auto", samples.counter)))
 
 
-def _distributions() -> timeseries.Panel:
-    asked: list[tuple[str, str, Callable[[str], str]]] = []
-    for unit in samples.DISTRIBUTION_UNITS:
-        asked += [(f"{{{{app}}}} {name}", unit, _quantile(share)) for name, share in QUANTILES.items()]
-        asked.append(("{{app}} mean", unit, samples.mean))
-    shown = [samples.DISTRIBUTION_UNITS[unit] for _, unit, _ in asked]
-    text = "How much half, 95 % and 99 % of the observations are at most, and their mean; of a summary the mean alone."
-    return _in_units(_each("distribution", text, asked), shown)
+def _distributions() -> Section:
+    quantiles = [(f"{{{{app}}}} {name}", samples.quantile(share)) for name, share in QUANTILES.items()]
+    text = "The values that 50 %, 95 % and 99 % of the observations do not exceed, and the mean; of a summary only it."
+    asked = [*quantiles, ("{{app}} mean", samples.mean)]
+    return _repeated("Distributions", _each("distribution", text, samples.DISTRIBUTION_UNITS, *asked))
 
 
-def _quantile(share: float) -> Callable[[str], str]:
-    return lambda unit: samples.quantile(share, unit)
-
-
-def _in_units(panel: timeseries.Panel, units: list[str]) -> timeseries.Panel:
-    """Return the panel, each of its queries with its unit."""
-    for number, unit in enumerate(units):
-        panel.override_by_query(chr(ord("A") + number), colors.values(unit=unit))
-    return panel
+def _repeated(title: str, panel: timeseries.Panel) -> Section:
+    return Section(title, [Line(8, [panel], [12])])
 
 
 BOARD = Board(
     "samples",
     "Platform custom samples",
     "What do the applications measure themselves?",
-    [
-        _tiles(),
-        _known(),
-        Section("Gauges", [Line(8, [(_gauges(), 12)])]),
-        Section("Counters", [Line(8, [(_counters(), 12)])]),
-        Section("Distributions", [Line(8, [(_distributions(), 12)])]),
-    ],
+    [_tiles(), _known(), _gauges(), _counters(), _distributions()],
     VARIABLES,
 )

@@ -1,195 +1,159 @@
-"""Draw scraping in detail: sites, failures, durations, volume and queues."""
+"""Details on the dashboard of scraping: sites, failures, durations, volume and queues."""
 
-from grafana.design import colors, links, panels, tables, targets
+from grafana_foundation_sdk.builders import timeseries
+
+from grafana.design import colors, links, panels, tables
 from grafana.design.layout import Line, Section
 from grafana.queries import scraping, shared
 
-LEGEND = "{{app}} {{scraper}}"
-# Rows are few: what changes within less would be single runs.
+LEGEND, QUEUE = "{{app}} {{scraper}}", "{{name}} {{queue}}"
+# Rows are few: shorter intervals would show single runs.
 SHORTEST_INTERVAL = "5m"
-TO_SCRAPER = links.to("scraping", app="${__data.fields.app}", scraper="${__data.fields.scraper}")
+TO_SCRAPER = tables.link(
+    "scraper",
+    "Only this scraper",
+    links.to("scraping", app="${__data.fields.app}", scraper="${__data.fields.scraper}"),
+)
 SDK = " Of applications that use the SDK."
+ENDED = tables.column("at", "Ended", 160, tables.CLOCK)
+ITEMS = tables.column("items_processed", "Items", 90)
 
 
-def sites() -> Section:
-    """Return how well each site can be scraped."""
+def sections() -> list[Section]:
+    """Return the sections below the live jobs."""
+    return [_sites(), _failures(), _durations(), _volume(), _queues()]
+
+
+def judged(title: str, text: str, query: str, indicator: str) -> timeseries.Panel:
+    """Return the chart of a share that alerts judge, with its thresholds."""
+    return panels.lines(
+        title, text + shared.FEW, "percentunit", {LEGEND: query}, threshold=shared.threshold(indicator), highest=1
+    )
+
+
+def _sites() -> Section:
     table = tables.table(
         "Success by scraper and site",
         "Runs in the chosen range, the worst sites first, with the most frequent reason of failures. Items per minute "
         "are those of the time that runs took." + SDK,
-        [targets.sql(scraping.SITES)],
+        scraping.SITES,
         [
-            tables.link("scraper", "Only this scraper", TO_SCRAPER),
-            tables.gauge("success", color=colors.GREEN),
-            tables.column("success", title="Success", width=180),
-            tables.column("reason", title="Most frequent failure"),
-            tables.column("items", title="Items", width=90),
-            tables.column("pace", unit="cpm", title="Items per minute", width=130),
-            tables.column("p95", unit="s", title="p95", width=80),
-            tables.column("last_run", unit="dateTimeFromNow", title="Last run", width=120),
+            *(TO_SCRAPER, "site", "app", "runs", tables.gauge("success", colors.GREEN)),
+            tables.column("success", "Success", 180),
+            tables.column("reason", "Most frequent failure"),
+            tables.column("items", "Items", 90),
+            tables.column("pace", "Items per minute", 130, "cpm"),
+            *("p95", tables.column("last_run", "Last run", 120, tables.AGO)),
         ],
-        nothing="No run ended in the chosen range",
+        empty="No run ended in the chosen range",
     )
     course = panels.lines(
         "Success by site",
         "Share of runs that succeeded, of the ten sites scraped most." + SDK,
         "percentunit",
-        [targets.sql(scraping.SITE_SUCCESS, shape="time_series")],
+        scraping.SITE_SUCCESS,
+        highest=1,
     )
-    return Section("Sites", [Line(9, [(table, 15), (course.max(1).interval(SHORTEST_INTERVAL).span_nulls(True), 9)])])
+    return Section("Sites", [Line(9, [table, course.interval(SHORTEST_INTERVAL).span_nulls(True)], (15, 9))])
 
 
-def failures() -> Section:
-    """Return why runs fail."""
-    reasons = panels.bars(
-        "Failures by reason",
-        "Failed runs in 5 minutes, by reason.",
-        "short",
-        [targets.series(scraping.REASONS, "{{reason}}")],
-    )
+def _failures() -> Section:
+    reasons = panels.bars("Failures by reason", "Failed runs in 5 minutes.", "short", {"{{reason}}": scraping.REASONS})
     shares = panels.doughnut(
-        "Shares of reasons",
-        "Failed runs in the chosen range.",
-        "short",
-        targets.now(scraping.REASON_SHARES, "{{reason}}"),
+        "Shares of reasons", "Failed runs in the chosen range.", {"{{reason}}": scraping.REASON_SHARES}, decimals=0
     )
-    items = panels.lines(
-        "Items that fail",
-        "Items per minute that could not be scraped, over 5 minutes.",
-        "cpm",
-        [targets.series(scraping.ITEM_FAILURES, LEGEND)],
-    )
-    bans = _judged(
+    items = panels.lines("Failed items", "Items per minute, over 5 minutes.", "cpm", {LEGEND: scraping.ITEM_FAILURES})
+    bans = judged(
         "Ban ratio",
         "Share of runs that were forbidden or blocked over 5 minutes.",
         scraping.FORBIDDEN,
         "scraping_forbidden_ratio",
     )
-    limits = _judged(
+    limits = judged(
         "Rate limit ratio",
         "Share of runs that exceeded a rate limit over 5 minutes.",
         scraping.RATE_LIMITED,
         "scraping_rate_limited_ratio",
     )
-    return Section(
-        "Failures",
-        [
-            Line(8, [(reasons, 10), (shares.decimals(0), 6), (items, 8)]),
-            Line(8, [(bans, 12), (limits, 12)]),
-            Line(9, [(_failed_runs(), 24)]),
-        ],
-        collapsed=True,
-    )
-
-
-def _judged(title: str, text: str, query: str, indicator: str) -> panels.timeseries.Panel:
-    lines = targets.threshold_lines(shared.threshold(indicator))
-    return panels.lines(
-        title, f"{text} No line below the minimum of events.", "percentunit", [targets.series(query, LEGEND), lines]
-    ).max(1)
-
-
-def _failed_runs() -> tables.tables.Panel:
-    return tables.table(
+    failed = tables.table(
         "Newest failed runs",
         "Runs that failed in the chosen range, the newest first." + SDK,
-        [targets.sql(scraping.FAILED)],
+        scraping.FAILED,
         [
-            tables.column("at", unit="dateTimeAsIsoNoDateIfToday", title="Ended", width=160),
-            tables.link("scraper", "Only this scraper", TO_SCRAPER),
-            tables.column("duration_seconds", unit="s", title="Duration", width=100),
-            tables.column("items_processed", title="Items", width=90),
-            tables.column("items_failed", title="Items failed", width=100),
+            *(ENDED, TO_SCRAPER, "site", "reason", "duration_seconds", ITEMS),
+            *(tables.column("items_failed", "Failed items", 100), "app", "job_id"),
         ],
-        nothing="No run failed",
+        empty="No run failed",
     )
+    lines = [Line(8, [reasons, shares, items], (10, 6, 8)), Line(8, [bans, limits]), Line(9, [failed])]
+    return Section("Failures", lines, collapsed=True)
 
 
-def durations() -> Section:
-    """Return how long runs take."""
+def _durations() -> Section:
     heatmap = panels.heatmap(
-        "Durations", "How many runs took how long, in 5 minutes.", "s", targets.buckets(scraping.DURATIONS)
+        "Distribution of durations", "How many runs took how long, in 5 minutes.", "s", scraping.DURATIONS
     )
     percentiles = panels.lines(
         "Percentiles",
         "Durations of the runs of all chosen scrapers, over 30 minutes.",
         "s",
-        [
-            targets.series(scraping.percentile(share), name)
-            for share, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
-        ],
+        {f"p{100 * share:.0f}": scraping.percentile(share) for share in (0.5, 0.95, 0.99)},
         named=colors.PERCENTILES,
     )
     each = panels.lines(
-        "p95 by scraper",
-        "95 % of each scraper's runs take less, over 30 minutes.",
-        "s",
-        [targets.series(scraping.P95, LEGEND)],
+        "p95 by scraper", "95 % of runs take at most this time, over 30 minutes.", "s", {LEGEND: scraping.P95}
     )
     slowest = tables.table(
         "Slowest runs",
         "The runs in the chosen range that took longest." + SDK,
-        [targets.sql(scraping.SLOWEST)],
+        scraping.SLOWEST,
         [
-            tables.column("duration_seconds", unit="s", title="Duration", width=100),
-            tables.link("scraper", "Only this scraper", TO_SCRAPER),
-            tables.words("outcome", colors.JOBS),
-            tables.column("items_processed", title="Items", width=90),
-            tables.column("at", unit="dateTimeAsIsoNoDateIfToday", title="Ended", width=160),
+            *("duration_seconds", TO_SCRAPER, "site", tables.words("outcome", colors.JOBS), ITEMS),
+            *(ENDED, "app", "job_id"),
         ],
-        nothing="No run ended in the chosen range",
+        empty="No run ended in the chosen range",
     )
-    lines = [Line(8, [(heatmap, 12), (percentiles, 12)]), Line(8, [(each, 12), (slowest, 12)])]
-    return Section("How long runs take", lines, collapsed=True)
+    return Section("Duration of runs", [Line(8, [heatmap, percentiles]), Line(8, [each, slowest])], collapsed=True)
 
 
-def volume() -> Section:
-    """Return what scrapers bring, beside what they brought at the same time in earlier weeks."""
+def _volume() -> Section:
     both = panels.lines(
         "Items of the last hour",
-        "Beside what is usual (dashed): the median of the same hour in up to four earlier weeks.",
+        "Compared with the usual number (dashed): the median of the same hour in up to four earlier weeks.",
         "short",
-        [
-            targets.series(scraping.VOLUME_NOW, LEGEND),
-            targets.series(scraping.VOLUME_USUAL, LEGEND + " usual"),
-        ],
-    ).with_override(*colors.dashed("usual"))
+        {LEGEND: scraping.VOLUME_NOW, LEGEND + " usual": scraping.VOLUME_USUAL},
+        dashed="usual",
+    )
     weeks = tables.measured(
         "The same hour in earlier weeks",
-        "Items of the hour that ends now, and of the same hour in earlier weeks. Usual is the median of up to four; no "
-        "usual before two weeks are known.",
+        "Items of the hour that ends now, and of the same hour in earlier weeks. Usual is the median of up to four; "
+        "empty before two weeks are known.",
         {
             "Now": scraping.VOLUME_NOW,
             "Usual": scraping.VOLUME_USUAL,
             "Share": scraping.VOLUME,
             "A week ago": scraping.weeks_ago(1),
-            "Two": scraping.weeks_ago(2),
-            "Three": scraping.weeks_ago(3),
+            "Two weeks ago": scraping.weeks_ago(2),
+            "Three weeks ago": scraping.weeks_ago(3),
         },
-        [tables.column("Share", unit="percentunit")],
+        ["app", "scraper", tables.column("Share", unit="percentunit")],
         first=("app", "scraper"),
     ).decimals(0)
-    return Section("Volume against earlier weeks", [Line(9, [(both, 13), (weeks, 11)])], collapsed=True)
+    return Section("Volume compared with earlier weeks", [Line(9, [both, weeks], (13, 11))], collapsed=True)
 
 
-def queues() -> Section:
-    """Return what waits, in applications and in Redis."""
-    jobs = panels.lines(
-        "Pending jobs", "Jobs that wait to be started.", "short", [targets.series(scraping.jobs("pending"), LEGEND)]
-    )
+def _queues() -> Section:
+    jobs = panels.lines("Pending jobs", "Jobs that wait to start.", "short", {LEGEND: scraping.jobs("pending")})
     lengths = panels.lines(
-        "Queues", "Entries waiting in each watched queue of Redis.", "short",
-        [targets.series(scraping.QUEUES, "{{name}} {{queue}}")],
-    )  # fmt: skip
+        "Queues", "Waiting entries of each watched queue of Redis.", "short", {QUEUE: scraping.QUEUES}
+    )
     oldest = panels.lines(
         "Oldest entry",
-        "How long the oldest entry of each queue waits. Of Redis streams alone: lists and sorted sets do not tell.",
+        "How long the oldest entry of each queue waits. Redis streams only: lists and sorted sets do not report it.",
         "s",
-        [
-            targets.series(scraping.QUEUE_AGE, "{{name}} {{queue}}"),
-            targets.threshold_lines(shared.threshold("queue_age_seconds", app=False)),
-        ],
+        {QUEUE: scraping.QUEUE_AGE},
+        threshold=shared.threshold("queue_age_seconds"),
     )
-    component = links.data_link("Redis", links.to("components", component="redis"))
-    shown = [(panel.data_links([component]), 8) for panel in (lengths, oldest)]
-    return Section("What waits", [Line(8, [(jobs, 8), *shown])], collapsed=True)
+    redis = [links.data_link("Redis", links.to("components", component="redis"))]
+    shown = [jobs, lengths.data_links(redis), oldest.data_links(redis)]
+    return Section("Waiting jobs and queues", [Line(8, shown)], collapsed=True)

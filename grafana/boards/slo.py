@@ -1,9 +1,6 @@
-"""Draw service level objectives: what was promised, what was kept, and how fast each error budget burns."""
+"""The dashboard of service level objectives: targets, results, burn rates, and what uses up each error budget."""
 
-from grafana_foundation_sdk.builders import table
-
-from grafana.boards import slo_burnt
-from grafana.design import colors, links, panels, tables, targets, variables
+from grafana.design import colors, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.queries import slo
 
@@ -12,131 +9,195 @@ VARIABLES = (
     variables.labels("slo", "Objective", "platform_objective"),
 )
 EACH = "{{app}} {{slo}}"
-DASHED = {"fill": "dash", "dash": [8, 8]}
-# Used up is what separates good from bad; how much less is bad, each team says by its objective.
+# A used-up budget separates good from bad; each team decides by its objective how much less is bad.
 LEFT = ((None, colors.RED), (0, colors.GREEN))
+NONE_IS_GOOD = ((None, colors.GREEN), (1, colors.RED))
+BURNS = {"availability": colors.RED, "latency": colors.YELLOW, "both": colors.ORANGE}
 
 
 def _tiles() -> Line:
     least = panels.number_tile(
-        "Least budget left",
-        "The smallest share left of all error budgets of 30 days. Below 0 an objective is missed.",
+        "Lowest budget",
+        "The smallest remaining share of all error budgets of 30 days. Below 0 an objective is missed.",
         "percentunit",
-        targets.series(slo.LEAST_LEFT, "Left"),
+        {"Remaining": slo.LEAST_LEFT},
         *LEFT,
     )
-    overdrawn = panels.number_tile(
-        "Objectives missed",
-        "How many objectives were missed over the last 30 days: their error budget is overdrawn.",
+    missed = panels.number_tile(
+        "Missed objectives",
+        "Objectives missed over the last 30 days: their error budget is used up.",
         "short",
-        targets.series(slo.OVERDRAWN, "Missed"),
-        (None, colors.GREEN),
-        (1, colors.RED),
+        {"Missed": slo.OVERDRAWN},
+        *NONE_IS_GOOD,
     )
     fastest = panels.number_tile(
         "Fastest burn",
-        "How fast the fastest budget burnt in the last hour. 1 is the pace that uses it up in 30 days.",
+        "The highest burn rate of the last hour. A rate of 1 uses up the budget in exactly 30 days.",
         "short",
-        targets.series(slo.FASTEST, "Burn rate"),
-    ).decimals(1)
-    next_gone = panels.number_tile(
+        {"Burn rate": slo.FASTEST},
+        decimals=1,
+    )
+    next_used_up = panels.number_tile(
         "Next budget used up",
-        "Until the first budget is used up at the pace of the last 6 hours, where that is too fast.",
+        "Time until the first budget is used up at the burn rate of the last 6 hours, where that is above 1.",
         "s",
-        targets.series(slo.NEXT_USED_UP, "Used up in"),
-    ).no_value("Not in sight")
+        {"Used up in": slo.NEXT_USED_UP},
+        empty="None in sight",
+    )
     burning = panels.number_tile(
         "Burn alerts",
-        "Alerts on error budgets that fire.",
+        "Firing alerts on error budgets.",
         "short",
-        targets.now(slo.BURNING, "Firing"),
-        (None, colors.GREEN),
-        (1, colors.RED),
-    ).data_links([links.data_link("Alerts", links.to("alerts", alertname="PlatformErrorBudgetBurn"))])
-    return Line(4, [(least, 5), (overdrawn, 5), (fastest, 5), (next_gone, 5), (burning, 4)])
+        {"Firing": slo.BURNING},
+        *NONE_IS_GOOD,
+        at_end=True,
+        link=("Alerts", links.to("alerts", alertname="PlatformErrorBudgetBurn")),
+    )
+    return Line(4, [least, missed, fastest, next_used_up, burning])
 
 
-def _objectives() -> table.Panel:
+def _objectives() -> Line:
     asked = {
         "Objective": slo.OBJECTIVE,
         "Attained": slo.ATTAINED,
-        "Budget left": slo.REMAINING,
+        "Remaining budget": slo.REMAINING,
         "Used up in": slo.USED_UP_IN,
         "Events": slo.EVENTS,
         "Bad": slo.BAD,
         "Bad still allowed": slo.STILL_ALLOWED,
     }
-    asked |= {f"Burn {pair.long}": slo.burn(pair.long) for pair in slo.pairs()}
-    renamed = {f"Value #{chr(ord('A') + number)}": title for number, title in enumerate(asked)}
-    panel = tables.table(
+    burns = {f"Burn {pair.long}": slo.burn(pair.long) for pair in slo.pairs()}
+    table = tables.measured(
         "Objectives over 30 days",
-        "What was promised and kept over the last 30 days, and how fast each error budget burns: 1 is the pace that "
-        "uses it up in 30 days. Coloured where the alerts compare.",
-        [targets.rows(expression) for expression in asked.values()],
+        "Target and result over the last 30 days, and the burn rate of each error budget: 1 uses it up in exactly 30 "
+        "days. Colours show where alerts compare.",
+        asked | burns,
         [
-            tables.link("slo", "This alone", links.to("slo", app="${__data.fields.app}", slo="${__data.fields.slo}")),
+            "app",
+            tables.link("slo", "Only this", links.to("slo", app="${__data.fields.app}", slo="${__data.fields.slo}")),
             *(tables.column(name, unit="percentunit") for name in ("Objective", "Attained")),
-            tables.gauge("Budget left", color=colors.GREEN),
-            tables.column("Used up in", unit="s"),
-            *(tables.bounds(f"Burn {one.long}", (None, "text"), (one.factor, _color(one))) for one in slo.pairs()),
+            *(tables.gauge("Remaining budget", colors.GREEN), tables.column("Used up in", unit="s")),
+            *(
+                tables.bounds(f"Burn {pair.long}", (None, "text"), (pair.factor, colors.SEVERITIES[pair.severity]))
+                for pair in slo.pairs()
+            ),
         ],
-        nothing="No objective has enough events yet",
-    )
-    panel.with_transformation(tables.merged())
-    arranged = tables.arranged("app", "slo", *renamed, renamed=renamed, hidden=("Time",))
-    return tables.sorted_by(panel.with_transformation(arranged).decimals(2), "Budget left", descending=False)
-
-
-def _color(pair: slo.Pair) -> str:
-    return colors.SEVERITIES[pair.severity]
+        first=("app", "slo"),
+        empty="No objective has enough events yet",
+    ).decimals(2)
+    return Line(8, [tables.sorted_by(table, "Remaining budget", descending=False)])
 
 
 def _courses() -> Line:
     left = panels.lines(
-        "Budget left",
-        "Share of each error budget of 30 days that is left. At 0 it is used up, below it the objective is missed.",
+        "Remaining budget",
+        "Remaining share of each error budget of 30 days. At 0 it is used up, below that the objective is missed.",
         "percentunit",
-        [targets.series(slo.REMAINING, EACH)],
+        {EACH: slo.REMAINING},
         lowest=None,
+        highest=1,
     )
     attained = panels.lines(
         "Attained",
-        "Share of good events over the last 30 days, and dashed what was promised.",
+        "Share of good events over the last 30 days, and the objective (dashed).",
         "percentunit",
-        [targets.series(slo.ATTAINED, EACH), targets.series(slo.OBJECTIVE, f"{EACH} objective")],
+        {EACH: slo.ATTAINED, f"{EACH} objective": slo.OBJECTIVE},
+        dashed="objective",
         lowest=None,
+        highest=1,
+        decimals=3,
     )
-    promised = colors.values(custom__lineStyle=DASHED, custom__fillOpacity=0)
-    return Line(9, [(left.max(1), 12), (attained.decimals(3).max(1).override_by_query("B", promised), 12)])
+    return Line(9, [left, attained])
 
 
 def _burn_rates() -> Section:
     charts = []
     for pair in slo.pairs():
-        limit = f"{pair.severity} above {pair.factor:g}"
+        shade = {"mode": "fixed", "fixedColor": colors.SEVERITIES[pair.severity]}
         chart = panels.lines(
             f"Burn over {pair.long} and {pair.short}",
-            f"{pair.severity.capitalize()} where both windows are above {pair.factor:g}: the long one says that it "
-            "matters, the short one (dotted) that it still goes on.",
+            f"{pair.severity.capitalize()} where both windows are above {pair.factor:g}: the long one shows that it "
+            "matters, the short one (dotted) that it still continues.",
             "short",
-            [
-                targets.series(slo.burn(pair.long), f"{EACH} {pair.long}"),
-                targets.series(slo.burn(pair.short), f"{EACH} {pair.short}"),
-                targets.series(f"vector({pair.factor:g})", limit),
-            ],
+            {
+                f"{EACH} {pair.long}": slo.burn(pair.long),
+                f"{EACH} {pair.short}": slo.burn(pair.short),
+                f"{pair.severity} above {pair.factor:g}": f"vector({pair.factor:g})",
+            },
         )
-        shade = {"mode": "fixed", "fixedColor": _color(pair)}
         chart.override_by_query("B", colors.values(custom__lineStyle={"fill": "dot"}, custom__fillOpacity=0))
-        chart.override_by_query("C", colors.values(color=shade, custom__lineStyle=DASHED, custom__fillOpacity=0))
-        charts.append((chart, 6))
+        chart.override_by_query("C", colors.values(color=shade, **colors.DASHED))
+        charts.append(chart)
     return Section("Burn rates in the windows of the alerts", [Line(10, charts)])
+
+
+def _causes() -> Section:
+    to_route = ("The route", links.to("http", app="${__field.labels.app}", route="${__field.labels.route}"))
+    to_scraper = ("The scraper", links.to("scraping", app="${__field.labels.app}", scraper="${__field.labels.scraper}"))
+    rankings = [
+        panels.ranking(title, text + " in the chosen range.", "short", {legend: query}, decimals=0, link=link)
+        for title, text, legend, query, link in (
+            (
+                "Availability: failing routes",
+                "Routes with the most 5xx responses",
+                "{{app}} {{route}}",
+                slo.FAILING_ROUTES,
+                to_route,
+            ),
+            (
+                "Latency: slow routes",
+                "Routes with the most requests over 0.5 s",
+                "{{app}} {{route}}",
+                slo.SLOW_ROUTES,
+                to_route,
+            ),
+            (
+                "Scraping: failing scrapers",
+                "Scrapers with the most failed runs, by reason,",
+                "{{app}} {{scraper}} {{reason}}",
+                slo.FAILING_SCRAPERS,
+                to_scraper,
+            ),
+        )
+    ]
+    bad = panels.lines("Bad events", "Events of 5 minutes that use up a budget.", "short", {EACH: slo.BAD_NOW})
+    events = panels.lines("Events", "All events of 5 minutes that have an objective.", "short", {EACH: slo.EVENTS_NOW})
+    return Section("What uses up the budgets", [Line(9, rankings), Line(8, [bad, events])])
+
+
+def _requests() -> Section:
+    bounded = " At most the last 24 hours of the range."
+    releases = tables.table(
+        "By release",
+        "Share of each release's requests that failed (5xx), and that took longer than 0.5 s." + bounded,
+        slo.BURNT_BY_RELEASE,
+        [
+            *("app", "release", "requests", tables.gauge("failed", colors.RED), tables.gauge("slow", colors.YELLOW)),
+            *(tables.column(name, width=130, unit=tables.AGO) for name in ("first", "last")),
+        ],
+        empty="No requests were served",
+    )
+    to_errors = links.to("errors", app="${__data.fields.app}", endpoint="${__data.fields.route}")
+    requests = tables.table(
+        "Newest requests that use up a budget",
+        "Requests that failed or took longer than 0.5 s, and the budget that they use up." + bounded,
+        slo.BURNT_BY_REQUESTS,
+        [
+            tables.column("at", "When", 150, tables.CLOCK),
+            *("app", tables.link("route", "Errors of this endpoint", to_errors), "method", "status"),
+            *(tables.column("seconds", "Duration", 90, "s"), "release", tables.words("burns", BURNS)),
+            tables.column("burns", "Budget"),
+        ],
+        empty="No request used up a budget",
+    )
+    return Section("Releases and requests that use up the budgets", [Line(12, [releases, requests], (10, 14))], True)
 
 
 BOARD = Board(
     "slo",
     "Platform objectives",
-    "How much of each error budget is left, and how fast does it burn?",
-    [_tiles(), Line(8, [(_objectives(), 24)]), _courses(), _burn_rates(), *slo_burnt.sections()],
+    "How much of each error budget remains, and how fast is it used up?",
+    [_tiles(), _objectives(), _courses(), _burn_rates(), _causes(), _requests()],
     VARIABLES,
     buttons=[("http", "HTTP"), ("scraping", "Scraping"), ("errors", "Errors")],
 )

@@ -1,4 +1,4 @@
-"""Give things their colours, the same on every dashboard.
+"""The colours of things, the same on every dashboard.
 
 Names of Grafana's palette follow the theme, light or dark; grey has no name there.
 """
@@ -18,16 +18,18 @@ JOBS = {
     "running": BLUE, "pending": YELLOW, "completed": GREEN, "success": GREEN,
     "failed": RED, "failure": RED, "cancelled": GREY, "stale": ORANGE,
 }  # fmt: skip
-# Why calls and runs fail: what somebody else refuses is warm, what breaks on the way is blue.
+# Why calls and runs fail: what the other side refuses is warm, what breaks on the way is blue.
 REASONS = {
     "forbidden": RED, "blocked": "dark-red", "rate_limited": ORANGE, "server_error": "dark-orange",
     "client_error": YELLOW, "timeout": BLUE, "connection": "dark-blue", "cancelled": GREY, "other": "purple",
 }  # fmt: skip
 
+DASHED = {"custom__lineStyle": {"fill": "dash", "dash": [8, 8]}, "custom__fillOpacity": 0}
+
 Override = tuple[models.MatcherConfig, list[models.DynamicConfigValue]]
 
 
-def words(colors: dict[str, str]) -> list[models.ValueMapping]:
+def words(colors: Mapping[str, str]) -> list[models.ValueMapping]:
     """Return the mapping that shows each word in its colour; pair it with a cell of coloured text."""
     options = {word: models.ValueMappingResult(color=color, index=n) for n, (word, color) in enumerate(colors.items())}
     return [models.ValueMap(options=options)]
@@ -94,22 +96,16 @@ def _colored(regexp: str, color: str) -> Override:
 
 def _line(severity: str, color: str) -> Override:
     matcher, color_values = _colored(f"/^{severity} threshold$/", color)
-    dashed = values(
-        custom__lineStyle={"fill": "dash", "dash": [8, 8]},
-        custom__fillOpacity=0,
-        custom__lineWidth=1,
-        custom__stacking={"group": "thresholds", "mode": "none"},
-    )
-    return matcher, [*color_values, *dashed]
+    stacking = {"group": "thresholds", "mode": "none"}
+    return matcher, [*color_values, *values(custom__lineWidth=1, custom__stacking=stacking, **DASHED)]
 
 
 def dashed(word: str) -> Override:
-    """Return the override that dashes series whose name ends with a word: what is expected beside what is."""
-    matcher = models.MatcherConfig(id_val="byRegexp", options=f"/ {word}$/")
-    return matcher, values(custom__lineStyle={"fill": "dash", "dash": [8, 8]}, custom__fillOpacity=0)
+    """Return the override that dashes series whose name ends with a word, such as the expected beside the actual."""
+    return models.MatcherConfig(id_val="byRegexp", options=f"/ {word}$/"), values(**DASHED)
 
 
-# Whatever is named `... threshold` is a dashed line in its severity's colour.
+# A series named `... threshold` is a dashed line in its severity's colour.
 THRESHOLD_LINES = [_line(severity, color) for severity, color in SEVERITIES.items()]
 
 

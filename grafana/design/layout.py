@@ -1,4 +1,4 @@
-"""Lay panels out and make dashboards of them.
+"""The layout of panels on dashboards.
 
 The grid has 24 columns; a unit of height is 30 px and 8 px of gap. On a phone, Grafana puts all panels below each
 other in the order of their places, each at its own height: what matters most comes first, and no panel is higher than
@@ -30,15 +30,21 @@ Panel = cogbuilder.Builder[models.Panel]
 
 @dataclass(frozen=True)
 class Line:
-    """Put panels beside each other: a height in grid units, and each panel with its width in columns."""
+    """Panels beside each other: their height in grid units, and their widths in columns, by default all alike."""
 
     height: int
-    panels: Sequence[tuple[Panel, int]]
+    panels: Sequence[Panel]
+    widths: Sequence[int] = ()
+
+    def shares(self) -> Sequence[int]:
+        """Return the width of each panel."""
+        width, wider = divmod(COLUMNS, len(self.panels))
+        return self.widths or [width + (number < wider) for number in range(len(self.panels))]
 
 
 @dataclass(frozen=True)
 class Section:
-    """Put lines under a heading, which folds them away; collapsed ones ask no data source before they are opened."""
+    """Lines under a heading, which folds them away; collapsed ones ask no data source before they are opened."""
 
     title: str
     lines: Sequence[Line]
@@ -47,7 +53,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Board:
-    """Describe a dashboard: its name of links.UIDS, its title and what question it answers.
+    """Description of a dashboard: its name of links.UIDS, its title and the question that it answers.
 
     may_be_empty names, by title, the panels that are without data in a healthy system, with the reason: all others are
     checked to have some in an hour of demo data. marks are the annotations, None meaning alerts and releases.
@@ -88,7 +94,7 @@ class Board:
 
 
 class _Grid:
-    """Count ids and rows while placing."""
+    """The next free id and row while placing."""
 
     def __init__(self) -> None:
         self._y = 0
@@ -114,12 +120,10 @@ class _Grid:
 
     def _line(self, line: Line) -> list[models.Panel]:
         if line.height > TALLEST:
-            raise ValueError(
-                f"{line.panels[0][0].build().title}: {line.height} high, at most {TALLEST} fit on a screen"
-            )
+            raise ValueError(f"{line.panels[0].build().title}: {line.height} high, at most {TALLEST} fit on a screen")
         x = 0
         placed = []
-        for builder, width in line.panels:
+        for builder, width in zip(line.panels, line.shares(), strict=True):
             panel = builder.build()
             if x + width > COLUMNS:
                 raise ValueError(f"{panel.title}: its line is {x + width} columns wide, at most {COLUMNS} fit")

@@ -1,25 +1,15 @@
-"""Draw panels that show figures.
+"""Panels that show figures.
 
-Each function returns the SDK's builder of one panel, so that the caller may refine it: `lines(...).max(1)`.
+Each function returns the SDK's builder of one panel, which the caller may refine: `lines(...).time_from("24h")`.
+Queries are given as grafana.design.targets says, a link as its title and address.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-from grafana_foundation_sdk.builders import (
-    bargauge,
-    common,
-    piechart,
-    stat,
-    statetimeline,
-    timeseries,
-)
-from grafana_foundation_sdk.builders import (
-    heatmap as heatmaps,
-)
-from grafana_foundation_sdk.builders import (
-    text as texts,
-)
+from grafana_foundation_sdk.builders import bargauge, common, piechart, stat, statetimeline, timeseries
+from grafana_foundation_sdk.builders import heatmap as heatmaps
+from grafana_foundation_sdk.builders import text as texts
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import heatmap as heatmap_options
 from grafana_foundation_sdk.models import text as text_options
@@ -27,101 +17,134 @@ from grafana_foundation_sdk.models.common import DataSourceRef
 from grafana_foundation_sdk.models.dashboard import ValueMapping
 from grafana_foundation_sdk.models.piechart import PieChartLabels, PieChartLegendValues, PieChartType
 
-from grafana.design import colors
-from grafana.design.targets import PROMETHEUS, Target
+from grafana.design import colors, links, targets
+from grafana.design.targets import PROMETHEUS, Asked, Target
 
-Builder = TypeVar("Builder")
+Bound = tuple[float | None, str]
+Link = tuple[str, str]
 
 
-def asked(panel: Any, title: str, description: str, unit: str, targets: Sequence[Target]) -> Any:
+def asked_panel(panel: Any, title: str, description: str, unit: str, found: Sequence[Target]) -> Any:
     """Return the panel with what every panel has: title, description, unit, data source, its queries named A, B, ..."""
     panel.title(title).description(description).unit(unit).no_value("No data")
     source: DataSourceRef = PROMETHEUS
-    for number, target in enumerate(targets):
+    for number, target in enumerate(found):
         panel.with_target(target.ref_id(chr(ord("A") + number)))  # type: ignore[attr-defined]
         source = _source_of(target)
     return panel.datasource(source)
 
 
-def health_tile(title: str, description: str, target: Target, link: Any = None) -> stat.Panel:
+def health_tile(
+    title: str, description: str, query: str, link: Link | None = None, *, legend: str | None = None
+) -> stat.Panel:
     """Return a tile that shows a state of health in its colour; grey where it is unknown or nothing was recorded."""
-    panel = _state_tile(title, description, target, colors.HEALTH)
-    return panel.data_links([link]) if link else panel
+    return _linked(_state_tile(title, description, query, legend, colors.HEALTH), link)
 
 
-def up_tile(title: str, description: str, target: Target) -> stat.Panel:
-    """Return a tile per series that says Up or Down, with the series' name."""
-    return _state_tile(title, description, target, colors.UP_DOWN).text_mode(options.BigValueTextMode.VALUE_AND_NAME)
+def up_tile(
+    title: str, description: str, query: str, link: Link | None = None, *, legend: str | None = None
+) -> stat.Panel:
+    """Return a tile that says Up or Down; with a legend a tile per series, which names it."""
+    return _linked(_state_tile(title, description, query, legend, colors.UP_DOWN), link)
 
 
 def number_tile(
-    title: str, description: str, unit: str, target: Target, *bounds: tuple[float | None, str]
+    title: str,
+    description: str,
+    unit: str,
+    asked: Asked,
+    *bounds: Bound,
+    decimals: int | None = None,
+    empty: str | None = None,
+    link: Link | None = None,
+    at_end: bool = False,
 ) -> stat.Panel:
-    """Return a tile with a figure and its course; bounds colour it as colors.steps says, none leave it blue."""
-    panel: stat.Panel = asked(stat.Panel(), title, description, unit, [target])
+    """Return a tile with a figure and its course; bounds colour it as colors.steps says, without any it is blue.
+
+    PromQL is asked over the time range, or at its end alone. empty is what the tile says without data.
+    """
+    found = targets.at_end(asked) if at_end or isinstance(asked, str) else targets.over_time(asked)
+    panel: stat.Panel = asked_panel(stat.Panel(), title, description, unit, found)
     panel.graph_mode(options.BigValueGraphMode.AREA).color_mode(options.BigValueColorMode.VALUE)
     panel.reduce_options(last()).thresholds(colors.steps(*(bounds or ((None, colors.BLUE),))))
-    return panel.color_scheme(colors.by_thresholds()).justify_mode(options.BigValueJustifyMode.CENTER)
+    panel.color_scheme(colors.by_thresholds()).justify_mode(options.BigValueJustifyMode.CENTER)
+    if empty is not None:
+        panel.no_value(empty)
+    return _linked(_rounded(panel, decimals), link)
 
 
-def severity_tile(title: str, description: str, targets: Sequence[Target]) -> stat.Panel:
-    """Return a tile with a number per severity, each in its colour from 1 on; the targets' legends are severities."""
-    panel: stat.Panel = asked(stat.Panel(), title, description, "short", targets)
+def severity_tile(title: str, description: str, asked: Asked, link: Link | None = None) -> stat.Panel:
+    """Return a tile with a number per severity, each in its colour from 1 on; the legends are severities."""
+    panel: stat.Panel = asked_panel(stat.Panel(), title, description, "short", targets.at_end(asked))
     for severity, color in colors.SEVERITIES.items():
         shown = colors.steps((None, colors.GREEN), (1, color)).build()
         panel.override_by_name(severity, colors.values(thresholds=shown))
     panel.color_scheme(colors.by_thresholds()).color_mode(options.BigValueColorMode.BACKGROUND)
     panel.graph_mode(options.BigValueGraphMode.NONE).text_mode(options.BigValueTextMode.VALUE_AND_NAME)
-    return panel.thresholds(colors.steps((None, colors.GREEN), (1, colors.RED))).reduce_options(last())
+    panel.thresholds(colors.steps((None, colors.GREEN), (1, colors.RED))).reduce_options(last())
+    return _linked(panel, link)
 
 
 def lines(
     title: str,
     description: str,
     unit: str,
-    targets: Sequence[Target],
+    asked: Asked,
     *,
+    threshold: str = "",
     stacked: bool = False,
     named: Mapping[str, str] | None = None,
+    dashed: str = "",
     lowest: float | None = 0,
+    highest: float | None = None,
+    decimals: int | None = None,
 ) -> timeseries.Panel:
-    """Return a chart over time. What targets.threshold_lines asks for is dashed in its severity's colour.
+    """Return a chart over time.
 
-    The axis begins at lowest, with None where the figures do. Stacked piles the series up. named gives series colours
-    by the last word of their legend, such as colors.CODES; all others have a colour by name, the same in every panel.
+    threshold is the PromQL of thresholds, each dashed in its severity's colour. named gives series colours by the last
+    word of their legend, such as colors.CODES; all others have a colour by name, the same in every panel. Series whose
+    legend ends with the word dashed are dashed. The axis begins at lowest, with None where the figures do.
     """
-    panel: timeseries.Panel = asked(timeseries.Panel(), title, description, unit, targets)
+    limits = [targets.threshold_lines(threshold)] if threshold else []
+    panel: timeseries.Panel = asked_panel(
+        timeseries.Panel(), title, description, unit, [*targets.over_time(asked), *limits]
+    )
     mode = options.StackingMode.NORMAL if stacked else options.StackingMode.NONE
     panel.stacking(common.StackingConfig().group("A").mode(mode)).fill_opacity(35 if stacked else 8).line_width(1)
     panel.show_points(options.VisibilityMode.NEVER).color_scheme(colors.by_name())
     if lowest is not None:
         panel.min(lowest)
+    if highest is not None:
+        panel.max(highest)
     # Gaps up to a minute are joined (ms): longer ones are missing data and must be seen.
     panel.span_nulls(60_000).axis_border_show(False)
-    has_thresholds = any("threshold" in _legend_of(target) for target in targets)
-    for matcher, properties in [*colors.meanings(named or {}), *(colors.THRESHOLD_LINES if has_thresholds else [])]:
+    overrides = [*colors.meanings(named or {}), *(colors.THRESHOLD_LINES if threshold else [])]
+    for matcher, properties in [*overrides, *([colors.dashed(dashed)] if dashed else [])]:
         panel.with_override(matcher, properties)
-    return panel.legend(_legend("lastNotNull", "max")).tooltip(_tooltip())
+    return _rounded(panel.legend(_legend("lastNotNull", "max")).tooltip(_tooltip()), decimals)
 
 
-def bars(title: str, description: str, unit: str, targets: Sequence[Target], **options_: Any) -> timeseries.Panel:
-    """Return stacked columns over time, for things counted per interval; named as of lines."""
-    panel = lines(title, description, unit, targets, stacked=True, **options_)
+def bars(title: str, description: str, unit: str, asked: Asked, **more: Any) -> timeseries.Panel:
+    """Return stacked columns over time, for things counted per interval; more is as of lines."""
+    panel = lines(title, description, unit, asked, stacked=True, **more)
     return panel.draw_style(options.GraphDrawStyle.BARS).fill_opacity(70).line_width(0)
 
 
-def health_timeline(title: str, description: str, targets: Sequence[Target]) -> statetimeline.Panel:
-    """Return states of health over time, a bar per series; a gap means that nothing was recorded."""
-    panel: statetimeline.Panel = asked(statetimeline.Panel(), title, description, "short", targets)
-    panel.mappings(colors.HEALTH).thresholds(colors.steps((None, colors.GREY))).color_scheme(colors.by_thresholds())
+def health_timeline(
+    title: str, description: str, asked: Asked, mappings: list[ValueMapping] = colors.HEALTH, link: Link | None = None
+) -> statetimeline.Panel:
+    """Return states over time, a bar per series; a gap means that nothing was recorded."""
+    found = targets.over_time(asked)
+    panel: statetimeline.Panel = asked_panel(statetimeline.Panel(), title, description, "short", found)
+    panel.mappings(mappings).thresholds(colors.steps((None, colors.GREY))).color_scheme(colors.by_thresholds())
     panel.no_value("Unknown").merge_values(True).row_height(0.8).show_value(options.VisibilityMode.NEVER)
     panel.fill_opacity(80).line_width(0).align_value(options.TimelineValueAlignment.LEFT)
-    return panel.legend(_legend().show_legend(False)).tooltip(_tooltip())
+    return _linked(panel.legend(_legend().show_legend(False)).tooltip(_tooltip()), link)
 
 
-def heatmap(title: str, description: str, unit: str, target: Target) -> heatmaps.Panel:
-    """Return a histogram over time, from targets.buckets; unit is that of the buckets' bounds."""
-    panel: heatmaps.Panel = asked(heatmaps.Panel(), title, description, unit, [target])
+def heatmap(title: str, description: str, unit: str, query: str) -> heatmaps.Panel:
+    """Return a histogram over time, of its rate by `le`; unit is that of the buckets' bounds."""
+    panel: heatmaps.Panel = asked_panel(heatmaps.Panel(), title, description, unit, [targets.buckets(query)])
     scheme = heatmaps.HeatmapColorOptions().mode(heatmap_options.HeatmapColorMode.SCHEME).scheme("Blues").steps(64)
     scheme.scale(heatmap_options.HeatmapColorScale.EXPONENTIAL).exponent(0.5).fill("blue").reverse(False)
     panel.calculate(False).color(scheme).cell_gap(1).y_axis(heatmaps.YAxisConfig().unit(unit))
@@ -130,27 +153,42 @@ def heatmap(title: str, description: str, unit: str, target: Target) -> heatmaps
 
 
 def doughnut(
-    title: str, description: str, unit: str, target: Target, *, named: Mapping[str, str] | None = None
+    title: str,
+    description: str,
+    asked: Asked,
+    *,
+    named: Mapping[str, str] | None = None,
+    decimals: int | None = None,
+    every_row: bool = False,
 ) -> piechart.Panel:
-    """Return shares of a whole; named as of lines."""
-    panel: piechart.Panel = asked(piechart.Panel(), title, description, unit, [target])
-    panel.pie_type(PieChartType.DONUT).display_labels([PieChartLabels.PERCENT]).reduce_options(last())
+    """Return shares of a whole; named as of lines. every_row is for SQL, whose rows are the shares."""
+    panel: piechart.Panel = asked_panel(piechart.Panel(), title, description, "short", targets.at_end(asked))
+    panel.pie_type(PieChartType.DONUT).display_labels([PieChartLabels.PERCENT]).reduce_options(last(every_row))
     legend = piechart.PieChartLegendOptions().show_legend(True).display_mode(options.LegendDisplayMode.TABLE)
     legend.placement(options.LegendPlacement.RIGHT).values([PieChartLegendValues.VALUE, PieChartLegendValues.PERCENT])
     for matcher, properties in colors.meanings(named or {}):
         panel.with_override(matcher, properties)
-    return panel.legend(legend).color_scheme(colors.by_name()).tooltip(_tooltip())
+    return _rounded(panel.legend(legend).color_scheme(colors.by_name()).tooltip(_tooltip()), decimals)
 
 
 def ranking(
-    title: str, description: str, unit: str, target: Target, *bounds: tuple[float | None, str]
+    title: str,
+    description: str,
+    unit: str,
+    asked: Asked,
+    *bounds: Bound,
+    highest: float | None = None,
+    decimals: int | None = None,
+    link: Link | None = None,
 ) -> bargauge.Panel:
-    """Return a bar per series, such as of topk; bounds colour them as colors.steps says, none leave them blue."""
-    panel: bargauge.Panel = asked(bargauge.Panel(), title, description, unit, [target])
+    """Return a bar per series, such as of topk; bounds colour them as colors.steps says, without any they are blue."""
+    panel: bargauge.Panel = asked_panel(bargauge.Panel(), title, description, unit, targets.at_end(asked))
     panel.orientation(options.VizOrientation.HORIZONTAL).display_mode(options.BarGaugeDisplayMode.BASIC).min(0)
     panel.value_mode(options.BarGaugeValueMode.TEXT).show_unfilled(True).reduce_options(last())
     panel.name_placement(options.BarGaugeNamePlacement.AUTO).thresholds(colors.steps(*(bounds or ((None, "blue"),))))
-    return panel.color_scheme(colors.by_thresholds())
+    if highest is not None:
+        panel.max(highest)
+    return _linked(_rounded(panel.color_scheme(colors.by_thresholds()), decimals), link)
 
 
 def markdown(title: str, description: str, content: str) -> texts.Panel:
@@ -159,17 +197,29 @@ def markdown(title: str, description: str, content: str) -> texts.Panel:
     return panel.mode(text_options.TextMode.MARKDOWN).content(content.strip())
 
 
-def last(*, every_row: bool = False) -> common.ReduceDataOptions:
-    """Return how a tile comes to its figure: the last one of each series, or every row of a table."""
+def last(every_row: bool = False) -> common.ReduceDataOptions:
+    """Return how a tile gets its figure: the last one of each series, or every row of a table."""
     return common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(every_row)
 
 
-def _state_tile(title: str, description: str, target: Target, mappings: list[ValueMapping]) -> stat.Panel:
-    panel: stat.Panel = asked(stat.Panel(), title, description, "short", [target])
+def _state_tile(
+    title: str, description: str, query: str, legend: str | None, mappings: list[ValueMapping]
+) -> stat.Panel:
+    target = targets.now(query, legend or title)
+    panel: stat.Panel = asked_panel(stat.Panel(), title, description, "short", [target])
     panel.no_value("Unknown").mappings(mappings).thresholds(colors.steps((None, colors.GREY)))
     panel.color_scheme(colors.by_thresholds()).color_mode(options.BigValueColorMode.BACKGROUND)
-    panel.graph_mode(options.BigValueGraphMode.NONE).text_mode(options.BigValueTextMode.VALUE)
+    text = options.BigValueTextMode.VALUE if legend is None else options.BigValueTextMode.VALUE_AND_NAME
+    panel.graph_mode(options.BigValueGraphMode.NONE).text_mode(text)
     return panel.justify_mode(options.BigValueJustifyMode.CENTER).reduce_options(last())
+
+
+def _linked(panel: Any, link: Link | None) -> Any:
+    return panel.data_links([links.data_link(*link)]) if link else panel
+
+
+def _rounded(panel: Any, decimals: int | None) -> Any:
+    return panel if decimals is None else panel.decimals(decimals)
 
 
 def _legend(*calculations: str) -> common.VizLegendOptions:
@@ -180,10 +230,6 @@ def _legend(*calculations: str) -> common.VizLegendOptions:
 
 def _tooltip() -> common.VizTooltipOptions:
     return common.VizTooltipOptions().mode(options.TooltipDisplayMode.MULTI).sort(options.SortOrder.DESCENDING)
-
-
-def _legend_of(target: Target) -> str:
-    return getattr(target.build(), "legend_format", None) or ""
 
 
 def _source_of(target: Target) -> DataSourceRef:

@@ -1,5 +1,10 @@
-"""Draw tables: of SQL, of PromQL, of stack traces, with links, coloured cells and actions."""
+"""Tables: of SQL, of PromQL, of stack traces, with links, coloured cells and actions.
 
+Columns are listed by the functions here, or by their name alone. One in COMMON looks the same in every table; others in
+lower case have a heading made of their name: last_used becomes "Last used".
+"""
+
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,59 +13,83 @@ from grafana_foundation_sdk.builders import table as tables
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import dashboard as models
 
-from grafana.design import colors
-from grafana.design.panels import asked
-from grafana.design.targets import Target, rows
+from grafana.design import colors, targets
+from grafana.design import links as addresses
+from grafana.design.panels import asked_panel
+from grafana.design.targets import Target
 
 Json = dict[str, Any]
-
-# Put into an override: a matcher by the column's name, and what to set there.
-Column = tuple[str, list[models.DynamicConfigValue]]
+# The column's name, and what an override sets there.
+Column = tuple[str, Json]
+# Units of times: how long ago, in full, and the time of day alone where it is today.
+AGO, AT, CLOCK = "dateTimeFromNow", "dateTimeAsIso", "dateTimeAsIsoNoDateIfToday"
 
 
 def table(
     title: str,
     description: str,
-    targets: Sequence[Target],
-    columns: Sequence[Column] = (),
+    asked: str | Sequence[Target],
+    columns: Sequence[Column | str] = (),
     *,
-    unit: str = "short",
-    nothing: str = "No data",
+    empty: str = "No data",
 ) -> tables.Panel:
-    """Return a table; columns refine single ones, nothing is what an empty one says."""
-    panel: tables.Panel = asked(tables.Panel(), title, description, unit, targets)
-    panel.no_value(nothing).show_header(True).cell_height(options.TableCellHeight.SM).filterable(True)
+    """Return a table of SQL; columns refine single ones, empty is what a table without rows says."""
+    found = targets.at_end(asked)
+    panel: tables.Panel = asked_panel(tables.Panel(), title, description, "short", found)
+    panel.no_value(empty).show_header(True).cell_height(options.TableCellHeight.SM).filterable(True)
     panel.thresholds(colors.steps((None, "text"))).color_scheme(colors.by_thresholds())
-    for name, properties in columns:
-        panel.override_by_name(name, properties)
+    looks: dict[str, Json] = {}
+    for one in columns:
+        name, properties = (one, {}) if isinstance(one, str) else one
+        looks.setdefault(name, _usual(name)).update(properties)
+    for name, properties in looks.items():
+        shown = [models.DynamicConfigValue(id_val=key, value=value) for key, value in properties.items()]
+        panel.override_by_name(name, shown)
     return panel
+
+
+def of_series(
+    title: str,
+    description: str,
+    query: str,
+    columns: Sequence[Column | str] = (),
+    *,
+    first: Sequence[str],
+    hidden: Sequence[str] = (),
+    empty: str = "No data",
+) -> tables.Panel:
+    """Return a table of PromQL, a row per series: its labels, those in `first` before others, and Value."""
+    panel = table(title, description, [targets.rows(query)], columns, empty=empty)
+    return panel.with_transformation(arranged(*first, hidden=("Time", *hidden)))
 
 
 def measured(
     title: str,
     description: str,
     asked: Mapping[str, str],
-    columns: Sequence[Column] = (),
+    columns: Sequence[Column | str] = (),
     *,
     first: Sequence[str],
     hidden: Sequence[str] = (),
-    nothing: str = "No data",
+    empty: str = "No data",
 ) -> tables.Panel:
     """Return a table of several figures about the same things: a column per PromQL, named by its key.
 
     All share the labels in `first`, which are the first columns; the queries' own labels beside them are to be hidden.
     """
-    panel = table(title, description, [rows(query) for query in asked.values()], columns, nothing=nothing)
+    panel = table(title, description, [targets.rows(query) for query in asked.values()], columns, empty=empty)
     values = [f"Value #{chr(ord('A') + number)}" for number in range(len(asked))] if len(asked) > 1 else ["Value"]
     named = dict(zip(values, asked, strict=True))
-    order = arranged(*first, *values, renamed=named, hidden=("Time", *hidden))
-    return panel.with_transformation(merged()).with_transformation(order)
+    merge = models.DataTransformerConfig(id_val="merge", options={})
+    return panel.with_transformation(merge).with_transformation(
+        arranged(*first, *values, renamed=named, hidden=("Time", *hidden))
+    )
 
 
-def column(name: str, *, unit: str | None = None, width: int | None = None, title: str | None = None) -> Column:
-    """Return a column's unit, width in pixels and heading."""
-    found: Json = {"unit": unit, "custom.width": width, "displayName": title}
-    return name, [_value(key, value) for key, value in found.items() if value is not None]
+def column(name: str, heading: str | None = None, width: int | None = None, unit: str | None = None) -> Column:
+    """Return a column's heading, width in pixels and unit."""
+    found = {"displayName": heading, "custom.width": width, "unit": unit}
+    return name, {key: value for key, value in found.items() if value is not None}
 
 
 def link(name: str, title: str, url: str) -> Column:
@@ -70,44 +99,56 @@ def link(name: str, title: str, url: str) -> Column:
 
 def links(name: str, *ways: tuple[str, str]) -> Column:
     """Return a column whose cells lead to one of several places, each a title and a path as of `link`."""
-    return name, [_value("links", [{"title": title, "url": url, "targetBlank": False} for title, url in ways])]
+    return name, {"links": [{"title": title, "url": url, "targetBlank": False} for title, url in ways]}
 
 
-def words(name: str, named: dict[str, str]) -> Column:
+def to_issue(name: str) -> Column:
+    """Return a column whose cells open the error issue of the row, which has the columns app and fingerprint."""
+    app, fingerprint = "${__data.fields.app:percentencode}", "${__data.fields.fingerprint:percentencode}"
+    return link(name, "Open the issue", addresses.to("error", app=app, fingerprint=fingerprint))
+
+
+def words(name: str, named: Mapping[str, str], width: int | None = None) -> Column:
     """Return a column of words in their colours, such as colors.SEVERITIES."""
-    return name, [_value("mappings", colors.words(named)), _cell("color-text")]
+    found = {"mappings": colors.words(named), "custom.cellOptions": {"type": "color-text"}}
+    return name, found | ({"custom.width": width} if width else {})
 
 
 def states(name: str, mappings: list[models.ValueMapping]) -> Column:
     """Return a column of states as coloured cells, such as colors.HEALTH."""
-    return name, [_value("mappings", mappings), _cell("color-background", mode="basic")]
+    return name, {"mappings": mappings, "custom.cellOptions": {"type": "color-background", "mode": "basic"}}
 
 
 def bounds(name: str, *steps: tuple[float | None, str]) -> Column:
     """Return a column whose figures are coloured by thresholds, as colors.steps takes them."""
-    return name, [_value("thresholds", colors.steps(*steps).build()), _cell("color-text")]
+    return name, {"thresholds": colors.steps(*steps).build(), "custom.cellOptions": {"type": "color-text"}}
 
 
-def gauge(name: str, *, unit: str = "percentunit", maximum: float = 1, color: str = colors.BLUE) -> Column:
-    """Return a column of progress bars from 0 to the maximum."""
-    cell = _cell("gauge", mode="basic", valueDisplayMode="text")
-    shade = _value("color", {"mode": "fixed", "fixedColor": color})
-    return name, [cell, _value("unit", unit), _value("min", 0), _value("max", maximum), shade]
+def warned(name: str, color: str) -> Column:
+    """Return a column whose figures are coloured from 1 on."""
+    return bounds(name, (None, "text"), (1, color))
+
+
+def gauge(name: str, color: str = colors.BLUE) -> Column:
+    """Return a column of progress bars from 0 to 100 %."""
+    cell = {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}
+    shade = {"mode": "fixed", "fixedColor": color}
+    return name, {"custom.cellOptions": cell, "unit": "percentunit", "min": 0, "max": 1, "color": shade}
 
 
 def trace(name: str) -> Column:
     """Return a column that shows long text in full, over lines, and opens it in a drawer on a click."""
-    return name, [_cell("auto", wrapText=True), _value("custom.inspect", True)]
+    return name, {"custom.cellOptions": {"type": "auto", "wrapText": True}, "custom.inspect": True}
 
 
 def actions(name: str, found: Sequence[Json]) -> Column:
     """Return a column of buttons, one per action: see grafana.actions."""
-    return name, [_cell("actions"), _value("actions", list(found))]
+    return name, {"custom.cellOptions": {"type": "actions"}, "actions": list(found)}
 
 
 def hidden(name: str) -> Column:
     """Return a column that is there for links only."""
-    return name, [_value("custom.hidden", True)]
+    return name, {"custom.hidden": True}
 
 
 def arranged(
@@ -124,24 +165,36 @@ def arranged(
     )
 
 
-def merged() -> models.DataTransformerConfig:
-    """Return the transformation that makes one table of several targets.rows by the labels they share: Value #A, ..."""
-    return models.DataTransformerConfig(id_val="merge", options={})
-
-
 def sorted_by(panel: tables.Panel, name: str, *, descending: bool = True) -> tables.Panel:
     """Return the table, sorted by a column's heading."""
     return panel.sort_by([common.TableSortByFieldState().display_name(name).desc(descending)])
 
 
-def stack_trace(title: str, description: str, target: Target, name: str) -> tables.Panel:
+def stack_trace(title: str, description: str, asked: Sequence[Target], name: str) -> tables.Panel:
     """Return one long text, readable in full: a table of one column without a heading."""
-    return table(title, description, [target], [trace(name)]).show_header(False).cell_height(options.TableCellHeight.LG)
+    return table(title, description, asked, [trace(name)]).show_header(False).cell_height(options.TableCellHeight.LG)
 
 
-def _cell(kind: str, **more: Any) -> models.DynamicConfigValue:
-    return _value("custom.cellOptions", {"type": kind, **more})
+COMMON: dict[str, Json] = dict(
+    (
+        column("at", "When", 170, AT),
+        column("starts_at", "Fired", 170, AT),
+        column("ends_at", "Ended", 170, AT),
+        column("first_seen", "First seen", 125, AGO),
+        column("last_seen", "Last seen", 125, AGO),
+        column("duration_seconds", "Duration", 100, "s"),
+        column("alertname", "Alert"),
+        column("api", "API"),
+        column("error_type", "Type"),
+        column("job_id", "Job"),
+        column("p95", "p95", 80, "s"),
+        column("user_id", "User"),
+        ("severity", {"displayName": "Severity", **words("severity", colors.SEVERITIES, 85)[1]}),
+    )
+)
 
 
-def _value(key: str, value: Any) -> models.DynamicConfigValue:
-    return models.DynamicConfigValue(id_val=key, value=value)
+def _usual(name: str) -> Json:
+    """Return how a column looks where nothing else is said; a heading of PromQL is a name already."""
+    plain = {"displayName": name.replace("_", " ").capitalize()} if re.fullmatch("[a-z_]+", name) else {}
+    return dict(COMMON.get(name, plain))

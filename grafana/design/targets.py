@@ -1,5 +1,10 @@
-"""Ask the data sources: queries of panels, and what they are asked of."""
+"""The queries of panels, and the data sources that answer them.
 
+Panels take their queries in one of three forms: SQL as a string, PromQL as a mapping from legends (of tables: from
+headings) to expressions, and for all else the targets that the functions here make.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 from grafana_foundation_sdk.builders import prometheus
@@ -10,15 +15,16 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat, QueryEdito
 
 PROMETHEUS = common.DataSourceRef(type_val="prometheus", uid="platform-prometheus")
 POSTGRESQL = common.DataSourceRef(type_val="grafana-postgresql-datasource", uid="platform-postgresql")
-# Users, addresses and stack traces: whoever may not see them gets an error in place of the panel.
+# Users, addresses and stack traces: people without access get an error in place of the panel.
 RESTRICTED = common.DataSourceRef(type_val="grafana-postgresql-datasource", uid="platform-postgresql-restricted")
 ALERTMANAGER = common.DataSourceRef(type_val="alertmanager", uid="platform-alertmanager")
 
 Target = cogbuilder.Builder[variants.Dataquery]
+Asked = str | Mapping[str, str] | Sequence[Target]
 
 
 class SqlQuery(variants.Dataquery):
-    """Hold one query of Grafana's PostgreSQL data source, of which the SDK knows nothing."""
+    """One query of Grafana's PostgreSQL data source, which the SDK does not know."""
 
     def __init__(self, data: dict[str, Any]) -> None:
         self.data = data
@@ -37,7 +43,7 @@ runtime.register_dataquery_variant(runtime.DataqueryConfig("grafana-postgresql-d
 
 
 class SqlBuilder(cogbuilder.Builder[variants.Dataquery]):
-    """Build a query of SQL as the SDK's builders do theirs."""
+    """Builder of a SQL query, with the interface of the SDK's builders."""
 
     def __init__(self, source: common.DataSourceRef, sql: str, shape: str) -> None:
         self._data: dict[str, Any] = {
@@ -74,7 +80,7 @@ def rows(expression: str) -> prometheus.Dataquery:
 
 
 def buckets(expression: str) -> prometheus.Dataquery:
-    """Return a histogram's rate by `le`, as heatmaps want it."""
+    """Return a histogram's rate by `le`, for a heatmap."""
     return _promql(expression).range().format(PromQueryFormat.HEATMAP).legend_format("{{le}}")
 
 
@@ -88,6 +94,25 @@ def sql(
 ) -> SqlBuilder:
     """Return a query of views; as time series its columns are time, metric (text) and value."""
     return SqlBuilder(source, text, shape)
+
+
+def restricted(text: str, *, shape: Literal["table", "time_series"] = "table") -> list[Target]:
+    """Return a query of the views that show users, addresses and stack traces."""
+    return [sql(text, shape=shape, source=RESTRICTED)]
+
+
+def over_time(asked: Asked) -> list[Target]:
+    """Return the targets of a chart."""
+    if isinstance(asked, str):
+        return [sql(asked, shape="time_series")]
+    return [series(query, legend) for legend, query in asked.items()] if isinstance(asked, Mapping) else list(asked)
+
+
+def at_end(asked: Asked) -> list[Target]:
+    """Return the targets of figures at the end of the time range."""
+    if isinstance(asked, str):
+        return [sql(asked)]
+    return [now(query, legend) for legend, query in asked.items()] if isinstance(asked, Mapping) else list(asked)
 
 
 def _promql(expression: str) -> prometheus.Dataquery:

@@ -12,7 +12,7 @@ _FIRING = f'ALERTS{{alertstate="firing", {_NAMED}}}'
 # ALERTS_FOR_STATE is when it began, in Unix seconds; Grafana takes milliseconds.
 SINCE = f"1000 * (ALERTS_FOR_STATE{{{_NAMED}}} and ignoring (alertstate) {_FIRING})"
 BY_SEVERITY = f"count by (severity) ({_FIRING})"
-WAITING = f'count(ALERTS{{alertstate="pending", {_NAMED}}}) or vector(0)'
+PENDING = f'count(ALERTS{{alertstate="pending", {_NAMED}}}) or vector(0)'
 RANKS = {"low": 1, "medium": 2, "high": 3, "critical": 4}
 COURSE = "max by (alertname) ({})".format(
     " or ".join(
@@ -32,7 +32,7 @@ UNDELIVERED = "sum by (integration) (increase(alertmanager_notifications_failed_
 UNDELIVERED_IN_RANGE = "sum(increase(alertmanager_notifications_failed_total[$__range]))"
 NOT_SENT = "sum by (alertmanager) (instance_alertmanager:prometheus_notifications_errors:increase2m) / 2"
 SPOOLED = "max(platform_alert_spooled_posts)"
-TOLD = "60 * sum by (status) ({})".format(
+RECEIVED = "60 * sum by (status) ({})".format(
     replica_safe(f"rate(platform_alert_notifications_total{{{_NAMED}}}[$__rate_interval])")
 )
 REPEATS = "60 * sum({})".format(replica_safe(f"rate(platform_alert_repeats_total{{{_NAMED}}}[$__rate_interval])"))
@@ -84,10 +84,10 @@ SELECT severity, count(*) AS firings, count(ends_at) AS resolved,
 FROM fired GROUP BY 1 ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'low'], severity)"""
 
 # Those open come whenever they were made: they still want somebody.
-BY_HAND = """SELECT created_at, CASE WHEN resolved_at IS NULL THEN 'firing' ELSE 'resolved' END AS state, severity,
+MANUAL = """SELECT created_at, CASE WHEN resolved_at IS NULL THEN 'firing' ELSE 'resolved' END AS state, severity,
     alertname, app, annotations->>'summary' AS summary, created_by, resolved_at, resolved_by, id
 FROM monitoring_views.manual_alert
 WHERE (resolved_at IS NULL OR $__timeFilter(created_at)) AND severity IN (${severity:sqlstring})
     AND position(lower(trim(${alertname:sqlstring})) IN lower(alertname)) > 0
 ORDER BY resolved_at IS NULL DESC, created_at DESC LIMIT 100"""
-OPEN_BY_HAND = "SELECT count(*) AS open FROM monitoring_views.manual_alert WHERE resolved_at IS NULL"
+OPEN_MANUAL = "SELECT count(*) AS open FROM monitoring_views.manual_alert WHERE resolved_at IS NULL"

@@ -117,6 +117,6 @@ FROM (
     (SELECT at, user_id, app, 'error', error_type || coalesce(': ' || left(message, 200), ''), severity, NULL, release
     FROM monitoring_restricted.error WHERE {_AROUND} ORDER BY at DESC LIMIT 200)
 ) found ORDER BY at DESC LIMIT 300"""
-WHOM = f"""SELECT coalesce(nullif(user_id, ''), 'unknown') AS user_id, count(*) AS events, min(at) AS first_met,
+AFFECTED = f"""SELECT coalesce(nullif(user_id, ''), 'unknown') AS user_id, count(*) AS events, min(at) AS first_met,
     max(at) AS last_met, count(DISTINCT ip) AS addresses, max(user_agent) AS user_agent
 FROM monitoring_restricted.error WHERE {_OCCURRED} GROUP BY 1 ORDER BY events DESC LIMIT 50"""

@@ -86,7 +86,7 @@ WHERE $__timeFilter(first_seen) AND {_CHOSEN}"""
 REGRESSIONS_IN_RANGE = """SELECT count(*) AS regressions FROM monitoring_views.audit
 WHERE $__timeFilter(at) AND action = 'error.regression' AND details->>'app' IN (${app:sqlstring})"""
 EVENTS_IN_RANGE = f"SELECT count(*) AS errors FROM monitoring_views.error WHERE {_ERRORS}"
-USERS_TOUCHED = f"SELECT count(DISTINCT user_hash) AS users FROM monitoring_views.error WHERE {_ERRORS}"
+AFFECTED_USERS = f"SELECT count(DISTINCT user_hash) AS users FROM monitoring_views.error WHERE {_ERRORS}"
 
 ENDPOINTS = f"""SELECT app, coalesce(endpoint, '') AS endpoint, count(*) AS events,
     count(DISTINCT user_hash) AS users, count(DISTINCT fingerprint) AS issues, max(at) AS last_seen

@@ -1,4 +1,4 @@
-"""Ask how well the monitoring itself works: exporter, sources, SDK. monitoring_servers.py has the servers."""
+"""Queries on the monitoring itself: exporter, sources, SDK, Prometheus and Alertmanager."""
 
 from grafana.queries.shared import increase, rate
 
@@ -42,7 +42,7 @@ OPEN_FILES = f"max by (instance) (process_open_fds{_EXPORTER} / process_max_fds{
 BEHIND = f"clamp_min(instance_source:platform_exporter_events_behind:difference1m{_SOURCE}, 0)"
 SPOOLED_POSTS = "max by (instance) (platform_alert_spooled_posts)"
 
-# The books of the SDK.
+# The ledger of the SDK.
 DROPPED_SHARE = (
     "sum(increase(app:platform_sdk_events_dropped:sum[$__range])) "
     "/ (sum(increase(app:platform_sdk_events:sum[$__range])) > 0)"
@@ -62,3 +62,59 @@ LEDGER_OF_APPS = f"""SELECT app, count(*) FILTER (WHERE ended_at IS NULL) AS pro
     sum(produced)::float8 AS produced, sum(stored)::float8 AS stored, sum(spooled)::float8 AS spooled,
     sum(lost)::float8 AS dropped, max(updated_at) AS updated_at
 FROM {_BOOKS} GROUP BY app ORDER BY sum(lost) DESC, app LIMIT 100"""
+
+# Prometheus and Alertmanager, by their own metrics.
+_GROUP = ', "group", "$1", "rule_group", ".*;(.*)")'
+
+ALL_UP = "min(up)"
+WATCHDOG = 'max(ALERTS{alertname="PlatformWatchdog", alertstate="firing"}) or vector(0)'
+# As PlatformNoAlertmanager reckons: those there are, without those to which alerts could not be sent.
+REACHED = (
+    "min(prometheus_notifications_alertmanagers_discovered - on (job, instance) "
+    "(count by (job, instance) (instance_alertmanager:prometheus_notifications_errors:increase2m > 0) "
+    "or on (job, instance) prometheus_notifications_alertmanagers_discovered * 0))"
+)
+RULES_FAILED = "sum(increase(prometheus_rule_evaluation_failures_total[$__range]))"
+NOTIFICATIONS_FAILED = "sum(increase(alertmanager_notifications_failed_total[$__range]))"
+
+# What Prometheus scrapes, and what that costs.
+TARGETS = "max by (job, instance) (up)"
+TARGET_SECONDS = "max by (job, instance) (scrape_duration_seconds)"
+TARGET_SAMPLES = "max by (job, instance) (scrape_samples_post_metric_relabeling)"
+SERIES_ADDED = "max by (job, instance) (sum_over_time(scrape_series_added[$__range]))"
+AVAILABLE = "max by (job, instance) (avg_over_time(up[$__range]))"
+JOB_SAMPLES = "sum by (job) (scrape_samples_post_metric_relabeling)"
+
+# Rules.
+GROUP_SECONDS = f"label_replace(max by (rule_group) (prometheus_rule_group_last_duration_seconds){_GROUP}"
+GROUP_SHARES = (
+    "label_replace(max by (rule_group) "
+    f"(prometheus_rule_group_last_duration_seconds / prometheus_rule_group_interval_seconds){_GROUP}"
+)
+GROUP_RULES = f"label_replace(max by (rule_group) (prometheus_rule_group_rules){_GROUP}"
+GROUP_FAILED = (
+    f"label_replace(sum by (rule_group) (increase(prometheus_rule_evaluation_failures_total[$__range])){_GROUP}"
+)
+GROUP_MISSED = (
+    f"label_replace(sum by (rule_group) (increase(prometheus_rule_group_iterations_missed_total[$__range])){_GROUP}"
+)
+RULE_FAILURES = f"label_replace(sum by (rule_group) (increase(prometheus_rule_evaluation_failures_total[5m])){_GROUP}"
+
+# The servers.
+HEAD_SERIES = "max by (instance) (prometheus_tsdb_head_series)"
+BLOCK_BYTES = "max by (instance) (prometheus_tsdb_storage_blocks_bytes)"
+SERVER_CPU = (
+    'max by (job, instance) (rate(process_cpu_seconds_total{job=~"prometheus|alertmanager"}[$__rate_interval]))'
+)
+SERVER_MEMORY = 'max by (job, instance) (process_resident_memory_bytes{job=~"prometheus|alertmanager"})'
+
+# From Prometheus to Alertmanager, and from there to people.
+SENT = "60 * sum by (instance, alertmanager) (rate(prometheus_notifications_sent_total[$__rate_interval]))"
+NOT_SENT = "instance_alertmanager:prometheus_notifications_errors:increase2m"
+NOT_QUEUED = "sum by (instance) (increase(prometheus_notifications_dropped_total[5m]))"
+NOTIFIED = "sum by (integration) (increase(alertmanager_notifications_total[5m]))"
+NOTIFICATION_FAILURES = "sum by (integration) (increase(alertmanager_notifications_failed_total[5m]))"
+HELD = "sum by (instance, state) (alertmanager_alerts)"
+SERVER_RELOADS = [
+    f"min by (job, instance) ({server}_config_last_reload_successful)" for server in ("prometheus", "alertmanager")
+]

@@ -4,7 +4,7 @@ A name ends in its base unit, so that each unit has its queries. Each selects on
 rate drops names, and two samples of alike labels would clash.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from grafana.queries.shared import increase
 from platform_sdk.events.sample import PREFIX
@@ -41,9 +41,9 @@ def counter(unit: str) -> str:
     return f"max without ({_REPLICAS}) (rate({_selected('counter', '_total', unit, COUNTER_UNITS)}[$__rate_interval]))"
 
 
-def quantile(share: float, unit: str) -> str:
-    """Return a quantile of the chosen histogram per app, where it has this base unit."""
-    return f"histogram_quantile({share}, {_rate('_bucket', unit, 'app, le')})"
+def quantile(share: float) -> Callable[[str], str]:
+    """Return what makes a quantile of the chosen histogram per app, where it has the base unit given."""
+    return lambda unit: f"histogram_quantile({share}, {_rate('_bucket', unit, 'app, le')})"
 
 
 def mean(unit: str) -> str:

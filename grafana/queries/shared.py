@@ -1,9 +1,12 @@
-"""Hold what the queries of all subjects are made of.
+"""The parts of which the queries of all subjects are made.
 
 $app and the like are the dashboards' variables, regular expressions in PromQL. What rules record is read from there.
 """
 
+from exporter.config.thresholds import Thresholds
+
 UNKNOWN = "or vector(-1)"
+FEW = " No line below the minimum of events."
 
 
 def replica_safe(metric: str) -> str:
@@ -33,27 +36,29 @@ def busiest(series: str, count: int) -> str:
     return f"{series} and topk({count}, avg_over_time({series}[$__range] @ end()))"
 
 
-def threshold(indicator: str, *, lower_is_worse: bool = False, app: bool = True) -> str:
+def threshold(indicator: str, *, app: bool = True) -> str:
     """Return the thresholds of an indicator, one series per severity.
 
     Those in force for the chosen apps, as rules record them; where apps differ, the mildest. The defaults where none is
-    recorded. Without app the defaults.
+    recorded. Without app, and of indicators about no app, the defaults.
     """
     defaults = f'max by (severity) (platform_threshold{{indicator="{indicator}", severity!="", app="", api=""}})'
-    if not app:
+    if not app or indicator in Thresholds.ABOUT_NO_APP:
         return defaults
-    mildest = "min" if lower_is_worse else "max"
     in_force = f'app:platform_threshold:effective{{indicator="{indicator}", severity!="", app=~"$app"}}'
-    return f"{mildest} by (severity) ({in_force}) or {defaults}"
+    return f"{_mildest(indicator)} by (severity) ({in_force}) or {defaults}"
 
 
-def api_threshold(indicator: str, *, lower_is_worse: bool = True) -> str:
+def api_threshold(indicator: str) -> str:
     """Return the thresholds of an indicator per app and api, as threshold() does, over $app and $api."""
-    mildest = "min" if lower_is_worse else "max"
     in_force = (
         f'app_api:platform_threshold:effective{{indicator="{indicator}", severity!="", app=~"$app", api=~"$api"}}'
     )
-    return f"{mildest} by (severity) ({in_force}) or {threshold(indicator, app=False)}"
+    return f"{_mildest(indicator)} by (severity) ({in_force}) or {threshold(indicator, app=False)}"
+
+
+def _mildest(indicator: str) -> str:
+    return "min" if indicator in Thresholds.LOWER_IS_WORSE else "max"
 
 
 GRAVE_ALERTS = 'ALERTS{alertstate="firing", severity=~"critical|high"}'

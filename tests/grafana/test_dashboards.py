@@ -239,7 +239,7 @@ def _used(value: object) -> set[str]:
 
 def test_a_board_too_wide_is_refused() -> None:
     """The generator says which panel does not fit, instead of writing a dashboard that Grafana rearranges."""
-    board = Board("x", "X", "?", [Line(4, [(drawn.markdown("Wide", "Text.", "x"), 25)])])
+    board = Board("x", "X", "?", [Line(4, [drawn.markdown("Wide", "Text.", "x")], [25])])
 
     with pytest.raises(ValueError, match="Wide: its line is 25 columns wide, at most 24 fit"):
         board.build()

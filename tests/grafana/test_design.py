@@ -13,12 +13,11 @@ from grafana.design.layout import Board, Line, Section
 from grafana.generate import rendered, reread
 from tests.grafana import shapes
 
-FIGURE = targets.now("up", "{{job}}")
-COURSE = targets.series("up", "{{job}}")
+COURSE = {"{{job}}": "up"}
 STEPS = ((None, colors.GREEN), (0.8, colors.YELLOW), (0.95, colors.RED))
-ROWS = targets.sql("SELECT 1 AS a")
+ROWS = "SELECT 1 AS a"
 COLUMNS = [
-    tables.column("a", unit="s", width=90, title="A"),
+    tables.column("a", "A", 90, "s"),
     tables.link("b", "Open", links.to("error", app="${__data.fields.app}")),
     tables.words("c", colors.SEVERITIES),
     tables.states("d", colors.HEALTH),
@@ -29,22 +28,20 @@ COLUMNS = [
     tables.hidden("i"),
 ]
 PANELS = [
-    panels.health_tile("Health", "Text.", FIGURE, links.data_link("There", links.keeping("http", "app"))),
-    panels.up_tile("Up", "Text.", FIGURE),
-    panels.number_tile("Number", "Text.", "s", FIGURE, *STEPS),
-    panels.lines("Lines", "Text.", "s", [COURSE, targets.threshold_lines("up")], named=colors.PERCENTILES).max(1),
-    panels.bars("Bars", "Text.", "short", [COURSE], named=colors.CODES),
-    panels.health_timeline("States", "Text.", [COURSE]).time_from("24h"),
-    panels.heatmap("Heatmap", "Text.", "s", targets.buckets("up")),
-    panels.doughnut("Shares", "Text.", "short", FIGURE, named=colors.CODES),
-    panels.ranking("First", "Text.", "reqps", FIGURE),
+    panels.health_tile("Health", "Text.", "up", ("There", links.keeping("http", "app"))),
+    panels.up_tile("Up", "Text.", "up", legend="{{job}}"),
+    panels.number_tile("Number", "Text.", "s", COURSE, *STEPS),
+    panels.lines("Lines", "Text.", "s", COURSE, threshold="up", named=colors.PERCENTILES, highest=1, dashed="limit"),
+    panels.bars("Bars", "Text.", "short", ROWS, named=colors.CODES),
+    panels.health_timeline("States", "Text.", COURSE).time_from("24h"),
+    panels.heatmap("Heatmap", "Text.", "s", "up"),
+    panels.doughnut("Shares", "Text.", COURSE, named=colors.CODES),
+    panels.ranking("First", "Text.", "reqps", COURSE),
     panels.markdown("Words", "Text.", "**strong**"),
-    tables.table("Rows", "Text.", [ROWS], COLUMNS).with_transformation(tables.arranged("b", "a", hidden=["z"])),
-    tables.sorted_by(tables.table("Merged", "Text.", [targets.rows("up")]), "Value").with_transformation(
-        tables.merged()
-    ),
+    tables.table("Rows", "Text.", ROWS, COLUMNS).with_transformation(tables.arranged("b", "a", hidden=["z"])),
+    tables.sorted_by(tables.of_series("Series", "Text.", "up", first=("job",)), "Value"),
     tables.measured("Measured", "Text.", {"Up": "up", "Down": "1 - up"}, first=("job",)),
-    tables.stack_trace("Trace", "Text.", ROWS, "stack_trace"),
+    tables.stack_trace("Trace", "Text.", targets.restricted(ROWS), "stack_trace"),
 ]
 CHOICES = (
     variables.labels("app", "App", "up"),
@@ -60,8 +57,8 @@ CHOICES = (
 @pytest.fixture(scope="module")
 def board() -> dict[str, Any]:
     """Return a dashboard of every helper, as its file would be."""
-    folded = Section("Folded", [Line(4, [(panels.markdown("Below", "Text.", "x"), 24)])], collapsed=True)
-    board = Board("overview", "All", "Does it work?", [*(Line(4, [(one, 24)]) for one in PANELS), folded], CHOICES)
+    folded = Section("Folded", [Line(4, [panels.markdown("Below", "Text.", "x")])], collapsed=True)
+    board = Board("overview", "All", "Does it work?", [*(Line(4, [one]) for one in PANELS), folded], CHOICES)
     found: dict[str, Any] = json.loads(rendered(board))
     return found
 
@@ -104,7 +101,7 @@ def test_the_app_is_a_list_for_sql() -> None:
 
 def test_tables_have_no_footer() -> None:
     """Grafana 12.2 moved it: what stays off loads everywhere alike."""
-    options = tables.table("Rows", "Text.", [ROWS]).build().options
+    options = tables.table("Rows", "Text.", ROWS).build().options
 
     assert isinstance(options, Options)
     assert options.footer is None or not options.footer.show

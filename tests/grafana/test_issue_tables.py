@@ -95,7 +95,7 @@ def test_who_typed_nobody_sees_the_busiest(viewer: Viewer) -> None:
 
 def test_requests_around_the_last_occurrence(viewer: Viewer) -> None:
     """They are all the same user's, from half an hour before to ten minutes after, the error itself at 0."""
-    found = rows(viewer, "error", "The same user's requests")
+    found = rows(viewer, "error", "Requests of the same user")
 
     assert len({row["user_id"] for row in found}) == 1
     assert all(-1800 <= row["seconds"] <= 600 for row in found)
