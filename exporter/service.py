@@ -104,8 +104,8 @@ class Service:
                 "name": name,
                 "status": result.status.value,
                 "cause": result.cause,
-                "reason": result.reason.value if result.reason else None,
-                "problems": [problem.value for problem in result.problems],
+                "reason": result.reason,
+                "problems": list(result.problems),
                 "response_time_seconds": round(result.duration_seconds, 6),
             }
             for (component, name), result in results.items()

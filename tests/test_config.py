@@ -9,10 +9,13 @@ from typing import get_args, get_type_hints
 
 import msgspec
 import pytest
+import yaml
 
 from exporter.config import loader, thresholds
-from exporter.config.settings import Config, Secret, convert
+from exporter.config.settings import Config, convert, parse_address
 from exporter.errors import ConfigError
+from exporter.probes import PROBES, Probe
+from exporter.sections import Secret
 
 SECRET = "hunter2-tOp"
 EXAMPLE = Path(__file__).parent.parent / "platform-exporter.example.yml"
@@ -35,9 +38,14 @@ def refusal(text: str, environment: dict[str, str] | None = None, folder: Path =
     return message.removeprefix(start)
 
 
+def shown(value: Secret | str) -> str:
+    """Return a text that is not of the plain type."""
+    return value.reveal() if isinstance(value, Secret) else str(value)
+
+
 def test_defaults_are_those_documented() -> None:
     """What a file leaves out has the value the documentation names."""
-    plain = msgspec.to_builtins(parse(STORE), enc_hook=lambda secret: secret.reveal())
+    plain = msgspec.to_builtins(parse(STORE), enc_hook=shown)
 
     assert plain == {
         "database": {
@@ -48,7 +56,7 @@ def test_defaults_are_those_documented() -> None:
         },
         "listen": "127.0.0.1:9847",
         "sources": ({"preset": "native", "name": None, "app": None, "database": None, "sample_labels": None},),
-        "probes": {"postgresql": (), "redis": (), "minio": ()},
+        "probes": {kind.component: () for kind in PROBES},
         "probe_timeout_seconds": 1.0,
         "limits": {"series_per_metric": 500, "future_tolerance_seconds": 300.0},
         "thresholds": {
@@ -101,7 +109,7 @@ def band(medium: float | None, high: float | None, critical: float | None) -> di
 
 def test_defaults_are_in_order() -> None:
     """The thresholds shipped pass the checks that a file's own must pass."""
-    assert list(thresholds.problems(thresholds.Thresholds())) == []
+    assert list(thresholds.Thresholds().problems()) == []
 
 
 def kinds_in(hint: object) -> Iterator[object]:
@@ -122,6 +130,17 @@ def test_example_shows_every_key() -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
 
     assert {key for key in keys_of(Config) if not re.search(rf"\b{key}(_file)?:", text)} == set()
+
+
+@pytest.mark.parametrize("kind", PROBES, ids=lambda kind: kind.component)
+def test_example_of_a_probe_shows_every_key(kind: type[Probe]) -> None:
+    """Each kind of probe shows all its keys, in values that it takes."""
+    keys = {key.removesuffix("_file") if key not in kind.target.__struct_fields__ else key: value
+            for key, value in yaml.safe_load(kind.example).items()}  # fmt: skip
+    config = convert({"database": {"dsn": "host=h"}, "probes": {kind.component: [keys]}})
+
+    assert set(keys) == set(kind.target.__struct_fields__) - {"password"} | {"password"} & set(keys)
+    assert getattr(config.probes, kind.component)[0].name == "main"
 
 
 def test_example_shows_the_defaults() -> None:
@@ -173,64 +192,72 @@ def test_unknown_key_is_named_with_the_one_meant(text: str, where: str, suggesti
 
     assert message.startswith("unknown key `")
     assert (f" in `{where}`" in message) == bool(where)
-    assert f"did you mean `{suggestion}`?" in message or f"{suggestion}" in message.partition("wanted one of")[2]
+    assert f"did you mean `{suggestion}`?" in message or f"{suggestion}" in message.partition("expected one of")[2]
 
 
 def test_unknown_key_unlike_any_lists_those_there_are() -> None:
     """Where no key resembles the unknown one, the keys of that section are listed."""
     assert refusal(STORE + "stack: {x: 1}") == (
-        "unknown key `x` in `stack`; wanted one of prometheus_url, alertmanager_url, grafana_url"
+        "unknown key `x` in `stack`: expected one of prometheus_url, alertmanager_url, grafana_url"
     )
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "holds nothing, wanted a mapping with at least the key `database`"),
-        ("- a", "holds list, wanted a mapping with at least the key `database`"),
+        ("", "invalid configuration, holds nothing: expected a mapping with at least the key `database`"),
+        ("- a", "invalid configuration, holds list: expected a mapping with at least the key `database`"),
         ("{}", "missing key `database`"),
-        ("database: {}", "`database`: missing key `dsn`"),
-        ("database: ", "`database`: Expected `object`, got `null`"),
-        (STORE + "listen: 9847", "`listen` is 9847: Expected `str`, got `int`"),
-        (STORE + "sources: native", "`sources`: Expected `array`, got `str`"),
-        (STORE + "sources: [{preset: 5}]", "`sources[0].preset` is 5: Expected `str`, got `int`"),
-        (STORE + "probe_timeout_seconds: soon", "`probe_timeout_seconds` is 'soon': Expected `float`, got `str`"),
-        (STORE + "probe_timeout_seconds: 0.01", "`probe_timeout_seconds` is 0.01: Expected `float` >= 0.05"),
-        (STORE + "probe_timeout_seconds: .nan", "`probe_timeout_seconds` is nan: Expected `float` >= 0.05"),
-        (STORE + "probe_timeout_seconds: 61", "`probe_timeout_seconds` is 61: Expected `float` <= 60.0"),
-        (STORE + "limits: {series_per_metric: 19}", "`limits.series_per_metric` is 19: Expected `int` >= 20"),
+        ("database: {}", "missing key `dsn` in `database`"),
+        ("database: ", "invalid value for `database`: expected `object`, got `null`"),
+        (STORE + "listen: 9847", "invalid value 9847 for `listen`: expected `str`, got `int`"),
+        (STORE + "sources: native", "invalid value for `sources`: expected `array`, got `str`"),
+        (STORE + "sources: [{preset: 5}]", "invalid value 5 for `sources[0].preset`: expected `str`, got `int`"),
+        (STORE + "probe_timeout_seconds: soon",
+         "invalid value 'soon' for `probe_timeout_seconds`: expected `float`, got `str`"),
+        (STORE + "probe_timeout_seconds: 0.01",
+         "invalid value 0.01 for `probe_timeout_seconds`: expected `float` >= 0.05"),
+        (STORE + "probe_timeout_seconds: .nan",
+         "invalid value nan for `probe_timeout_seconds`: expected `float` >= 0.05"),
+        (STORE + "probe_timeout_seconds: 61", "invalid value 61 for `probe_timeout_seconds`: expected `float` <= 60.0"),
+        (STORE + "limits: {series_per_metric: 19}",
+         "invalid value 19 for `limits.series_per_metric`: expected `int` >= 20"),
         (STORE + "limits: {future_tolerance_seconds: .inf}",
-         "`limits.future_tolerance_seconds` is inf: Expected `float` <= 31536000.0"),
-        (STORE + "retention_days: {error: 0}", "`retention_days.error` is 0: Expected `int` >= 1"),
-        (STORE + "retention_days: {error: 99999}", "`retention_days.error` is 99999: Expected `int` <= 36500"),
+         "invalid value inf for `limits.future_tolerance_seconds`: expected `float` <= 31536000.0"),
+        (STORE + "retention_days: {error: 0}", "invalid value 0 for `retention_days.error`: expected `int` >= 1"),
+        (STORE + "retention_days: {error: 99999}",
+         "invalid value 99999 for `retention_days.error`: expected `int` <= 36500"),
         ("database: {dsn: 'host=h', poll_interval_seconds: 0}",
-         "`database.poll_interval_seconds` is 0: Expected `float` >= 0.1"),
+         "invalid value 0 for `database.poll_interval_seconds`: expected `float` >= 0.1"),
         (STORE + "probes: {redis: [{name: 'a b', url: 'redis://h'}]}",
-         "`probes.redis[0].name` is 'a b': Expected `str` matching regex '^[A-Za-z0-9_.:-]+$'"),
-        ("database: {dsn: 5}", "`database.dsn`: Expected a text that is not empty (a number only in quotes)"),
-        ("database: {dsn: ''}", "`database.dsn`: Expected a text that is not empty (a number only in quotes)"),
+         "invalid value 'a b' for `probes.redis[0].name`: expected `str` matching regex '^[A-Za-z0-9_.:-]+$'"),
+        ("database: {dsn: 5}",
+         "invalid value for `database.dsn`: expected a text that is not empty (a number only in quotes)"),
+        ("database: {dsn: ''}",
+         "invalid value for `database.dsn`: expected a text that is not empty (a number only in quotes)"),
     ],
 )  # fmt: skip
-def test_wrong_value_is_told_with_what_was_wanted(text: str, message: str) -> None:
-    """A wrong type or a value out of bounds is an error that names key, value and what was wanted."""
+def test_wrong_value_is_reported_with_what_is_expected(text: str, message: str) -> None:
+    """A wrong type or a value out of bounds is an error that names key, value and what is expected."""
     assert refusal(text) == message
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\na: 2", "not YAML: line 2, column 1: key `a` is given twice"),
-        (STORE + "stack: {x: 1, x: 2}", "not YAML: line 3, column 15: key `x` is given twice"),
-        ("\tdatabase: x", "not YAML: line 1, column 1: found character '\\t' that cannot start any token"),
-        ("? [a]\n: b", "not YAML: line 1, column 3: a key is of type list; wanted a text, in quotes if need be"),
-        ("5: b", "not YAML: line 1, column 1: a key is of type int; wanted a text, in quotes if need be"),
+        ("a: 1\na: 2", "invalid YAML: line 2, column 1: key `a` is given twice"),
+        (STORE + "stack: {x: 1, x: 2}", "invalid YAML: line 3, column 15: key `x` is given twice"),
+        ("\tdatabase: x", "invalid YAML: line 1, column 1: found character '\\t' that cannot start any token"),
+        ("? [a]\n: b",
+         "invalid YAML: line 1, column 3: invalid key of type list: expected a text, in quotes if need be"),
+        ("5: b", "invalid YAML: line 1, column 1: invalid key of type int: expected a text, in quotes if need be"),
         ("listen: 2026-13-45",
-         "not YAML: line 1, column 9: a value looks like a date or a number, and is none; put quotes around a text"),
-        ("a: &a [*a]", "not YAML: line 1, column 8: an alias inside its own anchor"),
-        ("a: b\0", "not YAML: special characters are not allowed"),
+         "invalid YAML: line 1, column 9: invalid date or number: put quotes around a text"),
+        ("a: &a [*a]", "invalid YAML: line 1, column 8: invalid alias inside its own anchor"),
+        ("a: b\0", "invalid YAML: special characters are not allowed"),
     ],
 )  # fmt: skip
-def test_text_that_is_no_strict_yaml_is_told_with_its_place(text: str, message: str) -> None:
+def test_text_that_is_not_strict_yaml_is_reported_with_its_place(text: str, message: str) -> None:
     """What is no YAML, or YAML that nobody means, is refused with line and column."""
     assert refusal(text) == message
 
@@ -270,18 +297,18 @@ def test_lone_dollar_stays() -> None:
     assert parse("database: {dsn: 'host=h', password: 'a$b$'}").database.password == Secret("a$b$")
 
 
-def test_undefined_variable_is_told() -> None:
+def test_undefined_variable_is_reported() -> None:
     """A variable without value or default is an error that names key and variable."""
     assert refusal(STORE + "listen: '${HOST}:1'") == (
-        "`listen`: the environment variable HOST is not set; set it, or write ${HOST:-default}"
+        "unknown variable HOST in `listen`: set it in the environment, or write ${HOST:-default}"
     )
 
 
 @pytest.mark.parametrize("bad", ["${a-b}", "${}", "${1}", "${open"])
-def test_malformed_variable_is_told(bad: str) -> None:
+def test_malformed_variable_is_reported(bad: str) -> None:
     """A brace that holds no variable's name is an error."""
     assert refusal(STORE + f"listen: '{bad}'") == (
-        f"`listen`: `{bad}` is no variable; wanted ${{NAME}}, or $$ for a dollar sign"
+        f"invalid variable '{bad}' in `listen`: expected ${{NAME}}, or $$ for a dollar sign"
     )
 
 
@@ -322,22 +349,22 @@ def test_secret_may_be_in_a_file(where: str, text: str, key: str, value: str, tm
 
 
 @BY_KEY
-def test_secret_file_that_is_missing_is_told(where: str, text: str, key: str, value: str, tmp_path: Path) -> None:
+def test_secret_file_that_is_missing_is_reported(where: str, text: str, key: str, value: str, tmp_path: Path) -> None:
     """A secret file that is not there is an error that names key and path."""
     assert refusal(text.format(key=f"{key}_file: gone"), folder=tmp_path) == (
-        f"`{where}.{key}_file`: '{tmp_path}/gone' cannot be read (No such file or directory); "
-        f"wanted a file holding the secret, readable by user id {os.geteuid()}"
+        f"invalid path '{tmp_path}/gone' for `{where}.{key}_file` (No such file or directory): "
+        f"expected the path of a file that holds the secret, readable by user id {os.geteuid()}"
     )
 
 
 @BY_KEY
-def test_secret_given_twice_is_told(where: str, text: str, key: str, value: str, tmp_path: Path) -> None:
+def test_secret_given_twice_is_reported(where: str, text: str, key: str, value: str, tmp_path: Path) -> None:
     """A secret both in the configuration and in a file is an error that names both keys."""
     (tmp_path / "secret").write_text(value)
 
     message = refusal(text.format(key=f"{key}_file: secret, {key}: '{value}'"), folder=tmp_path)
 
-    assert message == f"`{where}.{key}_file` and `{where}.{key}` are both given; wanted one of them"
+    assert message == f"both `{where}.{key}_file` and `{where}.{key}` are given: expected one of them"
 
 
 @pytest.mark.parametrize(
@@ -356,38 +383,41 @@ def test_secret_file_loses_its_last_newline_only(content: str, secret: str, tmp_
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is empty; wanted a file holding the secret"),
-        (b"\n", "is empty; wanted a file holding the secret"),
-        (b"\xff\xfe", "cannot be read (not UTF-8); wanted a file holding the secret"),
+        (b"", "(it is empty): expected the path of a file that holds the secret"),
+        (b"\n", "(it is empty): expected the path of a file that holds the secret"),
+        (b"\xff\xfe", "(not UTF-8): expected the path of a file that holds the secret"),
     ],
 )
-def test_secret_file_without_a_secret_is_told(content: bytes, message: str, tmp_path: Path) -> None:
+def test_secret_file_without_a_secret_is_reported(content: bytes, message: str, tmp_path: Path) -> None:
     """A secret file that is empty or binary is an error."""
     (tmp_path / "secret").write_bytes(content)
 
     assert message in refusal("database: {dsn: 'host=h', password_file: secret}", folder=tmp_path)
 
 
-def test_secret_file_that_is_a_folder_is_told(tmp_path: Path) -> None:
+def test_secret_file_that_is_a_folder_is_reported(tmp_path: Path) -> None:
     """A secret file that cannot be read, whatever the cause, is an error that names it."""
     message = refusal("database: {dsn: 'host=h', password_file: .}", folder=tmp_path)
 
-    assert message.startswith("`database.password_file`: ")
-    assert "cannot be read (Is a directory)" in message
+    assert message.startswith("invalid path ")
+    assert "for `database.password_file` (Is a directory)" in message
 
 
-def test_secret_file_that_gives_nothing_is_told() -> None:
+def test_secret_file_that_gives_nothing_is_reported() -> None:
     """A secret file that exists and gives nothing is told apart from one that is missing."""
     # Nobody can read this one at its beginning, root neither.
     message = refusal("database: {dsn: 'host=h', password_file: /proc/self/mem}")
 
-    assert message.startswith("`database.password_file`: '/proc/self/mem' cannot be read (")
+    assert message.startswith("invalid path '/proc/self/mem' for `database.password_file` (")
 
 
 @pytest.mark.parametrize("path", ["7", "[a]", "", "{a: b}"])
 def test_secret_file_must_be_a_path(path: str) -> None:
-    """X_file wants a text."""
-    assert refusal(f"database: {{dsn: 'host=h', password_file: {path}}}").startswith("`database.password_file` is ")
+    """X_file must be a text."""
+    message = refusal(f"database: {{dsn: 'host=h', password_file: {path}}}")
+
+    assert message.startswith("invalid path ")
+    assert " for `database.password_file`: expected the path of a file" in message
 
 
 def test_variables_work_in_secret_paths(tmp_path: Path) -> None:
@@ -416,16 +446,25 @@ def test_ca_file_starts_at_the_configurations_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "problem"),
     [
-        ("urls: ['http://platform:hunter2@a:9093']", "`alertmanager.urls[0]` holds a user or a password; wanted"),
-        ("urls: ['http://a:9093', 'b:9093']", "`alertmanager.urls[1]` is 'b:9093': wanted http://HOST:PORT or https:"),
-        ("urls: ['http://a', 'http://a']", "`alertmanager.urls` names one Alertmanager twice; wanted each once"),
+        (
+            "urls: ['http://platform:hunter2@a:9093']",
+            "invalid value for `alertmanager.urls[0]`: expected http://HOST:PORT without user, and",
+        ),
+        (
+            "urls: ['http://a:9093', 'b:9093']",
+            "invalid value 'b:9093' for `alertmanager.urls[1]`: expected http://HOST:PORT or",
+        ),
+        (
+            "urls: ['http://a', 'http://a']",
+            "invalid value ['http://a', 'http://a'] for `alertmanager.urls`: expected each Alertmanager once",
+        ),
         (
             "username: platform",
-            "`alertmanager`: one of `username` and `password_file` is missing; wanted both or none",
+            "invalid value 'platform' for `alertmanager.username`: expected both `username` and `password_file`",
         ),
         (
             "{username: a, password: b, bearer_token: c}",
-            "`alertmanager`: both `username` and `bearer_token_file` are given; wanted one way to sign in",
+            "invalid value for `alertmanager.bearer_token`: expected either `bearer_token_file`, or `username`",
         ),
     ],
 )
@@ -437,12 +476,13 @@ def test_alertmanagers_are_checked(keys: str, problem: str) -> None:
     assert "hunter2" not in message
 
 
-def test_ca_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_ca_file_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     """A CA file that is missing is an error of the configuration, not of every later probe."""
     text = STORE + "probes: {minio: [{name: a, endpoint: h, access_key: k, secret_key: s, ca_file: ca.pem}]}"
 
     assert refusal(text, folder=tmp_path) == (
-        f"`probes.minio[0].ca_file` is '{tmp_path}/ca.pem': cannot be read; wanted a PEM file of certificates"
+        f"invalid value '{tmp_path}/ca.pem' for `probes.minio[0].ca_file`: "
+        "expected a PEM file of certificates that can be read"
     )
 
 
@@ -472,34 +512,34 @@ def test_threshold_may_differ_by_app_and_api() -> None:
     ("text", "message"),
     [
         ("{http_latency_seconds: {medium: 2}}",
-         "`thresholds.http_latency_seconds`: medium, high, critical are [2.0, 1.0]; wanted rising values"),
+         "invalid value [2.0, 1.0] for `thresholds.http_latency_seconds`: expected rising values"),
         ("{api_success_ratio: {medium: 0.5}}",
-         "`thresholds.api_success_ratio`: medium, high, critical are [0.5, 0.9]; wanted falling values"),
+         "invalid value [0.5, 0.9] for `thresholds.api_success_ratio`: expected falling values"),
         ("{scraping_failure_ratio: {high: 0.6}}",
-         "`thresholds.scraping_failure_ratio`: medium, high, critical are [0.1, 0.6, 0.5]; wanted rising values"),
+         "invalid value [0.1, 0.6, 0.5] for `thresholds.scraping_failure_ratio`: expected rising values"),
         ("{http_error_ratio: {apps: {x: {medium: 2, high: 1}}}}",
-         "`thresholds.http_error_ratio.apps.x`: medium, high, critical are [2.0, 1.0]; wanted rising values"),
+         "invalid value [2.0, 1.0] for `thresholds.http_error_ratio.apps.x`: expected rising values"),
         ("{api_success_ratio: {apis: {x: {medium: 0.1, high: 0.2}}}}",
-         "`thresholds.api_success_ratio.apis.x`: medium, high, critical are [0.1, 0.2]; wanted falling values"),
+         "invalid value [0.1, 0.2] for `thresholds.api_success_ratio.apis.x`: expected falling values"),
     ],
 )  # fmt: skip
 def test_thresholds_must_be_in_order(text: str, message: str) -> None:
     """Bands that overlap make no sense: critical must be at least as bad as high, high as medium."""
-    assert refusal(STORE + f"thresholds: {text}") == message
+    assert refusal(STORE + f"thresholds: {text}") == f"{message} of medium, high, critical"
 
 
 @pytest.mark.parametrize(
     ("text", "start"),
     [
         ("{http_error_ratio: {apis: {arxiv: {medium: 0.1}}}}",
-         "`thresholds.http_error_ratio.apis`: this indicator is not about outside APIs; wanted `apis` only in api_for"),
+         "`thresholds.http_error_ratio.apis`: expected no overrides but for api_forbidden_ratio"),
         ("{saturation_ratio: {apps: {shop: {medium: 0.1}}}}",
-         "`thresholds.saturation_ratio.apps`: this indicator is not about an app; wanted only medium, high, critical"),
+         "`thresholds.saturation_ratio.apps`: expected no overrides, only medium, high, critical"),
     ],
 )  # fmt: skip
 def test_override_that_nothing_would_read_is_refused(text: str, start: str) -> None:
     """An override for an API or app of an indicator that knows none would be silently without effect."""
-    assert refusal(STORE + f"thresholds: {text}").startswith(start)
+    assert refusal(STORE + f"thresholds: {text}").startswith(f"invalid value for {start}")
 
 
 @pytest.mark.parametrize(
@@ -530,14 +570,14 @@ def test_objective_must_leave_an_error_budget(value: str) -> None:
 def test_unknown_objective_is_refused() -> None:
     """An objective that no rule knows would be silently without effect."""
     assert refusal(STORE + "objectives: {http_availablity: 0.9}") == (
-        "unknown key `http_availablity` in `objectives`; did you mean `http_availability`?"
+        "unknown key `http_availablity` in `objectives`: did you mean `http_availability`?"
     )
 
 
 @pytest.mark.parametrize("value", [".nan", ".inf", "-.inf"])
 def test_threshold_must_be_finite(value: str) -> None:
     """A threshold that nothing compares to is refused."""
-    assert "`thresholds.http_error_ratio.medium` is" in refusal(
+    assert "for `thresholds.http_error_ratio.medium`: expected" in refusal(
         STORE + f"thresholds: {{http_error_ratio: {{medium: {value}}}}}"
     )
 
@@ -545,16 +585,16 @@ def test_threshold_must_be_finite(value: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("sources: [{preset: native}, {}]", "`sources`: the name 'native' is given twice"),
-        ("sources: [{preset: a/x.yml}, {preset: b/x.yaml}]", "`sources`: the name 'x' is given twice"),
-        ("sources: [{preset: scitex, name: s}, {name: s}]", "`sources`: the name 's' is given twice"),
+        ("sources: [{preset: native}, {}]", "'native' for `sources`"),
+        ("sources: [{preset: a/x.yml}, {preset: b/x.yaml}]", "'x' for `sources`"),
+        ("sources: [{preset: scitex, name: s}, {name: s}]", "'s' for `sources`"),
         ("probes: {redis: [{name: a, url: 'redis://h'}, {name: a, url: 'redis://i'}]}",
-         "`probes.redis`: the name 'a' is given twice"),
+         "'a' for `probes.redis`"),
     ],
 )  # fmt: skip
-def test_duplicate_names_are_told(text: str, message: str) -> None:
+def test_duplicate_names_are_reported(text: str, message: str) -> None:
     """Two sources or two targets of one name would write the same series."""
-    assert refusal(STORE + text) == f"{message}; wanted one entry per name (set `name`)"
+    assert refusal(STORE + text) == f"invalid value {message}: expected one entry per name (set `name`)"
 
 
 def test_targets_of_different_kinds_may_share_a_name() -> None:
@@ -573,22 +613,22 @@ def test_targets_of_different_kinds_may_share_a_name() -> None:
 )  # fmt: skip
 def test_address_is_host_and_port(text: str, address: tuple[str, int]) -> None:
     """An address names a host, or none for all, and a port."""
-    assert loader.parse_address(text) == address
+    assert parse_address(text) == address
 
 
 @pytest.mark.parametrize("listen", ["9847", "localhost", "::1:9847", "h:65536", "h:-1", "h:²", "h:", "", "h:98 47"])
-def test_bad_listen_is_told(listen: str) -> None:
+def test_bad_listen_is_reported(listen: str) -> None:
     """An address that is none is an error that shows what one looks like."""
     assert refusal(STORE + f"listen: '{listen}'") == (
-        f"`listen` is '{listen}': wanted HOST:PORT such as 127.0.0.1:9847, [::1]:9847 or :9847"
+        f"invalid value '{listen}' for `listen`: expected HOST:PORT such as 127.0.0.1:9847, [::1]:9847 or :9847"
     )
 
 
 @pytest.mark.parametrize("dsn", ["nonsense", "host=h password=a b", "postgresql://h/d?passwrd=x", "mysql://h"])
-def test_bad_dsn_is_told(dsn: str) -> None:
+def test_bad_dsn_is_reported(dsn: str) -> None:
     """What libpq cannot read is refused before anything connects."""
     assert refusal(f"database: {{dsn: '{dsn}'}}") == (
-        "`database.dsn`: not a PostgreSQL connection string; wanted postgresql://USER@HOST:PORT/DATABASE or key=value"
+        "invalid value for `database.dsn`: expected postgresql://USER@HOST:PORT/DATABASE or key=value"
     )
 
 
@@ -601,41 +641,43 @@ def test_unusual_dsn_is_taken(dsn: str) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["http://h:9000", "h:9000/x", "h:9:9", "h:99999", "h:", "user@h"])
-def test_bad_endpoint_is_told(endpoint: str) -> None:
+def test_bad_endpoint_is_reported(endpoint: str) -> None:
     """A MinIO endpoint is a host and a port; scheme, user and path are refused."""
     text = STORE + f"probes: {{minio: [{{name: a, endpoint: '{endpoint}', access_key: k, secret_key: s}}]}}"
 
-    assert "wanted HOST:PORT without scheme, user or path" in refusal(text)
+    assert "expected HOST:PORT without scheme, user or path" in refusal(text)
 
 
 @pytest.mark.parametrize("url", ["h:6379", "http://h", "redis://[bad", "redis://h:port", "redis://h:70000"])
-def test_bad_redis_url_is_told(url: str) -> None:
+def test_bad_redis_url_is_reported(url: str) -> None:
     """A Redis URL without the scheme, or with a port that is none, is refused."""
     message = refusal(STORE + f"probes: {{redis: [{{name: a, url: '{url}'}}]}}")
 
-    assert message.startswith("`probes.redis[0].url`: wanted redis://HOST:PORT/NUMBER, rediss:// or unix://PATH")
+    assert message.startswith(
+        "invalid value for `probes.redis[0].url`: expected redis://HOST:PORT/NUMBER, rediss:// or unix://PATH"
+    )
 
 
 @pytest.mark.parametrize("label", ["app", "le", "quantile", "__name__"])
-def test_reserved_sample_label_is_told(label: str) -> None:
+def test_reserved_sample_label_is_reported(label: str) -> None:
     """A sample's label may not take the place of one that every series or bucket has."""
-    assert f"`sources[0].sample_labels`: '{label}' has a meaning" in refusal(
+    assert f"invalid value '{label}' for `sources[0].sample_labels`: expected a label that has no meaning" in refusal(
         STORE + f"sources: [{{sample_labels: [{label}]}}]"
     )
 
 
-def test_missing_file_is_told(tmp_path: Path) -> None:
+def test_missing_file_is_reported(tmp_path: Path) -> None:
     """A configuration that is not there is an error that names it."""
-    with pytest.raises(ConfigError, match=r"gone\.yml: cannot be read \(No such file or directory\); wanted a YAML"):
+    with pytest.raises(ConfigError, match=r"cannot read .*gone\.yml \(No such file or directory\): expected a YAML"):
         loader.load(tmp_path / "gone.yml")
 
 
-def test_binary_file_is_told(tmp_path: Path) -> None:
+def test_binary_file_is_reported(tmp_path: Path) -> None:
     """A configuration that is no text is an error."""
     path = tmp_path / "x.yml"
     path.write_bytes(b"\xff\xfe\x00")
 
-    with pytest.raises(ConfigError, match=r"cannot be read \(not UTF-8\)"):
+    with pytest.raises(ConfigError, match=r"cannot read .* \(not UTF-8\)"):
         loader.load(path)
 
 

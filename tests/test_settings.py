@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 
-from exporter.config.settings import Config, Secret, Source, convert
+from exporter.config.settings import Config, Source, convert
 from exporter.config.thresholds import Thresholds
+from exporter.sections import Secret
 
 
 def test_secret_shows_asterisks() -> None:

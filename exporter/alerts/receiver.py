@@ -15,8 +15,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter.alerts.payload import Payload, parse
-from exporter.config.settings import Secret
 from exporter.errors import PayloadError, PlatformError
+from exporter.sections import Secret
 from exporter.web.basic_auth import parse_basic
 from exporter.web.posting import is_json, read_body
 from exporter.web.routes import in_thread

@@ -6,8 +6,9 @@ from exporter.aggregation.poller import View
 from exporter.alerts import alertmanager
 from exporter.alerts.history_worker import HistoryWorker
 from exporter.alerts.resender import Resender
-from exporter.config.settings import Alertmanager, Alerts, Config, Database, Secret
+from exporter.config.settings import Alertmanager, Alerts, Config, Database
 from exporter.errors import ConfigError, SpoolError
+from exporter.sections import Secret
 
 
 class AlertsPart:

@@ -7,7 +7,6 @@ import click
 from exporter.commands.common import FILE, load, reports_errors
 from exporter.database.connection import describe
 from exporter.errors import ConfigError, MappingError
-from exporter.probes import build
 from exporter.sources import mapping
 
 
@@ -30,5 +29,6 @@ def check_config(path: Path) -> None:
             raise ConfigError(f"{path}: `sources`, {source.label}: {error}") from error
         where = describe(config.database_of(source))
         click.echo(f"  source     {source.label}: {', '.join(stream.relation for stream in plan.streams)} in {where}")
-    for probe in build(config.probes):
-        click.echo(f"  probe      {probe.component} {probe.name}")
+    for component in config.probes.__struct_fields__:
+        for target in getattr(config.probes, component):
+            click.echo(f"  probe      {component} {target.name}")

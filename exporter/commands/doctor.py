@@ -13,8 +13,7 @@ from psycopg import sql
 from exporter.aggregation import snapshot
 from exporter.alerts import alertmanager
 from exporter.commands.common import config_option, load, reports_errors
-from exporter.config import loader as configuration
-from exporter.config.settings import Config, Source
+from exporter.config.settings import Config, Source, parse_address
 from exporter.database import schema
 from exporter.database.connection import connect, describe
 from exporter.errors import PlatformError
@@ -105,7 +104,7 @@ def _abandoned(connection: psycopg.Connection, source: Source, config: Config) -
 
 
 def _exporter(config: Config) -> Iterator[Finding]:
-    host, port = configuration.parse_address(config.listen)
+    host, port = parse_address(config.listen)
     address = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - a comparison
     base = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
     ready = _answers("exporter", f"{base}/-/ready")

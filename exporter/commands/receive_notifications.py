@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from exporter.commands.common import FILE, log_to_stderr, reports_errors
-from exporter.config import loader as configuration
+from exporter.config.settings import parse_address
 from exporter.errors import ConfigError
 
 
@@ -24,7 +24,7 @@ def receive_notifications(listen: str, path: Path | None) -> None:
 
     log_to_stderr("warning")
     try:
-        host, port = configuration.parse_address(listen)
+        host, port = parse_address(listen)
     except ValueError as error:
-        raise ConfigError(f"`--listen` is {listen!r}: {error}") from error
+        raise ConfigError(f"invalid address {listen!r} for `--listen`: {error}") from error
     receive(host, port, path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from exporter.commands.common import FILE, config_option, load, log_to_stderr, reports_errors
-from exporter.config import loader as configuration
+from exporter.config.settings import parse_address
 from exporter.errors import ConfigError
 
 
@@ -47,9 +47,9 @@ def serve(path: Path, listen: str | None, web_config: Path | None, log_level: st
     log_to_stderr(log_level)
     config = load(path)
     try:
-        host, port = configuration.parse_address(listen or config.listen)
+        host, port = parse_address(listen or config.listen)
     except ValueError as error:
-        raise ConfigError(f"`--listen` is {listen!r}: {error}") from error
+        raise ConfigError(f"invalid address {listen!r} for `--listen`: {error}") from error
     web = WebConfig(web_config) if web_config else None
     service = Service(path, config, web.certificate_expiry if web else lambda: None)
     service.start()

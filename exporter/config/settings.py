@@ -1,62 +1,56 @@
-"""Give the shape of the configuration: frozen values, their defaults and their bounds.
+"""The shape of the configuration: frozen values, their defaults, their bounds and checks.
 
-`config.py` fills these from a file; nothing else builds them but tests. Units are in the names; times are seconds.
+`loader.py` fills these from a file; nothing else builds them but tests. Units are in the names; times are seconds.
 """
 
-import hmac
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
-from exporter.config.section import Name
-from exporter.config.section import Section as _Settings
 from exporter.config.thresholds import Objectives, Thresholds
+from exporter.probes import Probes
+from exporter.sections import (
+    FilePath,
+    Name,
+    Problem,
+    Secret,
+    Section,
+    authority_problems,
+    dsn_problems,
+    duplicates,
+    is_port,
+    sign_in_problems,
+)
 
 Days = Annotated[int, Meta(ge=1, le=36_500)]
 
 
-class Secret:
-    """Hold a value that must never be printed: `repr`, `str` and formatting show asterisks."""
+class Preset(str):
+    """A shipped mapping's name, or the path of a YAML file, which starts at the configuration's folder."""
 
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """Return the value itself; call it only where a connection is made."""
-        return self._value
-
-    def equals(self, given: bytes) -> bool:
-        """Compare with what a client sent, in constant time."""
-        return hmac.compare_digest(given, self._value.encode("utf-8"))
-
-    def __repr__(self) -> str:
-        return "Secret(********)"
-
-    __str__ = __repr__
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
+    __slots__ = ()
 
 
-class Database(_Settings, frozen=True):
-    """Name a PostgreSQL database. `password` wins over one in the DSN."""
+class Database(Section, frozen=True):
+    """A PostgreSQL database. `password` wins over one in the DSN."""
 
     dsn: Secret
     password: Secret | None = None
     poll_interval_seconds: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0
     connect_timeout_seconds: Annotated[float, Meta(ge=1, le=300)] = 5.0
 
+    def problems(self) -> Iterator[Problem]:
+        yield from dsn_problems(self.dsn)
 
-class Source(_Settings, frozen=True):
-    """Name one mapping to count from. `preset` is a shipped mapping's name or the path of a YAML file."""
 
-    preset: str = "native"
+class Source(Section, frozen=True):
+    """One mapping to count from."""
+
+    preset: Preset = Preset("native")
     name: Name | None = None
     app: Name | None = None
     database: Database | None = None
@@ -67,58 +61,21 @@ class Source(_Settings, frozen=True):
         """Return what stands in the label `source`: the name, or the preset's name without folder and ending."""
         return self.name or self.preset.rsplit("/", 1)[-1].removesuffix(".yml").removesuffix(".yaml")
 
-
-class PostgresqlProbe(_Settings, frozen=True):
-    """Name a PostgreSQL server to probe. `primary: false` accepts a server in recovery."""
-
-    name: Name
-    dsn: Secret
-    password: Secret | None = None
-    primary: bool = True
-    connections_degraded_ratio: Annotated[float, Meta(gt=0, le=1)] = 0.9
+    def problems(self) -> Iterator[Problem]:
+        for name in self.sample_labels or ():
+            if name in ("app", "le", "quantile") or name.startswith("__"):
+                yield Problem("sample_labels", "a label that has no meaning of its own in every series", name)
 
 
-class RedisProbe(_Settings, frozen=True):
-    """Name a Redis server to probe, and the lists whose lengths are queue lengths."""
-
-    name: Name
-    url: Secret
-    password: Secret | None = None
-    queues: tuple[str, ...] = ()
-    primary: bool = True
-    memory_degraded_ratio: Annotated[float, Meta(gt=0, le=1)] = 0.9
-
-
-class MinioProbe(_Settings, frozen=True):
-    """Name an S3-compatible store to probe, and the buckets that must be visible with these keys."""
-
-    name: Name
-    endpoint: Annotated[str, Meta(min_length=1)]
-    access_key: Secret
-    secret_key: Secret
-    secure: bool = True
-    ca_file: str | None = None
-    region: str | None = None
-    buckets: tuple[str, ...] = ()
-
-
-class Probes(_Settings, frozen=True):
-    """List the dependencies to probe at every scrape, by kind."""
-
-    postgresql: tuple[PostgresqlProbe, ...] = ()
-    redis: tuple[RedisProbe, ...] = ()
-    minio: tuple[MinioProbe, ...] = ()
-
-
-class Limits(_Settings, frozen=True):
-    """Bound what data can do to us: series per metric and source, and how far ahead an event's clock may be."""
+class Limits(Section, frozen=True):
+    """Bounds of what data can do to us: series per metric and source, and how far ahead an event's clock may be."""
 
     series_per_metric: Annotated[int, Meta(ge=20, le=100_000)] = 500
     future_tolerance_seconds: Annotated[float, Meta(gt=0, le=31_536_000)] = 300.0
 
 
-class Retention(_Settings, frozen=True):
-    """Say for how many days the rows of each kind of event are kept before their partition is dropped."""
+class Retention(Section, frozen=True):
+    """For how many days the rows of each kind of event are kept before their partition is dropped."""
 
     http_request: Days = 14
     api_call: Days = 30
@@ -128,30 +85,47 @@ class Retention(_Settings, frozen=True):
     sample: Days = 14
 
 
-class Alertmanager(_Settings, frozen=True):
-    """Name the Alertmanagers that `alerts` and alerts made by hand go to, and how to sign in to them.
+class Alertmanager(Section, frozen=True):
+    """The Alertmanagers that `alerts` and manual alerts go to, and how to sign in to them.
 
     All of one cluster, or each on its own: both work. `timeout_seconds` is for one request to one of them. The exporter
-    repeats alerts made by hand every `resend_seconds`.
+    repeats manual alerts every `resend_seconds`.
     """
 
     urls: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
     username: str | None = None
     password: Secret | None = None
     bearer_token: Secret | None = None
-    ca_file: str | None = None
+    ca_file: FilePath | None = None
     timeout_seconds: Annotated[float, Meta(ge=0.1, le=60)] = 5.0
     resend_seconds: Annotated[float, Meta(ge=1, le=300)] = 15.0
 
+    def problems(self) -> Iterator[Problem]:
+        for index, url in enumerate(self.urls):
+            try:
+                parts = urlsplit(url)
+                good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            except ValueError:
+                good = False
+            if "@" in url:
+                yield Problem(f"urls[{index}]", "http://HOST:PORT without user, and `username` and `password_file`")
+            elif not good or parts.query or parts.fragment:
+                expected = "http://HOST:PORT or https://HOST:PORT, with Alertmanager's path if any"
+                yield Problem(f"urls[{index}]", expected, url)
+        if len(set(self.urls)) < len(self.urls):
+            yield Problem("urls", "each Alertmanager once", list(self.urls))
+        yield from sign_in_problems(self.username, self.password, self.bearer_token)
+        yield from authority_problems(self.ca_file)
 
-class Errors(_Settings, frozen=True):
-    """Say who may change error issues over HTTP: whoever knows `token`, in any name; without it nobody may."""
+
+class Errors(Section, frozen=True):
+    """Who may change error issues over HTTP: whoever knows `token`, in any name; without a token no one may."""
 
     token: Secret | None = None
 
 
-class Alerts(_Settings, frozen=True):
-    """Say how Alertmanager's notifications become history; without `token` none are taken.
+class Alerts(Section, frozen=True):
+    """How Alertmanager's notifications become history; without `token` none are taken.
 
     What comes while the event store is away waits in `spool_folder`, where there is one, up to `spool_limit_bytes`.
     An alert that fires again within `flap_seconds` of having resolved flapped; one that fired for at most
@@ -159,23 +133,23 @@ class Alerts(_Settings, frozen=True):
     """
 
     token: Secret | None = None
-    spool_folder: str | None = None
+    spool_folder: FilePath | None = None
     spool_limit_bytes: Annotated[int, Meta(ge=65_536)] = 67_108_864
     flap_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 600.0
     noise_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 120.0
     retention_days: Days = 400
 
 
-class Stack(_Settings, frozen=True):
-    """Say where the servers around the exporter answer; only `doctor` asks them."""
+class Stack(Section, frozen=True):
+    """Where the servers around the exporter answer; only `doctor` asks them."""
 
     prometheus_url: str | None = None
     alertmanager_url: str | None = None
     grafana_url: str | None = None
 
 
-class Config(_Settings, frozen=True):
-    """Hold the whole configuration."""
+class Config(Section, frozen=True):
+    """The whole configuration."""
 
     database: Database
     listen: str = "127.0.0.1:9847"
@@ -195,19 +169,38 @@ class Config(_Settings, frozen=True):
         """Return the database that `source` counts in: its own, or the event store."""
         return source.database or self.database
 
+    def problems(self) -> Iterator[Problem]:
+        try:
+            parse_address(self.listen)
+        except ValueError as error:
+            yield Problem("listen", str(error).removeprefix("expected "), self.listen)
+        yield from duplicates("sources", [source.label for source in self.sources])
 
-def convert(tree: object) -> Config:
-    """Turn plain YAML values into a Config.
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Split HOST:PORT or [V6]:PORT or :PORT (all addresses). Raises ValueError that says what was expected."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not (is_port(port) or port == "0") or (":" in host and not host.startswith("[")):
+        raise ValueError("expected HOST:PORT such as 127.0.0.1:9847, [::1]:9847 or :9847")
+    return host.strip("[]"), int(port)
+
+
+def convert(tree: object, folder: Path = Path()) -> Config:
+    """Turn plain values into a Config; relative paths start at `folder`.
 
     Raises msgspec.ValidationError, whose message ends in ``- at `$.path` ``.
     """
-    # Not strict: what a variable of the environment gave is a text, also where a number is wanted.
-    return msgspec.convert(tree, Config, strict=False, dec_hook=_decode)
 
+    def decode(kind: type, value: object) -> object:
+        if kind is Secret:
+            if isinstance(value, str) and value:
+                return Secret(value)
+            raise ValueError("Expected a text that is not empty (a number only in quotes)")
+        if not isinstance(value, str):
+            raise ValueError(f"Expected `str`, got `{type(value).__name__}`")
+        if kind is Preset and not value.endswith((".yml", ".yaml")):
+            return Preset(value)
+        return kind(folder / value)
 
-def _decode(kind: type, value: object) -> object:
-    if kind is Secret:
-        if isinstance(value, str) and value:
-            return Secret(value)
-        raise ValueError("Expected a text that is not empty (a number only in quotes)")
-    raise NotImplementedError(kind)
+    # Not strict: a variable of the environment is a text, also where a number is expected.
+    return msgspec.convert(tree, Config, strict=False, dec_hook=decode)

@@ -1,4 +1,4 @@
-"""Load YAML that people write by hand: no key twice, every key a text, and errors of one line without its content."""
+"""YAML as people write it: no key twice, every key a text, and errors of one line without its content."""
 
 import re
 from typing import Any
@@ -7,7 +7,7 @@ import yaml
 
 
 class StrictYamlError(Exception):
-    """Say where a text is not the YAML wanted: line, column and problem, never what stands there."""
+    """Raised when a text is not the YAML expected: with line, column and problem, never with what stands there."""
 
 
 def load(text: str) -> Any:
@@ -22,7 +22,7 @@ def load(text: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Load plain YAML values and refuse a key given twice, of which YAML would silently keep the last."""
+    """Loads plain YAML values and refuses a key given twice, of which YAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -31,7 +31,7 @@ class _Loader(yaml.SafeLoader):
                 continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                problem = f"a key is of type {type(key).__name__}; wanted a text, in quotes if need be"
+                problem = f"invalid key of type {type(key).__name__}: expected a text, in quotes if need be"
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
             if key in seen:
                 raise yaml.MarkedYAMLError(problem=f"key `{key}` is given twice", problem_mark=key_node.start_mark)
@@ -42,7 +42,7 @@ class _Loader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep=deep)
         except (ValueError, OverflowError):  # such as the date 2026-13-45
-            problem = "a value looks like a date or a number, and is none; put quotes around a text"
+            problem = "invalid date or number: put quotes around a text"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -51,7 +51,7 @@ class _Loader(yaml.SafeLoader):
             anchored = self.anchors.get(event.anchor)
             # A node without an end is still being read: it would contain itself.
             if anchored is not None and getattr(anchored, "end_mark", None) is None:
-                raise yaml.MarkedYAMLError(problem="an alias inside its own anchor", problem_mark=event.start_mark)
+                raise yaml.MarkedYAMLError(problem="invalid alias inside its own anchor", problem_mark=event.start_mark)
         return super().compose_node(parent, index)
 
 

@@ -1,22 +1,21 @@
-"""Declare every indicator's thresholds and every objective: what they mean, their unit, defaults and order.
+"""Every indicator's thresholds and every objective: what they mean, their unit, defaults and order.
 
 Rules and panels read them as the series `platform_threshold` and `platform_objective`; nothing else holds a number.
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Annotated, Any, ClassVar, get_type_hints
 
 from msgspec import Meta, field
 
-from exporter.config.section import Finite, Name, Section
+from exporter.sections import Finite, Name, Problem, Section
 
 SEVERITIES = ("medium", "high", "critical")
 """The severities that an indicator may have a threshold for, from mild to bad."""
 
 
 class Band(Section, frozen=True):
-    """Hold an indicator's thresholds by severity; None leaves a severity out."""
+    """An indicator's thresholds by severity; None leaves out a severity."""
 
     medium: Finite | None = None
     high: Finite | None = None
@@ -24,14 +23,14 @@ class Band(Section, frozen=True):
 
 
 class Threshold(Band, frozen=True):
-    """Hold an indicator's thresholds, and the overrides for single apps and outside APIs."""
+    """An indicator's thresholds, and the overrides for single apps and external APIs."""
 
     apps: dict[Name, Band] = field(default_factory=dict)
     apis: dict[Name, Band] = field(default_factory=dict)
 
 
 class Thresholds(Section, frozen=True):
-    """Hold the only thresholds there are: rules and panels read the series `platform_threshold` made of them.
+    """The only thresholds there are: rules and panels read the series `platform_threshold` made of them.
 
     The defaults of the first five are those of the two systems this product replaces. Below `minimum_events` in five
     minutes an indicator is unknown: never green, never an alert. A description says what is compared, and its unit.
@@ -68,16 +67,16 @@ class Thresholds(Section, frozen=True):
         Threshold, Meta(description="Share of an app's requests of 5 minutes answered with a status of 500 or more.")
     ] = Threshold(medium=0.02, critical=0.05)
     api_success_ratio: Annotated[
-        Threshold, Meta(description="Share of the calls of 5 minutes to an outside API that succeeded.")
+        Threshold, Meta(description="Share of the calls of 5 minutes to an external API that succeeded.")
     ] = Threshold(medium=0.95, critical=0.90)
     api_forbidden_ratio: Annotated[
-        Threshold, Meta(description="Share of the calls to an outside API that it forbade (403): a ban.")
+        Threshold, Meta(description="Share of the calls to an external API that it forbade (403): a ban.")
     ] = Threshold(medium=0.05, high=0.25)
     api_rate_limited_ratio: Annotated[
-        Threshold, Meta(description="Share of the calls to an outside API that exceeded its rate limit (429).")
+        Threshold, Meta(description="Share of the calls to an external API that exceeded its rate limit (429).")
     ] = Threshold(medium=0.05, high=0.25)
     api_quota_seconds: Annotated[
-        Threshold, Meta(description="Predicted time until an outside API's quota is used up.")
+        Threshold, Meta(description="Predicted time until an external API's quota is used up.")
     ] = Threshold(medium=3600.0, high=900.0)
     scraping_failure_ratio: Annotated[
         Threshold, Meta(description="Share of a scraper's jobs ended in 5 minutes that failed.")
@@ -90,23 +89,23 @@ class Thresholds(Section, frozen=True):
         Threshold, Meta(description="Share of a scraper's jobs ended in 5 minutes that exceeded a rate limit.")
     ] = Threshold(medium=0.05, high=0.25)
     scraping_heartbeat_age_seconds: Annotated[
-        Threshold, Meta(description="Age of the last sign of life of the running job that is silent for longest.")
+        Threshold, Meta(description="Age of the last heartbeat of the running job that has been silent for longest.")
     ] = Threshold(high=120.0, critical=600.0)
     scraping_progress_age_seconds: Annotated[
-        Threshold, Meta(description="Time for which the running job that stands still for longest made no progress.")
+        Threshold, Meta(description="Time without progress of the running job that has made none for longest.")
     ] = Threshold(medium=900.0, high=3600.0)
     scraping_pending_age_seconds: Annotated[
-        Threshold, Meta(description="Time that the longest waiting job has waited to be started.")
+        Threshold, Meta(description="Time that the longest waiting job has waited for its start.")
     ] = Threshold(medium=900.0, high=3600.0)
     scraping_last_success_age_seconds: Annotated[
-        Threshold, Meta(description="Time since a job of a scraper last ended well.")
+        Threshold, Meta(description="Time since a job of a scraper last succeeded.")
     ] = Threshold(medium=86_400.0, high=172_800.0)
     scraping_volume_ratio: Annotated[
         Threshold,
         Meta(description="Items of the last hour as a share of the median of the same hour in earlier weeks."),
     ] = Threshold(medium=0.5, high=0.2)
     error_burst_factor: Annotated[
-        Threshold, Meta(description="Errors of 5 minutes as a multiple of that span's mean over the day before.")
+        Threshold, Meta(description="Errors of 5 minutes as a multiple of the mean of 5 minutes over the day before.")
     ] = Threshold(medium=5.0, high=20.0)
     login_failures: Annotated[
         Threshold, Meta(description="Logins of 5 minutes that failed, as a count.")
@@ -124,7 +123,7 @@ class Thresholds(Section, frozen=True):
         Threshold, Meta(description="Age of the oldest open transaction of a PostgreSQL server.")
     ] = Threshold(medium=900.0, high=3600.0)
     queue_age_seconds: Annotated[
-        Threshold, Meta(description="Time that the oldest entry of a queue has waited; of Redis streams alone.")
+        Threshold, Meta(description="Time that the oldest entry of a queue has waited; only of Redis streams.")
     ] = Threshold(medium=900.0, high=3600.0)
     certificate_expiry_seconds: Annotated[
         Threshold, Meta(description="Time left until a TLS certificate expires.")
@@ -137,29 +136,46 @@ class Thresholds(Section, frozen=True):
         """Return every indicator's thresholds by the indicator's name."""
         return {name: getattr(self, name) for name in self.__struct_fields__ if name != "minimum_events"}
 
+    def problems(self) -> Iterator[Problem]:
+        """Yield values out of order, and overrides that no rule would read."""
+        for indicator, threshold in self.indicators().items():
+            if threshold.apis and indicator not in self.ABOUT_APIS:
+                yield Problem(f"{indicator}.apis", f"no overrides but for {', '.join(sorted(self.ABOUT_APIS))}")
+            if threshold.apps and indicator in self.ABOUT_NO_APP:
+                yield Problem(f"{indicator}.apps", f"no overrides, only {', '.join(SEVERITIES)}: it is not of an app")
+            bands: dict[str, Band] = {indicator: threshold}
+            bands |= {f"{indicator}.apps.{name}": band for name, band in threshold.apps.items()}
+            bands |= {f"{indicator}.apis.{name}": band for name, band in threshold.apis.items()}
+            falling = indicator in self.LOWER_IS_WORSE
+            for place, band in bands.items():
+                values = [value for value in (band.medium, band.high, band.critical) if value is not None]
+                if values != sorted(values, reverse=falling):
+                    expected = f"{'falling' if falling else 'rising'} values of medium, high, critical"
+                    yield Problem(place, expected, values)
 
-Target = Annotated[float, Meta(gt=0, lt=1)]
+
+Share = Annotated[float, Meta(gt=0, lt=1)]
 """A share such as 0.99. One of 1 leaves no error budget: any failure at all would burn it infinitely fast."""
 
 
 class Objective(Section, frozen=True):
-    """Hold an objective's target, and other targets for single apps; without a target only those apps have one."""
+    """An objective's target, and other targets for single apps; without a target only those apps have one."""
 
-    target: Target | None = None
-    apps: dict[Name, Target] = field(default_factory=dict)
+    target: Share | None = None
+    apps: dict[Name, Share] = field(default_factory=dict)
 
 
 class Objectives(Section, frozen=True):
-    """Hold what share of good events is promised over 30 days; a number stands for `{target: ..}`, null for none."""
+    """The shares of good events promised over 30 days; a number stands for `{target: ..}`, null for none."""
 
     http_availability: Annotated[
-        Objective | Target | None, Meta(description="Share of requests that were not answered with a status of 5xx.")
+        Objective | Share | None, Meta(description="Share of requests that were not answered with a status of 5xx.")
     ] = 0.99
     http_latency: Annotated[
-        Objective | Target | None, Meta(description="Share of requests that were answered within 0.5 s.")
+        Objective | Share | None, Meta(description="Share of requests that were answered within 0.5 s.")
     ] = 0.95
     scraping_success: Annotated[
-        Objective | Target | None, Meta(description="Share of scraping jobs that ended well.")
+        Objective | Share | None, Meta(description="Share of scraping jobs that succeeded.")
     ] = 0.9  # fmt: skip
 
     def targets(self) -> Iterator[tuple[str, str | None, float]]:
@@ -173,14 +189,14 @@ class Objectives(Section, frozen=True):
 
 
 def descriptions(section: type[Section]) -> dict[str, str]:
-    """Return what is said of each indicator or objective, by name."""
+    """Return the description of each indicator or objective, by name."""
     hints: dict[str, Any] = get_type_hints(section, include_extras=True)
     metas = {name: getattr(hints[name], "__metadata__", ()) for name in section.__struct_fields__}
     return {name: meta.description for name, found in metas.items() for meta in found if meta.description}
 
 
 def merge_defaults(tree: dict[str, Any]) -> None:
-    """Let a file give one severity of an indicator, or an objective's apps alone, and keep the other defaults."""
+    """Let a file give one severity of an indicator, or only an objective's apps, and keep the other defaults."""
     given = _section(tree, "thresholds")
     for indicator, defaults in Thresholds().indicators().items():
         if isinstance(given.get(indicator), dict):
@@ -194,25 +210,3 @@ def merge_defaults(tree: dict[str, Any]) -> None:
 def _section(tree: dict[str, Any], name: str) -> dict[str, Any]:
     section = tree.get(name)
     return section if isinstance(section, dict) else {}
-
-
-def problems(thresholds: Thresholds) -> Iterator[str]:
-    """Yield what is wrong across keys: values out of order, overrides of what an indicator is not about."""
-    for indicator, threshold in thresholds.indicators().items():
-        where = f"thresholds.{indicator}"
-        if threshold.apis and indicator not in thresholds.ABOUT_APIS:
-            others = ", ".join(sorted(thresholds.ABOUT_APIS))
-            yield f"`{where}.apis`: this indicator is not about outside APIs; wanted `apis` only in {others}"
-        if threshold.apps and indicator in thresholds.ABOUT_NO_APP:
-            yield f"`{where}.apps`: this indicator is not about an app; wanted only {', '.join(SEVERITIES)} there"
-        bands: dict[str, Band] = {where: threshold}
-        bands |= {f"{where}.apps.{name}": band for name, band in threshold.apps.items()}
-        bands |= {f"{where}.apis.{name}": band for name, band in threshold.apis.items()}
-        for place, band in bands.items():
-            yield from _disorder(place, band, falling=indicator in thresholds.LOWER_IS_WORSE)
-
-
-def _disorder(where: str, band: Band, *, falling: bool) -> Iterator[str]:
-    values = [value for value in (band.medium, band.high, band.critical) if value is not None]
-    if any((b > a) if falling else (b < a) for a, b in pairwise(values)):
-        yield f"`{where}`: medium, high, critical are {values}; wanted {'falling' if falling else 'rising'} values"

@@ -21,12 +21,13 @@ import psycopg
 import redis
 
 import platform_sdk
-from exporter.config.settings import Database, RedisProbe
+from exporter.config.settings import Database
 from exporter.demo.apps import SIMULATED_APPS, App
 from exporter.demo.faults import IN_APP
 from exporter.demo.platform import APPS
 from exporter.demo.schedule import Schedule, Simulation
 from exporter.errors import DemoError, RightsError
+from exporter.probes.redis import RedisTarget
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ def start_sdk(app: str, release: str, database: Database) -> None:
 class Queues:
     """The demo's queues on one Redis server: entries arrive, and are taken after a while."""
 
-    def __init__(self, probe: RedisProbe, chance: Random) -> None:
+    def __init__(self, probe: RedisTarget, chance: Random) -> None:
         password = {"password": probe.password.reveal()} if probe.password else {}
         self._names = tuple(name for name in probe.queues if name.startswith("demo"))
         self._client: Any = redis.Redis.from_url(

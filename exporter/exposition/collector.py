@@ -26,7 +26,7 @@ from exporter.exposition.families import (
     Family,
     sample_family,
 )
-from exporter.probes.base import ProbeResult, Reason, Status
+from exporter.probes.base import ProbeResult, Status
 from platform_sdk.events.sample import PREFIX, bounds_of
 
 logger = logging.getLogger(__name__)
@@ -81,9 +81,9 @@ def declared(totals: Iterable[Total]) -> Iterator[tuple[Family, list[Total]]]:
 
 
 def probed(
-    results: Mapping[tuple[str, str], ProbeResult], failures: Mapping[tuple[str, str, str], int]
+    results: Mapping[tuple[str, str], ProbeResult], failures: Mapping[tuple[str, str], Mapping[str, int]]
 ) -> Iterator[Metric]:
-    """Yield the families of components. `failures` is by (component, name, reason)."""
+    """Yield the families of components. Both are by (component, name); failures by reason, and those are all there."""
     metrics: dict[str, Metric] = {}
 
     def add(name: str, labels: Key, value: float) -> None:
@@ -95,11 +95,10 @@ def probed(
         for status in Status:
             add("platform_component_status", (*target, status.value), float(result.status is status))
         add("platform_component_probe_duration_seconds", target, result.duration_seconds)
-        for reason in Reason:
-            key = (target[0], target[1], reason.value)
-            add("platform_component_probe_failures_total", key, float(failures.get(key, 0)))
+        for reason, count in failures.get(target, {}).items():
+            add("platform_component_probe_failures_total", (*target, reason), float(count))
         for problem in result.problems:
-            add("platform_component_problem", (*target, problem.value), 1.0)
+            add("platform_component_problem", (*target, problem), 1.0)
         for gauge in result.gauges:
             name = f"platform_{gauge.metric}"
             values = {"component": target[0], "name": target[1], **gauge.labels}

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from exporter.probes.base import Reason, Weakness
+from exporter.probes import PROBES, REASONS, WEAKNESSES
 from platform_sdk.events import EVENTS
 from platform_sdk.events.base import Rollup, ZeroFill
 from platform_sdk.events.sample import BUDGET, PREFIX, bounds_of
@@ -94,31 +94,16 @@ PROBE_FAMILIES = (
     _gauge(
         "platform_component_problem",
         "Constant 1 while a component is down or degraded, by why: "
-        f"{', '.join((*Reason, *Weakness))}.", "component", "name", "reason",
+        f"{', '.join((*REASONS, *WEAKNESSES))}.", "component", "name", "reason",
     ),
     _gauge(
         "platform_component_certificate_expiry_timestamp_seconds",
         "When the TLS certificate that a component shows expires, looked at once an hour.", "component", "name",
     ),
-    _gauge("platform_postgresql_connections", "Client connections in use.", "name"),
-    _gauge("platform_postgresql_connections_limit", "Client connections that ordinary users may have.", "name"),
-    _gauge("platform_postgresql_oldest_transaction_seconds", "Age of the oldest open transaction.", "name"),
-    _gauge("platform_postgresql_size_bytes", "Size of all databases of the server.", "name"),
-    _gauge("platform_redis_memory_used_bytes", "Memory Redis uses.", "name"),
-    _gauge("platform_redis_memory_limit_bytes", "Memory Redis may use; 0 is no limit.", "name"),
-    _gauge(
-        "platform_redis_cache",
-        "Whether Redis is a cache, meant to be full: it evicts any key and no queue of it is watched.", "name",
-    ),
-    _gauge("platform_redis_clients", "Clients connected to Redis.", "name"),
-    _gauge("platform_minio_drives_online", "Drives of the store that work.", "name"),
-    _gauge("platform_minio_drives_offline", "Drives of the store that do not.", "name"),
-    _gauge("platform_minio_bucket_up", "Whether a bucket can be seen with the keys given.", "name", "bucket"),
-    _gauge("platform_queue_length", "Entries waiting in a queue.", "name", "queue"),
-    _gauge(
-        "platform_queue_oldest_timestamp_seconds",
-        "When the oldest entry of a queue was added; of Redis streams alone, as lists and sorted sets do not tell.",
-        "name", "queue",
+    *(
+        _gauge(f"platform_{family.metric}", family.help, "name", *family.labels)
+        for kind in PROBES
+        for family in kind.families
     ),
 )  # fmt: skip
 

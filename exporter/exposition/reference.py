@@ -1,10 +1,13 @@
-"""List every series there is, for rules, dashboards and documents to be checked against.
+"""Every series there is, for rules, dashboards and documents to be checked against.
 
-`python -m exporter.exposition.reference` prints docs/metrics.md, which is made of it.
+`python -m exporter.exposition.reference` writes the documents made from the declarations, docs/metrics.md and the
+section `probes` of platform-exporter.example.yml, in the current folder.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
+from exporter import probes
 from exporter.config.thresholds import SEVERITIES, Objectives, Thresholds, descriptions
 from exporter.exposition.families import (
     ALERT_FAMILIES,
@@ -16,6 +19,7 @@ from exporter.exposition.families import (
     Family,
     series_names,
 )
+from exporter.probes.base import Reason
 from platform_sdk.events.sample import BOUNDS, PREFIX
 
 PROCESS_FAMILIES = (
@@ -44,23 +48,39 @@ SECTIONS = (
 )  # fmt: skip
 
 
-def markdown() -> str:
-    """Return the reference as a document."""
-    return "\n".join(_lines()) + "\n"
+def documents(folder: Path) -> dict[Path, str]:
+    """Return what the generated documents should hold, by their paths in `folder`."""
+    example = folder / "platform-exporter.example.yml"
+    before, begin, rest = example.read_text(encoding="utf-8").partition("# probes:")
+    _, end, after = rest.partition("probe_timeout_seconds:")
+    if not begin or not end:
+        raise ValueError(f"invalid example {example}: expected `# probes:`, then `probe_timeout_seconds:`")
+    return {folder / "docs/metrics.md": "\n".join(_lines()) + "\n", example: before + probes.example() + end + after}
 
 
 def _lines() -> Iterator[str]:
     yield "# Metrics"
     yield ""
-    yield "<!-- Made by `python -m exporter.exposition.reference > docs/metrics.md`; a test fails where it differs. -->"
+    yield "<!-- Made by `python -m exporter.exposition.reference`; a test fails where it differs. -->"
     yield ""
     yield "A label that is empty is left out. Counters and histograms carry created timestamps in OpenMetrics."
     for title, text, families in SECTIONS:
         yield from ("", f"## {title}", "", text, "", "| metric | type | labels | what it tells |", "|---|---|---|---|")
         yield from (_row(family) for family in families)
+        if families is PROBE_FAMILIES:
+            yield from _probes()
     yield from _thresholds()
     yield from _objectives()
     yield from _samples()
+
+
+def _probes() -> Iterator[str]:
+    common = ", ".join(f"`{reason}`" for reason in Reason)
+    yield from ("", f"A component that is down has one of the reasons {common}, or one of its kind's own.", "")
+    yield from ("| component | what is asked | reasons of its own | degraded by |", "|---|---|---|---|")
+    for kind in probes.PROBES:
+        own, weak = (", ".join(f"`{name}`" for name in names) for names in (kind.reasons, kind.weaknesses))
+        yield f"| `{kind.component}` | {kind.summary()} | {own} | {weak} |"
 
 
 def _row(family: Family) -> str:
@@ -121,6 +141,5 @@ def _samples() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    import sys
-
-    sys.stdout.write(markdown())
+    for path, text in documents(Path()).items():
+        path.write_text(text, encoding="utf-8")

@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cryptography import x509
-
 from exporter.probes.base import Gauge
 
 log = logging.getLogger(__name__)
@@ -33,7 +31,7 @@ POSTGRESQL_SSL_REQUEST = struct.pack("!ii", 8, 80_877_103)
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Say where a certificate is shown: `name` is sent with the handshake, for servers that have several.
+    """Where a certificate is shown: `name` is sent with the handshake, for servers that have several.
 
     `own` are this side's certificate and key files, for servers that shake hands with no one else.
     """
@@ -46,7 +44,7 @@ class Peer:
 
 
 class CertificateWatch:
-    """Look at a peer's certificate now and then. For one probe, so for one thread; it never blocks or raises."""
+    """Looks at a peer's certificate now and then; for one probe, so for one thread. It never blocks or raises."""
 
     def __init__(self, look: Callable[[Peer], float] | None = None) -> None:
         self._look = look or expiry
@@ -85,6 +83,8 @@ def expiry(peer: Peer) -> float:
 
     It is not verified, and nothing is sent but the handshake: whether it is trusted is for the probe's own connection.
     """
+    from cryptography import x509
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -3,20 +3,24 @@
 import json
 import re
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
 
-import urllib3
-from minio import Minio, MinioAdmin
-from minio.credentials.providers import StaticProvider
-from minio.error import InvalidResponseError, MinioAdminException, MinioException, S3Error, ServerError
-from urllib3.exceptions import HTTPError
+from msgspec import Meta
 
-from exporter.config.settings import MinioProbe
-from exporter.probes.base import Answer, Degradation, Gauge, ProbeError, Reason, Weakness
+from exporter.probes.base import Answer, Degradation, Driver, Gauge, GaugeFamily, Probe, ProbeError, Reason, Target
 from exporter.probes.certificate import CertificateWatch, Peer
 from exporter.probes.reasons import reason_of
+from exporter.sections import FilePath, Problem, Secret, authority_problems, is_port
+
+if TYPE_CHECKING:
+    import minio
+    import urllib3
+else:
+    minio, urllib3 = Driver("minio"), Driver("urllib3")
 
 RECHECK_SECONDS = 600.0
 """For how long it is believed that a store has no health paths, or that the drives may not be seen."""
@@ -44,7 +48,7 @@ _METRIC = re.compile(r"^minio_cluster_drive_(?P<state>online|offline)_total(?:\{
 
 @dataclass(frozen=True, slots=True)
 class Drives:
-    """Count a store's drives."""
+    """A store's drives."""
 
     online: int
     offline: int
@@ -55,48 +59,73 @@ class Drives:
 
 @dataclass(slots=True)
 class Findings:
-    """Collect what a check found, until something makes it fail."""
+    """What a check found, until something makes it fail."""
 
     degraded: list[Degradation] = field(default_factory=list)
     gauges: list[Gauge] = field(default_factory=list)
 
 
-class MinioComponent:
-    """Probe one store over one kept connection.
+class MinioTarget(Target, frozen=True):
+    """An S3-compatible store to probe, and the buckets that must be visible with these keys."""
 
-    The drives are told to keys with the right `admin:ServerInfo`, else to anyone where MinIO's own metrics are public,
-    else to nobody: then their gauges are left out. A store without `/minio/health/*` is probed by signed requests.
+    endpoint: Annotated[str, Meta(min_length=1)]
+    access_key: Secret
+    secret_key: Secret
+    secure: bool = True
+    ca_file: FilePath | None = None
+    region: str | None = None
+    buckets: tuple[str, ...] = ()
+
+    def problems(self) -> Iterator[Problem]:
+        match = re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(\d+))?", self.endpoint)
+        if not match or (match[1] and not is_port(match[1])):
+            shown = None if "@" in self.endpoint else self.endpoint
+            yield Problem("endpoint", "HOST:PORT without scheme, user or path", shown)
+        yield from authority_problems(self.ca_file)
+
+
+class MinioProbe(Probe):
+    """The probe of one store, over one kept connection.
+
+    The drives are shown to keys with the right `admin:ServerInfo`, else to anyone where MinIO's own metrics are public;
+    else their gauges are left out. A store without `/minio/health/*` is probed by signed requests.
     """
 
     component = "minio"
+    target = MinioTarget
+    families = (
+        GaugeFamily("minio_drives_online", "Drives of the store that work."),
+        GaugeFamily("minio_drives_offline", "Drives of the store that do not."),
+        GaugeFamily("minio_bucket_up", "Whether a bucket can be seen with the keys given.", ("bucket",)),
+    )
+    weaknesses = ("bucket", "drives")
+    example = """
+name: main              # any S3-compatible store
+endpoint: 127.0.0.1:9000
+access_key: platform
+secret_key_file: /run/secrets/minio_secret_key
+secure: false           # default: true
+ca_file: /etc/ssl/minio-ca.pem  # default: the authorities that the machine trusts
+region: eu-central-1    # default: asked of the store
+buckets: [artifacts]
+"""
 
-    def __init__(self, settings: MinioProbe) -> None:
-        self.settings = settings
-        self.name = settings.name
-        self._http = _DeadlineHttp(settings.ca_file)
+    def __init__(self, settings: MinioTarget) -> None:
+        super().__init__(settings)
+        self._deadline = 0.0
+        self._http = _deadline_pool(settings.ca_file, lambda: self._deadline)
         self._certificate = CertificateWatch()
         self._base = f"{'https' if settings.secure else 'http'}://{settings.endpoint}"
         self._no_health_until = 0.0
         self._no_drives_until = 0.0
-        keys = StaticProvider(settings.access_key.reveal(), settings.secret_key.reveal())
-        self._s3 = Minio(
-            endpoint=settings.endpoint,
-            secure=settings.secure,
-            region=settings.region,
-            credentials=keys,
-            http_client=self._http,
-        )
-        self._admin = MinioAdmin(
-            endpoint=settings.endpoint,
-            secure=settings.secure,
-            region=settings.region or "",
-            credentials=keys,
-            http_client=self._http,
-        )
+        keys = minio.credentials.providers.StaticProvider(settings.access_key.reveal(), settings.secret_key.reveal())
+        store: dict[str, Any] = {"endpoint": settings.endpoint, "secure": settings.secure, "credentials": keys}
+        self._s3 = minio.Minio(region=settings.region, http_client=self._http, **store)
+        self._admin = minio.MinioAdmin(region=settings.region or "", http_client=self._http, **store)
 
     def check(self, timeout_seconds: float) -> Answer:
         """Ask for health, buckets and drives, one after the other. Raises ProbeError."""
-        self._http.deadline = time.monotonic() + timeout_seconds
+        self._deadline = time.monotonic() + timeout_seconds
         findings = Findings()
         try:
             is_minio = self._is_minio()
@@ -105,7 +134,7 @@ class MinioComponent:
             self._see_buckets(findings)
             if is_minio:
                 self._count_drives(findings)
-        except (MinioException, HTTPError, OSError, ParseError) as error:
+        except (minio.error.MinioException, urllib3.exceptions.HTTPError, OSError, ParseError) as error:
             self.close()
             raise ProbeError(reason_of_failure(error), _message(error, timeout_seconds)) from error
         return Answer(tuple(findings.degraded), (*findings.gauges, *self._certificate.gauges(self._tls_peer())))
@@ -115,8 +144,8 @@ class MinioComponent:
         self._http.clear()
 
     def _tls_peer(self) -> Peer | None:
-        address = urllib3.util.parse_url(self._base)
-        host = (address.host or "").strip("[]")
+        address = urlsplit(self._base)
+        host = address.hostname or ""
         return Peer(host, address.port or 443, host) if self.settings.secure else None
 
     def _is_minio(self) -> bool:
@@ -148,7 +177,7 @@ class MinioComponent:
             problem = self._problem_of(bucket)
             findings.gauges.append(Gauge("minio_bucket_up", 0 if problem else 1, {"bucket": bucket}))
             if problem:
-                findings.degraded.append(Degradation(Weakness.BUCKET, f"bucket {bucket!r} {problem}"))
+                findings.degraded.append(Degradation("bucket", f"bucket {bucket!r} {problem}"))
                 denied = denied or "denied" in problem
         if denied:  # the answer to HEAD has no body that would tell a wrong secret from a missing right
             self._sign_in()
@@ -156,17 +185,17 @@ class MinioComponent:
     def _problem_of(self, bucket: str) -> str:
         try:
             return "" if self._s3.bucket_exists(bucket_name=bucket) else "does not exist"
-        except S3Error as error:
+        except minio.error.S3Error as error:
             if error.code == "NoSuchBucket":  # asked for its region
                 return "does not exist"
             if error.code == "AccessDenied":
-                return "is denied to these keys; wanted s3:ListBucket and s3:GetBucketLocation"
+                return "is denied to these keys; expected s3:ListBucket and s3:GetBucketLocation"
             raise
 
     def _sign_in(self) -> None:
         try:
             list(self._s3.list_buckets())
-        except S3Error as error:
+        except minio.error.S3Error as error:
             if error.code != "AccessDenied":
                 raise
 
@@ -175,28 +204,28 @@ class MinioComponent:
         now = time.monotonic()
         if now < self._no_drives_until:
             return
-        deadline = self._http.deadline
-        self._http.deadline = now + (deadline - now) * DRIVES_SHARE
+        deadline = self._deadline
+        self._deadline = now + (deadline - now) * DRIVES_SHARE
         try:
             drives = self._drives_by_admin() or self._drives_by_metrics()
-        except (HTTPError, OSError, ValueError, LookupError, TypeError) as error:
-            cause = f"the drives could not be counted ({_message(error, self._http.deadline - now)})"
-            findings.degraded.append(Degradation(Weakness.DRIVES, cause))
+        except (urllib3.exceptions.HTTPError, OSError, ValueError, LookupError, TypeError) as error:
+            cause = f"the drives could not be counted ({_message(error, self._deadline - now)})"
+            findings.degraded.append(Degradation("drives", cause))
             return
         finally:
-            self._http.deadline = deadline
+            self._deadline = deadline
         if drives is None:
             self._no_drives_until = now + RECHECK_SECONDS
             return
         findings.gauges += drives.gauges()
         if drives.offline:
             cause = f"{drives.offline} of {drives.online + drives.offline} drives are offline"
-            findings.degraded.append(Degradation(Weakness.DRIVES, cause))
+            findings.degraded.append(Degradation("drives", cause))
 
     def _drives_by_admin(self) -> Drives | None:
         try:
             backend: dict[str, Any] = json.loads(self._admin.info())["backend"]
-        except MinioAdminException:
+        except minio.error.MinioAdminException:
             return None
         return Drives(int(backend["onlineDisks"]), int(backend["offlineDisks"]))
 
@@ -206,36 +235,35 @@ class MinioComponent:
         found = {match["state"]: int(float(match["value"])) for match in _METRIC.finditer(answer.data.decode())}
         return Drives(**found) if answer.status == 200 and len(found) == 2 else None
 
-    def _get(self, path: str) -> urllib3.BaseHTTPResponse:
+    def _get(self, path: str) -> "urllib3.BaseHTTPResponse":
         return self._http.request("GET", self._base + path)
 
 
-class _DeadlineHttp(urllib3.PoolManager):
-    """Send requests over one kept connection, none of which outlives `deadline` (of `time.monotonic`)."""
+def _deadline_pool(ca_file: str | None, deadline: Callable[[], float]) -> "urllib3.PoolManager":
+    """Return a pool of one kept connection, no request over which outlives `deadline` (of `time.monotonic`)."""
 
-    def __init__(self, ca_file: str | None) -> None:
-        super().__init__(num_pools=1, maxsize=1, cert_reqs="CERT_REQUIRED", ca_certs=ca_file)
-        self.deadline = 0.0
+    class DeadlinePool(urllib3.PoolManager):
+        def urlopen(  # type: ignore[override]  # the client library passes what it likes
+            self, method: str, url: str, redirect: bool = True, **options: Any
+        ) -> "urllib3.BaseHTTPResponse":
+            remaining = deadline() - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError
+            options |= {"timeout": urllib3.Timeout(total=remaining), "retries": False}
+            return super().urlopen(method, url, redirect=False, **options)
 
-    def urlopen(  # type: ignore[override]  # the client library passes what it likes
-        self, method: str, url: str, redirect: bool = True, **options: Any
-    ) -> urllib3.BaseHTTPResponse:
-        remaining = self.deadline - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError
-        options |= {"timeout": urllib3.Timeout(total=remaining), "retries": False}
-        return super().urlopen(method, url, redirect=False, **options)
+    return DeadlinePool(num_pools=1, maxsize=1, cert_reqs="CERT_REQUIRED", ca_certs=ca_file)
 
 
 def reason_of_failure(error: Exception) -> Reason:
     """Return the reason by S3's code, by HTTP status, else by what the exception came from."""
-    if isinstance(error, S3Error):
+    if isinstance(error, minio.error.S3Error):
         return Reason.AUTH if error.code in _REFUSED_KEYS else Reason.OTHER
-    if isinstance(error, ServerError):
+    if isinstance(error, minio.error.ServerError):
         return Reason.REFUSED if error.status_code in (429, 503) else Reason.OTHER
-    if isinstance(error, InvalidResponseError | ParseError):
+    if isinstance(error, minio.error.InvalidResponseError | ParseError):
         return Reason.PROTOCOL
-    if isinstance(error, HTTPError):
+    if isinstance(error, urllib3.exceptions.HTTPError):
         return reason_of(error) or Reason.PROTOCOL
     return reason_of(error) or Reason.OTHER
 
@@ -243,6 +271,6 @@ def reason_of_failure(error: Exception) -> Reason:
 def _message(error: Exception, timeout_seconds: float) -> str:
     if reason_of(error) is Reason.TIMEOUT:
         return f"no answer in {timeout_seconds:.3g} s"
-    if isinstance(error, S3Error):
+    if isinstance(error, minio.error.S3Error):
         return f"{error.code}: {error.message}"
     return str(error)

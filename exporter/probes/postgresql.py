@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import psycopg
 
-from exporter.config.settings import PostgresqlProbe
-from exporter.probes.base import Answer, Degradation, Gauge, ProbeError, Reason, Weakness
+from exporter.probes.base import Answer, Degradation, Gauge, GaugeFamily, Probe, ProbeError, Reason, Target
 from exporter.probes.certificate import CertificateWatch
 from exporter.probes.libpq import Link, LinkError, QueryError
+from exporter.sections import Problem, Ratio, Secret, dsn_problems
 
 APPLICATION_NAME = "platform-exporter"
 
@@ -88,18 +88,43 @@ _PHRASES = (
 """By message: libpq keeps the SQLSTATE of a failed connection to itself."""
 
 
-class PostgresqlComponent:
-    """Probe one server over one kept connection.
+class PostgresqlTarget(Target, frozen=True):
+    """A PostgreSQL server to probe. `primary: false` accepts a server in recovery."""
+
+    dsn: Secret
+    password: Secret | None = None
+    primary: bool = True
+    connections_degraded_ratio: Ratio = 0.9
+
+    def problems(self) -> Iterator[Problem]:
+        yield from dsn_problems(self.dsn)
+
+
+class PostgresqlProbe(Probe):
+    """The probe of one server, over one kept connection.
 
     It needs the right to connect and nothing more; `pg_monitor` adds what only its members may see. A kept connection
     that broke since the last check is replaced within the same check: a restart between two scrapes is no outage.
     """
 
     component = "postgresql"
+    target = PostgresqlTarget
+    families = (
+        GaugeFamily("postgresql_connections", "Client connections in use."),
+        GaugeFamily("postgresql_connections_limit", "Client connections that ordinary users may have."),
+        GaugeFamily("postgresql_oldest_transaction_seconds", "Age of the oldest open transaction."),
+        GaugeFamily("postgresql_size_bytes", "Size of all databases of the server."),
+    )
+    weaknesses = ("recovery", "read_only", "connections")
+    example = """
+name: main
+dsn: postgresql://platform@127.0.0.1:5432/platform
+primary: true           # a server in recovery is degraded
+connections_degraded_ratio: 0.9
+"""
 
-    def __init__(self, settings: PostgresqlProbe) -> None:
-        self.settings = settings
-        self.name = settings.name
+    def __init__(self, settings: PostgresqlTarget) -> None:
+        super().__init__(settings)
         self._link: Link | None = None
         self._certificate = CertificateWatch()
         self._size: float | None = None
@@ -166,16 +191,16 @@ class PostgresqlComponent:
     def _degradations(self, state: "State") -> Iterator[Degradation]:
         if self.settings.primary and state.in_recovery:
             cause = "in recovery: a standby where a primary is expected, so nothing can be written"
-            yield Degradation(Weakness.RECOVERY, cause)
+            yield Degradation("recovery", cause)
         elif self.settings.primary and state.refuses_writes:
             cause = f"read-only: default_transaction_read_only is on ({state.read_only_source})"
-            yield Degradation(Weakness.READ_ONLY, cause)
+            yield Degradation("read_only", cause)
         if state.connections >= state.connections_limit:
             cause = f"connections full: {state.connections} of {state.connections_limit} are open"
-            yield Degradation(Weakness.CONNECTIONS, cause)
+            yield Degradation("connections", cause)
         elif state.connections >= state.connections_limit * self.settings.connections_degraded_ratio:
             yield Degradation(
-                Weakness.CONNECTIONS,
+                "connections",
                 f"{state.connections} of {state.connections_limit} connections are open "
                 f"(degraded from {self.settings.connections_degraded_ratio:.0%})",
             )
@@ -190,7 +215,7 @@ class PostgresqlComponent:
 
 
 class State:
-    """Hold the row of STATE_SQL."""
+    """The row of STATE_SQL."""
 
     def __init__(self, *row: str | None) -> None:
         recovery, read_only, self.read_only_source, limit, used, oldest = row

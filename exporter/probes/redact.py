@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from exporter.config.settings import Secret
+from exporter.sections import Secret
 
 HIDDEN = "********"
 
@@ -14,10 +14,10 @@ _DSN_PASSWORD = re.compile(r"(?:^|[\s?&])(?:ssl)?password\s*=\s*(?P<password>'(?
 
 
 class Redactor:
-    """Replace the secrets of one target in texts about it.
+    """Replaces the secrets of one target in texts about it.
 
     Known are the values of every Secret in its settings, and the passwords inside those that are URLs or DSNs; the
-    user-info part of any URL goes too, whoever's it is.
+    user-info part of any URL is hidden too, whoever's it is.
     """
 
     def __init__(self, settings: object) -> None:
@@ -33,8 +33,9 @@ class Redactor:
 def _secrets(settings: object) -> Iterator[str]:
     for field in getattr(settings, "__struct_fields__", ()):
         value = getattr(settings, field)
-        if isinstance(value, Secret):
-            yield value.reveal()
+        for item in value.values() if isinstance(value, dict) else (value,):
+            if isinstance(item, Secret):
+                yield item.reveal()
 
 
 def _spellings(secret: str) -> Iterator[str]:

@@ -3,17 +3,18 @@
 import re
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-import redis
-from redis.backoff import NoBackoff
-from redis.connection import parse_url
-from redis.retry import Retry
-
-from exporter.config.settings import RedisProbe
-from exporter.probes.base import Answer, Degradation, Gauge, ProbeError, Reason, Weakness
+from exporter.probes.base import Answer, Degradation, Driver, Gauge, GaugeFamily, Probe, ProbeError, Reason, Target
 from exporter.probes.certificate import CertificateWatch, Peer
 from exporter.probes.reasons import reason_of
+from exporter.sections import Problem, Ratio, Secret
+
+if TYPE_CHECKING:
+    import redis
+else:
+    redis = Driver("redis")
 
 CLIENT_NAME = "platform-exporter"
 
@@ -29,19 +30,66 @@ EARLIEST_ENTRY = 1_000_000_000.0
 Info = dict[str, str]
 
 
-class RedisComponent:
-    """Probe one server over one kept connection, in one round trip.
+class RedisTarget(Target, frozen=True):
+    """A Redis server to probe, and the keys whose lengths are queue lengths."""
+
+    url: Secret
+    password: Secret | None = None
+    queues: tuple[str, ...] = ()
+    primary: bool = True
+    memory_degraded_ratio: Ratio = 0.9
+
+    def problems(self) -> Iterator[Problem]:
+        try:
+            parts = urlsplit(self.url.reveal())
+            good = parts.scheme in ("redis", "rediss", "unix") and (parts.port is None or parts.port > 0)
+        except ValueError:
+            good = False
+        if not good:
+            yield Problem(
+                "url",
+                "redis://HOST:PORT/NUMBER, rediss:// or unix://PATH, and in a password %2F for /, %40 for @ "
+                "and so on (or put it into `password_file`, as it is)",
+            )
+
+
+class RedisProbe(Probe):
+    """The probe of one server, over one kept connection, in one round trip.
 
     A user who may not run INFO makes its gauges disappear, not the component. A kept connection that broke since the
     last check is replaced within the same check.
     """
 
     component = "redis"
+    target = RedisTarget
+    families = (
+        GaugeFamily("redis_memory_used_bytes", "Memory Redis uses."),
+        GaugeFamily("redis_memory_limit_bytes", "Memory Redis may use; 0 is no limit."),
+        GaugeFamily(
+            "redis_cache",
+            "Whether Redis is a cache, meant to be full: it evicts any key and no queue of it is watched.",
+        ),
+        GaugeFamily("redis_clients", "Clients connected to Redis."),
+        GaugeFamily("queue_length", "Entries waiting in a queue.", ("queue",)),
+        GaugeFamily(
+            "queue_oldest_timestamp_seconds",
+            "When the oldest entry of a queue was added; only of Redis streams, as lists and sorted sets do not tell.",
+            ("queue",),
+        ),
+    )
+    weaknesses = ("replica", "replication", "connections", "memory", "persistence", "queue")
+    example = """
+name: main
+url: redis://127.0.0.1:6379/0
+queues: [celery]        # lists, streams or sorted sets whose lengths are queue lengths
+primary: true           # a replica is degraded
+memory_degraded_ratio: 0.9
+"""
 
-    def __init__(self, settings: RedisProbe) -> None:
-        self.settings = settings
-        self.name = settings.name
+    def __init__(self, settings: RedisTarget) -> None:
+        super().__init__(settings)
         self._connection: Any = None
+        redis.Connection  # noqa: B018 - loads the driver, which takes longer than a check may
         self._certificate = CertificateWatch()
         self._commands = dict.fromkeys(settings.queues, LENGTHS[0])
 
@@ -125,7 +173,10 @@ class RedisComponent:
         return replies
 
     def _connect(self, timeout_seconds: float) -> None:
-        options = parse_url(self.settings.url.reveal())  # type: ignore[no-untyped-call]  # redis has no types there
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        options = redis.connection.parse_url(self.settings.url.reveal())  # type: ignore[no-untyped-call]
         kind = options.pop("connection_class", redis.Connection)
         if self.settings.password is not None:
             options["password"] = self.settings.password.reveal()
@@ -141,7 +192,7 @@ class RedisComponent:
 
     def _tls_peer(self) -> Peer | None:
         """Return where the server shows its certificate, None where the connection is not encrypted."""
-        options = parse_url(self.settings.url.reveal())  # type: ignore[no-untyped-call]  # redis has no types there
+        options = redis.connection.parse_url(self.settings.url.reveal())  # type: ignore[no-untyped-call]
         if options.get("connection_class") is not redis.SSLConnection:
             return None
         host = options.get("host", "localhost")
@@ -151,21 +202,21 @@ class RedisComponent:
     def _degradations(self, info: Info) -> Iterator[Degradation]:
         role = info.get("role", "master")
         if self.settings.primary and role != "master":
-            yield Degradation(Weakness.REPLICA, f"role is {role} where a primary is expected")
+            yield Degradation("replica", f"role is {role} where a primary is expected")
         if role != "master" and info.get("master_link_status") == "down":
-            yield Degradation(Weakness.REPLICATION, "the link to its primary is down")
+            yield Degradation("replication", "the link to its primary is down")
         yield from self._memory(info)
         yield from _persistence(info)
         clients, most = int(info.get("connected_clients", 0)), int(info.get("maxclients", 0))
         if most and clients >= most:
-            yield Degradation(Weakness.CONNECTIONS, f"connections full: {clients} of {most} are open")
+            yield Degradation("connections", f"connections full: {clients} of {most} are open")
 
     def _memory(self, info: Info) -> Iterator[Degradation]:
         """Yield a degradation where memory runs short."""
         used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
         if limit and not self._is_cache(info) and used >= limit * self.settings.memory_degraded_ratio:
             yield Degradation(
-                Weakness.MEMORY,
+                "memory",
                 f"{used} of {limit} bytes of memory are used, {used / limit:.0%} "
                 f"(degraded from {self.settings.memory_degraded_ratio:.0%})",
             )
@@ -178,12 +229,12 @@ class RedisComponent:
 def _persistence(info: Info) -> Iterator[Degradation]:
     if info.get("rdb_last_bgsave_status") == "err":
         cause = "the last save to disk failed: writes are refused while stop-writes-on-bgsave-error is on"
-        yield Degradation(Weakness.PERSISTENCE, cause)
+        yield Degradation("persistence", cause)
     if info.get("aof_last_write_status") == "err":
-        yield Degradation(Weakness.PERSISTENCE, "the last write to the append-only file failed: writes are refused")
+        yield Degradation("persistence", "the last write to the append-only file failed: writes are refused")
 
 
-def reason_of_failure(error: redis.RedisError) -> Reason:
+def reason_of_failure(error: "redis.RedisError") -> Reason:
     """Return the reason by the exception's type, by what it came from, and last by the server's words."""
     if isinstance(error, redis.AuthenticationError | redis.exceptions.NoPermissionError):
         return Reason.AUTH
@@ -231,4 +282,4 @@ def _oldest(entries: dict[str, object]) -> Iterator[Gauge]:
 def _shapeless(lengths: dict[str, int | None]) -> Iterator[Degradation]:
     for queue, length in lengths.items():
         if length is None:
-            yield Degradation(Weakness.QUEUE, f"queue {queue!r} has no length to tell")
+            yield Degradation("queue", f"queue {queue!r} has no length to tell")

@@ -20,7 +20,7 @@ from exporter.probes.redact import Redactor
 log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
-"""What a target is known by: its labels `component` and `name`."""
+"""What identifies a target: its labels `component` and `name`."""
 
 MARGIN_RATIO = 0.05
 MARGIN_SECONDS = 0.05
@@ -36,7 +36,7 @@ CLOSE_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Hold the last result of one target and when it was had; both stand for nothing before the first scrape."""
+    """The last result of one target and when it came; before the first scrape UNKNOWN, and no time."""
 
     result: ProbeResult
     at: datetime | None = None
@@ -46,7 +46,7 @@ _NEVER = Observation(ProbeResult(Status.UNKNOWN, 0.0, "not probed yet"))
 
 
 class ProbeRunner:
-    """Probe a set of targets, keep the counts of failures and the last results. Thread-safe.
+    """Probes a set of targets, keeps the counts of failures and the last results. Thread-safe.
 
     A scrape that finds a target down counts one failure, whether it started the check itself, joined one in flight or
     found one hanging: like blackbox_exporter, where a scrape is a probe. Counts live as long as the target is in the
@@ -56,7 +56,7 @@ class ProbeRunner:
     def __init__(self, targets: Sequence[Probe] = ()) -> None:
         self._lock = threading.Lock()
         self._workers: dict[Key, _Worker] = {}
-        self._failures: dict[Key, dict[Reason, int]] = {}
+        self._failures: dict[Key, dict[str, int]] = {}
         self._seen: dict[Key, Observation] = {}
         self.replace(targets)
 
@@ -72,10 +72,10 @@ class ProbeRunner:
             self._note(key, workers[key], result)
         return results
 
-    def failures(self) -> dict[tuple[str, str, str], int]:
-        """Return the failures so far by component, name and reason; every reason of the closed list is there."""
+    def failures(self) -> dict[Key, dict[str, int]]:
+        """Return the failures of every target so far by reason; every reason of its kind's closed list is there."""
         with self._lock:
-            return {(*key, reason.value): count for key, by in self._failures.items() for reason, count in by.items()}
+            return {key: dict(by) for key, by in self._failures.items()}
 
     def status(self) -> dict[Key, Observation]:
         """Return the last result of every target, of status UNKNOWN where none was had yet. Does not probe."""
@@ -94,7 +94,10 @@ class ProbeRunner:
                     self._workers[key] = old.pop(key)
                 else:
                     self._workers[key] = _Worker(probe)
-            self._failures = {key: self._failures.get(key) or dict.fromkeys(Reason, 0) for key in self._workers}
+            self._failures = {
+                key: self._failures.get(key) or dict.fromkeys(worker.probe.all_reasons(), 0)
+                for key, worker in self._workers.items()
+            }
             self._seen = {key: self._seen.get(key, _NEVER) for key in self._workers}
         for worker in old.values():
             worker.stop()
@@ -116,7 +119,7 @@ class ProbeRunner:
             before = self._seen[key].result.status
             self._seen[key] = Observation(result, datetime.now(UTC))
             if result.reason is not None:
-                self._failures[key][result.reason] += 1
+                self._failures[key][str(result.reason)] += 1
         if before != result.status and (before, result.status) != (Status.UNKNOWN, Status.HEALTHY):
             level = logging.INFO if result.status is Status.HEALTHY else logging.WARNING
             log.log(level, "%s %s is %s (was %s)%s", *key, result.status, before, result.cause and f": {result.cause}")
@@ -124,7 +127,7 @@ class ProbeRunner:
 
 @dataclass(frozen=True, slots=True)
 class _Ticket:
-    """Hold a scrape's share in a check; `hangs` where an earlier scrape already gave that check up."""
+    """A scrape's share in a check; `hangs` where an earlier scrape already gave up that check."""
 
     future: "Future[ProbeResult]"
     asked: float
@@ -143,7 +146,7 @@ class _Ticket:
 
 
 class _Worker:
-    """Own one probe and the thread that runs its checks; the thread starts at the first question."""
+    """One probe and the thread that runs its checks; the thread starts at the first question."""
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
@@ -220,7 +223,7 @@ class _Worker:
         weaknesses = tuple(found.weakness for found in answer.degraded)
         return ProbeResult(status, time.monotonic() - start, cause, None, answer.gauges, weaknesses)
 
-    def _failed(self, start: float, reason: Reason, cause: str, error: ProbeError | None) -> ProbeResult:
+    def _failed(self, start: float, reason: str, cause: str, error: ProbeError | None) -> ProbeResult:
         gauges = error.gauges if error is not None else ()
         one_line = " ".join(self._redact(cause).split())[:CAUSE_CHARACTERS]
         return ProbeResult(Status.UNHEALTHY, time.monotonic() - start, one_line, reason, gauges)

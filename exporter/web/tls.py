@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 from cryptography import x509
 from msgspec import Struct
 
-from exporter.config.settings import Secret
 from exporter.errors import WebConfigError
+from exporter.sections import Secret
 
 T = TypeVar("T")
 

@@ -20,8 +20,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter.config import strict_yaml
-from exporter.config.settings import Secret
 from exporter.errors import WebConfigError
+from exporter.sections import Secret
 from exporter.web.basic_auth import Users
 from exporter.web.rate_limit import RateLimit, build_bucket
 from exporter.web.tls import TlsServerConfig, build_context, certificate_expiry, matches_any, one_of

@@ -3,7 +3,7 @@
 From top to bottom: are they up, what is wrong and why, what fills up when, then each kind by itself.
 """
 
-from exporter.probes.base import Reason, Weakness
+from exporter.probes import REASONS, WEAKNESSES
 from grafana.design import colors, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.queries import components, shared
@@ -14,7 +14,7 @@ VARIABLES = (
     variables.labels("name", "Name", 'platform_component_up{component=~"$component"}'),
 )
 # What is down is red, what responds but not as it should is orange.
-REASONS = {**{str(one): colors.RED for one in Reason}, **{str(one): colors.ORANGE for one in Weakness}}
+REASON_COLORS = dict.fromkeys(REASONS, colors.RED) | dict.fromkeys(WEAKNESSES, colors.ORANGE)
 STATES = "Down is critical, degraded is a warning, grey was not probed."
 GAP = " A gap means that the exporter did not run."
 
@@ -70,7 +70,7 @@ def _states() -> Line:
         [
             *("component", tables.link("name", "Only this component", only)),
             tables.link("reason", "Runbook", links.to("runbook")),
-            tables.words("reason", REASONS),
+            tables.words("reason", REASON_COLORS),
         ],
         first=("component", "name", "reason"),
         hidden=("Value",),

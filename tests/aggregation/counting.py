@@ -16,9 +16,10 @@ from exporter.aggregation import poll
 from exporter.aggregation.poll import Counted
 from exporter.aggregation.poller import Worker
 from exporter.config.settings import Database as Settings
-from exporter.config.settings import Limits, Retention, Secret, Source
+from exporter.config.settings import Limits, Retention, Source
 from exporter.database import schema
 from exporter.database.connection import connect
+from exporter.sections import Secret
 from exporter.sources import mapping
 from exporter.sources.mapping import Plan
 from tools.stack.servers import Postgres

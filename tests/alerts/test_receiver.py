@@ -12,8 +12,8 @@ import requests
 
 from exporter.alerts import receiver
 from exporter.alerts.payload import Payload
-from exporter.config.settings import Secret
 from exporter.errors import SpoolError
+from exporter.sections import Secret
 from exporter.web.routes import build_app
 from tests.alerts.posting import alert, body
 from tests.exposition.serving import FakeSite, Running, serving

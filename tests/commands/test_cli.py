@@ -98,7 +98,7 @@ def test_wrong_usage_is_status_2(arguments: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("datbase: {}", "unknown key `datbase`; did you mean `database`?"),
+        ("datbase: {}", "unknown key `datbase`: did you mean `database`?"),
         ("database: {dsn: 'host=h', poll_interval_seconds: 0}", "`database.poll_interval_seconds` is 0: Expected"),
         ("a: [", "not YAML: line 1, column 5: "),
     ],

@@ -81,7 +81,7 @@ def test_bad_reload_keeps_the_old_configuration(exporter: Exporter, store: Datab
     answer = exporter.reload()
 
     assert answer.status_code == 500
-    assert "unknown key `minimum_event` in `thresholds`; did you mean `minimum_events`?" in answer.text
+    assert "unknown key `minimum_event` in `thresholds`: did you mean `minimum_events`?" in answer.text
     assert "the configuration was not reloaded, the old one stays: " in exporter.log
     metrics = exporter.metrics()
     assert metrics[RELOADED] == 0
@@ -215,7 +215,7 @@ def test_bad_listen_option_is_told(exporter: Exporter, listen: str) -> None:
     run = subprocess.run(argv, capture_output=True, text=True, timeout=20)
 
     assert run.returncode == 2
-    assert f"`--listen` is '{listen}': wanted HOST:PORT" in run.stderr
+    assert f"invalid address '{listen}' for `--listen`: expected HOST:PORT" in run.stderr
 
 
 def test_sigterm_ends_it_with_status_0(store: Database, tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ import pytest
 import platform_sdk
 from exporter.aggregation.poller import Worker
 from exporter.config.settings import Database as Settings
-from exporter.config.settings import Limits, Retention, Secret, Source
+from exporter.config.settings import Limits, Retention, Source
 from exporter.database import schema
 from exporter.demo import event_history, live
 from exporter.demo.apps import SIMULATED_APPS, App
 from exporter.demo.schedule import Schedule, Simulation
+from exporter.sections import Secret
 from exporter.sources import mapping
 from platform_sdk.events import EVENTS
 from tests.servers import Database, fresh_database

@@ -9,7 +9,7 @@ from exporter.config import loader
 from exporter.demo import event_history
 from exporter.demo.apps import SIMULATED_APPS
 from exporter.demo.platform import APPS
-from exporter.exposition.families import FAMILIES
+from exporter.exposition.families import FAMILIES, PROBE_FAMILIES
 from exporter.service import Service
 from platform_sdk.events import EVENTS
 from tests.demo.simulated import SEED, Simulated, rows, write_past
@@ -22,10 +22,8 @@ OTHERS = {
         "platform_alert_spooled_posts",
     },
     "what probes find; the stack's servers are there to be probed": {
-        name for name in FAMILIES
-        if name.startswith(("platform_component_", "platform_postgresql_", "platform_redis_", "platform_minio_"))
+        family.name for family in PROBE_FAMILIES
     },
-    "tests/demo/test_live.py sees the queues": {"platform_queue_length", "platform_queue_oldest_timestamp_seconds"},
     "alerts in an application's own table: the adopted demo database has them": {"platform_open_alerts"},
     "a certificate of the exporter's own, where it has one": {
         "platform_exporter_certificate_expiry_timestamp_seconds"

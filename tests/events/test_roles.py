@@ -10,8 +10,9 @@ import pytest
 from exporter.aggregation import poll
 from exporter.aggregation.poller import Worker
 from exporter.config.settings import Database as Settings
-from exporter.config.settings import Limits, Retention, Secret, Source
+from exporter.config.settings import Limits, Retention, Source
 from exporter.database.connection import connect
+from exporter.sections import Secret
 from exporter.sources import mapping
 from platform_sdk.events import KINDS
 from tests.events.test_schema import MINIMAL

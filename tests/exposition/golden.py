@@ -15,7 +15,8 @@ from exporter.config.settings import convert
 from exporter.exposition import collector
 from exporter.exposition.families import FAMILIES
 from exporter.exposition.negotiation import Format
-from exporter.probes.base import Gauge, ProbeResult, Reason, Status, Weakness
+from exporter.probes import PROBES
+from exporter.probes.base import Gauge, GaugeFamily, ProbeResult, Reason, Status
 from platform_sdk.events.sample import bounds_of
 
 FOLDER = Path(__file__).parent
@@ -108,36 +109,27 @@ def views() -> tuple[View, ...]:
     return well, same, View("new")
 
 
+def gauge(family: GaugeFamily) -> Gauge:
+    """Return one series of a family that a kind of probe declares."""
+    return Gauge(family.metric, 3.0, {label: f"some {label}" for label in family.labels})
+
+
 def probed() -> Iterator[Metric]:
-    """Yield the families of components in every state, each with its gauges."""
-    gauges = [Gauge(name.removeprefix("platform_"), 3.0) for name in FAMILIES
-              if name.startswith(("platform_postgresql_", "platform_redis_", "platform_minio_drives"))]  # fmt: skip
+    """Yield the families of components: of every kind all its gauges, and Redis in every state."""
+    expiry = Gauge("component_certificate_expiry_timestamp_seconds", CREATED + 86_400)
     results = {
-        ("postgresql", "main"): ProbeResult(Status.HEALTHY, 0.002, gauges=tuple(gauges[:4])),
-        ("redis", "main"): ProbeResult(
-            Status.DEGRADED,
-            0.001,
-            "x",
-            gauges=(
-                *gauges[4:7],
-                Gauge("queue_length", 5, {"queue": "celery"}),
-                Gauge("queue_oldest_timestamp_seconds", CREATED, {"queue": "celery"}),
-            ),
-            weaknesses=(Weakness.MEMORY, Weakness.PERSISTENCE, Weakness.PERSISTENCE),
-        ),
-        ("minio", "main"): ProbeResult(
-            Status.HEALTHY,
-            0.01,
-            gauges=(
-                *gauges[7:],
-                Gauge("minio_bucket_up", 1, {"bucket": "artifacts"}),
-                Gauge("component_certificate_expiry_timestamp_seconds", CREATED + 86_400),
-            ),
-        ),
-        ("redis", "gone"): ProbeResult(Status.UNHEALTHY, 1.0, "x", Reason.TIMEOUT),
-        ("redis", "new"): ProbeResult(Status.UNKNOWN, 0.0),
+        (kind.component, "main"): ProbeResult(
+            Status.HEALTHY, 0.002, gauges=(*(gauge(family) for family in kind.families), expiry)
+        )
+        for kind in PROBES
     }
-    return collector.probed(results, {("redis", "gone", "timeout"): 8})
+    full = ("memory", "persistence", "persistence")
+    results["redis", "full"] = ProbeResult(Status.DEGRADED, 0.001, "x", weaknesses=full)
+    results["redis", "gone"] = ProbeResult(Status.UNHEALTHY, 1.0, "x", Reason.TIMEOUT)
+    results["redis", "new"] = ProbeResult(Status.UNKNOWN, 0.0)
+    failures = {(kind.component, "main"): dict.fromkeys(kind.all_reasons(), 0) for kind in PROBES}
+    failures["redis", "gone"] = {Reason.TIMEOUT: 8}
+    return collector.probed(results, failures)
 
 
 def exposition(accept: str) -> str:

@@ -130,11 +130,11 @@ def test_reference_holds_every_family() -> None:
     }
 
 
-def test_reference_document_is_up_to_date() -> None:
-    """docs/metrics.md is what `python -m exporter.exposition.reference` prints."""
-    document = Path(__file__).parents[2] / "docs/metrics.md"
+def test_generated_documents_are_up_to_date() -> None:
+    """docs/metrics.md and the example configuration are what `python -m exporter.exposition.reference` writes."""
+    documents = reference.documents(Path(__file__).parents[2])
 
-    assert document.read_text(encoding="utf-8") == reference.markdown()
+    assert {path: path.read_text(encoding="utf-8") for path in documents} == documents
 
 
 def test_two_sources_of_one_series_are_added() -> None:

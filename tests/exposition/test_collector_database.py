@@ -8,10 +8,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from exporter.aggregation.poller import Worker
 from exporter.config.settings import Database as Settings
-from exporter.config.settings import Limits, Retention, Secret, Source
+from exporter.config.settings import Limits, Retention, Source
 from exporter.database import schema
 from exporter.exposition import collector
 from exporter.exposition.negotiation import Format
+from exporter.sections import Secret
 from exporter.sources import mapping
 from tests.servers import Database, fresh_database
 from tools.stack.servers import Postgres

@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from exporter.config.settings import MinioProbe, PostgresqlProbe, Probes, RedisProbe, Secret
-from exporter.probes import build
-from exporter.probes.base import Answer, ProbeResult
+from exporter.probes import PROBES, Probes, build
+from exporter.probes.base import Answer, Probe, ProbeResult, Target
+from exporter.probes.minio import MinioTarget
+from exporter.probes.postgresql import PostgresqlTarget
+from exporter.probes.redis import RedisTarget
 from exporter.probes.run import ProbeRunner
+from exporter.sections import Secret
 from tools.stack.servers import Minio
 
 TIMEOUT_SECONDS = 2.0
@@ -17,39 +20,44 @@ TIMEOUT_SECONDS = 2.0
 SHORT_SECONDS = 0.3
 
 
-class Target:
-    """Run the probe of one target."""
+class Subject:
+    """The probe of one target, run by itself."""
 
-    def __init__(self, settings: PostgresqlProbe | RedisProbe | MinioProbe) -> None:
-        kind = {PostgresqlProbe: "postgresql", RedisProbe: "redis", MinioProbe: "minio"}[type(settings)]
-        self.runner = ProbeRunner(build(Probes(**{kind: (settings,)})))
+    def __init__(self, settings: Target) -> None:
+        self.kind = next(kind for kind in PROBES if type(settings) is kind.target)
+        self.runner = ProbeRunner(build(Probes(**{self.kind.component: (settings,)})))
 
     def ask(self, timeout_seconds: float = TIMEOUT_SECONDS) -> ProbeResult:
+        """Return one result; all that it holds is declared by its kind."""
         (result,) = self.runner.run(timeout_seconds).values()
+        assert {*result.problems} <= {*self.kind.all_reasons(), *self.kind.weaknesses}
+        declared = {family.metric: family.labels for family in self.kind.families}
+        declared["component_certificate_expiry_timestamp_seconds"] = ()
+        assert all(declared[gauge.metric] == (*gauge.labels,) for gauge in result.gauges)
         return result
 
 
 @contextmanager
-def target(settings: PostgresqlProbe | RedisProbe | MinioProbe) -> Iterator[Target]:
+def target(settings: Target) -> Iterator[Subject]:
     """Run a target's probe inside the `with`."""
-    subject = Target(settings)
+    subject = Subject(settings)
     try:
         yield subject
     finally:
         subject.runner.close()
 
 
-def postgresql(dsn: str, **options: Any) -> PostgresqlProbe:
-    return PostgresqlProbe(name="main", dsn=Secret(dsn), **options)
+def postgresql(dsn: str, **options: Any) -> PostgresqlTarget:
+    return PostgresqlTarget(name="main", dsn=Secret(dsn), **options)
 
 
-def redis(url: str, **options: Any) -> RedisProbe:
-    return RedisProbe(name="main", url=Secret(url), **options)
+def redis(url: str, **options: Any) -> RedisTarget:
+    return RedisTarget(name="main", url=Secret(url), **options)
 
 
-def minio(server: Minio, **options: Any) -> MinioProbe:
+def minio(server: Minio, **options: Any) -> MinioTarget:
     keys = {"access_key": Secret(server.access_key), "secret_key": Secret(server.secret_key)}
-    return MinioProbe(**{"name": "main", "endpoint": server.address, "secure": False, **keys, **options})
+    return MinioTarget(**{"name": "main", "endpoint": server.address, "secure": False, **keys, **options})
 
 
 def gauges(result: ProbeResult) -> dict[str, float]:
@@ -57,11 +65,15 @@ def gauges(result: ProbeResult) -> dict[str, float]:
     return {":".join((gauge.metric, *gauge.labels.values())): gauge.value for gauge in result.gauges}
 
 
-class Scripted:
-    """Be a probe that answers when it is told to."""
+class Scripted(Probe):
+    """A probe that answers when a test lets it."""
+
+    component = "scripted"
+    name = ""
 
     def __init__(self, name: str = "main", settings: object = None, *, holds: bool = False) -> None:
-        self.component, self.name, self.settings = "scripted", name, settings
+        super().__init__(settings)
+        self.name = name
         self.failure: Exception | None = None
         self.answer = Answer()
         self.started = threading.Semaphore(0)

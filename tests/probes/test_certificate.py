@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config.settings import MinioProbe, PostgresqlProbe, RedisProbe
 from exporter.probes import certificate
 from exporter.probes.base import Status
 from exporter.probes.certificate import CertificateWatch, Peer
-from tests.probes.probing import Target, gauges, minio, postgresql, redis, target
+from exporter.probes.minio import MinioTarget
+from exporter.probes.postgresql import PostgresqlTarget
+from exporter.probes.redis import RedisTarget
+from tests.probes.probing import Subject, gauges, minio, postgresql, redis, target
 from tests.probes.tls_front import TlsFront, tls_front
 from tools.stack.polling import poll_until
 from tools.stack.servers import Minio, Postgres, Redis
@@ -24,7 +26,7 @@ LATER = SOON + timedelta(days=90)
 
 def settings_for(
     kind: str, front: TlsFront, servers: dict[str, Postgres | Redis | Minio], ca_file: str
-) -> PostgresqlProbe | RedisProbe | MinioProbe:
+) -> PostgresqlTarget | RedisTarget | MinioTarget:
     """Return the settings of a probe that goes through the front."""
     if kind == "postgresql":
         return postgresql(f"postgresql://postgres@127.0.0.1:{front.port}/postgres?sslmode=require")
@@ -38,7 +40,7 @@ def settings_for(
 @pytest.fixture(params=["postgresql", "redis", "minio"])
 def front_and_target(
     request: pytest.FixtureRequest, postgres: Postgres, redis_server: Redis, moto_server: Minio, tmp_path: Path
-) -> Iterator[tuple[TlsFront, Target]]:
+) -> Iterator[tuple[TlsFront, Subject]]:
     """Return a front that shows a certificate that expires soon, and the probe that goes through it."""
     servers: dict[str, Postgres | Redis | Minio] = {
         "postgresql": postgres, "redis": redis_server, "minio": moto_server,
@@ -52,14 +54,14 @@ def front_and_target(
         yield front, stack.enter_context(target(settings_for(request.param, front, servers, str(ca_file))))
 
 
-def seen(subject: Target) -> float | None:
+def seen(subject: Subject) -> float | None:
     """Ask once, and return what the probe says of the certificate."""
     result = subject.ask()
     assert result.status is Status.HEALTHY, result.cause
     return gauges(result).get(GAUGE)
 
 
-def test_expiry_is_seen(front_and_target: tuple[TlsFront, Target]) -> None:
+def test_expiry_is_seen(front_and_target: tuple[TlsFront, Subject]) -> None:
     """A component that is reached by TLS tells when its certificate expires, from the scrape after the first on."""
     _, subject = front_and_target
 
@@ -67,7 +69,7 @@ def test_expiry_is_seen(front_and_target: tuple[TlsFront, Target]) -> None:
 
 
 def test_renewal_is_seen_behind_a_kept_connection(
-    front_and_target: tuple[TlsFront, Target], monkeypatch: pytest.MonkeyPatch
+    front_and_target: tuple[TlsFront, Subject], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A certificate renewed while the probe keeps its connection is seen at the next look."""
     monkeypatch.setattr(certificate, "EVERY_SECONDS", 0.0)

@@ -3,8 +3,7 @@
 import time
 from collections.abc import Callable
 
-from exporter.config.settings import Probes
-from exporter.probes import build
+from exporter.probes import Probes, build
 from exporter.probes.base import Reason
 from exporter.probes.run import ProbeRunner
 from tests.probes.probing import postgresql, redis

@@ -7,9 +7,9 @@ import pytest
 from minio import MinioAdmin
 from minio.credentials.providers import StaticProvider
 
-from exporter.config.settings import Secret
 from exporter.probes.base import Reason, Status
-from tests.probes.probing import SHORT_SECONDS, Target, gauges, minio, target
+from exporter.sections import Secret
+from tests.probes.probing import SHORT_SECONDS, Subject, gauges, minio, target
 from tests.servers import ServerFactory, TcpProxy
 from tools.stack.polling import poll_until
 from tools.stack.process import Command
@@ -56,7 +56,7 @@ def proxy(minio_server: Minio, tcp_proxy: Callable[[str, int], TcpProxy]) -> Tcp
 
 
 @pytest.fixture
-def cabled(minio_server: Minio, proxy: TcpProxy) -> Iterator[Target]:
+def cabled(minio_server: Minio, proxy: TcpProxy) -> Iterator[Subject]:
     """Return the session's server behind that cable, asked once."""
     with target(minio(minio_server, endpoint=proxy.address)) as subject:
         assert subject.ask().status is Status.HEALTHY
@@ -126,7 +126,7 @@ def test_denied_bucket(minio_server: Minio, bucket: str, region: str | None) -> 
 
         assert result.status is Status.DEGRADED
         assert result.cause == (
-            f"bucket '{bucket}' is denied to these keys; wanted s3:ListBucket and s3:GetBucketLocation"
+            f"bucket '{bucket}' is denied to these keys; expected s3:ListBucket and s3:GetBucketLocation"
         )
 
 
@@ -182,7 +182,7 @@ def test_stopped_frozen_started(start_minio: Starter) -> None:
         assert poll_until(lambda: subject.ask().status is Status.HEALTHY, 20)
 
 
-def test_blackholed(cabled: Target, proxy: TcpProxy) -> None:
+def test_blackholed(cabled: Subject, proxy: TcpProxy) -> None:
     """Where packets vanish the check ends at its deadline and drops the connection."""
     proxy.blackhole()
     result = cabled.ask(SHORT_SECONDS)
@@ -193,14 +193,14 @@ def test_blackholed(cabled: Target, proxy: TcpProxy) -> None:
     poll_until(lambda: proxy.connections == 0, 5)
 
 
-def test_cut(cabled: Target, proxy: TcpProxy) -> None:
+def test_cut(cabled: Subject, proxy: TcpProxy) -> None:
     """Connections that are reset are protocol."""
     proxy.cut()
 
     assert cabled.ask().reason is Reason.PROTOCOL
 
 
-def test_one_connection(cabled: Target, proxy: TcpProxy) -> None:
+def test_one_connection(cabled: Subject, proxy: TcpProxy) -> None:
     """Any number of checks use one connection."""
     for _ in range(5):
         cabled.ask()

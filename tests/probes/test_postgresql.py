@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from exporter.config.settings import Secret
 from exporter.probes.base import Reason, Status
-from tests.probes.probing import SHORT_SECONDS, Target, gauges, postgresql, target
+from exporter.sections import Secret
+from tests.probes.probing import SHORT_SECONDS, Subject, gauges, postgresql, target
 from tests.servers import Database, ServerFactory, TcpProxy
 from tools.stack.polling import poll_until
 from tools.stack.servers import Postgres
@@ -22,7 +22,7 @@ _numbers = count(1)
 
 
 @pytest.fixture
-def healthy(postgres: Postgres) -> Iterator[Target]:
+def healthy(postgres: Postgres) -> Iterator[Subject]:
     """Return the session's server as a target that was asked once and holds a connection."""
     with target(postgresql(postgres.dsn)) as subject:
         assert subject.ask().status is Status.HEALTHY
@@ -36,7 +36,7 @@ def proxy(postgres: Postgres, tcp_proxy: Proxies) -> TcpProxy:
 
 
 @pytest.fixture
-def cabled(proxy: TcpProxy) -> Iterator[Target]:
+def cabled(proxy: TcpProxy) -> Iterator[Subject]:
     """Return the session's server behind that cable, asked once."""
     with target(postgresql(f"postgresql://postgres@{proxy.address}/postgres")) as subject:
         assert subject.ask().status is Status.HEALTHY
@@ -63,7 +63,7 @@ def probe_connections(database: Database) -> int:
     return int(found)
 
 
-def test_gauges(healthy: Target) -> None:
+def test_gauges(healthy: Subject) -> None:
     """A healthy server tells connections, their limit without the reserved ones, oldest transaction and size."""
     found = gauges(healthy.ask())
 
@@ -84,14 +84,14 @@ def test_slow_size(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "postgresql_size_bytes" not in gauges(result)
 
 
-def test_size_now_and_then(healthy: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_size_now_and_then(healthy: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sizes are asked for now and then, and told in every scrape."""
     monkeypatch.setattr("exporter.probes.postgresql.SIZE_SQL", "SELECT 1 / 0")
 
     assert gauges(healthy.ask())["postgresql_size_bytes"] > 1_000_000
 
 
-def test_oldest_transaction(healthy: Target, postgres: Postgres) -> None:
+def test_oldest_transaction(healthy: Subject, postgres: Postgres) -> None:
     """The age of the oldest transaction is that of another session's."""
     with postgres.connect() as connection, connection.transaction():
         connection.execute("SELECT 1")
@@ -118,7 +118,7 @@ def test_close(database: Database) -> None:
     poll_until(lambda: probe_connections(database) == 0, 5)
 
 
-def test_terminated(healthy: Target, postgres: Postgres) -> None:
+def test_terminated(healthy: Subject, postgres: Postgres) -> None:
     """A kept connection that an administrator ended is replaced within the same check."""
     with postgres.connect() as connection:
         connection.execute(
@@ -168,7 +168,7 @@ def test_frozen(own: Postgres) -> None:
         assert subject.ask().status is Status.HEALTHY
 
 
-def test_blackholed(cabled: Target, proxy: TcpProxy) -> None:
+def test_blackholed(cabled: Subject, proxy: TcpProxy) -> None:
     """Where packets vanish the check ends at its deadline and drops the connection."""
     proxy.blackhole()
     result = cabled.ask(SHORT_SECONDS)
@@ -191,14 +191,14 @@ def test_blackholed_while_connecting(proxy: TcpProxy, sslmode: str) -> None:
         assert time.monotonic() - start < SHORT_SECONDS + 0.02
 
 
-def test_cut(cabled: Target, proxy: TcpProxy) -> None:
+def test_cut(cabled: Subject, proxy: TcpProxy) -> None:
     """Connections that are reset are protocol."""
     proxy.cut()
 
     assert cabled.ask().reason is Reason.PROTOCOL
 
 
-def test_mended(cabled: Target, proxy: TcpProxy) -> None:
+def test_mended(cabled: Subject, proxy: TcpProxy) -> None:
     """Once the cable is mended the target is healthy."""
     proxy.cut()
     cabled.ask()
@@ -391,7 +391,7 @@ def test_least_rights(database: Database, role: str) -> None:
         }
 
 
-def test_least_rights_connections(database: Database, role: str, healthy: Target) -> None:
+def test_least_rights_connections(database: Database, role: str, healthy: Subject) -> None:
     """A role that may only connect counts the same connections as a superuser."""
     with target(postgresql(dsn_of(role, database))) as subject:
         subject.ask()

@@ -2,8 +2,11 @@
 
 import pytest
 
-from exporter.config.settings import MinioProbe, PostgresqlProbe, RedisProbe, Secret
+from exporter.probes.minio import MinioTarget
+from exporter.probes.postgresql import PostgresqlTarget
 from exporter.probes.redact import Redactor
+from exporter.probes.redis import RedisTarget
+from exporter.sections import Secret
 
 
 @pytest.mark.parametrize(
@@ -19,34 +22,34 @@ from exporter.probes.redact import Redactor
 )
 def test_password_in_dsn(dsn: str, cause: str) -> None:
     """A password inside a DSN is hidden, as it is written and as it is meant."""
-    redact = Redactor(PostgresqlProbe(name="main", dsn=Secret(dsn)))
+    redact = Redactor(PostgresqlTarget(name="main", dsn=Secret(dsn)))
 
     assert redact(f"no login with {cause}, sorry") == "no login with ********, sorry"
 
 
 def test_password_of_its_own() -> None:
     """A password beside the URL is hidden."""
-    redact = Redactor(RedisProbe(name="main", url=Secret("redis://cache/0"), password=Secret("hunter2")))
+    redact = Redactor(RedisTarget(name="main", url=Secret("redis://cache/0"), password=Secret("hunter2")))
 
     assert redact("hunter2 is wrong at cache") == "******** is wrong at cache"
 
 
 def test_keys() -> None:
     """Both keys of a store are hidden."""
-    settings = MinioProbe(name="main", endpoint="s3:9000", access_key=Secret("AKIA1"), secret_key=Secret("shhh"))
+    settings = MinioTarget(name="main", endpoint="s3:9000", access_key=Secret("AKIA1"), secret_key=Secret("shhh"))
 
     assert Redactor(settings)("key AKIA1 with shhh") == "key ******** with ********"
 
 
 def test_user_info_of_any_url() -> None:
     """The user-info of a URL is hidden whoever's it is."""
-    redact = Redactor(RedisProbe(name="main", url=Secret("redis://cache/0")))
+    redact = Redactor(RedisTarget(name="main", url=Secret("redis://cache/0")))
 
     assert redact("moved to redis://u:p@other/0") == "moved to redis://********@other/0"
 
 
 def test_other_text() -> None:
     """A text without secrets stays as it is."""
-    redact = Redactor(PostgresqlProbe(name="main", dsn=Secret("postgresql://app:hunter2@db/x")))
+    redact = Redactor(PostgresqlTarget(name="main", dsn=Secret("postgresql://app:hunter2@db/x")))
 
     assert redact('database "x" does not exist') == 'database "x" does not exist'

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import redis as client
 
-from exporter.config.settings import Secret
 from exporter.probes.base import Reason, Status
-from tests.probes.probing import SHORT_SECONDS, Target, gauges, redis, target
+from exporter.sections import Secret
+from tests.probes.probing import SHORT_SECONDS, Subject, gauges, redis, target
 from tests.servers import ServerFactory, TcpProxy
 from tools.stack.polling import poll_until
 from tools.stack.servers import Minio, Redis
@@ -33,7 +33,7 @@ def proxy(redis_server: Redis, tcp_proxy: Callable[[str, int], TcpProxy]) -> Tcp
 
 
 @pytest.fixture
-def cabled(proxy: TcpProxy) -> Iterator[Target]:
+def cabled(proxy: TcpProxy) -> Iterator[Subject]:
     """Return the session's server behind that cable, asked once."""
     with target(redis(f"redis://{proxy.address}/0")) as subject:
         assert subject.ask().status is Status.HEALTHY
@@ -171,7 +171,7 @@ def test_frozen(start_redis: Starter) -> None:
         assert subject.ask().status is Status.HEALTHY
 
 
-def test_blackholed(cabled: Target, proxy: TcpProxy) -> None:
+def test_blackholed(cabled: Subject, proxy: TcpProxy) -> None:
     """Where packets vanish the check ends at its deadline and drops the connection."""
     proxy.blackhole()
     result = cabled.ask(SHORT_SECONDS)
@@ -182,14 +182,14 @@ def test_blackholed(cabled: Target, proxy: TcpProxy) -> None:
     poll_until(lambda: proxy.connections == 0, 5)
 
 
-def test_cut(cabled: Target, proxy: TcpProxy) -> None:
+def test_cut(cabled: Subject, proxy: TcpProxy) -> None:
     """Connections that are reset are protocol."""
     proxy.cut()
 
     assert cabled.ask().reason is Reason.PROTOCOL
 
 
-def test_mended(cabled: Target, proxy: TcpProxy) -> None:
+def test_mended(cabled: Subject, proxy: TcpProxy) -> None:
     """Once the cable is mended the target is healthy."""
     proxy.cut()
     cabled.ask()

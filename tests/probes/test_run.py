@@ -9,9 +9,9 @@ import pytest
 from msgspec import Struct
 
 import exporter.probes.run
-from exporter.config.settings import Secret
-from exporter.probes.base import Answer, Degradation, ProbeError, Reason, Status, Weakness
+from exporter.probes.base import Answer, Degradation, ProbeError, Reason, Status
 from exporter.probes.run import ProbeRunner
+from exporter.sections import Secret
 from tests.probes.probing import Scripted
 from tools.stack.polling import poll_until
 
@@ -64,12 +64,12 @@ def test_healthy(runner: ProbeRunner, probe: Scripted) -> None:
 
 def test_degraded(runner: ProbeRunner, probe: Scripted) -> None:
     """A probe that answers with causes is degraded: up, and the causes are said."""
-    full, slow = (Degradation(Weakness.MEMORY, cause) for cause in ("full", "slow"))
-    probe.answer = Answer((full, slow, Degradation(Weakness.DRIVES, "one gone")))
+    full, slow = (Degradation("memory", cause) for cause in ("full", "slow"))
+    probe.answer = Answer((full, slow, Degradation("drives", "one gone")))
     result = runner.run(1)[KEY]
 
     assert (result.status, result.up, result.cause) == (Status.DEGRADED, True, "full; slow; one gone")
-    assert result.problems == (Weakness.MEMORY, Weakness.DRIVES)
+    assert result.problems == ("memory", "drives")
 
 
 def test_failed(runner: ProbeRunner, probe: Scripted) -> None:
@@ -150,7 +150,7 @@ def test_join(runner: ProbeRunner, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_failures_start_at_zero(runner: ProbeRunner, probe: Scripted) -> None:
     """Every reason of the closed list is counted from 0 before anything failed."""
-    assert runner.failures() == {(*KEY, reason.value): 0 for reason in Reason}
+    assert runner.failures() == {KEY: dict.fromkeys(Reason, 0)}
 
 
 def test_every_scrape_counts(runner: ProbeRunner, hanging: Scripted) -> None:
@@ -158,7 +158,7 @@ def test_every_scrape_counts(runner: ProbeRunner, hanging: Scripted) -> None:
     runner.run(0.05)
     runner.run(0.05)
 
-    assert runner.failures()[(*KEY, "timeout")] == 3
+    assert runner.failures()[KEY]["timeout"] == 3
 
 
 def test_no_secret(runner: ProbeRunner) -> None:
@@ -189,7 +189,7 @@ def test_replace_keeps(runner: ProbeRunner) -> None:
     runner.run(1)
 
     assert (old.checks, new.checks, new.closed.is_set()) == (2, 0, True)
-    assert runner.failures()[(*KEY, "auth")] == 2
+    assert runner.failures()[KEY]["auth"] == 2
 
 
 def test_replace_changed(runner: ProbeRunner) -> None:
@@ -203,7 +203,7 @@ def test_replace_changed(runner: ProbeRunner) -> None:
 
     assert result.status is Status.HEALTHY
     assert old.closed.wait(5)
-    assert runner.failures()[(*KEY, "auth")] == 1
+    assert runner.failures()[KEY]["auth"] == 1
 
 
 def test_replace_hanging(runner: ProbeRunner, hanging: Scripted) -> None:

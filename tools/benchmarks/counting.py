@@ -30,9 +30,10 @@ from typing import Any
 import psycopg
 
 from exporter.aggregation import poll, snapshot
-from exporter.config.settings import Database, Limits, Secret, Source
+from exporter.config.settings import Database, Limits, Source
 from exporter.database import schema
 from exporter.database.connection import connect as connect_as_exporter
+from exporter.sections import Secret
 from exporter.sources import mapping
 from tools.benchmarks.counting_load import Writers, lost_and_doubled
 from tools.stack.polling import poll_until

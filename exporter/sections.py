@@ -1,0 +1,106 @@
+"""Building blocks of the configuration's sections: the base class, secrets, paths, and checks that several share."""
+
+import hmac
+import os
+from collections.abc import Iterator
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta, Struct
+
+Finite = Annotated[float, Meta(ge=-1e15, le=1e15)]
+Ratio = Annotated[float, Meta(gt=0, le=1)]
+Name = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9_.:-]+$")]
+
+
+class Problem(NamedTuple):
+    """What is wrong with a section: the key, what is expected of it, and its value unless that may hold a secret."""
+
+    key: str
+    expected: str
+    value: object = None
+
+
+class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base class of every section: immutable, and an unknown key is an error."""
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what is wrong across keys, or cannot be said by a type."""
+        yield from ()
+
+
+class FilePath(str):
+    """A file or folder; a relative path starts at the configuration's folder."""
+
+    __slots__ = ()
+
+
+class Secret:
+    """A value that must never be printed: `repr`, `str` and formatting show asterisks."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the value itself; call it only where a connection is made."""
+        return self._value
+
+    def equals(self, given: bytes) -> bool:
+        """Compare with what a client sent, in constant time."""
+        return hmac.compare_digest(given, self._value.encode("utf-8"))
+
+    def __repr__(self) -> str:
+        return "Secret(********)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+def is_port(text: str) -> bool:
+    """Tell whether a text is the number of a port."""
+    return text.isascii() and text.isdigit() and 0 < int(text) <= 65535
+
+
+def duplicates(key: str, names: list[str]) -> Iterator[Problem]:
+    """Yield the names that several entries of a list have."""
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield Problem(key, "one entry per name (set `name`)", name)
+
+
+def dsn_problems(dsn: Secret) -> Iterator[Problem]:
+    """Yield what is wrong with a DSN, without quoting it; the parser's own message would, password and all."""
+    from psycopg import ProgrammingError, conninfo
+
+    try:
+        parts = conninfo.conninfo_to_dict(dsn.reveal())
+    except ProgrammingError:
+        yield Problem("dsn", "postgresql://USER@HOST:PORT/DATABASE or key=value")
+        return
+    # A password with @ or / in it makes libpq take its end for the host, and show it in every message.
+    hosts, ports = str(parts.get("host") or "").split(","), str(parts.get("port") or "").split(",")
+    if any("@" in host[1:] for host in hosts) or not all(port == "" or is_port(port) for port in ports):
+        yield Problem(
+            "dsn",
+            "postgresql://USER@HOST:PORT/DATABASE, and in a password %40 for @, %2F for / and %3A for : "
+            "(or put it into `password_file`, as it is)",
+        )
+
+
+def authority_problems(ca_file: FilePath | None) -> Iterator[Problem]:
+    """Yield that a file of certificates cannot be read."""
+    if ca_file is not None and not os.access(ca_file, os.R_OK):
+        yield Problem("ca_file", "a PEM file of certificates that can be read", ca_file)
+
+
+def sign_in_problems(username: str | None, password: Secret | None, bearer_token: Secret | None) -> Iterator[Problem]:
+    """Yield that the ways to sign in to a web server are incomplete, or are two."""
+    if (username is None) != (password is None):
+        yield Problem("username", "both `username` and `password_file`, or neither", username)
+    if bearer_token and username:
+        yield Problem("bearer_token", "either `bearer_token_file`, or `username` and `password_file`")
