@@ -305,7 +305,7 @@ def cluster(servers: ServerFactory) -> list[Alertmanager]:
         (["create", "x", "--severity", "low", "--label", "a-b=1"], "label 'a-b' cannot be given"),
         (["create", "x", "--severity", "low", "--label", "team"], "'team' has no `=`; wanted NAME=VALUE"),
         (["create", "x", "--severity", "low", "--name", "It burns"], "name 'It burns' is none of an alert"),
-        (["list", "--config", "/nowhere.yml"], "/nowhere.yml: cannot be read"),
+        (["list", "--config", "/nowhere.yml"], "cannot read /nowhere.yml"),
     ],
 )
 def test_wrong_usage_is_told(commands: Commands, arguments: list[str], words: str) -> None:

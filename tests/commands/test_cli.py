@@ -99,12 +99,12 @@ def test_wrong_usage_is_status_2(arguments: str) -> None:
     ("text", "message"),
     [
         ("datbase: {}", "unknown key `datbase`: did you mean `database`?"),
-        ("database: {dsn: 'host=h', poll_interval_seconds: 0}", "`database.poll_interval_seconds` is 0: Expected"),
-        ("a: [", "not YAML: line 1, column 5: "),
+        ("database: {dsn: 'host=h', poll_interval_seconds: 0}", "invalid value 0 for `database.poll_inter"),
+        ("a: [", "invalid YAML: line 1, column 5: "),
     ],
 )
 def test_bad_configuration_is_status_2(tmp_path: Path, arguments: str, text: str, message: str) -> None:
-    """Every command refuses a bad configuration with one line on stderr that names file, key and what was wanted."""
+    """Every command refuses a bad configuration with one line on stderr that names file, key and what was expected."""
     path = write(tmp_path, text)
     result = run(*arguments.format(path).split())
 
