@@ -12,7 +12,8 @@ ARGS ?=
 PYTEST_ARGS ?=
 # More than cores: the tests mostly wait for real servers to see, to tell or to give up. A file stays with one worker.
 WORKERS ?= 4
-PIP := $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-input
+# Not compiled beforehand: Python does that for the few modules that are used.
+PIP := $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-input --no-compile
 
 # The first that is new enough; tried by running it, as pyenv leaves names in PATH that do not run.
 FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
@@ -82,4 +83,4 @@ $(VENV)/dev.stamp: pyproject.toml sdk/pyproject.toml
 
 $(VENV)/bin/pip:
 	@python=$$($(FIND_PYTHON)); echo "Making $(VENV) with $$python ($$($$python --version))"; \
-		$$python -m tools.stack.bootstrap $(VENV)
+		$$python -m tools.stack.programs.virtualenv $(VENV)

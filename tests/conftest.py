@@ -25,7 +25,7 @@ from tests.servers import (
     fresh_database,
     mark_session,
 )
-from tools.stack.binaries import find
+from tools.stack.programs.search import find
 from tools.stack.servers import Alertmanager, Minio, Postgres, Prometheus, Redis
 
 

@@ -18,12 +18,10 @@ from typing import Any, Self, TypeVar
 
 import psycopg
 
-from tools.stack.binaries import Binary, find
-from tools.stack.identity import PidRecord, identity_of
-from tools.stack.pins import NEWEST_SUITE
-from tools.stack.places import Places
-from tools.stack.polling import poll_until
-from tools.stack.process import Process
+from tools.stack.pidfile import PidRecord, identity_of
+from tools.stack.process import Process, poll_until
+from tools.stack.programs.catalogue import NEWEST_SUITE, SearchPath
+from tools.stack.programs.search import Binary, find
 from tools.stack.servers import Postgres, Server
 
 __all__ = [
@@ -45,7 +43,7 @@ PROMETHEUS_SUITES: dict[str, str | None] = {"stable": None, "newest": NEWEST_SUI
 
 
 # Neither overrides nor what is installed on the machine.
-WHEELS_ONLY = Places(environ={}, path=(), usual_folders=False)
+WHEELS_ONLY = SearchPath(environ={}, path=(), usual_folders=False)
 
 SESSION_PREFIX = "platform-tests-"
 

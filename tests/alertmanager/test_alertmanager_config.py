@@ -11,7 +11,7 @@ import yaml
 from alertmanager import generate
 from tests.alertmanager.shipped import FOLDER, SHIPPED, laid_out
 from tests.servers import PrometheusBinaries
-from tools.stack.binaries import Binary
+from tools.stack.programs.search import Binary
 
 EXAMPLE = FOLDER / "alertmanager.example.yml"
 # What Alertmanager 0.25 does not know, in the example of everything.

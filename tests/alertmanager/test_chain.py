@@ -13,7 +13,7 @@ import pytest
 from tests.alertmanager.shipped import turned_to
 from tests.prometheus.names import ROOT
 from tests.servers import PrometheusBinaries
-from tools.stack.polling import poll_until
+from tools.stack.process import poll_until
 from tools.stack.receivers.http import HttpReceiver
 from tools.stack.servers import Alertmanager, Prometheus
 

@@ -10,7 +10,7 @@ import requests
 
 from tests.alertmanager.shipped import Labels, post, turned_to
 from tests.servers import PrometheusBinaries
-from tools.stack.polling import poll_until
+from tools.stack.process import poll_until
 from tools.stack.receivers.http import HttpReceiver
 from tools.stack.servers import Alertmanager
 from tools.stack.servers.alertmanager import Cluster

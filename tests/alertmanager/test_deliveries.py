@@ -13,8 +13,8 @@ import yaml
 from alertmanager import generate
 from tests.alertmanager.shipped import FOLDER, laid_out, post
 from tests.servers import PrometheusBinaries
-from tools.stack.polling import poll_until
-from tools.stack.receivers.arrival import Arrival
+from tools.stack.process import poll_until
+from tools.stack.receivers.base import ReceivedMessage
 from tools.stack.receivers.http import HttpReceiver
 from tools.stack.receivers.mail import MailReceiver
 from tools.stack.servers import Alertmanager
@@ -98,7 +98,7 @@ def told(services: Services, generation: str) -> list[HttpReceiver | MailReceive
     return [one for name, one in services.items() if generation == "newest" or name not in NEW]
 
 
-def words(arrival: Arrival) -> str:
+def words(arrival: ReceivedMessage) -> str:
     """Return all that a message says, as one text."""
     if isinstance(arrival.content, dict):
         return str(arrival.content)

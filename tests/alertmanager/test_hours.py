@@ -14,7 +14,7 @@ import yaml
 from alertmanager import generate
 from tests.alertmanager.shipped import FOLDER, SHIPPED, laid_out, post
 from tests.servers import PrometheusBinaries
-from tools.stack.polling import poll_until
+from tools.stack.process import poll_until
 from tools.stack.receivers.http import HttpReceiver
 from tools.stack.servers import Alertmanager
 

@@ -10,7 +10,7 @@ import yaml
 from tests.alertmanager.shipped import SHIPPED, Labels, post, turned_to
 from tests.prometheus.names import ROOT, rules
 from tests.servers import PrometheusBinaries, ServerFactory
-from tools.stack.polling import poll_until
+from tools.stack.process import poll_until
 from tools.stack.receivers.http import HttpReceiver
 from tools.stack.servers import Alertmanager
 

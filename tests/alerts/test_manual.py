@@ -12,9 +12,8 @@ import pytest
 from exporter.database import schema
 from tests.commands.exporting import command, exporting
 from tests.servers import Database, PrometheusBinaries, ServerFactory
-from tools.stack.polling import poll_until
 from tools.stack.ports import free_port
-from tools.stack.process import Command
+from tools.stack.process import Command, poll_until
 from tools.stack.servers import Alertmanager, Postgres
 
 

@@ -14,7 +14,7 @@ import requests
 from exporter.database import schema
 from tests.commands.exporting import Exporter, exporting, value
 from tests.servers import Database, PrometheusBinaries
-from tools.stack.polling import poll_until
+from tools.stack.process import poll_until
 from tools.stack.servers import Alertmanager, Postgres
 
 ROUTES = """

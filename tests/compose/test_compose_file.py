@@ -13,7 +13,7 @@ import yaml
 
 from alertmanager.generate import COMPOSE as COMPOSE_ALERTMANAGER
 from tests.compose.shipped import COMPOSE, ROOT, SERVICES, loaded, made_secrets
-from tools.stack import pins
+from tools.stack.programs import catalogue
 
 ONE_SHOT = {name for name, service in SERVICES.items() if service["restart"] == "no"}
 EVERY_SERVICE = pytest.mark.parametrize("name", SERVICES)
@@ -219,7 +219,7 @@ def test_minio_is_the_one_that_plain_processes_use() -> None:
     """Both ways of running it build the same MinIO."""
     dockerfile = (ROOT / "deploy" / "docker" / "minio" / "Dockerfile").read_text()
 
-    assert f"{pins.MINIO_MODULE}@{pins.MINIO_VERSION}\n" in dockerfile
+    assert f"{catalogue.MINIO_MODULE}@{catalogue.MINIO_VERSION}\n" in dockerfile
 
 
 def test_grafana_gets_every_variable_its_provisioning_uses() -> None:

@@ -23,7 +23,7 @@ from redis.retry import Retry
 
 from tests.compose.shipped import ROOT, made_secrets
 from tests.servers import WHEELS_ONLY, ServerFactory
-from tools.stack.binaries import find
+from tools.stack.programs.search import find
 from tools.stack.servers.minio import Minio
 from tools.stack.servers.postgres import Postgres
 

@@ -5,7 +5,7 @@ import sys
 
 from tests.prometheus.names import rules
 from tools.drills.catalogue import AT_ONCE, DRILLS
-from tools.stack.places import CHECKOUT
+from tools.stack.checkout import CHECKOUT
 
 PAGED = {"critical": 1, "high": 0, "medium": 0}
 

@@ -4,9 +4,8 @@ import os
 from pathlib import Path
 
 from tools.drills.machine import Machine
-from tools.stack.polling import poll_until
-from tools.stack.process import Command, Process
-from tools.stack.state import State
+from tools.stack.process import Command, Process, poll_until
+from tools.stack.state import StackState
 
 
 def test_a_killed_process_is_started_as_it_was(tmp_path: Path) -> None:
@@ -17,11 +16,11 @@ def test_a_killed_process_is_started_as_it_was(tmp_path: Path) -> None:
     process = Process("one", tmp_path)
     process.start(Command(["/bin/sh", "-c", script, "sh", "argument"], environment, tmp_path / "there"))
     poll_until(lambda: "argument" in process.log_tail(), 10)
-    machine = Machine(State.open(tmp_path))
+    machine = Machine(StackState.open(tmp_path))
 
     machine.kill("one")
     machine.revive("one")
-    revived = State.open(tmp_path).running("one")
+    revived = StackState.open(tmp_path).running("one")
 
     assert not process.alive
     assert revived is not None

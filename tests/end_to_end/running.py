@@ -10,10 +10,10 @@ from typing import Any
 
 import psycopg
 
-from tools.stack import witness
-from tools.stack.places import CHECKOUT
+from tools.stack import status
+from tools.stack.checkout import CHECKOUT
 from tools.stack.process import Process
-from tools.stack.state import State
+from tools.stack.state import StackState
 
 DOWN = "PlatformComponentDown"
 
@@ -25,9 +25,9 @@ class RunningStack:
         self.folder = folder
 
     @property
-    def state(self) -> State:
+    def state(self) -> StackState:
         """Return what it has written down of itself."""
-        return State.open(self.folder)
+        return StackState.open(self.folder)
 
     @property
     def notifications_file(self) -> Path:
@@ -43,7 +43,7 @@ class RunningStack:
 
     def up(self) -> str:
         """Start what does not run."""
-        return self.run("up", "--free-ports", "--no-grafana", "--no-wait", "--past", "1h")
+        return self.run("up", "--free-ports", "--no-grafana", "--no-wait", "--build-minio", "--past", "1h")
 
     def exporter(self, command: str) -> "subprocess.CompletedProcess[str]":
         """Run a command of platform-exporter with the stack's configuration."""
@@ -69,7 +69,7 @@ class RunningStack:
 
     def prometheus(self, promql: str) -> list[dict[str, Any]]:
         """Return the result of an instant query."""
-        return witness.query(self.state, promql)
+        return status.query(self.state, promql)
 
     def notified(self, alertname: str, status: str, since: float, **labels: str) -> float | None:
         """Return the Unix time at which the first such notification after `since` was stored; None before that."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.running import DOWN, RunningStack
-from tools.stack import witness
-from tools.stack.identity import descendants, identity_of
-from tools.stack.polling import poll_until
+from tools.stack import status
+from tools.stack.pidfile import descendants, identity_of
+from tools.stack.process import poll_until
 
 # Worst case from the comment at the head of prometheus.yml, with room for a busy machine.
 DETECTION_SECONDS = 45
@@ -83,10 +83,10 @@ COUNTERS = {
 @pytest.fixture
 def quiet(stack: RunningStack) -> Iterator[RunningStack]:
     """Return the stack with the demo's traffic frozen, so that its tables stand still."""
-    feeder = stack.process("feeder")
-    feeder.freeze()
+    traffic = stack.process("traffic")
+    traffic.freeze()
     yield stack
-    feeder.thaw()
+    traffic.thaw()
 
 
 def test_prometheus_holds_what_plain_sql_counts(quiet: RunningStack) -> None:
@@ -130,10 +130,10 @@ def test_a_dead_dependency_is_told_and_its_return_too(stack: RunningStack) -> No
 
 def test_the_breach_fires_and_is_told(stack: RunningStack) -> None:
     """The demo's incident crosses the critical threshold: it fires in Prometheus and arrives at the receiver."""
-    began = witness.began_at(stack.state)
-    poll_until(lambda: witness.firing(stack.state), 150, interval_seconds=0.5, what="the breach in Prometheus")
+    began = status.traffic_began_at(stack.state)
+    poll_until(lambda: status.firing(stack.state), 150, interval_seconds=0.5, what="the breach in Prometheus")
     poll_until(
-        lambda: stack.notified(witness.ALERT, "firing", began, app="scitex", severity="critical"),
+        lambda: stack.notified(status.ALERT, "firing", began, app="scitex", severity="critical"),
         30,
         interval_seconds=0.5,
         what="the notification of the breach",
@@ -150,7 +150,7 @@ def test_the_rest_of_the_platform_is_well(stack: RunningStack) -> None:
     )
     names = {alert["metric"]["alertname"] for alert in firing}
 
-    assert names <= {witness.ALERT, DOWN}  # the latter is kept firing for a while after Redis is back
+    assert names <= {status.ALERT, DOWN}  # the latter is kept firing for a while after Redis is back
 
 
 def test_doctor_finds_all_well(stack: RunningStack) -> None:
@@ -206,7 +206,7 @@ def test_down_leaves_no_process_and_up_loses_no_count(stack: RunningStack) -> No
     assert list(stack.folder.glob("*.pid")) == []
 
     stack.up()
-    poll_until(lambda: witness.stored(stack.state), 30, what="a scrape after the restart")
+    poll_until(lambda: status.stored(stack.state), 30, what="a scrape after the restart")
 
     assert _total(stack) >= counted
 

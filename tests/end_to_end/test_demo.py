@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.servers import Database
-from tools.stack import demo, down
+from tools.stack import databases, down
+from tools.stack.checkout import CHECKOUT
 from tools.stack.errors import StackError
-from tools.stack.places import CHECKOUT
 from tools.stack.servers import Postgres
-from tools.stack.state import State, fingerprint
+from tools.stack.state import StackState, fingerprint
 
 
 def test_times_are_moved_up_to_now(database: Database) -> None:
@@ -25,7 +25,7 @@ def test_times_are_moved_up_to_now(database: Database) -> None:
     )
 
     with database.connect(options="-c timezone=Europe/Berlin") as connection:
-        demo.move_to_now(connection)
+        databases.move_to_now(connection)
 
     rows = database.execute(
         "select created_at - lag(created_at) over (order by id desc) = '8 days', ended_at - created_at = '1 hour', "
@@ -40,8 +40,8 @@ def test_a_demo_database_is_loaded_once(postgres: Postgres) -> None:
     """The second load does nothing; an interrupted one leaves nothing that looks like a database."""
     postgres.create_database("scitex_loading")
     try:
-        assert demo.load(postgres, "scitex") is True
-        assert demo.load(postgres, "scitex") is False
+        assert databases.load(postgres, "scitex") is True
+        assert databases.load(postgres, "scitex") is False
         with postgres.connect() as connection:
             names = connection.execute("select datname from pg_database where datname like 'scitex%'").fetchall()
 
@@ -54,7 +54,7 @@ def test_clean_leaves_a_folder_that_is_no_stack(tmp_path: Path) -> None:
     """A mistyped --state costs nobody a folder."""
     (tmp_path / "thesis.txt").write_text("years of work")
 
-    with pytest.raises(StackError, match=r"no state folder of a stack .*remove it yourself"):
+    with pytest.raises(StackError, match=r"not a state folder of a stack .*remove it yourself"):
         down.clean(tmp_path)
 
     assert (tmp_path / "thesis.txt").exists()
@@ -82,12 +82,12 @@ def test_a_broken_state_is_named(tmp_path: Path) -> None:
     (tmp_path / "stack.json").write_text("{")
 
     with pytest.raises(StackError, match=r"stack\.json cannot be read: `make clean`"):
-        State.open(tmp_path)
+        StackState.open(tmp_path)
 
 
 def test_secrets_are_made_once_and_closed_to_others(tmp_path: Path) -> None:
     """A secret stays the same and only its owner reads it."""
-    state = State.open(tmp_path)
+    state = StackState.open(tmp_path)
     secret = state.secret("writer")
 
     assert (state.secret("writer"), len(secret)) == (secret, 24)

@@ -16,7 +16,7 @@ from exporter.probes.postgresql import PostgresqlTarget
 from exporter.probes.redis import RedisTarget
 from tests.probes.probing import Subject, gauges, minio, postgresql, redis, target
 from tests.probes.tls_front import TlsFront, tls_front
-from tools.stack.polling import poll_until
+from tools.stack.process import poll_until
 from tools.stack.servers import Minio, Postgres, Redis
 
 GAUGE = "component_certificate_expiry_timestamp_seconds"

@@ -11,8 +11,7 @@ from exporter.probes.base import Reason, Status
 from exporter.sections import Secret
 from tests.probes.probing import SHORT_SECONDS, Subject, gauges, minio, target
 from tests.servers import ServerFactory, TcpProxy
-from tools.stack.polling import poll_until
-from tools.stack.process import Command
+from tools.stack.process import Command, poll_until
 from tools.stack.servers import Minio
 
 Starter = Callable[..., Minio]

@@ -13,7 +13,7 @@ from exporter.probes.base import Reason, Status
 from exporter.sections import Secret
 from tests.probes.probing import SHORT_SECONDS, Subject, gauges, postgresql, target
 from tests.servers import Database, ServerFactory, TcpProxy
-from tools.stack.polling import poll_until
+from tools.stack.process import poll_until
 from tools.stack.servers import Postgres
 
 Proxies = Callable[[str, int], TcpProxy]

@@ -12,7 +12,7 @@ from exporter.probes.base import Reason, Status
 from exporter.sections import Secret
 from tests.probes.probing import SHORT_SECONDS, Subject, gauges, redis, target
 from tests.servers import ServerFactory, TcpProxy
-from tools.stack.polling import poll_until
+from tools.stack.process import poll_until
 from tools.stack.servers import Minio, Redis
 
 Starter = Callable[..., Redis]

@@ -13,7 +13,7 @@ from exporter.probes.base import Answer, Degradation, ProbeError, Reason, Status
 from exporter.probes.run import ProbeRunner
 from exporter.sections import Secret
 from tests.probes.probing import Scripted
-from tools.stack.polling import poll_until
+from tools.stack.process import poll_until
 
 KEY = ("scripted", "main")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.prometheus.names import ROOT
 from tests.servers import PrometheusBinaries
-from tools.stack.binaries import Binary
+from tools.stack.programs.search import Binary
 
 UNIT_TESTS = sorted((ROOT / "prometheus/tests").glob("*.yml"))
 

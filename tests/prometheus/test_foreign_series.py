@@ -12,7 +12,7 @@ import httpx
 
 from tests.prometheus.names import FOREIGN
 from tests.servers import PrometheusBinaries
-from tools.stack.polling import poll_until
+from tools.stack.process import poll_until
 from tools.stack.servers import Alertmanager, Minio, Prometheus
 
 CONFIG = """

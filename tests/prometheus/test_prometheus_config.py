@@ -11,7 +11,7 @@ import yaml
 from tests.prometheus.names import ROOT, RULE_FILES
 from tests.prometheus.promtool import promtool
 from tests.servers import PrometheusBinaries
-from tools.stack.polling import poll_until
+from tools.stack.process import poll_until
 from tools.stack.servers import Prometheus
 
 FOLDER = ROOT / "prometheus"

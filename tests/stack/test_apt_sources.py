@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.stack.apt_sources import source_lines
 from tools.stack.errors import StackError
+from tools.stack.programs.debian import source_lines
 
 DEBIAN = """\
 Types: deb

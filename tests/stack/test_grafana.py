@@ -7,7 +7,7 @@ from pathlib import Path
 import requests
 
 from tests.servers import ServerFactory
-from tools.stack.binaries import Binary
+from tools.stack.programs.search import Binary
 from tools.stack.servers import Grafana
 
 # Answers every path with its arguments and environment.

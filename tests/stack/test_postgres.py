@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from tests.servers import WHEELS_ONLY, Database, ServerFactory, poll_until
-from tools.stack.binaries import Binary, find
 from tools.stack.errors import StackError
+from tools.stack.programs.search import Binary, find
 from tools.stack.servers import Postgres
 
 StartPostgres = Callable[..., Postgres]

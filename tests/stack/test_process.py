@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from tools.stack.errors import StackError
-from tools.stack.identity import Identity, PidRecord, descendants, identity_of
-from tools.stack.polling import poll_until
-from tools.stack.process import Command, Process, recorded_processes
+from tools.stack.pidfile import Identity, PidRecord, descendants, identity_of
+from tools.stack.process import Command, Process, poll_until, recorded_processes
 
 # A parent whose child is in a process group of its own, as PostgreSQL's backends are; both count, the child to a file.
 FAMILY = """

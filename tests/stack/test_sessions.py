@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import SESSION_PREFIX, end_abandoned_sessions, mark_session
-from tools.stack.identity import Identity, PidRecord, identity_of
+from tools.stack.pidfile import Identity, PidRecord, identity_of
 from tools.stack.process import Command, Process
 
 

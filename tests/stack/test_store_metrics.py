@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from tools.stack.places import CHECKOUT
-from tools.stack.polling import poll_until
+from tools.stack.checkout import CHECKOUT
+from tools.stack.process import poll_until
 from tools.stack.servers import Minio, Prometheus
 
 CAPACITY = ("minio_cluster_capacity_usable_free_bytes", "minio_cluster_capacity_usable_total_bytes")

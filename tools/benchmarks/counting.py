@@ -36,8 +36,8 @@ from exporter.database.connection import connect as connect_as_exporter
 from exporter.sections import Secret
 from exporter.sources import mapping
 from tools.benchmarks.counting_load import Writers, lost_and_doubled
-from tools.stack.polling import poll_until
 from tools.stack.ports import free_port
+from tools.stack.process import poll_until
 from tools.stack.servers import Postgres
 
 NEW_ROWS = 100_000

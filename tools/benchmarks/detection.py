@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from tests.end_to_end.running import DOWN, RunningStack
-from tools.stack.polling import poll_until
+from tools.stack.process import poll_until
 
 TARGET_SECONDS = 45
 DEADLINE_SECONDS = 120

@@ -21,12 +21,12 @@ from tools.drills.receivers import Receivers
 from tools.drills.recording import Recording
 from tools.drills.traffic import Traffic
 from tools.drills.verdict import Evidence, Subject
-from tools.stack import settings_files
+from tools.stack import config_files
+from tools.stack.checkout import CHECKOUT
 from tools.stack.errors import StackError
-from tools.stack.places import CHECKOUT
-from tools.stack.polling import poll_until
+from tools.stack.process import poll_until
 from tools.stack.servers.minio import Flavour, Minio
-from tools.stack.state import State
+from tools.stack.state import StackState
 
 START_DEADLINE_SECONDS = 900
 
@@ -52,8 +52,8 @@ class Bench:
 
     def start(self) -> None:
         """Start all of it. Raises DrillError with the stack's own words."""
-        self._stack("up", "--free-ports", "--no-grafana", "--no-traffic", *self._flags)
-        self.state = State.open(self.folder)
+        self._stack("up", "--free-ports", "--build-minio", "--no-grafana", "--no-traffic", *self._flags)
+        self.state = StackState.open(self.folder)
         self.machine = Machine(self.state)
         self.receivers = Receivers()
         self._begin_anew()
@@ -123,7 +123,7 @@ class Bench:
 
         The demo's data have open alerts, which would be told: they are closed first, as by a person.
         """
-        ours = [name for name in ("prometheus", *settings_files.ALERTMANAGERS) if self.state.running(name)]
+        ours = [name for name in ("prometheus", *config_files.ALERTMANAGERS) if self.state.running(name)]
         for name in ours:
             self.machine.kill(name)
             for left in (self.folder / name).iterdir():

@@ -7,9 +7,9 @@ import yaml
 
 from alertmanager.generate import configuration
 from tools.drills.receivers import Receivers
-from tools.stack.places import CHECKOUT
-from tools.stack.settings_files import EXPORTER_FILE
-from tools.stack.state import State
+from tools.stack.checkout import CHECKOUT
+from tools.stack.config_files import EXPORTER_FILE
+from tools.stack.state import StackState
 
 ALWAYS = {"days": "sunday:saturday", "from": "00:00", "to": "24:00", "time_zone": "UTC"}
 TELL = {
@@ -24,7 +24,7 @@ TELL = {
 ROUTING_KEY = "0123456789abcdef0123456789abcdef"
 
 
-def tell_receivers(state: State, receivers: Receivers) -> None:
+def tell_receivers(state: StackState, receivers: Receivers) -> None:
     """Write what the Alertmanagers of the stack read at their next start: the drill's receivers, told at any hour."""
     content = yaml.safe_load((CHECKOUT / "alertmanager/channels.yml").read_text())
     content |= {"secrets": str(state.folder / "secrets"), "working_hours": ALWAYS, "tell": TELL}
@@ -52,7 +52,7 @@ def tell_receivers(state: State, receivers: Receivers) -> None:
     channels.unlink()
 
 
-def show_shipped_links(state: State) -> None:
+def show_shipped_links(state: StackState) -> None:
     """Have notices lead to Grafana, as shipped: a stack without one leads to files, which pagers refuse."""
     path = state.folder / "config/prometheus/prometheus.yml"
     content = yaml.safe_load(path.read_text())
@@ -61,7 +61,7 @@ def show_shipped_links(state: State) -> None:
     state.write("config/prometheus/prometheus.yml", yaml.safe_dump(content, sort_keys=False))
 
 
-def set_thresholds(state: State, thresholds: dict[str, Any]) -> None:
+def set_thresholds(state: StackState, thresholds: dict[str, Any]) -> None:
     """Have the exporter use these thresholds beside the defaults, without a restart."""
     path = state.folder / EXPORTER_FILE
     content = yaml.safe_load(path.read_text()) | {"thresholds": thresholds}

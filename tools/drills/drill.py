@@ -9,7 +9,7 @@ from tools.drills.applications import Application
 from tools.drills.bench import Bench
 from tools.drills.verdict import Evidence, Outcome, Subject, Wanted, judge
 from tools.stack.errors import StackError
-from tools.stack.polling import poll_until
+from tools.stack.process import poll_until
 
 TOLD_DEADLINE_SECONDS = 420
 OVER_DEADLINE_SECONDS = 1200

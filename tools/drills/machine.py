@@ -6,15 +6,15 @@ import signal
 from pathlib import Path
 
 from tools.drills.errors import DrillError
-from tools.stack.identity import PidRecord
+from tools.stack.pidfile import PidRecord
 from tools.stack.process import Command, Process
-from tools.stack.state import State
+from tools.stack.state import StackState
 
 
 class Machine:
     """Freeze, stop, kill and revive the servers of one stack, by their names in its state."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: StackState) -> None:
         self._state = state
         self._ended: dict[str, tuple[Command, signal.Signals]] = {}
         # Ours to wait for: children of this process.

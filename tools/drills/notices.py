@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Any
 
-from tools.stack.receivers.arrival import Arrival
+from tools.stack.receivers.base import ReceivedMessage
 
 Labels = dict[str, str]
 
@@ -37,7 +37,7 @@ class Notice:
     problems: tuple[str, ...] = ()
 
 
-def notice(arrival: Arrival) -> Notice:
+def notice(arrival: ReceivedMessage) -> Notice:
     """Return what a message says; one that is of no known shape counts as firing, with its problems."""
     try:
         firing, severity, text, incident, alerts = READERS[arrival.receiver](arrival.content)

@@ -1,6 +1,6 @@
 """The receivers of a drill: one of each kind that a person is told by."""
 
-from tools.stack.receivers.arrival import Arrival
+from tools.stack.receivers.base import ReceivedMessage
 from tools.stack.receivers.http import HttpReceiver
 from tools.stack.receivers.mail import MailReceiver
 
@@ -15,7 +15,7 @@ class Receivers:
         self.mail = MailReceiver()
 
     @property
-    def arrivals(self) -> list[Arrival]:
+    def arrivals(self) -> list[ReceivedMessage]:
         """Return all that came, in order."""
         found = [one for receiver in (self.pager, self.chat, self.hook, self.mail) for one in receiver.arrivals]
         return sorted(found, key=lambda one: one.came_at)

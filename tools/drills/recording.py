@@ -9,8 +9,8 @@ import requests
 
 from tools.drills.notices import Labels, Notice, notice
 from tools.drills.receivers import Receivers
-from tools.stack.settings_files import ALERTMANAGERS
-from tools.stack.state import State
+from tools.stack.config_files import ALERTMANAGERS
+from tools.stack.state import StackState
 
 EVERY_SECONDS = 0.5
 
@@ -28,7 +28,7 @@ class Firing:
 class Recording:
     """Ask Prometheus and every Alertmanager twice a second; those that are away are asked again."""
 
-    def __init__(self, state: State, receivers: Receivers) -> None:
+    def __init__(self, state: StackState, receivers: Receivers) -> None:
         self._prometheus = f"{state.url('prometheus')}/api/v1/alerts"
         self._alertmanagers = [f"{state.url(one)}/api/v2/alerts" for one in ALERTMANAGERS if one in state.ports]
         self._receivers = receivers

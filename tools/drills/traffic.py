@@ -8,26 +8,26 @@ from collections.abc import Mapping
 import psycopg
 
 from tools.drills.applications import Application
-from tools.stack import feeder, settings_files
-from tools.stack.state import State
+from tools.stack import config_files, traffic
+from tools.stack.state import StackState
 
 # Far from the incident that the demo's own traffic plays in the first ten minutes of each hour.
-HEALTHY_SECONDS = feeder.INCIDENT_SECONDS + 1
+HEALTHY_SECONDS = traffic.INCIDENT_SECONDS + 1
 DEMO_EVERY_SECONDS = 2
 
 
 class Traffic:
     """Healthy traffic of the demo, and what the given applications do; a database that is away costs its rows."""
 
-    def __init__(self, state: State, applications: Mapping[str, Application], seed: int = 0) -> None:
+    def __init__(self, state: StackState, applications: Mapping[str, Application], seed: int = 0) -> None:
         self._dsn = f"postgresql://writer:{state.secret('writer')}@{state.address('postgres')}/platform"
         self._applications = applications
         self._random = random.Random(seed)  # noqa: S311  # invented traffic, no secret
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._own, daemon=True)]
-        addresses = settings_files.feeder_addresses(state)
-        self._demo = feeder.Feeder(addresses, feeder.Traffic(self._random), log=_silent)
+        addresses = config_files.traffic_addresses(state)
+        self._demo = traffic.TrafficWriter(addresses, traffic.DemoApplications(self._random), log=_silent)
         self._threads.append(threading.Thread(target=self._demos, daemon=True))
 
     def start(self) -> None:

@@ -4,10 +4,10 @@ import contextlib
 import shutil
 from pathlib import Path
 
+from tools.stack.checkout import lock
 from tools.stack.errors import StackError
-from tools.stack.places import lock
 from tools.stack.process import recorded_processes
-from tools.stack.state import ORDER, State
+from tools.stack.state import ORDER, StackState
 
 
 def run(folder: Path) -> int:
@@ -15,26 +15,30 @@ def run(folder: Path) -> int:
     if not folder.is_dir():
         print("Nothing runs: there is no stack here. `make up` starts one.")
         return 0
-    State.open(folder)  # raises where it is somebody else's
+    StackState.open(folder)  # raises where it belongs to another user
     with lock(folder, "up"):
-        # No other process is touched: a pid file tells pid, start and boot.
+        # No other process is touched: a pid file names pid, start and boot.
         processes = {process.name: process for process in recorded_processes(folder.absolute())}
-        order = [name for name in reversed(ORDER) if name in processes]
-        for name in [*(name for name in processes if name not in ORDER), *order]:
-            processes[name].stop(deadline_seconds=30)
+        for name in [name for name in processes if name not in ORDER]:
+            # A build in the background has nothing to tidy up; frozen and killed, it starts no further compiler.
+            processes[name].kill()
             print(f"  {name} ended", flush=True)
-    print(f"Down; the data stay in {folder}." if processes else "Nothing ran.")
+        for name in reversed(ORDER):
+            if name in processes:
+                processes[name].stop(deadline_seconds=30)
+                print(f"  {name} ended", flush=True)
+    print(f"Down; the data stay in {folder}." if processes else "Nothing was running.")
     return 0
 
 
 def clean(folder: Path) -> int:
-    """End it and remove the folder, and PostgreSQL's data where those had to lie elsewhere."""
+    """End it and remove the folder, and PostgreSQL's data where those had to be outside it."""
     if not folder.is_dir():
         print("There is no stack here.")
         return 0
     if not (folder / "stack.json").exists() and any(folder.iterdir()):
-        # Whoever mistypes --state must not lose a folder.
-        raise StackError(f"{folder} is no state folder of a stack (it has no stack.json): remove it yourself")
+        # A mistyped --state must not cost anyone a folder.
+        raise StackError(f"{folder} is not a state folder of a stack (it has no stack.json): remove it yourself")
     run(folder)
     with contextlib.suppress(FileNotFoundError):
         elsewhere = Path((folder / "postgres.location").read_text())

@@ -1,9 +1,5 @@
-"""Hold the one error of this package.
-
-Exception
-  StackError      a server or its program cannot be had; the message says what is missing and what to do
-"""
+"""The one error of this package."""
 
 
 class StackError(Exception):
-    """Tell a person what is missing and what to do about it."""
+    """Raised when a server or its program cannot be had; the message says what is missing and what to do."""

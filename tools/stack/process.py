@@ -1,4 +1,4 @@
-"""Run one server as a child process, and do to it what machines and people do: stop it, kill it, freeze it."""
+"""Run one server as a child process, stop, kill or freeze it, and wait for a state by polling."""
 
 import contextlib
 import os
@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tools.stack.errors import StackError
-from tools.stack.identity import Identity, PidRecord, descendants, identity_of
-from tools.stack.polling import poll_until
+from tools.stack.pidfile import Identity, PidRecord, descendants, identity_of
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -198,3 +200,24 @@ def recorded_processes(state_dir: Path) -> list[Process]:
 def clean_environment(*prefixes: str, **extra: str) -> dict[str, str]:
     """Return our environment without the variables that would change a server's behaviour, and with some more."""
     return {**{key: value for key, value in os.environ.items() if not key.startswith(prefixes)}, **extra}
+
+
+def poll_until(
+    predicate: Callable[[], T], deadline_seconds: float, *, interval_seconds: float = 0.02, what: str = ""
+) -> T:
+    """Return the predicate's first true value.
+
+    The predicate is asked at least once, and once more after the deadline, so that a slow machine gets no false alarm.
+
+    Raises StackError when the deadline has passed; an exception of the predicate goes through.
+    """
+    deadline = time.monotonic() + deadline_seconds
+    while True:
+        late = time.monotonic() >= deadline
+        value = predicate()
+        if value:
+            return value
+        if late:
+            name = what or getattr(predicate, "__name__", "the state")
+            raise StackError(f"waited {deadline_seconds:g} s in vain for {name}; last answer: {value!r}")
+        time.sleep(interval_seconds)

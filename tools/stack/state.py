@@ -1,4 +1,4 @@
-"""Keep the state of one stack in one folder: ports, secrets, what each server was started with, what is missing.
+"""The state of one stack in one folder: ports, secrets, what each server was started with, what is missing.
 
 Standard library only, so that `down` works where the virtual environment has been removed.
 """
@@ -24,13 +24,16 @@ ORDER = (
     "alertmanager-2",
     "prometheus",
     "grafana",
-    "feeder",
+    "traffic",
     "demo",
 )
 
+MINIO_BUILD = "minio-build"
+"""The process that compiles MinIO in the background."""
+
 
 @dataclass
-class State:
+class StackState:
     """One stack's folder. What `save` writes is read again by `down`, `status` and the next `up`."""
 
     folder: Path
@@ -40,8 +43,8 @@ class State:
     programs: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, folder: Path) -> "State":
-        """Read a folder's state, an empty one where there is none. Raises StackError where it is somebody else's."""
+    def open(cls, folder: Path) -> "StackState":
+        """Read a folder's state, empty where there is none. Raises StackError where it belongs to another user."""
         folder = folder.absolute()
         if folder.exists() and folder.stat().st_uid != os.geteuid():
             owner = folder.stat().st_uid
@@ -52,7 +55,7 @@ class State:
         except FileNotFoundError:
             return cls(folder)
         except (ValueError, KeyError, TypeError) as error:
-            raise StackError(f"{folder / 'stack.json'} cannot be read: `make clean` makes a new start") from error
+            raise StackError(f"{folder / 'stack.json'} cannot be read: `make clean` removes it") from error
 
     def save(self) -> None:
         """Write it in one step."""
@@ -98,5 +101,5 @@ class State:
 
 
 def fingerprint(*parts: object) -> str:
-    """Return a short digest of what a server is started with, to notice that it has to be started anew."""
+    """Return a short digest of what a server is started with, to notice that it has to be restarted."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

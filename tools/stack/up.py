@@ -2,23 +2,25 @@
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-import requests
-
-from tools.stack import demo, settings_files, users, witness
-from tools.stack.binaries import Binary, find
+from tools.stack import config_files, databases
+from tools.stack.checkout import CHECKOUT, lock
 from tools.stack.errors import StackError
-from tools.stack.own import Demo, Feeder, OwnServer, run_own
-from tools.stack.places import CHECKOUT, lock
 from tools.stack.ports import free_port, is_free
+from tools.stack.process import Process
+from tools.stack.programs import golang
+from tools.stack.programs.catalogue import PROGRAMS, SearchPath
+from tools.stack.programs.search import Binary, find
 from tools.stack.servers import Alertmanager, Grafana, Minio, Postgres, Prometheus, Redis, Server
 from tools.stack.servers.alertmanager import Cluster
+from tools.stack.servers.exporter import DemoPlatform, DemoTraffic, ExporterCommand, checkout_command, run_exporter
 from tools.stack.servers.minio import Flavour
-from tools.stack.state import State, fingerprint
+from tools.stack.state import MINIO_BUILD, StackState, fingerprint
+from tools.stack.status import checkpoints
 
 USUAL_PORTS = {
     "postgres": 5432,
@@ -35,164 +37,155 @@ USUAL_PORTS = {
 PAIR_PORTS = {"alertmanager-2": 9095, "alertmanager-cluster": 9094, "alertmanager-2-cluster": 9096}
 
 # Worst case of the demo's breach: some 20 s for 20 events, `for` 30 s, and the way to the receiver 30 s.
-SIGHT_DEADLINE_SECONDS = 180
+BREACH_DEADLINE_SECONDS = 180
 
-AnyServer = TypeVar("AnyServer", bound=Server)
+TITLES = {"minio": "MinIO", "grafana": "Grafana"}
 
 
-def run(
-    folder: Path,
-    *,
-    free_ports: bool = False,
-    grafana: bool = True,
-    wait: bool = True,
-    two_alertmanagers: bool = False,
-    traffic: bool = True,
-    past: str = "7d",
-) -> int:
+@dataclass(frozen=True)
+class Options:
+    """What `up` was asked for; the fields are the options of the command line."""
+
+    free_ports: bool = False
+    grafana: bool = True
+    wait: bool = True
+    two_alertmanagers: bool = False
+    traffic: bool = True
+    build_minio: bool = False
+    past: str = "7d"
+
+
+def run(folder: Path, options: Options) -> int:
     """Start what does not run yet in this state folder and print where it answers.
 
     Where two Alertmanagers run already, they stay two. Without traffic there is nothing to wait for.
 
-    Returns 1 where the demo's events do not come through. Raises StackError that names the step and what to do.
+    Returns 1 where the demo's events do not arrive. Raises StackError that names the step and what to do.
     """
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
-    state = State.open(folder)
+    state = StackState.open(folder)
     with lock(state.folder, "up"):
         state.save()  # from now on it is a stack's folder, which `clean` may remove
-        two = two_alertmanagers or state.running("alertmanager-2") is not None
-        stack = Stack(state, free_ports=free_ports, two_alertmanagers=two)
-        stack.start(grafana=grafana, traffic=traffic, past=past)
-    said = "Everything is started" if stack.started else "Everything runs already"
-    print(f"\n{said}, after {time.monotonic() - began:.0f} s.", flush=True)
-    well = not (wait and traffic) or _show(state, SIGHT_DEADLINE_SECONDS if "feeder" in stack.started else 0)
+        start = Start(state, options)
+        start.run()
+    what = "Everything is started" if start.started else "Everything runs already"
+    print(f"\n{what}, after {time.monotonic() - began:.0f} s.", flush=True)
+    well = not (options.wait and options.traffic) or _show(
+        state, BREACH_DEADLINE_SECONDS if "traffic" in start.started else 0
+    )
     _print_addresses(state)
     if not well:
         print("\nUp, but not all is well: see above.")
-    elif stack.started:
+    elif start.started:
         print(f"\nUp after {time.monotonic() - began:.0f} s.")
     return 0 if well else 1
 
 
-class Stack:
-    """Bring up one stack. `started` holds the names of what this start had to start."""
+class Start:
+    """One start of a stack. `started` holds the names of the servers that it had to start."""
 
-    def __init__(self, state: State, *, free_ports: bool, two_alertmanagers: bool = False) -> None:
+    def __init__(self, state: StackState, options: Options) -> None:
         self.state = state
         self.started: list[str] = []
-        self._free_ports = free_ports
-        self._ports = USUAL_PORTS | (PAIR_PORTS if two_alertmanagers else {})
+        self._options = options
+        two = options.two_alertmanagers or state.running("alertmanager-2") is not None
+        self._ports = USUAL_PORTS | (PAIR_PORTS if two else {})
 
-    def start(self, *, grafana: bool, traffic: bool, past: str) -> None:
+    def run(self) -> None:
         """Start everything that does not run, in the order in which one needs the other."""
         with _step("obtaining the programs"):
-            binaries, flavour = self._programs(grafana)
-        self._choose_ports(grafana)
+            binaries, flavour = self._programs()
+        self._choose_ports()
         state, folder = self.state, self.state.folder
-
         postgres = Postgres(folder, port=state.ports["postgres"], auth="scram-sha-256", binary=binaries["postgres"])
         self._ensure(postgres, "PostgreSQL")
-        with _step("the demo databases"):
-            for name in demo.DATABASES:
-                if demo.load(postgres, name):
-                    _line(name, "demo database loaded, its times moved up to now")
-        redis = Redis(
-            folder, port=state.ports["redis"], password=state.secret("redis"), binary=binaries["redis-server"]
-        )
-        self._ensure(redis, "Redis")
-        minio = Minio(folder, port=state.ports["minio"], flavour=flavour, binary=binaries["minio"])
-        self._ensure(minio, "MinIO" if flavour == "minio" else "S3 store (moto)", flavour)
-        with _step(f"the bucket {settings_files.BUCKET}"):
-            if not minio.client().bucket_exists(bucket_name=settings_files.BUCKET):
-                minio.client().make_bucket(bucket_name=settings_files.BUCKET)
-
-        if not self.state.running("exporter"):
-            self._make_schemas(postgres)
-        with ThreadPoolExecutor(1) as pool:
-            # Before Prometheus looks: what it sees first is where the past ends.
-            written = pool.submit(self._write_past, past) if traffic and not state.running("demo") else None
+        with ThreadPoolExecutor() as pool:
+            past = self._fill_databases(postgres, pool)
+            self._start_stores(binaries, flavour)
             self._start_exporter()
             self._start_receiver()
             self._start_alertmanagers(binaries["alertmanager"])
             if "grafana" in binaries:
                 self._start_grafana(binaries["grafana"])
-            if written:
-                with _step("the past of the played platform"):
-                    written.result()
+            # Before Prometheus looks: what it sees first is where the past ends.
+            if past:
+                past.result()
         self._start_prometheus(binaries["prometheus"])
-        if traffic:
+        if self._options.traffic:
             self._start_traffic()
         state.save()
 
-    def _start_traffic(self) -> None:
-        state, folder = self.state, self.state.folder
-        settings = settings_files.feeder(state)
-        self._ensure(Feeder(folder, settings), "demo databases' traffic", settings.read_text())
-        config = settings_files.demo(state)
-        self._ensure(Demo(folder, config), "played platform", config.read_text())
+    def _fill_databases(self, postgres: Postgres, pool: ThreadPoolExecutor) -> Future[None] | None:
+        """Load and adopt the demo databases; return the past of the simulated platform that is being written."""
+        loads = {name: pool.submit(self._load, postgres, name) for name in databases.DATABASES}
+        new = not self.state.running("exporter")
+        if new:
+            self._make_schema(postgres)
+        past = None
+        if self._options.traffic and not self.state.running("demo"):
+            past = pool.submit(self._write_past)
+        for load in loads.values():
+            load.result()
+        if new:
+            with _step("adopting the demo databases"):
+                owner = str(config_files.owner(self.state))
+                list(pool.map(lambda name: run_exporter("adopt", name, "--config", owner), loads))
+            _line("demo databases", f"{' and '.join(loads)} adopted")
+            with _step("the login users"):
+                databases.make_users(postgres, self.state.secret)
+        return past
 
-    def _write_past(self, past: str) -> None:
-        began = time.monotonic()
-        said = run_own("demo", "--config", str(settings_files.owner(self.state)), "--past", past, "--no-live")
-        for line in said.splitlines():
-            _line("past", f"{line}   ({time.monotonic() - began:.1f} s)")
+    def _load(self, postgres: Postgres, name: str) -> None:
+        with _step(f"the demo database {name}"):
+            if databases.load(postgres, name):
+                _line(name, "demo database loaded, its times moved up to now")
 
-    def _start_receiver(self) -> None:
-        state, folder = self.state, self.state.folder
-        notifications = ["receive-notifications", "--listen", state.address("receiver")]
-        notifications += ["--file", str(folder / "notifications.jsonl")]
-        receiver = OwnServer(folder, notifications, name="receiver", port=state.ports["receiver"])
-        self._ensure(receiver, "notification receiver")
-
-    def _start_exporter(self) -> None:
-        state = self.state
-        config = settings_files.exporter(state)
-        exporter = OwnServer(
-            state.folder,
-            ["serve", "--config", str(config)],
-            name="exporter",
-            port=state.ports["exporter"],
-            ready_path="/-/ready",
-        )
-        for name in (*users.MEMBERS, "errors_token", "alerts_token"):
-            state.secret(name)
-        self._ensure(exporter, "exporter", config.read_text())
-
-    def _make_schemas(self, postgres: Postgres) -> None:
+    def _make_schema(self, postgres: Postgres) -> None:
         with _step("the database platform"), postgres.connect() as connection:
             if not connection.execute("select 1 from pg_database where datname = 'platform'").fetchone():
                 postgres.create_database("platform")
-        owner = str(settings_files.owner(self.state))
-        for arguments in (["schema", "apply"], *(["adopt", name] for name in demo.DATABASES)):
-            run_own(*arguments, "--config", owner)
-        _line("schema", "applied; " + " and ".join(demo.DATABASES) + " adopted")
-        with _step("the login users"):
-            users.make_users(postgres, self.state.secret)
+            run_exporter("schema", "apply", "--config", str(config_files.owner(self.state)))
 
-    def _start_prometheus(self, binary: Binary) -> None:
+    def _write_past(self) -> None:
+        began = time.monotonic()
+        with _step("the past of the simulated platform"):
+            config = str(config_files.owner(self.state))
+            said = run_exporter("demo", "--config", config, "--past", self._options.past, "--no-live")
+        for line in said.splitlines():
+            _line("past", f"{line}   ({time.monotonic() - began:.1f} s)")
+
+    def _start_stores(self, binaries: dict[str, Binary], flavour: Flavour) -> None:
         state, folder = self.state, self.state.folder
-        config, mark = settings_files.prometheus(state)
-        flags = [f"--web.external-url={state.url('prometheus')}", "--storage.tsdb.retention.time=30d"]
-        prometheus = Prometheus(folder, config, port=state.ports["prometheus"], flags=flags, binary=binary)
-        self._ensure(prometheus, "Prometheus", mark)
+        password, program = state.secret("redis"), binaries["redis-server"]
+        self._ensure(Redis(folder, port=state.ports["redis"], password=password, binary=program), "Redis")
+        minio = Minio(folder, port=state.ports["minio"], flavour=flavour, binary=binaries["minio"])
+        self._ensure(minio, "MinIO" if flavour == "minio" else "S3 store (moto)", flavour)
+        with _step(f"the bucket {config_files.BUCKET}"):
+            if not minio.client().bucket_exists(bucket_name=config_files.BUCKET):
+                minio.client().make_bucket(bucket_name=config_files.BUCKET)
 
-    def _start_grafana(self, binary: Binary) -> None:
+    def _start_exporter(self) -> None:
         state = self.state
-        environment = settings_files.grafana_environment(state)
-        server = Grafana(
-            state.folder,
-            port=state.ports["grafana"],
-            provisioning=CHECKOUT / "grafana/provisioning",
-            environment=environment,
-            binary=binary,
-        )
-        self._ensure(server, "Grafana", environment)
+        config = config_files.exporter(state)
+        for name in (*databases.MEMBERS, "errors_token", "alerts_token"):
+            state.secret(name)
+        arguments = ["serve", "--config", str(config)]
+        port = state.ports["exporter"]
+        exporter = ExporterCommand(state.folder, arguments, name="exporter", port=port, ready_path="/-/ready")
+        self._ensure(exporter, "exporter", config.read_text())
+
+    def _start_receiver(self) -> None:
+        state = self.state
+        arguments = ["receive-notifications", "--listen", state.address("receiver")]
+        arguments += ["--file", str(state.folder / "notifications.jsonl")]
+        receiver = ExporterCommand(state.folder, arguments, name="receiver", port=state.ports["receiver"])
+        self._ensure(receiver, "notification receiver")
 
     def _start_alertmanagers(self, binary: Binary) -> None:
         state = self.state
-        config, mark = settings_files.alertmanager(state)
-        names = [name for name in settings_files.ALERTMANAGERS if name in state.ports]
+        config, mark = config_files.alertmanager(state)
+        names = [name for name in config_files.ALERTMANAGERS if name in state.ports]
         clusters = {name: Cluster(state.ports[f"{name}-cluster"]) for name in names} if len(names) > 1 else {}
         for name in names:
             flags = [f"--web.external-url={state.url(name)}"]
@@ -207,82 +200,115 @@ class Stack:
             )
             self._ensure(alertmanager, name.capitalize(), mark, cluster.flags if cluster else [])
 
-    def _programs(self, grafana: bool) -> tuple[dict[str, Binary], Flavour]:
-        """Return the programs by name, obtained all at once, and which store the one called `minio` is."""
+    def _start_grafana(self, binary: Binary) -> None:
+        environment = config_files.grafana_environment(self.state)
+        provisioning, port = CHECKOUT / "grafana/provisioning", self.state.ports["grafana"]
+        grafana = Grafana(
+            self.state.folder, port=port, provisioning=provisioning, environment=environment, binary=binary
+        )
+        self._ensure(grafana, "Grafana", environment)
+
+    def _start_prometheus(self, binary: Binary) -> None:
+        state = self.state
+        config, mark = config_files.prometheus(state)
+        flags = [f"--web.external-url={state.url('prometheus')}", "--storage.tsdb.retention.time=30d"]
+        prometheus = Prometheus(state.folder, config, port=state.ports["prometheus"], flags=flags, binary=binary)
+        self._ensure(prometheus, "Prometheus", mark)
+
+    def _start_traffic(self) -> None:
+        state, folder = self.state, self.state.folder
+        settings = config_files.traffic(state)
+        self._ensure(DemoTraffic(folder, settings), "demo databases' traffic", settings.read_text())
+        config = config_files.demo(state)
+        self._ensure(DemoPlatform(folder, config), "simulated platform", config.read_text())
+
+    def _programs(self) -> tuple[dict[str, Binary], Flavour]:
+        """Return the programs by name, obtained all at once, and which S3 store the one called `minio` is."""
         names = ["postgres", "redis-server", "prometheus", "alertmanager"]
         self.state.missing.clear()
         with ThreadPoolExecutor() as pool:
             found = {name: pool.submit(find, name) for name in names}
-            store = pool.submit(self._optional, "minio")
-            dashboards = pool.submit(self._optional, "grafana") if grafana else None
+            store = pool.submit(self._minio)
+            dashboards = pool.submit(self._optional, "grafana") if self._options.grafana else None
             binaries = {name: future.result() for name, future in found.items()}
             minio = store.result()
             if dashboards and (binary := dashboards.result()):
                 binaries["grafana"] = binary
-        if not grafana:
+        if not self._options.grafana:
             self.state.missing["grafana"] = "left out by --no-grafana"
         flavour: Flavour = "minio" if minio else "moto"
         binaries["minio"] = minio or find("moto")
         self.state.programs = {name: f"{binary.version}, {binary.origin}" for name, binary in binaries.items()}
         return binaries, flavour
 
-    def _optional(self, name: str) -> Binary | None:
+    def _optional(self, name: str, *, obtain: bool = True) -> Binary | None:
         try:
-            return find(name)
+            return find(name, obtain=obtain)
         except StackError as error:
             self.state.missing[name] = str(error)
             return None
 
-    def _choose_ports(self, grafana: bool) -> None:
+    def _minio(self) -> Binary | None:
+        """Return MinIO where there is one; where it can be compiled, begin that in the background and return None."""
+        places, program = SearchPath(), PROGRAMS["minio"]
+        buildable = golang.toolchain(places) is not None and program.variable not in places.environ
+        later = buildable and not self._options.build_minio
+        if (binary := self._optional("minio", obtain=not later)) or not later:
+            return binary
+        build = Process(MINIO_BUILD, self.state.folder)
+        if not self.state.running(MINIO_BUILD):
+            if build.log.exists():
+                _line("MinIO", f"the last build did not finish, it begins again; its log: {_short(build.log)}")
+            build.start(checkout_command(["-m", "tools.stack.programs.golang", program.module]))
+        self.state.missing["minio"] = (
+            "is being compiled in the background, at low priority: 3 to 10 minutes. "
+            f"The next `make up` after that uses it (log: {_short(build.log)})"
+        )
+        _line("MinIO", self.state.missing["minio"])
+        return None
+
+    def _choose_ports(self) -> None:
         for name in PAIR_PORTS.keys() - self._ports.keys():
             self.state.ports.pop(name, None)
         for name, usual in self._ports.items():
             recorded = self.state.ports.get(name)
             if recorded and self.state.running(name.removesuffix("-cluster")):
                 continue
-            # The usual one again as soon as it is free; whoever depends on the address is then started anew.
-            candidates = [] if self._free_ports else [usual]
+            # The usual one again as soon as it is free; what depends on the address is then restarted.
+            candidates = [] if self._options.free_ports else [usual]
             candidates += [recorded] if recorded else []
             port = next((port for port in candidates if is_free(port)), None) or free_port()
-            if not self._free_ports and port != usual and name not in self.state.missing:
+            if not self._options.free_ports and port != usual and name not in self.state.missing:
                 _line(name, f"port {usual} is taken by another program: taking {port}")
             self.state.ports[name] = port
         self.state.save()
 
     def _ensure(self, server: Server, title: str, *settings: object) -> None:
-        """Start a server, or start it anew where it was started with other settings or does not answer."""
+        """Start a server; restart it where it was started with other settings or does not answer."""
         mark = fingerprint(server.port, str(server.binary.path), settings)
         name, began = server.name, time.monotonic()
         with _step(title):
             if server.attach():
-                if self.state.started_with.get(name) == mark and _answers(server):
+                if self.state.started_with.get(name) == mark and server.answers():
                     return
                 server.stop()
             server.start()
         self.state.started_with[name] = mark
         self.state.save()
         self.started.append(name)
-        where = "" if isinstance(server, Feeder | Demo) else server.address
+        where = "" if isinstance(server, DemoTraffic | DemoPlatform) else server.address
         program = ", ".join(filter(None, (server.binary.version, server.binary.origin)))
         _line(title, f"{where:16} {time.monotonic() - began:4.1f} s   {program}")
 
 
-def _answers(server: Server) -> bool:
-    try:
-        return server.ready()
-    except (OSError, requests.RequestException):
-        return False
-
-
 @contextmanager
 def _step(what: str) -> Iterator[None]:
-    """Name the step in the error of whatever fails in it."""
+    """Name the step in the error of whatever fails in it, whichever library that is."""
     try:
         yield
     except StackError as error:
         raise StackError(f"{what}: {error}") from error
     except Exception as error:
-        # A person wants the step's name, whatever library failed.
         raise StackError(f"{what}: {type(error).__name__}: {error}") from error
 
 
@@ -290,44 +316,45 @@ def _line(title: str, text: str) -> None:
     print(f"  {title:24} {text}".rstrip(), flush=True)
 
 
-def _show(state: State, deadline_seconds: float) -> bool:
-    """Print what is seen of the demo's events; return False where something does not come through in time."""
+def _show(state: StackState, deadline_seconds: float) -> bool:
+    """Print how far the demo's events have come; return False where something does not arrive in time."""
     print("\nThe demo's events, all the way:", flush=True)
     began, well = time.monotonic(), True
-    for sight in witness.sights(state):
-        seen = witness.wait_for(sight, max(0.0, deadline_seconds - (time.monotonic() - began)))
+    for checkpoint in checkpoints(state):
+        seen = checkpoint.wait(max(0.0, deadline_seconds - (time.monotonic() - began)))
         if seen:
-            _line(sight.what, f"{seen}   (after {time.monotonic() - began:.0f} s)" if deadline_seconds else seen)
+            after = f"   (after {time.monotonic() - began:.0f} s)" if deadline_seconds else ""
+            _line(checkpoint.name, f"{seen}{after}")
         elif deadline_seconds:
             well = False
-            _line(sight.what, f"NOT within {deadline_seconds:.0f} s: see `make status` and the logs in {state.folder}")
+            advice = f"see `make status` and the logs in {state.folder}"
+            _line(checkpoint.name, f"NOT within {deadline_seconds:.0f} s: {advice}")
         else:
-            _line(sight.what, "not now: the demo's incident lasts 10 minutes of each hour")
+            _line(checkpoint.name, "not now: the demo's incident lasts 10 minutes of each hour")
     return well
 
 
-def _print_addresses(state: State) -> None:
+def _print_addresses(state: StackState) -> None:
     folder = _short(state.folder)
     print()
     _line("Metrics", f"{state.url('exporter')}/metrics")
     _line("Prometheus", state.url("prometheus"))
-    _line("Alertmanager", "   ".join(state.url(one) for one in settings_files.ALERTMANAGERS if one in state.ports))
+    _line("Alertmanager", "   ".join(state.url(one) for one in config_files.ALERTMANAGERS if one in state.ports))
     _line("Notifications", f"{state.url('receiver')}   and {folder}/notifications.jsonl")
     if "grafana" not in state.missing:
         _line("Grafana", f"{state.url('grafana')}   user admin, password in {folder}/grafana.password")
-    databases = ", ".join(("platform", *demo.DATABASES))
-    _line("Demo data", "all of it is: demo-shop and demo-harvest are played, two databases were loaded (docs/demo.md)")
-    _line("PostgreSQL", f"{state.address('postgres')}   {databases}; passwords in {folder}/secrets")
+    names = ", ".join(("platform", *databases.DATABASES))
+    _line("Demo data", "all of it: demo-shop and demo-harvest are simulated, two databases are loaded (docs/demo.md)")
+    _line("PostgreSQL", f"{state.address('postgres')}   {names}; passwords in {folder}/secrets")
     _line("Redis", state.address("redis"))
     _line("S3 store", state.address("minio"))
     if state.missing:
         print("\nMissing:")
         for name, reason in state.missing.items():
-            instead = "; moto stands in for it" if name == "minio" else ""
-            _line({"minio": "MinIO", "grafana": "Grafana"}[name], f"{reason}{instead}")
-    config = f"{folder}/{settings_files.EXPORTER_FILE}"
+            _line(TITLES[name], f"{reason}{'; moto stands in for it' if name == 'minio' else ''}")
+    config = f"{folder}/{config_files.EXPORTER_FILE}"
     print(f"\nNext:\n  make status\n  .venv/bin/platform-exporter doctor --config {config}\n  make down")
 
 
-def _short(folder: Path) -> str:
-    return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(folder)
+def _short(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -5,8 +5,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tools.stack.receivers.arrival import Arrival, Receiver
-from tools.stack.receivers.shapes import problems
+from tools.stack.receivers.base import ReceivedMessage, Receiver
+from tools.stack.receivers.schemas import problems
 
 # What each service answers where all is well. PagerDuty's and Slack's words are those of their documentation.
 ANSWERS: dict[str, tuple[int, str]] = {
@@ -48,9 +48,9 @@ class HttpReceiver(Receiver):
         try:
             content: Any = json.loads(body)
         except ValueError as error:
-            arrival = Arrival(self.name, body.decode(errors="replace"), (f"$: no JSON: {error}",), headers)
+            arrival = ReceivedMessage(self.name, body.decode(errors="replace"), (f"$: no JSON: {error}",), headers)
         else:
-            arrival = Arrival(self.name, content, problems(self.service, content, len(body)), headers)
+            arrival = ReceivedMessage(self.name, content, problems(self.service, content, len(body)), headers)
         self._arrivals.append(arrival)
         return (REFUSED, "; ".join(arrival.problems)) if arrival.problems else ANSWERS[self.service]
 

@@ -9,7 +9,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from tools.stack.ports import free_port
-from tools.stack.receivers.arrival import Arrival, Receiver
+from tools.stack.receivers.base import ReceivedMessage, Receiver
 
 
 class MailReceiver(Receiver):
@@ -52,7 +52,7 @@ class MailReceiver(Receiver):
         content = envelope.content or b""
         raw = content if isinstance(content, bytes) else content.encode()
         message = email.message_from_bytes(raw, EmailMessage, policy=email.policy.default)
-        self._arrivals.append(Arrival(self.name, message, problems(message)))
+        self._arrivals.append(ReceivedMessage(self.name, message, problems(message)))
         return "250 OK"
 
     def _authenticated(

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tools.stack.binaries import Binary, find
 from tools.stack.ports import free_port
 from tools.stack.process import Command
+from tools.stack.programs.search import Binary, find
 from tools.stack.servers.base import Server
 
 SILENT_CONFIG = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
@@ -62,7 +62,6 @@ class Alertmanager(Server):
         self.config_file = self.config_path(self.config)
 
     def command(self) -> Command:
-        """Return what to run."""
         argv = [
             str(self.binary.path),
             f"--config.file={self.config_file}",
@@ -74,7 +73,6 @@ class Alertmanager(Server):
         return Command(argv)
 
     def ready(self) -> bool:
-        """Tell whether it says that it is ready."""
         return self.ok("/-/ready")
 
     def alerts(self, **parameters: Any) -> list[dict[str, Any]]:

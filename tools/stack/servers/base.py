@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Self
 
 import requests
 
-from tools.stack.binaries import Binary
 from tools.stack.errors import StackError
 from tools.stack.ports import free_port
 from tools.stack.process import Command, Process
+from tools.stack.programs.search import Binary
 
 READY_DEADLINE_SECONDS = 60
 
@@ -68,7 +68,7 @@ class Server:
         self.prepare()
         self.process.start(self.command())
         try:
-            self.process.wait_until(self._answers, deadline_seconds)
+            self.process.wait_until(self.answers, deadline_seconds)
         except BaseException:
             self.process.kill()
             raise
@@ -128,7 +128,8 @@ class Server:
         """Ask the server for a sign of life; a false value or an error of connection means not yet."""
         raise NotImplementedError
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Return whether it is ready; an error of connection means not yet."""
         try:
             return self.ready()
         except (OSError, requests.RequestException):

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from tools.stack.binaries import Binary, find
 from tools.stack.process import Command, clean_environment
+from tools.stack.programs.search import Binary, find
 from tools.stack.servers.base import Server
 
 
@@ -39,7 +39,6 @@ class Grafana(Server):
         return beside if (beside / "public").is_dir() else Path("/usr/share/grafana")
 
     def command(self) -> Command:
-        """Return what to run."""
         settings = {
             "GF_SERVER_HTTP_ADDR": self.host,
             "GF_SERVER_HTTP_PORT": str(self.port),

@@ -6,10 +6,10 @@ from typing import Literal
 import urllib3
 from minio import Minio as MinioClient
 
-from tools.stack.binaries import Binary, find
+from tools.stack.checkout import say
 from tools.stack.errors import StackError
-from tools.stack.places import say
 from tools.stack.process import Command, clean_environment
+from tools.stack.programs.search import Binary, find
 from tools.stack.servers.base import Server
 
 Flavour = Literal["minio", "moto"]
@@ -63,7 +63,6 @@ class Minio(Server):
                     drive.mkdir(exist_ok=True)
 
     def command(self) -> Command:
-        """Return what to run."""
         if self.flavour == "moto":
             argv = [str(self.binary.path), "-m", "moto.server", "-H", self.host, "-p", str(self.port)]
             return Command(argv, clean_environment("MOTO_", "AWS_"), folder=self.data_dir)

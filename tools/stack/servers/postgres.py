@@ -1,22 +1,24 @@
 """Run a PostgreSQL server, as root too, and standbys of it."""
 
+import contextlib
+import gzip
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import psycopg
 from psycopg import sql
 
-from tools.stack.accounts import outside_folder, unprivileged
-from tools.stack.binaries import Binary, find
+from tools.stack.checkout import say
 from tools.stack.errors import StackError
-from tools.stack.places import say
-from tools.stack.postgres_programs import reachable_by
 from tools.stack.process import Command, clean_environment
-from tools.stack.servers import postgres_files
+from tools.stack.programs.search import Binary, find
+from tools.stack.servers.accounts import outside_folder, reachable_by, unprivileged
 from tools.stack.servers.base import Server
 
 SUPERUSER = "postgres"
@@ -120,7 +122,6 @@ class Postgres(Server):
                 self._initialise()
 
     def command(self) -> Command:
-        """Return what to run."""
         settings = {
             "listen_addresses": self.host,
             "port": str(self.port),
@@ -157,15 +158,24 @@ class Postgres(Server):
 
     def load_sql(self, path: Path, database: str) -> None:
         """Run a script of SQL, gzipped if its name ends in .gz; raises StackError at the first statement that fails."""
-        postgres_files.load_sql(self, path, database)
+        argv = ["psql", "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--output", "/dev/null"]
+        with path.open("rb") as file:
+            script = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file
+            self._run_client(argv, database, script)
 
     def dump(self, database: str, path: Path | None = None) -> Path:
         """Write a database to a file in pg_dump's own format, by default NAME.DATABASE.dump in the state folder."""
-        return postgres_files.dump(self, database, path or self.state_dir / f"{self.name}.{database}.dump")
+        path = path or self.state_dir / f"{self.name}.{database}.dump"
+        self._run_client(["pg_dump", "--format", "custom", "--file", str(path)], database)
+        return path
 
     def restore(self, path: Path, database: str) -> str:
         """Create a database from a file of dump(), of this or another server, and return its dsn."""
-        return postgres_files.restore(self, path, database)
+        dsn = self.create_database(database)
+        # Owners of the dumped database may not exist here.
+        argv = ["pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", "--dbname", database, str(path)]
+        self._run_client(argv, database)
+        return dsn
 
     def standby(self, state_dir: Path | None = None, *, name: str = "postgres-standby", **options: Any) -> "Postgres":
         """Return a hot standby streaming from this server, which must run when it first starts; not yet started."""
@@ -223,6 +233,27 @@ class Postgres(Server):
         )
         if run.returncode != 0:
             raise StackError(f"{self.name}: {argv[0]} failed: {(run.stderr or run.stdout).strip()[-600:]}")
+
+    def _run_client(self, argv: list[str], database: str, script: BinaryIO | None = None) -> None:
+        with (
+            tempfile.TemporaryFile() as errors,
+            subprocess.Popen(
+                [str(self.binary.path / argv[0]), *argv[1:]],
+                env=self.client_environment(database),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            ) as program,
+        ):
+            # A program that gives up early closes its end; its own words, read below, say more than our broken pipe.
+            with contextlib.suppress(BrokenPipeError):
+                if script is not None and program.stdin is not None:
+                    shutil.copyfileobj(script, program.stdin)
+            program.communicate()
+            if program.returncode != 0:
+                errors.seek(0)
+                said = errors.read().decode(errors="replace").strip()[-600:]
+                raise StackError(f"{self.name}: {argv[0]} on database {database} failed: {said}")
 
     def _command(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Command:
         return Command(

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.stack.binaries import Binary, find
 from tools.stack.process import Command
+from tools.stack.programs.search import Binary, find
 from tools.stack.servers.base import Server
 
 IDLE_CONFIG = "global: {scrape_interval: 1s}\n"
@@ -47,7 +47,6 @@ class Prometheus(Server):
             link.symlink_to(self.rules_dir.absolute())
 
     def command(self) -> Command:
-        """Return what to run."""
         argv = [
             str(self.binary.path),
             f"--config.file={self.config_file}",
@@ -59,7 +58,6 @@ class Prometheus(Server):
         return Command(argv, folder=self.data_dir)
 
     def ready(self) -> bool:
-        """Tell whether it says that it is ready."""
         return self.ok("/-/ready")
 
     def query(self, promql: str, at: float | None = None) -> list[dict[str, Any]]:

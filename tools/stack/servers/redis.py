@@ -7,8 +7,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tools.stack.binaries import Binary, find
 from tools.stack.process import Command
+from tools.stack.programs.search import Binary, find
 from tools.stack.servers.base import Server
 
 
@@ -73,7 +73,6 @@ class Redis(Server):
         self.write_private(f"{self.name}.conf", text)
 
     def command(self) -> Command:
-        """Return what to run."""
         return Command([str(self.binary.path), str(self.state_dir / f"{self.name}.conf")])
 
     def ready(self) -> bool:

@@ -1,4 +1,4 @@
-"""Write the configuration of every program of the stack: the project's own files, with this stack's addresses."""
+"""The configuration files of every program of the stack: the project's own files, with this stack's addresses."""
 
 import json
 from pathlib import Path
@@ -7,18 +7,18 @@ from typing import Any
 import yaml
 
 from alertmanager.generate import configuration
-from tools.stack.demo import DATABASES
-from tools.stack.places import CHECKOUT
-from tools.stack.state import State, fingerprint
+from tools.stack.checkout import CHECKOUT
+from tools.stack.databases import DATABASES
+from tools.stack.state import StackState, fingerprint
 
-EXPORTER_FILE, OWNER_FILE, FEEDER_FILE, DEMO_FILE = "platform-exporter.yml", "owner.yml", "feeder.json", "demo.yml"
+EXPORTER_FILE, OWNER_FILE, TRAFFIC_FILE, DEMO_FILE = "platform-exporter.yml", "owner.yml", "traffic.json", "demo.yml"
 ALERTMANAGERS = ("alertmanager", "alertmanager-2")
 BUCKET = "artifacts"
 QUEUES = ["demo-orders", "demo-stream"]
 SAMPLE_LABELS = ["region"]
 
 
-def exporter(state: State) -> Path:
+def exporter(state: StackState) -> Path:
     """Write the exporter's configuration, for the user `exporter`."""
     content = {
         "listen": state.address("exporter"),
@@ -51,29 +51,29 @@ def exporter(state: State) -> Path:
     return _write(state, EXPORTER_FILE, content)
 
 
-def owner(state: State) -> Path:
+def owner(state: StackState) -> Path:
     """Write the configuration with which schemas are made: for the superuser, who owns the tables."""
     content = {"database": _database(state, "platform", "postgres"), "sources": _sources(state, "postgres")}
     return _write(state, OWNER_FILE, content)
 
 
-def demo(state: State) -> Path:
-    """Write the configuration of the platform that is played: it may write events, and no more."""
+def demo(state: StackState) -> Path:
+    """Write the configuration of the simulated platform: it may write events, and no more."""
     content = {"database": _database(state, "platform", "writer"), "probes": {"redis": [_redis(state)]}}
     return _write(state, DEMO_FILE, content)
 
 
-def feeder(state: State) -> Path:
+def traffic(state: StackState) -> Path:
     """Write where the traffic of the demo databases goes, and as whom; readable by the owner only."""
-    return state.write(FEEDER_FILE, json.dumps(feeder_addresses(state), indent=2) + "\n", mode=0o600)
+    return state.write(TRAFFIC_FILE, json.dumps(traffic_addresses(state), indent=2) + "\n", mode=0o600)
 
 
-def feeder_addresses(state: State) -> dict[str, str]:
+def traffic_addresses(state: StackState) -> dict[str, str]:
     """Return the addresses that the traffic of the demo databases is written to, with their passwords."""
     return {name: f"postgresql://{name}:{state.secret(name)}@{state.address('postgres')}/{name}" for name in DATABASES}
 
 
-def prometheus(state: State) -> tuple[Path, str]:
+def prometheus(state: StackState) -> tuple[Path, str]:
     """Write Prometheus' configuration, rules and targets; return the file and a fingerprint of what it reads once."""
     content = yaml.safe_load((CHECKOUT / "prometheus/prometheus.yml").read_text())
     # Without Grafana, a notification's links lead to the runbook's file.
@@ -100,8 +100,8 @@ def prometheus(state: State) -> tuple[Path, str]:
     return path, fingerprint(path.read_text(), [rule.read_text() for rule in sorted(rules.glob("*.yml"))])
 
 
-def alertmanager(state: State) -> tuple[Path, str]:
-    """Write Alertmanager's configuration, which tells the exporter too; return the file and a fingerprint of it."""
+def alertmanager(state: StackState) -> tuple[Path, str]:
+    """Write Alertmanager's configuration, which notifies the exporter too; return the file and a fingerprint of it."""
     content = yaml.safe_load((CHECKOUT / "alertmanager/channels.yml").read_text())
     content["secrets"] = str(state.folder / "secrets")
     for channel in content["channels"].values():
@@ -120,7 +120,7 @@ def alertmanager(state: State) -> tuple[Path, str]:
     return path, fingerprint(path.read_text(), [file.read_text() for file in sorted(templates.glob("*.tmpl"))])
 
 
-def grafana_environment(state: State) -> dict[str, str]:
+def grafana_environment(state: StackState) -> dict[str, str]:
     """Return what Grafana's provisioning files refer to: grafana.env, with this stack's addresses."""
     lines = (CHECKOUT / "grafana/grafana.env").read_text().splitlines()
     known = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
@@ -138,12 +138,12 @@ def grafana_environment(state: State) -> dict[str, str]:
     }
 
 
-def _database(state: State, database: str, user: str) -> dict[str, str]:
+def _database(state: StackState, database: str, user: str) -> dict[str, str]:
     password = "postgres.password" if user == "postgres" else f"secrets/{user}.password"
     return {"dsn": f"postgresql://{user}@{state.address('postgres')}/{database}", "password_file": password}
 
 
-def _redis(state: State) -> dict[str, Any]:
+def _redis(state: StackState) -> dict[str, Any]:
     return {
         "name": "main",
         "url": f"redis://{state.address('redis')}/0",
@@ -152,14 +152,14 @@ def _redis(state: State) -> dict[str, Any]:
     }
 
 
-def _sources(state: State, user: str) -> list[dict[str, Any]]:
+def _sources(state: StackState, user: str) -> list[dict[str, Any]]:
     adopted = [{"preset": name, "database": _database(state, name, user)} for name in DATABASES]
     return [{"preset": "native", "sample_labels": SAMPLE_LABELS}, *adopted]
 
 
-def _write(state: State, name: str, content: object) -> Path:
+def _write(state: StackState, name: str, content: object) -> Path:
     text = yaml.safe_dump(content, sort_keys=False, width=140, allow_unicode=True)
-    return state.write(name, f"# Written by `make up`, and anew at the next one.\n{text}")
+    return state.write(name, f"# Written by `make up`, and again at the next one.\n{text}")
 
 
 def _link(link: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Give Prometheus the past week of the demo, which it was not there to see: `make backfill-demo`."""
+"""Give Prometheus the week of the demo from before it was started: `make backfill-demo`."""
 
 import json
 import subprocess
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import requests
 
-from tools.stack import settings_files
-from tools.stack.binaries import find
+from tools.stack import config_files
+from tools.stack.checkout import CHECKOUT
 from tools.stack.errors import StackError
-from tools.stack.own import own_command
-from tools.stack.places import CHECKOUT
-from tools.stack.state import State
+from tools.stack.programs.search import find
+from tools.stack.servers.exporter import checkout_command
+from tools.stack.state import StackState
 
 DAYS = 7
 AN_HOUR_SECONDS = 3600
@@ -26,7 +26,7 @@ def run(folder: Path) -> int:
 
     Where Prometheus has a week or more, there is nothing to do. Raises StackError.
     """
-    state = State.open(folder)
+    state = StackState.open(folder)
     for name in ("exporter", "prometheus"):
         if not state.running(name):
             raise StackError(f"{name} does not run in {folder}: `make up` starts it")
@@ -37,8 +37,8 @@ def run(folder: Path) -> int:
         return 0
     programs = {name: str(find(name).path) for name in ("prometheus", "promtool")}
     until = datetime.fromtimestamp(min(begins, time.time()), UTC)
-    command = own_command([
-        "-m", "exporter", "backfill", "--config", str(state.folder / settings_files.EXPORTER_FILE),
+    command = checkout_command([
+        "-m", "exporter", "backfill", "--config", str(state.folder / config_files.EXPORTER_FILE),
         "--output", str(data), "--since", f"{DAYS}d", "--until", f"{until:%Y-%m-%dT%H:%M:%S}",
         "--step", str(STEP_SECONDS), "--rules", str(CHECKOUT / "prometheus/rules"),
         "--promtool", programs["promtool"], "--prometheus", programs["prometheus"],
@@ -50,7 +50,7 @@ def run(folder: Path) -> int:
     return status
 
 
-def oldest(state: State, data: Path) -> float:
+def oldest(state: StackState, data: Path) -> float:
     """Return when the oldest sample is from that Prometheus holds, in Unix seconds, in memory or in blocks."""
     head = requests.get(f"{state.url('prometheus')}/api/v1/status/tsdb", timeout=10).json()["data"]["headStats"]
     times = [head["minTime"], *(json.loads(meta.read_text())["minTime"] for meta in data.glob("*/meta.json"))]

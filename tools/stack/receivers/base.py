@@ -9,7 +9,7 @@ from typing import Any, Self
 
 
 @dataclass(frozen=True)
-class Arrival:
+class ReceivedMessage:
     """One message.
 
     content: the JSON as parsed, or the e-mail as email.message.EmailMessage. problems: where it is not of the shape
@@ -29,10 +29,10 @@ class Receiver(ABC):
     """Keep what came; end with the block."""
 
     def __init__(self) -> None:
-        self._arrivals: list[Arrival] = []
+        self._arrivals: list[ReceivedMessage] = []
 
     @property
-    def arrivals(self) -> list[Arrival]:
+    def arrivals(self) -> list[ReceivedMessage]:
         """Return what came so far, in order."""
         return list(self._arrivals)
 
