@@ -16,6 +16,7 @@ from exporter.config.settings import Config, convert, parse_address
 from exporter.errors import ConfigError
 from exporter.probes import PROBES, Probe
 from exporter.sections import Secret
+from platform_sdk.events import EVENTS
 
 SECRET = "hunter2-tOp"
 EXAMPLE = Path(__file__).parent.parent / "platform-exporter.example.yml"
@@ -86,9 +87,7 @@ def test_defaults_are_those_documented() -> None:
             "source_lag_seconds": band(None, 60.0, 300.0),
         },
         "objectives": {"http_availability": 0.99, "http_latency": 0.95, "scraping_success": 0.9},
-        "retention_days": {
-            "http_request": 14, "api_call": 30, "scraping_run": 90, "user_activity": 90, "error": 90, "sample": 14,
-        },
+        "retention_days": {kind.name: kind.retention_days for kind in EVENTS},
         "alertmanager": {
             "urls": (), "username": None, "password": None, "bearer_token": None, "ca_file": None,
             "timeout_seconds": 5.0, "resend_seconds": 15.0,

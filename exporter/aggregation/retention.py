@@ -1,15 +1,17 @@
-"""Keep the event tables in shape: partitions a week ahead, old ones dropped, strays and leftovers removed."""
+"""Maintenance of the event tables: partitions a week ahead, old ones dropped, strays and leftovers removed."""
 
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import psycopg
+from msgspec import structs
 
 from exporter.aggregation import actors, ledger
 from exporter.config.settings import Retention
 from exporter.database import schema
 from exporter.sources.mapping import Plan
 from platform_sdk.events import EVENTS
+from platform_sdk.events.error import ERROR
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +29,13 @@ def maintain(connection: psycopg.Connection, plan: Plan, retention: Retention, n
     Raises psycopg.Error where the server refuses anything else.
     """
     actors.forget(connection, plan.name)
+    days = structs.asdict(retention)
     if any(stream.issues for stream in plan.streams):
         # An issue as old as the rows it groups goes with them; its regressions stay counted in the rollups.
         _try(
             connection,
             "DELETE FROM monitoring.error_issue WHERE last_seen < now() - make_interval(days => %s)",
-            retention.error,
+            days[ERROR.name],
         )
     if not plan.native:
         return
@@ -40,16 +43,8 @@ def maintain(connection: psycopg.Connection, plan: Plan, retention: Retention, n
     today = (now or datetime.now(UTC)).date()
     existing = _partitions(connection)
     for kind in EVENTS:
-        names = existing.get(kind.name, set())
-        for day in schema.wanted_days(today):
-            if f"{kind.name}_{day:%Y%m%d}" not in names:
-                _try(connection, "SELECT monitoring.ensure_partition(%s, %s)", kind.name, day)
-        oldest = today - timedelta(days=getattr(retention, kind.name))
-        for name in sorted(names):
-            born = schema.partition_day(name, kind.name)
-            if born is not None and born < oldest:
-                _try(connection, "SELECT monitoring.drop_partition(%s, %s)", kind.name, born)
-        _try(connection, "SELECT monitoring.trim_default(%s, %s)", kind.name, oldest)
+        oldest = today - timedelta(days=days[kind.name])
+        _keep_partitions(connection, kind.name, existing.get(kind.name, set()), today, oldest)
     _try(
         connection,
         "DELETE FROM monitoring.scraping_job WHERE status NOT IN ('pending', 'running') "
@@ -57,6 +52,18 @@ def maintain(connection: psycopg.Connection, plan: Plan, retention: Retention, n
         FINISHED_JOBS_DAYS,
     )
     _try(connection, "DELETE FROM monitoring.batch WHERE at < now() - make_interval(days => %s)", BATCH_DAYS)
+
+
+def _keep_partitions(connection: psycopg.Connection, kind: str, names: set[str], today: date, oldest: date) -> None:
+    """Make the partitions that should exist of a kind, and drop those older than `oldest`."""
+    for day in schema.wanted_days(today):
+        if f"{kind}_{day:%Y%m%d}" not in names:
+            _try(connection, "SELECT monitoring.ensure_partition(%s, %s)", kind, day)
+    for name in sorted(names):
+        born = schema.partition_day(name, kind)
+        if born is not None and born < oldest:
+            _try(connection, "SELECT monitoring.drop_partition(%s, %s)", kind, born)
+    _try(connection, "SELECT monitoring.trim_default(%s, %s)", kind, oldest)
 
 
 def _partitions(connection: psycopg.Connection) -> dict[str, set[str]]:
@@ -77,7 +84,7 @@ def _try(connection: psycopg.Connection, query: str, *parameters: object) -> Non
             row = connection.execute(query.encode(), parameters)
             done = row.fetchone() if row.description else None
     except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-        logger.info("maintenance waits for a lock: %s %s; tried again in %d s", query, parameters, INTERVAL_SECONDS)
+        logger.info("maintenance could not get a lock: %s %s; next try in %d s", query, parameters, INTERVAL_SECONDS)
     else:
         if done and done[0]:
             logger.info("maintenance: %s %s", query, parameters)

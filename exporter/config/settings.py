@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import msgspec
@@ -25,6 +25,7 @@ from exporter.sections import (
     is_port,
     sign_in_problems,
 )
+from platform_sdk.events import EVENTS
 
 Days = Annotated[int, Meta(ge=1, le=36_500)]
 
@@ -74,15 +75,16 @@ class Limits(Section, frozen=True):
     future_tolerance_seconds: Annotated[float, Meta(gt=0, le=31_536_000)] = 300.0
 
 
-class Retention(Section, frozen=True):
-    """For how many days the rows of each kind of event are kept before their partition is dropped."""
+if TYPE_CHECKING:
 
-    http_request: Days = 14
-    api_call: Days = 30
-    scraping_run: Days = 90
-    user_activity: Days = 90
-    error: Days = 90
-    sample: Days = 14
+    class Retention(Section, frozen=True):
+        """For how many days the rows of each kind of event are kept before their partition is dropped."""
+
+        def __init__(self, **days: int) -> None: ...
+else:
+    Retention = msgspec.defstruct(
+        "Retention", [(kind.name, Days, kind.retention_days) for kind in EVENTS], bases=(Section,), frozen=True
+    )
 
 
 class Alertmanager(Section, frozen=True):

@@ -1,4 +1,4 @@
-"""Make the SQL of the schema `monitoring` from the declared kinds, and apply it.
+"""The SQL of the schema `monitoring`, made from the declared kinds, and its application to a database.
 
 The SQL converges: it may run twice, and from any earlier version, whose missing tables and columns it adds.
 """
@@ -14,13 +14,14 @@ from exporter.errors import RightsError, SchemaError, VersionError
 from platform_sdk.events import EVENTS
 from platform_sdk.events.base import Column, EventKind
 
-VERSION = 2
-"""Grows with every change of the schema, so that an older program refuses a newer schema."""
+VERSION = 2 + sum(len(kind.all_columns) for kind in EVENTS)
+"""Grows with every change of the schema, so that an older program refuses a newer schema: by itself with every column
+that a kind declares (none is ever removed), by its first number with any other."""
 
 DAYS_AHEAD = 7
 OLDEST_SERVER = 130000
 
-_LOCK = 984_700_001  # the advisory lock that two `schema apply` at the same time take turns on
+_LOCK = 984_700_001  # the advisory lock by which two `schema apply` take turns
 
 WRITER, EXPORTER, GRAFANA = "platform_writer", "platform_exporter", "platform_grafana"
 RESTRICTED = "platform_grafana_restricted"
@@ -47,7 +48,7 @@ def store_sql() -> str:
 
 
 def show() -> str:
-    """Return the whole schema's SQL for a person who applies it by hand."""
+    """Return the whole schema's SQL for a person who applies it manually."""
     return f"BEGIN;\n{counting_sql()}\n{store_sql()}\n{partitions_sql()}\nCOMMIT;\n"
 
 
@@ -81,12 +82,12 @@ def check_server(connection: psycopg.Connection) -> None:
     if version < OLDEST_SERVER:
         raise VersionError(
             f"PostgreSQL at {connection.info.host}:{connection.info.port} is version {version // 10000}; "
-            f"wanted {OLDEST_SERVER // 10000} or newer (xid8 and pg_snapshot came with it): upgrade the server"
+            f"expected {OLDEST_SERVER // 10000} or newer (xid8 and pg_snapshot came with it): upgrade the server"
         )
 
 
 def check_version(connection: psycopg.Connection, part: str, *, missing_ok: bool = False) -> None:
-    """Raise SchemaError where `part` of the schema is missing, older or newer than this program wants."""
+    """Raise SchemaError where `part` of the schema is missing, older or newer than this program expects."""
     exists = connection.execute("SELECT to_regclass('monitoring.schema_version') IS NOT NULL").fetchone()
     found = None
     if exists and exists[0]:
@@ -98,7 +99,7 @@ def check_version(connection: psycopg.Connection, part: str, *, missing_ok: bool
             f"{VERSION}; upgrade platform-exporter"
         )
     if not missing_ok and (found is None or found < VERSION):
-        state = "is missing" if found is None else f"is version {found}, wanted {VERSION}"
+        state = "is missing" if found is None else f"is version {found}, expected {VERSION}"
         command = "schema apply --config FILE" if part == "store" else "adopt PRESET --config FILE"
         raise SchemaError(
             f"schema `monitoring` ({part}) {state} in database {connection.info.dbname}; "
@@ -112,7 +113,7 @@ def wanted_days(today: date) -> Iterator[date]:
 
 
 def partition_day(name: str, kind: str) -> date | None:
-    """Return the day of the partition `name` of `kind`, None where it is no daily partition."""
+    """Return the day of the partition `name` of `kind`, None for any other table."""
     suffix = name.removeprefix(f"{kind}_")
     if len(suffix) != 8 or not suffix.isdigit():
         return None
@@ -174,16 +175,9 @@ CREATE TABLE IF NOT EXISTS {table} (
 
 
 def _column(column: Column) -> str:
-    return " ".join(
-        part
-        for part in (
-            column.name,
-            column.type,
-            "NOT NULL" if column.required else "",
-            f"DEFAULT {column.default}" if column.default else "",
-        )
-        if part
-    )
+    constraint = " NOT NULL" if column.required else ""
+    default = f" DEFAULT {column.default}" if column.default else ""
+    return f"{column.name} {column.type}{constraint}{default}"
 
 
 def _view(kind: EventKind) -> Iterator[str]:
@@ -200,7 +194,7 @@ def _view(kind: EventKind) -> Iterator[str]:
 
 VIEWS, RESTRICTED_VIEWS = "monitoring_views", "monitoring_restricted"
 
-# Tells users apart and names none: the salt is random, and nobody but the owner can read it.
+# Tells users apart and names none: the salt is random, and only the owner can read it.
 _USER_HASH = "md5((SELECT salt FROM monitoring.view_salt)::text || user_id) AS user_hash"
 
 _STATE_VIEWS = ("scraping_job", "error_issue", "alert_notification", "manual_alert", "audit", "sdk_ledger", "release")

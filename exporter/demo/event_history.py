@@ -20,9 +20,9 @@ from platform_sdk import client
 from platform_sdk.capture.exceptions import Captured, capture
 from platform_sdk.capture.fingerprint import fingerprint
 from platform_sdk.capture.stacktrace import Stacks
-from platform_sdk.delivery import kinds
-from platform_sdk.delivery.encoding import COLUMNS, Encoder
+from platform_sdk.delivery.encoding import Encoder
 from platform_sdk.delivery.intake import Event, Intake, Lane
+from platform_sdk.delivery.kinds import COLUMNS
 from platform_sdk.events import EVENTS
 from platform_sdk.options import Options
 
@@ -120,8 +120,9 @@ class Recorder(Intake):
         encoder = self._encoders.get(release)
         if encoder is None:
             encoder = self._encoders[release] = Encoder(_options(self.app, release))
-        weight = simulation.request_weight if event[0] == kinds.HTTP_REQUEST else 1
-        self.rows[event[0]].append(encoder.row((event[0], simulation.at, *event[2:]), weight))
+        kind, _, *values = event
+        weight = simulation.request_weight if EVENTS[kind].sampled else 1
+        self.rows[kind].append(encoder.row((kind, simulation.at, *values), weight))
         self.events += weight
 
     def put_job(self, job_id: str, state: Event) -> None:

@@ -1,4 +1,4 @@
-"""Emit events: the functions that integrations call, one per kind. All of them return at once and never raise.
+"""The functions that integrations call to emit events. All of them return at once and never raise.
 
 Without `init` each is a no-op of some tens of nanoseconds. Arguments are raw: nothing is formatted, redacted or
 checked here. Texts must be `str` (other plain values are converted by the writer, objects become their class's
@@ -12,15 +12,18 @@ from typing import Any, TypedDict, Unpack
 from platform_sdk import client
 from platform_sdk.capture.context import freeze
 from platform_sdk.capture.exceptions import Captured, capture, capture_message
+from platform_sdk.delivery import kinds
 from platform_sdk.delivery.intake import Intake
 from platform_sdk.delivery.kinds import API_CALL, ERROR, HTTP_REQUEST, SAMPLE, SCRAPING_RUN, USER_ACTIVITY
 from platform_sdk.diagnostics import note
+from platform_sdk.events.base import COMMON, USER_AGENT, EventKind
+from platform_sdk.events.http_request import FAILED_STATUS
 
-LONGEST_USER_AGENT = 400
+LONGEST_USER_AGENT = USER_AGENT.longest
 
 
 class About(TypedDict, total=False):
-    """What may be known of an error; `fingerprint` groups by this text instead of by type and place."""
+    """What may be known about an error; `fingerprint` groups by this text instead of by type and place."""
 
     endpoint: str | None
     user_id: object
@@ -57,7 +60,7 @@ def request_finished(
             if len(user_agent) > LONGEST_USER_AGENT:
                 user_agent = user_agent[:LONGEST_USER_AGENT]
             size += len(user_agent)
-        lane = intake.plain if status < 400 else intake.other
+        lane = intake.plain if status < FAILED_STATUS else intake.other
         event = (
             HTTP_REQUEST, time(), route, method, status, duration_seconds, response_bytes, user_id, role, session_id,
             ip, user_agent, first_byte_seconds,
@@ -74,7 +77,7 @@ def exception(
     severity: str = "high",
     **about: Unpack[About],
 ) -> None:
-    """Emit an exception with its chain and stack. An exception emitted once is not emitted again, unless raised anew.
+    """Emit an exception with its chain and stack. An exception emitted once is not emitted again, unless raised again.
 
     `severity` is one of low, medium, high, critical; `error_type` replaces the name of the exception's class.
     """
@@ -97,9 +100,9 @@ def error_message(
     stack_trace: str | None = None,
     **about: Unpack[About],
 ) -> None:
-    """Emit an error that is no exception; without `fingerprint` it is grouped by its message, numbers left out.
+    """Emit an error without an exception; without `fingerprint` it is grouped by its message, numbers left out.
 
-    `stack_trace` is a text that came with it, of a program in another language, say.
+    `stack_trace` is a text that came with it, from a program in another language for example.
     """
     intake = client.current
     if intake is None:
@@ -127,7 +130,7 @@ def api_call(
     rate_limit_remaining: float | None = None,
     rate_limit_reset: float | None = None,
 ) -> None:
-    """Emit a call to an outside API. `outcome` is "success" or "failure", then with a `reason` of the closed list
+    """Emit a call to an external API. `outcome` is "success" or "failure", then with a `reason` of the closed list
     (timeout, connection, rate_limited, forbidden, client_error, server_error, blocked, cancelled, other).
 
     `endpoint` may be a URL: its query goes to `query`, redacted, and ids in it become placeholders. `rate_limit_reset`
@@ -142,7 +145,7 @@ def api_call(
             API_CALL, time(), api, endpoint, method, status, outcome, reason, attempt, duration_seconds, response_bytes,
             frozen, cost, rate_limit_remaining, rate_limit_reset,
         )  # fmt: skip
-        intake.put(intake.other, event, 700 + size + (len(endpoint) if isinstance(endpoint, str) else 0))
+        intake.put(intake.lanes[API_CALL], event, 700 + size + (len(endpoint) if isinstance(endpoint, str) else 0))
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("emit", error)
 
@@ -171,7 +174,7 @@ def scraping_run(
             SCRAPING_RUN, time(), job_id, scraper, site, outcome, reason, duration_seconds, items_processed,
             items_failed, items_dropped, response_bytes,
         )  # fmt: skip
-        intake.put(intake.urgent, event, 800)
+        intake.put(intake.lanes[SCRAPING_RUN], event, 800)
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("emit", error)
 
@@ -187,7 +190,7 @@ def job_heartbeat(
     started_at: float | None = None,
     finished_at: float | None = None,
 ) -> None:
-    """Tell the whole state of a live job; only the newest state of a job is kept, so call it as often as you like.
+    """Report the whole state of a live job; only the newest state of a job is kept, so call it as often as you like.
 
     `status` is pending, running, completed, failed or cancelled; `progress` 0 to 100; times are Unix seconds.
     """
@@ -225,7 +228,7 @@ def activity(
             USER_ACTIVITY, time(), name, user_id, role, session_id, module, feature, success, duration_seconds, ip,
             user_agent[:LONGEST_USER_AGENT] if user_agent else user_agent, frozen,
         )  # fmt: skip
-        intake.put(intake.other, event, 900 + size)
+        intake.put(intake.lanes[USER_ACTIVITY], event, 900 + size)
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("emit", error)
 
@@ -239,7 +242,32 @@ def sample(
         return
     try:
         frozen, size = freeze(labels)
-        intake.put(intake.other, (SAMPLE, time(), name, kind, value, unit, frozen), 400 + size)
+        intake.put(intake.lanes[SAMPLE], (SAMPLE, time(), name, kind, value, unit, frozen), 400 + size)
+    except Exception as error:  # noqa: BLE001 - never into the application
+        intake.fail("emit", error)
+
+
+def event(kind: EventKind, **values: Any) -> None:
+    """Emit an event of any kind by its columns' names; what is left out is NULL.
+
+    For kinds of which few events come: this costs about twice as much as a function of its own would. Errors and
+    requests have theirs.
+    """
+    intake = client.current
+    if intake is None:
+        return
+    try:
+        number, size = kinds.NUMBERS[kind.name], 800
+        record = [number, time()]
+        for column in kinds.COLUMNS[number][len(COMMON) :]:
+            value = values.pop(column, None)
+            if isinstance(value, Mapping):
+                value, more = freeze(value)
+                size += more
+            record.append(value)
+        if values:
+            raise TypeError(f"{kind.name} has no column {', '.join(values)}")
+        intake.put(intake.lanes[number], tuple(record), size)
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("emit", error)
 
@@ -260,6 +288,6 @@ def _error(
     frozen, size = freeze(context)
     user_agent = user_agent[:LONGEST_USER_AGENT] if user_agent else user_agent
     event = (
-        ERROR, time(), severity, captured, fingerprint, endpoint, user_id, ip, user_agent, job_id, frozen,
+        ERROR, time(), severity, captured, None, None, fingerprint, endpoint, user_id, ip, user_agent, job_id, frozen,
     )  # fmt: skip
-    intake.put(intake.urgent, event, 1000 + size + captured.size)
+    intake.put(intake.lanes[ERROR], event, 1000 + size + captured.size)

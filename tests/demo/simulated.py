@@ -74,7 +74,7 @@ def rows(database: Database, app: str) -> dict[str, int]:
     """Return how many events of an app the tables hold, by kind; of weighted rows what they stand for."""
     found = {}
     for kind in EVENTS:
-        what = "coalesce(sum(weight), 0)" if kind.name == "http_request" else "count(*)"
+        what = f"coalesce(sum({kind.sampled.weight}), 0)" if kind.sampled else "count(*)"
         [(number,)] = database.execute(f"SELECT {what} FROM monitoring.{kind.name} WHERE app = %s", [app])
         found[kind.name] = int(number)
     return found

@@ -12,17 +12,22 @@ import pytest
 from exporter.database import schema
 from exporter.errors import RightsError, SchemaError, VersionError
 from platform_sdk.events import EVENTS, KINDS
+from platform_sdk.events.base import EventKind
 from tests.servers import Database
 from tools.stack.servers import Postgres
 
-MINIMAL = {
-    "http_request": "(at, app, route, status, duration_seconds) VALUES (now(), 'x', '/', 200, 0.1)",
-    "api_call": "(at, app, api, outcome, duration_seconds) VALUES (now(), 'x', 'arxiv', 'success', 0.2)",
-    "scraping_run": "(at, app, scraper, outcome, duration_seconds) VALUES (now(), 'x', 's', 'success', 1)",
-    "user_activity": "(at, app, activity) VALUES (now(), 'x', 'login')",
-    "error": "(at, app, error_type) VALUES (now(), 'x', 'ValueError')",
-    "sample": "(at, app, name, kind, value) VALUES (now(), 'x', 'n', 'counter', 1)",
-}
+VALUES = {"timestamptz": "now()", "text": "'counter'", "integer": "200", "bigint": "1", "double precision": "0.1"}
+"""A value of each type that is valid in any column."""
+
+
+def minimal(kind: EventKind) -> str:
+    """Return columns and values of an event with nothing but what it needs."""
+    columns = [column for column in kind.all_columns if column.required and column.default is None]
+    values = ("'x'" if column.name == "app" else VALUES[column.type] for column in columns)
+    return f"({', '.join(column.name for column in columns)}) VALUES ({', '.join(values)})"
+
+
+MINIMAL = {kind.name: minimal(kind) for kind in EVENTS}
 """What an event of each kind needs at least."""
 
 STRUCTURE = """
@@ -167,12 +172,12 @@ def test_the_cluster_is_looked_up_once_a_statement(applied: Database) -> None:
 
 @pytest.mark.parametrize(("version", "refused"), [(120022, True), (130000, False), (180004, False)])
 def test_servers_older_than_13_are_refused(version: int, refused: bool) -> None:
-    """The message says what was found and what is wanted."""
+    """The message says what was found and what is expected."""
     info = SimpleNamespace(server_version=version, host="db", port=5432)
     connection = cast(psycopg.Connection, SimpleNamespace(info=info))
 
     if refused:
-        with pytest.raises(VersionError, match="db:5432 is version 12; wanted 13 or newer"):
+        with pytest.raises(VersionError, match="db:5432 is version 12; expected 13 or newer"):
             schema.check_server(connection)
     else:
         schema.check_server(connection)
@@ -189,11 +194,6 @@ def test_a_user_without_rights_is_told_the_grant(database: Database) -> None:
                 schema.apply(connection)
         finally:
             connection.execute("RESET ROLE; DROP ROLE nobody_special_schema")
-
-
-def test_every_kind_is_tested_here() -> None:
-    """A new kind of event does not go untested."""
-    assert set(MINIMAL) == {kind.name for kind in EVENTS}
 
 
 def test_the_newest_postgresql_takes_it(newest_postgres: Postgres) -> None:

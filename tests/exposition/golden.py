@@ -1,6 +1,6 @@
-"""Make the golden expositions: one example of everything, always the same.
+"""The golden expositions: one example of everything, always the same.
 
-`python -m tests.exposition.golden` writes them anew; look at the difference before committing it.
+`python -m tests.exposition.golden` writes them again; look at the difference before committing it.
 """
 
 import math
@@ -13,7 +13,7 @@ from exporter.aggregation.poller import Total, View
 from exporter.aggregation.reading import Reading
 from exporter.config.settings import convert
 from exporter.exposition import collector
-from exporter.exposition.families import FAMILIES
+from exporter.exposition.families import EVENT_FAMILIES, FAMILIES
 from exporter.exposition.negotiation import Format
 from exporter.probes import PROBES
 from exporter.probes.base import Gauge, GaugeFamily, ProbeResult, Reason, Status
@@ -41,7 +41,7 @@ def total(metric: str, value: float, labels: dict[str, str], kind: str | None = 
 
 
 def totals() -> Iterator[Total]:
-    """Yield at least one series of every counted family."""
+    """Yield the series that were chosen for what they show."""
     shop, crawl = {"app": "shop"}, {"app": "crawl", "scraper": "news"}
     yield total("platform_http_requests_total", 12, {**shop, "route": "/items/{id}", "method": "GET", "code": "200"})
     yield total("platform_http_requests_total", 1, {**shop, "route": ODD, "method": "other", "code": "other"})
@@ -83,6 +83,14 @@ def totals() -> Iterator[Total]:
     yield total("platform_sample_odd", -math.inf, {**shop, "x": "y"}, "gauge")
 
 
+def others() -> Iterator[Total]:
+    """Yield one series of every family of events that has none above."""
+    shown = {one.metric for one in totals()}
+    for family in EVENT_FAMILIES:
+        if family.name not in shown:
+            yield total(family.name, 3, dict.fromkeys(family.labels, "shop"))
+
+
 def readings() -> tuple[Reading, ...]:
     """Return one series of every state."""
     return (
@@ -103,7 +111,7 @@ def readings() -> tuple[Reading, ...]:
 
 def views() -> tuple[View, ...]:
     """Return two sources that share series, and one that was never read."""
-    well = View("native", tuple(totals()), readings(), NOW - 1, NOW - 2, 0.125, ())
+    well = View("native", (*totals(), *others()), readings(), NOW - 1, NOW - 2, 0.125, ())
     same = View("copy", (total("platform_api_calls_total", 6, {"app": "shop", "api": "arxiv"}),), readings()[4:6],
                 NOW - 900, NOW - 900, 0.5, ())  # fmt: skip
     return well, same, View("new")

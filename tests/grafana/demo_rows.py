@@ -4,8 +4,8 @@ from typing import Any
 
 import psycopg
 
-from exporter.config.settings import Retention
 from exporter.database import schema
+from platform_sdk import events
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -114,7 +114,7 @@ def load(connection: Connection, rows: int, *, hours: float | None = None) -> No
     """
     schema.apply(connection)
     for kind, (share, columns) in KINDS.items():
-        days = getattr(Retention(), kind) - 1
+        days = events.KINDS[kind].retention_days - 1
         span = f"{hours} hours" if hours else f"{days} days"
         for day in range(days + 1 if hours is None else 2):
             connection.execute(f"SELECT monitoring.ensure_partition('{kind}', (now() - interval '{day} days')::date)")

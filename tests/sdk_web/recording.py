@@ -33,7 +33,9 @@ class Recorded:
     @property
     def errors(self) -> list[tuple[Any, ...]]:
         """Return (severity, captured, fingerprint, endpoint, user id, ip, user agent, job id, context)."""
-        return [event[2:] for event in self._all() if event[0] == kinds.ERROR]
+        hidden = kinds.positions(kinds.ERROR, "message", "stack_trace")  # the writer's
+        errors = (enumerate(event) for event in self._all() if event[kinds.KIND] == kinds.ERROR)
+        return [tuple(value for at, value in error if at >= kinds.FIRST and at not in hidden) for error in errors]
 
     @property
     def error_chains(self) -> list[list[str]]:
@@ -42,7 +44,9 @@ class Recorded:
 
     def _events(self, kind: int) -> list[dict[str, Any]]:
         names = [column.name for column in EVENTS[kind].columns]
-        return [dict(zip(names, event[2:], strict=False)) for event in self._all() if event[0] == kind]
+        return [
+            dict(zip(names, event[kinds.FIRST :], strict=False)) for event in self._all() if event[kinds.KIND] == kind
+        ]
 
     def _all(self) -> list[tuple[Any, ...]]:
         lanes = (self.intake.plain, self.intake.other, self.intake.urgent)

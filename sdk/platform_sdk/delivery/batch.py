@@ -1,21 +1,15 @@
-"""Hold rows that are stored together or not at all, under an id that keeps them from being stored twice."""
+"""Batches: rows that are stored together or not at all, under an id that keeps them from being stored twice."""
 
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from platform_sdk.delivery import kinds
-from platform_sdk.delivery.encoding import COLUMNS
-from platform_sdk.events import EVENTS
-
-TABLES = (*(kind.name for kind in EVENTS), "scraping_job")
-URGENT = frozenset(("error", "scraping_run", "scraping_job"))
-"""What goes last where there is no room for everything."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Hold rows of one table, each ended by a line feed; rows of events hold no line feed of their own."""
+    """Rows of one table, each ended by a line feed; rows of events hold no line feed of their own."""
 
     table: str
     columns: tuple[str, ...]
@@ -26,7 +20,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Hold rows of several tables. `events` counts what they stand for: a sampled request more than one."""
+    """Rows of several tables. `events` counts what they stand for: a sampled request more than one."""
 
     id: str
     parts: tuple[Part, ...]
@@ -45,8 +39,8 @@ class Batch:
 
     @property
     def urgent(self) -> bool:
-        """Tell whether nothing is in it that would go before errors and jobs."""
-        return all(part.table in URGENT for part in self.parts)
+        """Whether nothing is in it that would be dropped before errors and jobs."""
+        return all(part.table in kinds.URGENT for part in self.parts)
 
     def halves(self) -> tuple["Batch", "Batch"]:
         """Split it in two. Their ids are made of this one's: splitting the same batch again gives the same two."""
@@ -68,17 +62,18 @@ def batch_of(rows: dict[int, list[str]], events: dict[int, int]) -> Batch:
 
 def _parts(rows: dict[int, list[str]], events: dict[int, int]) -> Iterator[Part]:
     for kind, lines in sorted(rows.items()):
-        columns = COLUMNS[kind] if kind != kinds.JOB else ()
+        table, columns = ("scraping_job", ()) if kind == kinds.JOB else (kinds.NAMES[kind], kinds.COLUMNS[kind])
         data = ("\n".join(lines) + "\n").encode("utf-8", "replace")
-        yield Part(TABLES[kind], columns, data, len(lines), events.get(kind, 0))
+        yield Part(table, columns, data, len(lines), events.get(kind, 0))
 
 
 def _part(whole: Part, lines: list[bytes]) -> Part:
     """Return some of the rows of a part; of weighted rows the weight says how many events they are."""
+    weight = next((place for place, column in enumerate(whole.columns) if column in kinds.WEIGHTS), None)
     if whole.events == 0:
         events = 0
-    elif whole.columns and whole.columns[-1] == "weight":
-        events = sum(int(float(line.rsplit(b"\t", 1)[1])) for line in lines)
+    elif weight is not None:
+        events = sum(int(float(line.split(b"\t")[weight])) for line in lines)
     else:
         events = len(lines)
     return Part(whole.table, whole.columns, b"".join(lines), len(lines), events)

@@ -1,7 +1,7 @@
-"""Convert values to PostgreSQL's COPY text format, whatever they are. For the writer thread.
+"""Values converted to PostgreSQL's COPY text format, whatever they are. For the writer thread.
 
-What can be mended is mended here: NUL bytes, lone surrogates, texts too long, numbers out of range, addresses that are
-none. NULL is \\N. https://www.postgresql.org/docs/current/sql-copy.html, "Text Format".
+What can be corrected is: NUL bytes, lone surrogates, texts too long, numbers out of range, invalid addresses. NULL is
+\\N. https://www.postgresql.org/docs/current/sql-copy.html, "Text Format".
 """
 
 import ipaddress
@@ -21,7 +21,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "
 
 
 class UnwritableError(Exception):
-    """Say that a value a row cannot do without is missing or of a wrong type."""
+    """Raised when a required value is missing or of a wrong type."""
 
 
 def escaped(text: str) -> str:
@@ -79,14 +79,14 @@ def number_of(*, required: bool) -> Converter:
 
 
 def boolean(value: Any) -> str:
-    """Return a boolean's field; None is NULL, anything but a boolean or number is taken for true."""
+    """Return a boolean's field; None is NULL, anything but a boolean or number counts as true."""
     if value is None:
         return NULL
     return "f" if value is False or (isinstance(value, int | float) and value == 0) else "t"
 
 
 class Moments:
-    """Write Unix seconds as timestamps in UTC; the last whole second is remembered."""
+    """The converter of Unix seconds to timestamps in UTC; it remembers the last whole second."""
 
     def __init__(self) -> None:
         self._second = -1
@@ -108,7 +108,7 @@ class Moments:
 
 
 class Addresses:
-    """Write client addresses truncated to /24 (IPv4) or /48 (IPv6); what is no address is NULL. Remembers some."""
+    """The converter of client addresses, truncated to /24 (IPv4) or /48 (IPv6); an invalid one is NULL."""
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
@@ -158,5 +158,5 @@ def _without_nul(value: Any) -> Any:
 
 def _none(value: Any, required: bool) -> str:
     if required:
-        raise UnwritableError(f"{type(value).__name__} where a number in range is wanted")
+        raise UnwritableError(f"{type(value).__name__} where a number in range was expected")
     return NULL

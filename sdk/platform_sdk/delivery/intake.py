@@ -1,4 +1,4 @@
-"""Take events in, in the application's own threads: one append, one count, no lock.
+"""The intake of events, in the application's own threads: one append, one count, no lock.
 
 Counting and appending are one C call: `lane.extend(compress((event,), produced))` takes the event, then one number
 from the counter `produced`, and appends the event. Neither another thread nor an exception from a signal handler
@@ -14,6 +14,7 @@ from itertools import compress, count, repeat, starmap
 from typing import Any
 
 from platform_sdk.diagnostics import note
+from platform_sdk.events import EVENTS
 from platform_sdk.options import Options
 
 # The first element of an event says its kind; times are Unix seconds.
@@ -33,7 +34,7 @@ PLAIN_SHARE, OTHER_SHARE, URGENT_SHARE = 0.6, 0.8, 1.0
 
 
 class Lane:
-    """Hold the waiting events of one priority; no more than `limit`, and none above `most_bytes` of all lanes."""
+    """The waiting events of one priority; no more than `limit`, and none above `most_bytes` of all lanes."""
 
     __slots__ = ("events", "limit", "most_bytes", "wake_at")
 
@@ -45,10 +46,11 @@ class Lane:
 
 
 class Intake:
-    """Hold everything that application threads touch. One per process: a fork makes a new one.
+    """Everything that application threads touch. One per process: a fork makes a new one.
 
-    `wake` is a lock used as a signal: the writer waits to acquire it, anybody may release it. An Event would take a
-    lock of its own here, which a signal handler in the same thread could find taken, for ever.
+    `lanes` has the lane of each kind. `wake` is a lock used as a signal: the writer waits to acquire it, any thread may
+    release it. An Event would take a lock of its own here, which a signal handler in the same thread could find taken,
+    forever.
     """
 
     def __init__(self, options: Options, start: Callable[[], None]) -> None:
@@ -57,13 +59,15 @@ class Intake:
         self.plain = Lane(options.plain_events, options.batch_events, PLAIN_SHARE * room)
         self.other = Lane(options.other_events, options.batch_events, OTHER_SHARE * room)
         self.urgent = Lane(options.urgent_events, 200, URGENT_SHARE * room)
+        lanes = {"plain": self.plain, "other": self.other, "urgent": self.urgent}
+        self.lanes = tuple(lanes[kind.lane] for kind in EVENTS)
         self.jobs: dict[str, Event] = {}
         self.produced = count(1)
         self.overflow = count(1)
         self.internal = count(1)
         self._refuse = zip(self.produced, self.overflow, strict=False)
         self._fail = zip(self.produced, self.internal, strict=False)
-        # Added to without a lock: an addition may get lost now and then, until the writer sets it anew each round.
+        # Added to without a lock: an addition may get lost now and then, until the writer sets it again each round.
         self.waiting_bytes = 0
         self.running = False
         self.wake = threading.Lock()

@@ -1,20 +1,44 @@
-"""Number the kinds of events, as the first element of the tuples that travel to the writer."""
+"""The layout of events: the tuples (number of the kind, Unix seconds, *values) that travel to the writer.
 
-from platform_sdk.events import EVENTS
+The values are those of the kind's columns, in their order, without a last one `weight`, which the writer adds.
+Positions come from the declarations, once, at import: a named tuple would cost the request thread more to make.
+"""
 
-NAMES = tuple(kind.name for kind in EVENTS)
+from platform_sdk.events import EVENTS, KINDS
 
-HTTP_REQUEST = NAMES.index("http_request")
-API_CALL = NAMES.index("api_call")
-SCRAPING_RUN = NAMES.index("scraping_run")
-USER_ACTIVITY = NAMES.index("user_activity")
-ERROR = NAMES.index("error")
-SAMPLE = NAMES.index("sample")
+NAMES = tuple(KINDS)
+NUMBERS = {name: number for number, name in enumerate(NAMES)}
+
+HTTP_REQUEST = NUMBERS["http_request"]
+API_CALL = NUMBERS["api_call"]
+SCRAPING_RUN = NUMBERS["scraping_run"]
+USER_ACTIVITY = NUMBERS["user_activity"]
+ERROR = NUMBERS["error"]
+SAMPLE = NUMBERS["sample"]
 JOB = len(NAMES)
-"""Rows of the state table scraping_job, which are no events."""
+"""The number of rows of the state table scraping_job, which are no events."""
+
+COLUMNS = tuple(tuple(column.name for column in kind.all_columns) for kind in EVENTS)
+"""The columns of a row, by kind."""
+
+URGENT = frozenset(kind.name for kind in EVENTS if kind.lane == "urgent") | {"scraping_job"}
+"""The tables whose rows are dropped last where there is no room for everything."""
+
+WEIGHTS = frozenset(kind.sampled.weight for kind in EVENTS if kind.sampled)
+"""The columns that say how many events a row stands for."""
+
+
+KIND, AT, FIRST = 0, 1, 2
+"""The positions of an event's kind, its time, and its first column's value."""
+
+
+def positions(number: int, *columns: str) -> tuple[int, ...]:
+    """Return the positions of some columns' values in the events of a kind."""
+    names = [column.name for column in EVENTS[number].columns]
+    return tuple(FIRST + names.index(column) for column in columns)
 
 
 def name_of(event: tuple[object, ...]) -> str:
     """Return the name of an event's kind."""
-    kind = event[0]
+    kind = event[KIND]
     return NAMES[kind] if isinstance(kind, int) and kind < len(NAMES) else "event"

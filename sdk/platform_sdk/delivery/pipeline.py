@@ -1,4 +1,4 @@
-"""Do what the writer does in a round: encode what came in, store it, spool what cannot be stored, replay the spool.
+"""What the writer does in a round: encode what came in, store it, spool what cannot be stored, replay the spool.
 
 One thread at a time; the writer sees to that.
 """
@@ -11,7 +11,7 @@ from platform_sdk.delivery import kinds, spool_file
 from platform_sdk.delivery.accounting import Books
 from platform_sdk.delivery.batch import Batch, batch_of
 from platform_sdk.delivery.encoding import Encoder
-from platform_sdk.delivery.intake import Event, Intake, value_of
+from platform_sdk.delivery.intake import Intake, value_of
 from platform_sdk.delivery.ledger import Ledger
 from platform_sdk.delivery.recovery import adopt_one
 from platform_sdk.delivery.sampling import HELD_SECONDS, Sampler
@@ -177,7 +177,7 @@ class Work:
         events: dict[int, int] = {}
         unwritable = 0
         weigh = sampler.weigh
-        chosen = [(event, weigh(event) if _is_plain(event) else 1) for event in self.books.hand]
+        chosen = [(event, weigh(event)) for event in self.books.hand]
         for event, weight in (*chosen, *sampler.release(held_before)):
             if weight == 0:
                 continue
@@ -187,7 +187,7 @@ class Work:
                 unwritable += weight
                 note("serialization", f"{kinds.name_of(event)}: {type(error).__name__}: {error}")
                 continue
-            kind = event[0]
+            kind = event[kinds.KIND]
             rows.setdefault(kind, []).append(row)
             events[kind] = events.get(kind, 0) + weight
         self._encode_jobs(rows)
@@ -247,7 +247,3 @@ class Work:
         self._failures = min(self._failures + 1, 16)
         self.retry_at = time.monotonic() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
         note("database", f"events wait: {error}")
-
-
-def _is_plain(event: Event) -> bool:
-    return event[0] == kinds.HTTP_REQUEST and bool(event[4] < 400)

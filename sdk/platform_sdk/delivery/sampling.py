@@ -1,4 +1,4 @@
-"""Hold some of the successful requests back while there are very many, and lose none from the count.
+"""Sampling: hold some of the successful requests back while there are very many, and lose none from the count.
 
 Systematic, per route, method and status: of `factor` requests the last is stored, with weight `factor`. What is held
 back when a second has passed, or at a flush, is stored with the weight of what it stands for. So the weights stored
@@ -11,11 +11,21 @@ than that are new in a second, as when a scanner makes sessions up, some come la
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any
 
+from platform_sdk.delivery import kinds
 from platform_sdk.delivery.intake import Event
+from platform_sdk.delivery.kinds import AT, KIND
+from platform_sdk.events import EVENTS
 
-Key = tuple[Any, Any, Any]
+Key = tuple[Any, ...]
+
+_KIND, _RULE = next((number, kind.sampled) for number, kind in enumerate(EVENTS) if kind.sampled)
+(_VALUE,) = kinds.positions(_KIND, _RULE.column)
+_BELOW = _RULE.below
+_alike = itemgetter(*kinds.positions(_KIND, *_RULE.alike))
+_actor = itemgetter(*kinds.positions(_KIND, *EVENTS[_KIND].actors.values()))
 
 HELD_SECONDS = 1.0
 
@@ -25,7 +35,7 @@ ACTORS_SECONDS = 30
 
 @dataclass(slots=True)
 class Sampler:
-    """Decide about requests one by one. `copy` it before a round, so that a round that fails can be repeated."""
+    """The decision about each request. `copy` it before a round, so that a round that fails can be repeated."""
 
     above_per_second: float | None
     second: int = 0
@@ -45,11 +55,11 @@ class Sampler:
         """Return how many requests are held back."""
         return sum(count for count, _ in self.held.values())
 
-    def weigh(self, request: Event) -> int:
-        """Return the weight to store a successful request with; 0 means that it is held back."""
-        if self.above_per_second is None:
+    def weigh(self, event: Event) -> int:
+        """Return the weight to store an event with; 0 means that it is held back: a successful request."""
+        if self.above_per_second is None or event[KIND] != _KIND or not event[_VALUE] < _BELOW:
             return 1
-        second = int(request[1])
+        second = int(event[AT])
         if second > self.second:
             self.seen_before = self.seen if second == self.second + 1 else 0
             self.second, self.seen, self.introduced = second, 0, 0
@@ -57,11 +67,11 @@ class Sampler:
         factor = int(max(self.seen_before, self.seen) / max(self.above_per_second, 1.0)) + 1
         if factor == 1 and not self.held:
             return 1
-        key = (request[2], request[3], request[4])
+        key = _alike(event)
         try:
             count = self.held[key][0] + 1 if key in self.held else 1
-            if count < factor and not self._introduces(request):
-                self.held[key] = (count, request)
+            if count < factor and not self._introduces(event):
+                self.held[key] = (count, event)
                 return 0
             self.held.pop(key, None)
         except TypeError:  # a route that is no text cannot be a key
@@ -72,10 +82,10 @@ class Sampler:
         """Tell whether a request is to be stored for the sake of its user or session, who then is known for a while."""
         if self.second - self.actors_since >= ACTORS_SECONDS:
             self.actors, self.actors_since = set(), self.second
-        user_id, session_id = request[7], request[9]
-        if (user_id is None and session_id is None) or self.introduced >= (self.above_per_second or 0):
+        named = _actor(request)
+        if all(name is None for name in named) or self.introduced >= (self.above_per_second or 0):
             return False
-        actor = hash((user_id, session_id))
+        actor = hash(named)
         if actor in self.actors:
             return False
         self.actors.add(actor)
@@ -85,6 +95,6 @@ class Sampler:
     def release(self, before: float | None = None) -> Iterator[tuple[Event, int]]:
         """Yield the requests to store for those held back, with weights: all, or those older than `before`."""
         for key, (count, request) in list(self.held.items()):
-            if before is None or request[1] < before:
+            if before is None or request[AT] < before:
                 del self.held[key]
                 yield request, count

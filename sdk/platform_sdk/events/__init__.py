@@ -1,4 +1,4 @@
-"""List every kind of event; schema, SQL, exposition, reference and SDK read this tuple."""
+"""Every kind of event: schema, retention, SQL, exposition, reference and SDK read this tuple."""
 
 from platform_sdk.events.api_call import API_CALL
 from platform_sdk.events.base import EventKind

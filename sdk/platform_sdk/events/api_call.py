@@ -1,4 +1,4 @@
-"""Declare calls that an application made to APIs of others."""
+"""Calls that an application made to external APIs."""
 
 from platform_sdk.events.base import APP, MAXIMUM, Column, EventKind, Label, Rollup, ZeroFill, reject_number
 
@@ -17,10 +17,11 @@ _REASON = f"""CASE WHEN outcome = 'success' THEN NULL WHEN reason IN ({_LISTED})
 
 API_CALL = EventKind(
     name="api_call",
-    rows_are="a call to an outside API",
+    rows_are="a call to an external API",
+    retention_days=30,
     columns=(
         Column("api", "text", "the provider's short name", required=True),
-        Column("endpoint", "text", "the endpoint's template"),
+        Column("endpoint", "text", "the endpoint's template", longest=500, free_text=True),
         Column("method", "text", "the request's method"),
         Column("status", "integer", "the response's status code; NULL where none came"),
         Column("outcome", "text", "'success', anything else is a failure", required=True),
@@ -39,10 +40,10 @@ API_CALL = EventKind(
         reject_number("cost"),
     ),
     rollups=(
-        Rollup("platform_api_calls_total", "Calls made to outside APIs.", (APP, _API), value="1"),
+        Rollup("platform_api_calls_total", "Calls made to external APIs.", (APP, _API), value="1"),
         Rollup(
             "platform_api_call_failures_total",
-            "Calls to outside APIs that failed.",
+            "Calls to external APIs that failed.",
             (APP, _API, Label("reason", _REASON, open=False)),
             value="1",
             require="reason",
@@ -50,7 +51,7 @@ API_CALL = EventKind(
         ),
         Rollup(
             "platform_api_call_duration_seconds",
-            "Time an outside API took to answer.",
+            "Time an external API took to answer.",
             (APP, _API),
             type="histogram",
             value="duration_seconds",
@@ -58,21 +59,21 @@ API_CALL = EventKind(
         ),
         Rollup(
             "platform_api_rate_limit_remaining",
-            "Calls left in the provider's window, as last told by it.",
+            "Calls left in the provider's window, as it last reported.",
             (APP, _API),
             type="gauge",
             value="rate_limit_remaining",
         ),
         Rollup(
             "platform_api_rate_limit_reset_timestamp_seconds",
-            "When the provider's window ends, as last told by it.",
+            "When the provider's window ends, as it last reported.",
             (APP, _API),
             type="gauge",
             value="CASE WHEN isfinite(rate_limit_reset) THEN extract(epoch FROM rate_limit_reset) END",
         ),
         Rollup(
             "platform_api_cost_total",
-            "What calls to an outside API cost, in the account's currency.",
+            "What calls to an external API cost, in the account's currency.",
             (APP, _API),
             value="coalesce(cost, 0)",
         ),

@@ -1,11 +1,12 @@
-"""Define how a kind of event is declared: its columns, what makes a row invalid, and the series made of it.
+"""How a kind of event is declared: its columns, what makes a row invalid, and the series made of it.
 
-One declaration feeds the schema, the aggregation SQL, the exposition, the reference documentation and the SDK.
-All SQL in a declaration is over the kind's own column names and must not raise on any value of those types.
+One declaration feeds the schema, retention, the aggregation SQL, the exposition, the reference documentation and the
+SDK. All SQL in a declaration is over the kind's own column names and must not raise on any value of those types.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 OTHER = "_other_"
 """The label value that label sets beyond `limits.series_per_metric` are folded into."""
@@ -23,12 +24,17 @@ REJECTIONS = ("null", "future", "negative", "not_finite", "out_of_range", "malfo
 """The closed list of the label `reason` of platform_exporter_rows_rejected_total."""
 
 
+Lane = Literal["plain", "other", "urgent"]
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Declare one column.
+    """One column of a kind.
 
     `personal` columns are left out of exports unless asked for, and of the views that every viewer of Grafana may read.
     `restricted` ones are left out of those views only: who it was, and what shows an application's inside.
+    The SDK cuts a text to `longest` characters, replaces the secrets in it where it is `free_text`, and writes
+    `unnamed` where a required text is missing.
     """
 
     name: str
@@ -38,16 +44,19 @@ class Column:
     default: str | None = None
     personal: bool = False
     restricted: bool = False
+    longest: int = 200
+    free_text: bool = False
+    unnamed: str = "unknown"
 
     @property
     def for_viewers(self) -> bool:
-        """Tell whether every viewer of Grafana may read it."""
+        """Whether every viewer of Grafana may read it."""
         return not (self.personal or self.restricted)
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Declare a label: its SQL text over the event's columns, and whether its values are an open set.
+    """A label: its SQL text over the event's columns, and whether its values are an open set.
 
     An open label becomes `_other_` when the series limit is reached; a closed one (a method, a status code, a
     severity) keeps its value, so that ratios stay true under an attack on cardinality.
@@ -60,7 +69,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class ZeroFill:
-    """Declare series to show as 0 before they first occur: each of `values` beside each label set of `attempts`."""
+    """Series to show as 0 before they first occur: each of `values` beside each label set of `attempts`."""
 
     attempts: str
     label: str
@@ -69,7 +78,7 @@ class ZeroFill:
 
 @dataclass(frozen=True)
 class Rollup:
-    """Declare a family of series aggregated from the rows of one kind.
+    """A family of series aggregated from the rows of one kind.
 
     `value` is SQL for what one row adds (counter), observes (histogram) or sets (gauge; the newest row wins, NULL
     sets nothing). `require` names a label that must not be empty for a row to count.
@@ -115,14 +124,29 @@ class Rollup:
 
 
 @dataclass(frozen=True, slots=True)
-class EventKind:
-    """Declare a kind of event. `rows_are` completes the sentence "One row is ...".
+class Sampled:
+    """Which events the SDK may sample while there are very many: those whose value of `column` is below `below`.
 
+    One that is stored stands for those alike in the columns `alike`, and says in `weight` how many they are.
+    """
+
+    column: str
+    below: float
+    alike: tuple[str, ...]
+    weight: str = "weight"
+
+
+@dataclass(frozen=True, slots=True)
+class EventKind:
+    """A kind of event. `rows_are` completes the sentence "One row is ...".
+
+    Rows are kept for `retention_days` unless the configuration says otherwise. Where there is no room for everything
+    the SDK drops `plain` events first and `urgent` ones last; a kind that is `sampled` is plain only where it may be.
     `checks` are SQL texts that give the reason a row is rejected for, or NULL; the first reason counts.
     `shown` gives the SQL of columns in the views where it is not the column itself; `indexes` are those by what else
     than time rows are looked up, name -> definition, short however long a text is: an index must never refuse a row.
-    `derived` holds SQL to compute once a row, for use by several rollups. `actors` says that rows name users or
-    sessions, `issues` that rows are occurrences of an error to be grouped.
+    `derived` holds SQL to compute once a row, for use by several rollups. `actors` names the columns that say who was
+    active, `issues` says that rows are occurrences of an error to be grouped.
     """
 
     name: str
@@ -130,10 +154,13 @@ class EventKind:
     columns: tuple[Column, ...]
     checks: tuple[str, ...]
     rollups: tuple[Rollup, ...]
+    retention_days: int = 30
+    lane: Lane = "other"
+    sampled: Sampled | None = None
     derived: Mapping[str, str] = field(default_factory=dict)
     shown: Mapping[str, str] = field(default_factory=dict)
     indexes: Mapping[str, str] = field(default_factory=dict)
-    actors: bool = False
+    actors: Mapping[str, str] = field(default_factory=dict)
     issues: bool = False
 
     @property
@@ -153,6 +180,11 @@ COMMON = (
 )
 
 APP = Label("app", "app", open=False)
+
+USER_AGENT = Column("user_agent", "text", "the client's software", personal=True, longest=400, free_text=True)
+
+ACTORS = {"user": "user_id", "session": "session_id"}
+"""Who was active: the kind of an actor -> the column that names it."""
 
 
 def reject_number(column: str, *, minimum: float = 0.0, maximum: float = MAXIMUM) -> str:

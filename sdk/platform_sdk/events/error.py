@@ -1,6 +1,16 @@
-"""Declare exceptions and logged errors."""
+"""Exceptions and logged errors."""
 
-from platform_sdk.events.base import APP, LONGEST_LABEL, SHORT_APP, Column, EventKind, Label, Rollup, closed
+from platform_sdk.events.base import (
+    APP,
+    LONGEST_LABEL,
+    SHORT_APP,
+    USER_AGENT,
+    Column,
+    EventKind,
+    Label,
+    Rollup,
+    closed,
+)
 
 SEVERITIES = ("low", "medium", "high", "critical")
 
@@ -11,16 +21,20 @@ ISSUE = f"""CASE WHEN length(fingerprint) > {LONGEST_LABEL} THEN md5(fingerprint
 ERROR = EventKind(
     name="error",
     rows_are="an exception or a logged error",
+    retention_days=90,
+    lane="urgent",
     columns=(
-        Column("severity", "text", f"one of {', '.join(SEVERITIES)}", required=True, default="'medium'"),
+        Column(
+            "severity", "text", f"one of {', '.join(SEVERITIES)}", required=True, default="'medium'", unnamed="medium"
+        ),
         Column("error_type", "text", "the exception's class or the error's kind", required=True),
-        Column("message", "text", "what it said, redacted by the writer"),
-        Column("stack_trace", "text", "where it happened", restricted=True),
+        Column("message", "text", "what it said, redacted by the writer", longest=4_000, free_text=True),
+        Column("stack_trace", "text", "where it happened", restricted=True, longest=40_000, free_text=True),
         Column("fingerprint", "text", "what groups occurrences of one error; made of type and place where NULL"),
-        Column("endpoint", "text", "the route or function that failed"),
+        Column("endpoint", "text", "the route or function that failed", longest=500, free_text=True),
         Column("user_id", "text", "who was affected", restricted=True),
         Column("ip", "inet", "the client's address, truncated by the writer", personal=True),
-        Column("user_agent", "text", "the client's software", personal=True),
+        USER_AGENT,
         Column("job_id", "text", "the scraping job that failed"),
         Column("context", "jsonb", "anything else", personal=True),
     ),

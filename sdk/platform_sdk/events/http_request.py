@@ -1,18 +1,43 @@
-"""Declare requests that an application served."""
+"""Requests that an application served."""
 
-from platform_sdk.events.base import APP, Column, EventKind, Label, Rollup, closed, reject_number
+from platform_sdk.events.base import (
+    ACTORS,
+    APP,
+    USER_AGENT,
+    Column,
+    EventKind,
+    Label,
+    Rollup,
+    Sampled,
+    closed,
+    reject_number,
+)
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+FAILED_STATUS = 400
+"""Responses from this status on are failures: they are never sampled."""
 
 _ROUTE = Label("route", "route")
 
 HTTP_REQUEST = EventKind(
     name="http_request",
     rows_are="a request an application served",
+    retention_days=14,
+    lane="plain",
+    sampled=Sampled("status", below=FAILED_STATUS, alike=("route", "method", "status")),
     columns=(
-        Column("route", "text", "the route's template, never the raw path", required=True),
-        Column("method", "text", "the request's method", required=True, default="'GET'"),
+        Column(
+            "route",
+            "text",
+            "the route's template, never the raw path",
+            required=True,
+            longest=300,
+            free_text=True,
+            unnamed="(unmatched)",
+        ),
+        Column("method", "text", "the request's method", required=True, default="'GET'", unnamed="GET"),
         Column("status", "integer", "the response's status code", required=True),
         Column("duration_seconds", "double precision", "from the first byte in to the last byte out", required=True),
         Column("response_bytes", "bigint", "size of the response's body"),
@@ -20,7 +45,7 @@ HTTP_REQUEST = EventKind(
         Column("role", "text", "the user's role"),
         Column("session_id", "text", "the session", restricted=True),
         Column("ip", "inet", "the client's address, truncated by the writer", personal=True),
-        Column("user_agent", "text", "the client's software", personal=True),
+        USER_AGENT,
         Column(
             "first_byte_seconds",
             "double precision",
@@ -54,5 +79,5 @@ HTTP_REQUEST = EventKind(
             bounds=BOUNDS,
         ),
     ),
-    actors=True,
+    actors=ACTORS,
 )

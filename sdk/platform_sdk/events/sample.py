@@ -1,4 +1,4 @@
-"""Declare samples: custom metrics, whose rows name the metric, its type, its unit and its labels.
+"""Samples: custom metrics, whose rows name the metric, its type, its unit and its labels.
 
 A row named `db_query_time` in `ms` becomes `platform_sample_db_query_time_seconds`: base units, as Prometheus asks
 (https://prometheus.io/docs/practices/naming/). Only labels on the source's allow-list are kept.
@@ -82,7 +82,7 @@ def _metric_sql() -> str:
 
 @dataclass(frozen=True)
 class SampleRollup(Rollup):
-    """Aggregate samples: metric, type and labels come from the rows.
+    """The series of samples: metric, type and labels come from the rows.
 
     Rows are grouped by the raw name first; the metric's name is made per group, not per row.
     """
@@ -126,6 +126,7 @@ class SampleRollup(Rollup):
 SAMPLE = EventKind(
     name="sample",
     rows_are="one value of a custom metric",
+    retention_days=14,
     columns=(
         Column("name", "text", "the metric's name, without unit", required=True),
         Column("kind", "text", "counter, gauge, histogram or summary", required=True),

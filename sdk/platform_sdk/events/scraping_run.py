@@ -1,4 +1,4 @@
-"""Declare scraping jobs that ended."""
+"""Finished scraping jobs."""
 
 from platform_sdk.events.base import APP, Column, EventKind, Label, Rollup, ZeroFill, reject_number
 
@@ -14,6 +14,8 @@ _REASON = f"CASE WHEN outcome = 'success' THEN NULL WHEN reason IN ({_LISTED}) T
 SCRAPING_RUN = EventKind(
     name="scraping_run",
     rows_are="a finished scraping job",
+    retention_days=90,
+    lane="urgent",
     columns=(
         Column("job_id", "text", "the job"),
         Column("scraper", "text", "the scraper's type", required=True),
@@ -32,10 +34,10 @@ SCRAPING_RUN = EventKind(
         reject_number("items_failed"),
     ),
     rollups=(
-        Rollup("platform_scraping_runs_total", "Scraping jobs that ended.", (APP, _SCRAPER), value="1"),
+        Rollup("platform_scraping_runs_total", "Scraping jobs that finished.", (APP, _SCRAPER), value="1"),
         Rollup(
             "platform_scraping_run_failures_total",
-            "Scraping jobs that ended in failure.",
+            "Scraping jobs that failed.",
             (APP, _SCRAPER, Label("reason", _REASON, open=False)),
             value="1",
             require="reason",
@@ -63,7 +65,7 @@ SCRAPING_RUN = EventKind(
         ),
         Rollup(
             "platform_scraping_last_success_timestamp_seconds",
-            "When the newest job that ended well did so.",
+            "When the newest successful job finished.",
             (APP, _SCRAPER),
             type="gauge",
             value="CASE WHEN outcome = 'success' THEN extract(epoch FROM at) END",

@@ -1,12 +1,13 @@
-"""Declare what users did."""
+"""What users did."""
 
-from platform_sdk.events.base import APP, Column, EventKind, Label, Rollup, reject_number
+from platform_sdk.events.base import ACTORS, APP, USER_AGENT, Column, EventKind, Label, Rollup, reject_number
 
 _LABELS = (APP, Label("activity", "activity"), Label("role", "role"))
 
 USER_ACTIVITY = EventKind(
     name="user_activity",
     rows_are="something a user did",
+    retention_days=90,
     columns=(
         Column("activity", "text", "what: login, logout, search ...", required=True),
         Column("user_id", "text", "who", restricted=True),
@@ -17,7 +18,7 @@ USER_ACTIVITY = EventKind(
         Column("success", "boolean", "whether it worked", default="true"),
         Column("duration_seconds", "double precision", "how long it took"),
         Column("ip", "inet", "the client's address, truncated by the writer", personal=True),
-        Column("user_agent", "text", "the client's software", personal=True),
+        USER_AGENT,
         Column("details", "jsonb", "anything else", personal=True),
     ),
     checks=(reject_number("duration_seconds", maximum=1e9),),
@@ -30,5 +31,5 @@ USER_ACTIVITY = EventKind(
             value="CASE WHEN success IS FALSE THEN 1 ELSE 0 END",
         ),
     ),
-    actors=True,
+    actors=ACTORS,
 )
