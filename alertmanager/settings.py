@@ -10,9 +10,9 @@ import yaml
 
 from alertmanager.channels import KINDS, Channel
 from alertmanager.errors import ChannelsError
+from platform_sdk.events.error import SEVERITIES
 
-SEVERITIES = ("critical", "high", "medium", "low")
-RECEIVERS = (*SEVERITIES, "unsorted", "history", "watchdog")
+RECEIVERS = (*SEVERITIES[::-1], "unsorted", "history", "watchdog")
 # Nobody is told of these unless the owner wants to.
 MAY_BE_EMPTY = ("history", "watchdog")
 WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")

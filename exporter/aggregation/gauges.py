@@ -8,7 +8,8 @@ import psycopg
 from exporter.aggregation import actors, ledger, releases
 from exporter.aggregation.reading import Reading
 from exporter.sources.mapping import Plan, State
-from platform_sdk.events.base import LONGEST_LABEL, OTHER
+from platform_sdk.events.base import LONGEST_LABEL, OTHER, closed
+from platform_sdk.events.error import SEVERITIES
 
 JOB_STATUSES = ("pending", "running", "completed", "failed", "cancelled")
 ISSUE_STATUSES = ("open", "resolved", "ignored")
@@ -108,9 +109,8 @@ def _jobs(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
 def _alerts(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
     rows = _rows(
         connection,
-        f"""SELECT app, CASE WHEN lower(severity COLLATE "C") IN ('low', 'medium', 'high', 'critical')
-                THEN lower(severity COLLATE "C")
-            ELSE 'other' END, coalesce(alert_source, ''), count(*)
+        f"""SELECT app, coalesce({closed('lower(severity COLLATE "C")', SEVERITIES)}, 'other'),
+            coalesce(alert_source, ''), count(*)
         FROM {_source(state)} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT 500""",
     )
     for app, severity, alert_source, count in rows:
@@ -119,6 +119,7 @@ def _alerts(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
 
 def _issues(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
     """Count issues; one with any open occurrence is open, and has the severity of its worst one."""
+    severities = f"ARRAY[{', '.join(map(repr, SEVERITIES))}]"
     rows = _rows(
         connection,
         f"""SELECT CASE WHEN rank <= {APPS} THEN app ELSE '{OTHER}' END, severity, status, sum(issues) FROM (
@@ -127,8 +128,8 @@ def _issues(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
                 sum(count(*)) OVER (PARTITION BY app) AS of_app FROM (
             SELECT left(app, {LONGEST_LABEL}) AS app, fingerprint,
                 CASE WHEN bool_or(resolved = 'open') THEN 'open' ELSE max(resolved) END AS status,
-                (ARRAY['low', 'medium', 'high', 'critical', 'other'])[max(coalesce(
-                    array_position(ARRAY['low', 'medium', 'high', 'critical'], lower(severity COLLATE "C")), 5))]
+                coalesce(({severities})[max(coalesce(
+                    array_position({severities}, lower(severity COLLATE "C")), {len(SEVERITIES) + 1}))], 'other')
                     AS severity
             FROM {_source(state)} GROUP BY 1, 2) issue GROUP BY 1, 2, 3) grouped) ranked
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",

@@ -19,8 +19,10 @@ from psycopg.types.json import Jsonb
 from exporter.aggregation.poller import Total, stored_totals
 from exporter.alerts.payload import Alert, Post
 from exporter.config.settings import Alerts
+from exporter.database.connection import AdvisoryLock
 from exporter.exposition.families import FAMILIES
 from platform_sdk.events.base import LONGEST_LABEL, OTHER
+from platform_sdk.events.error import SEVERITIES
 
 SOURCE = STREAM = "alerts"
 """What the rollups of the history are filed under; no poll advances them."""
@@ -28,16 +30,12 @@ SOURCE = STREAM = "alerts"
 ALERTNAMES = 300
 """How many alerts have series of their own; by hand anyone may make up names."""
 
-SEVERITIES = frozenset({"low", "medium", "high", "critical"})
-
 NOTIFICATIONS = "platform_alert_notifications_total"
 REPEATS = "platform_alert_repeats_total"
 FIRING_SECONDS = "platform_alert_firing_seconds_total"
 TIME_TO_RESOLVE = "platform_alert_time_to_resolve_seconds"
 FLAPS = "platform_alert_flaps_total"
 NOISE = "platform_alert_noise_total"
-
-_LOCK = 984_700_002  # the advisory lock that all replicas take turns on
 
 Key = tuple[str, str]
 
@@ -61,7 +59,7 @@ def record(connection: psycopg.Connection, post: Post, settings: Alerts) -> bool
     `connection` is in autocommit mode.
     """
     with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        AdvisoryLock.ALERT_HISTORY.wait(connection)
         # In the same transaction: a post whose commit was not heard of is tried again, and is then known.
         new = connection.execute("INSERT INTO monitoring.batch (id) VALUES (%s) ON CONFLICT DO NOTHING", [post.id])
         if not new.rowcount:

@@ -8,9 +8,10 @@ from msgspec import Struct
 
 from exporter import printing
 from exporter.alerts.manual import MANUAL, ManualAlert
+from platform_sdk.events.error import SEVERITIES
 
 HEADINGS = ("SEVERITY", "STATE", "SINCE (UTC)", "ALERT", "ABOUT", "SOURCE", "SUMMARY")
-SEVERITIES = ("critical", "high", "medium", "low")
+WORST_FIRST = SEVERITIES[::-1]
 SUBJECT = ("app", "component", "name", "api", "scraper", "queue", "source", "job", "instance")
 """The labels that say what an alert is about, in this order."""
 
@@ -114,4 +115,4 @@ def _about(labels: Mapping[str, str]) -> str:
 
 
 def _rank(severity: str) -> int:
-    return SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES)
+    return WORST_FIRST.index(severity) if severity in WORST_FIRST else len(WORST_FIRST)

@@ -13,7 +13,7 @@ import msgspec
 import psycopg
 
 from exporter.alerts import alertmanager, manual, silences
-from exporter.alerts.listing import SEVERITIES, listed, table
+from exporter.alerts.listing import WORST_FIRST, listed, table
 from exporter.commands.common import FAILED, by_option, config_option, json_option, load, reports_errors
 from exporter.config.settings import Config
 from exporter.database import schema
@@ -72,7 +72,7 @@ def list_(path: Path, severities: tuple[str, ...], apps: tuple[str, ...], firing
 @alerts.command()
 @click.argument("summary")
 @config_option
-@click.option("--severity", type=click.Choice(SEVERITIES), required=True)
+@click.option("--severity", type=click.Choice(WORST_FIRST), required=True)
 @click.option("--app", help="The application it is about.")
 @click.option("--name", default=manual.ALERTNAME, show_default=True, help="The label alertname.")
 @click.option("--description", default="", help="More than the summary says.")

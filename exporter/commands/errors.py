@@ -22,10 +22,9 @@ from exporter.issues.parsing import until
 from exporter.issues.selection import STATUSES, Selection, full_ids
 from exporter.printing import one_line
 from exporter.times import moment
+from platform_sdk.events.error import SEVERITIES
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-SEVERITIES = ("low", "medium", "high", "critical")
 
 
 @click.group()

@@ -10,9 +10,6 @@ from msgspec import Meta, field
 
 from exporter.sections import Finite, Name, Problem, Section
 
-SEVERITIES = ("medium", "high", "critical")
-"""The severities that an indicator may have a threshold for, from mild to bad."""
-
 
 class Band(Section, frozen=True):
     """An indicator's thresholds by severity; None leaves out a severity."""
@@ -20,6 +17,10 @@ class Band(Section, frozen=True):
     medium: Finite | None = None
     high: Finite | None = None
     critical: Finite | None = None
+
+
+BANDS = Band.__struct_fields__
+"""The severities that an indicator may have a threshold for, from mild to bad."""
 
 
 class Threshold(Band, frozen=True):
@@ -142,7 +143,7 @@ class Thresholds(Section, frozen=True):
             if threshold.apis and indicator not in self.ABOUT_APIS:
                 yield Problem(f"{indicator}.apis", f"no overrides but for {', '.join(sorted(self.ABOUT_APIS))}")
             if threshold.apps and indicator in self.ABOUT_NO_APP:
-                yield Problem(f"{indicator}.apps", f"no overrides, only {', '.join(SEVERITIES)}: it is not of an app")
+                yield Problem(f"{indicator}.apps", f"no overrides, only {', '.join(BANDS)}: it is not of an app")
             bands: dict[str, Band] = {indicator: threshold}
             bands |= {f"{indicator}.apps.{name}": band for name, band in threshold.apps.items()}
             bands |= {f"{indicator}.apis.{name}": band for name, band in threshold.apis.items()}
@@ -200,7 +201,7 @@ def merge_defaults(tree: dict[str, Any]) -> None:
     given = _section(tree, "thresholds")
     for indicator, defaults in Thresholds().indicators().items():
         if isinstance(given.get(indicator), dict):
-            given[indicator] = {name: getattr(defaults, name) for name in SEVERITIES} | given[indicator]
+            given[indicator] = {name: getattr(defaults, name) for name in BANDS} | given[indicator]
     promised = _section(tree, "objectives")
     for name, _, target in Objectives().targets():
         if isinstance(promised.get(name), dict):

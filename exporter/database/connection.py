@@ -1,5 +1,6 @@
-"""Connect to PostgreSQL: the one place where a DSN is revealed."""
+"""Connect to PostgreSQL: the one place where a DSN is revealed. And the advisory locks that connections take."""
 
+import enum
 import random
 import re
 from typing import Any
@@ -38,6 +39,19 @@ def connect(database: Database, purpose: str) -> psycopg.Connection:
     except psycopg.Error as error:
         raise UnreachableError(f"no connection to {describe(database)}: {reason_of(error)}") from error
     return connection
+
+
+@enum.unique
+class AdvisoryLock(enum.IntEnum):
+    """The advisory locks of the whole repository: replicas of different versions must agree on a number."""
+
+    SCHEMA = 984_700_001
+    ALERT_HISTORY = 984_700_002
+    DEMO_PAST = 984_700_003
+
+    def wait(self, connection: psycopg.Connection) -> None:
+        """Take the lock until the transaction ends; blocks while another connection has it."""
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [self.value])
 
 
 def describe(database: Database) -> str:

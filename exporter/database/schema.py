@@ -10,9 +10,11 @@ from importlib import resources
 import psycopg
 from psycopg import sql
 
+from exporter.database.connection import AdvisoryLock
 from exporter.errors import RightsError, SchemaError, VersionError
 from platform_sdk.events import EVENTS
 from platform_sdk.events.base import Column, EventKind
+from platform_sdk.events.error import SEVERITIES
 
 VERSION = 2 + sum(len(kind.all_columns) for kind in EVENTS)
 """Grows with every change of the schema, so that an older program refuses a newer schema: by itself with every column
@@ -20,8 +22,6 @@ that a kind declares (none is ever removed), by its first number with any other.
 
 DAYS_AHEAD = 7
 OLDEST_SERVER = 130000
-
-_LOCK = 984_700_001  # the advisory lock by which two `schema apply` take turns
 
 WRITER, EXPORTER, GRAFANA = "platform_writer", "platform_exporter", "platform_grafana"
 RESTRICTED = "platform_grafana_restricted"
@@ -42,9 +42,8 @@ def store_sql() -> str:
     """Return the SQL of the event store, without `counting_sql`."""
     tables = (statement for kind in EVENTS for statement in _table(kind))
     views = (statement for kind in EVENTS for statement in _view(kind))
-    return "\n".join(
-        (*tables, _read("partitions.sql"), _read("state.sql"), *views, *_store_grants(), _version("store"))
-    )
+    state = _read("state.sql").replace("{severities}", ", ".join(f"'{severity}'" for severity in SEVERITIES))
+    return "\n".join((*tables, _read("partitions.sql"), state, *views, *_store_grants(), _version("store")))
 
 
 def show() -> str:
@@ -66,7 +65,7 @@ def apply(connection: psycopg.Connection, *, store: bool = True) -> None:
     """
     check_server(connection)
     with connection.transaction(), _translated(connection):
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        AdvisoryLock.SCHEMA.wait(connection)
         connection.execute("SET LOCAL lock_timeout = '10s'; SET LOCAL client_min_messages = warning")
         for part in ("counting", "store"):
             check_version(connection, part, missing_ok=True)

@@ -12,6 +12,7 @@ from random import Random
 
 import psycopg
 
+from exporter.database.connection import AdvisoryLock
 from exporter.demo.apps import SIMULATED_APPS, App
 from exporter.demo.faults import FAULTS, IN_APP, Fault
 from exporter.demo.platform import APPS
@@ -33,8 +34,6 @@ SAMPLE_SECONDS = 300.0
 ROWS_PER_COPY = 5_000
 ACTOR = "demo"
 """Who resolved and ignored issues, in monitoring.audit."""
-
-_LOCK = 984_700_003  # the advisory lock that concurrent calls of `write` wait for
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def write(
         for day in period.days():  # a transaction each: they lock out writers and readers
             connection.execute("SELECT monitoring.ensure_partition(%s, %s)", [kind.name, day])
     with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        AdvisoryLock.DEMO_PAST.wait(connection)
         for number, app in enumerate(SIMULATED_APPS):
             if not _has_events(connection, app.name):
                 recorder = new_recorder(app, period, seed, speed)

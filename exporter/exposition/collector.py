@@ -16,7 +16,7 @@ from exporter import __version__
 from exporter.aggregation.poller import Total, View
 from exporter.aggregation.reading import Reading
 from exporter.config.settings import Config
-from exporter.config.thresholds import SEVERITIES, Objectives, Thresholds
+from exporter.config.thresholds import BANDS, Objectives, Thresholds
 from exporter.exposition.families import (
     ALERT_FAMILIES,
     EVENT_FAMILIES,
@@ -165,7 +165,7 @@ def thresholds(settings: Thresholds) -> Iterator[tuple[dict[str, str], float]]:
         overrides += [({"app": app}, band) for app, band in threshold.apps.items()]
         overrides += [({"api": api}, band) for api, band in threshold.apis.items()]
         for scope, band in overrides:
-            for severity in SEVERITIES:
+            for severity in BANDS:
                 value = getattr(band, severity)
                 if value is not None:
                     yield {"indicator": indicator, "severity": severity, **scope}, float(value)

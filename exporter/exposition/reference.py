@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from exporter import probes
-from exporter.config.thresholds import SEVERITIES, Objectives, Thresholds, descriptions
+from exporter.config.thresholds import BANDS, Objectives, Thresholds, descriptions
 from exporter.exposition.families import (
     ALERT_FAMILIES,
     EVENT_FAMILIES,
@@ -110,7 +110,7 @@ def _thresholds() -> Iterator[str]:
     says = descriptions(Thresholds)
     for name, threshold in Thresholds().indicators().items():
         text = says[name] + " Lower is worse." * (name in Thresholds.LOWER_IS_WORSE)
-        values = (getattr(threshold, severity) for severity in SEVERITIES)
+        values = (getattr(threshold, severity) for severity in BANDS)
         bands = " | ".join("" if value is None else f"{value:.10g}" for value in values)
         scopes = ["apps"] * (name not in Thresholds.ABOUT_NO_APP) + ["apis"] * (name in Thresholds.ABOUT_APIS)
         yield f"| `{name}` | {bands} | {', '.join(f'`{scope}`' for scope in scopes)} | {text} |"

@@ -9,8 +9,10 @@ from typing import Any
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import dashboard as models
 
+from platform_sdk.events import error
+
 GREEN, YELLOW, ORANGE, RED, BLUE, GREY = "green", "yellow", "orange", "red", "blue", "#8e8e8e"
-SEVERITIES = {"critical": RED, "high": ORANGE, "medium": YELLOW, "low": BLUE}
+SEVERITIES = dict(zip(error.SEVERITIES[::-1], (RED, ORANGE, YELLOW, BLUE), strict=True))
 CODES = {"2..": GREEN, "3..": BLUE, "4..": YELLOW, "5..": RED}
 PERCENTILES = {"p50": "light-blue", "p95": BLUE, "p99": "dark-blue", "mean": "purple"}
 ISSUES = {"open": RED, "resolved": GREEN, "ignored": GREY, "regression": ORANGE}

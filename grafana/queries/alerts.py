@@ -4,6 +4,9 @@ Prometheus knows what it fires, Alertmanager what is muted, and the event store 
 """
 
 from grafana.queries.shared import increase, quantile, replica_safe
+from platform_sdk.events.error import SEVERITIES
+
+_WORST_FIRST = ", ".join(f"'{severity}'" for severity in SEVERITIES[::-1])
 
 # The box for names takes a part of one, in any case of letters; an empty one takes all.
 _NAMED = 'severity=~"$severity", alertname=~"(?i).*$alertname.*"'
@@ -13,7 +16,7 @@ _FIRING = f'ALERTS{{alertstate="firing", {_NAMED}}}'
 SINCE = f"1000 * (ALERTS_FOR_STATE{{{_NAMED}}} and ignoring (alertstate) {_FIRING})"
 BY_SEVERITY = f"count by (severity) ({_FIRING})"
 PENDING = f'count(ALERTS{{alertstate="pending", {_NAMED}}}) or vector(0)'
-RANKS = {"low": 1, "medium": 2, "high": 3, "critical": 4}
+RANKS = {severity: rank for rank, severity in enumerate(SEVERITIES, 1)}
 COURSE = "max by (alertname) ({})".format(
     " or ".join(
         f'{rank} * ALERTS{{alertstate="firing", severity="{severity}", {_NAMED}}}' for severity, rank in RANKS.items()
@@ -81,7 +84,7 @@ RESOLVED_BY_SEVERITY = f"""WITH {_FIRED}
 SELECT severity, count(*) AS firings, count(ends_at) AS resolved,
     percentile_cont(0.5) WITHIN GROUP (ORDER BY {_SECONDS}) AS median,
     percentile_cont(0.9) WITHIN GROUP (ORDER BY {_SECONDS}) AS ninety, max({_SECONDS}) AS longest
-FROM fired GROUP BY 1 ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'low'], severity)"""
+FROM fired GROUP BY 1 ORDER BY array_position(ARRAY[{_WORST_FIRST}], severity)"""
 
 # Those open come whenever they were made: they still want somebody.
 MANUAL = """SELECT created_at, CASE WHEN resolved_at IS NULL THEN 'firing' ELSE 'resolved' END AS state, severity,

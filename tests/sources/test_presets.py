@@ -9,7 +9,8 @@ import pytest
 
 from platform_sdk.events import api_call, http_request, scraping_run
 from tests.servers import fresh_database
-from tests.sources.demo import DEMO, Counted, Series, placeholders, without
+from tests.sources.demo import Counted, Series, placeholders, without
+from tools.stack import demo
 from tools.stack.servers import Postgres
 
 FOLDER = Path(__file__).parent
@@ -44,20 +45,32 @@ class Phase:
 
 
 def measure(source: Counted, queries: dict[str, tuple[tuple[str, ...], str]]) -> Phase:
-    """Count, and ask plain SQL."""
-    series = source.poll()
+    """Count, and ask plain SQL before and after: again, where somebody left a window of active users meanwhile."""
+    expected = expected_by_sql(source, queries)
+    while True:
+        series, before = source.poll(), expected
+        expected = expected_by_sql(source, queries)
+        if expected == before:
+            break
     routes: list[tuple[object, ...]] = []
     if source.preset == "scitex":
         routes = source.database.execute(
             f"SELECT endpoint, value FROM monitoring_app_systemmetric WHERE {GOOD_SCITEX['good_request']}"
         )
-    return Phase(source, series, {name: source.sql(query, labels) for name, (labels, query) in queries.items()}, routes)
+    return Phase(source, series, expected, routes)
+
+
+def expected_by_sql(source: Counted, queries: dict[str, tuple[tuple[str, ...], str]]) -> dict[str, Values]:
+    """Return what plain SQL says now."""
+    return {name: source.sql(query, labels) for name, (labels, query) in queries.items()}
 
 
 def load(postgres: Postgres, preset: str, folder: Path) -> Iterator[Counted]:
-    """Load a demonstration database and adopt its tables."""
+    """Load a demonstration database, moved to the present as `make up` does, and adopt its tables."""
     with fresh_database(postgres) as database:
-        database.load_sql(DEMO / f"{preset}.sql.gz")
+        database.load_sql(demo.dump_of(preset))
+        with postgres.connect(database.name) as connection:
+            demo.move_to_now(connection)
         source = Counted(database, preset, folder)
         adopted = source.adopt()
         assert adopted.exit_code == 0, adopted.output

@@ -42,7 +42,7 @@ CREATE INDEX IF NOT EXISTS alert_notification_received_at ON monitoring.alert_no
 CREATE TABLE IF NOT EXISTS monitoring.manual_alert (
     id text PRIMARY KEY,
     alertname text NOT NULL,
-    severity text NOT NULL CHECK (severity IN ('low', 'medium', 'high', 'critical')),
+    severity text NOT NULL CHECK (severity IN ({severities})),
     app text,
     labels jsonb NOT NULL DEFAULT '{}',
     annotations jsonb NOT NULL,
