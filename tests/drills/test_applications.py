@@ -24,7 +24,7 @@ def test_rates_are_kept_evenly() -> None:
 
 
 def test_shares_are_kept_exactly() -> None:
-    """An API that answers 80 % fails every fifth call, each time a drill is played."""
+    """An API that answers 80 % fails every fifth call, each time a drill runs."""
     rows = minute(Application("a", apis=("x",), calls=5, failing_calls=0.2))
 
     assert [outcome for _, _, outcome, _ in rows[API]].count("failure") in (59, 60)

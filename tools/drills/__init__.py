@@ -1,1 +1,1 @@
-"""Play incidents on a whole stack, and watch who is told what and when."""
+"""Drills: incidents simulated on a whole stack, and who is notified of what and when."""

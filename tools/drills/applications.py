@@ -1,8 +1,16 @@
-"""Applications of the drills: how much they do each second, and how well it goes."""
+"""Applications of the drills: what they do each second, and how it is written into a stack's databases."""
 
 import random
+import threading
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import psycopg
+
+from tools.stack import config_files, traffic
+from tools.stack.state import StackState
 
 Row = tuple[Any, ...]
 Rows = dict[str, list[Row]]
@@ -22,7 +30,7 @@ RUN = (
 )
 ERROR = (
     "insert into monitoring.error (at, app, severity, error_type, message, endpoint) "
-    "values (now(), %s, 'medium', 'TimeoutError', 'played by a drill', '/')"
+    "values (now(), %s, 'medium', 'TimeoutError', 'made by a drill', '/')"
 )
 JOB = (
     "insert into monitoring.scraping_job "
@@ -38,7 +46,7 @@ class Application:
     """One application. Numbers of events are per second and may be fractions; shares are of 1.
 
     What an incident changes are its attributes, while it runs. `jobs` makes it keep one scraping job running, which
-    goes on where the application is quiet otherwise.
+    continues where the application is quiet otherwise.
     """
 
     name: str
@@ -98,3 +106,66 @@ class Application:
 
     def _fails(self, what: str, share: float) -> bool:
         return bool(self._due(f"failing {what}", share))
+
+
+# Outside the incident that the demo's own traffic has in the first ten minutes of each hour.
+HEALTHY_SECONDS = traffic.INCIDENT_SECONDS + 1
+DEMO_EVERY_SECONDS = 2
+
+
+class DrillTraffic:
+    """Writes healthy traffic of the demo, and what the given applications do, second by second, in threads."""
+
+    def __init__(self, state: StackState, applications: Mapping[str, Application], seed: int = 0) -> None:
+        self._dsn = f"postgresql://writer:{state.secret('writer')}@{state.address('postgres')}/platform"
+        self._applications = applications
+        self._random = random.Random(seed)  # noqa: S311  # invented traffic, no secret
+        self._connection: psycopg.Connection[tuple[object, ...]] | None = None
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._own, daemon=True)]
+        addresses = config_files.traffic_addresses(state)
+        self._demo = traffic.TrafficWriter(addresses, traffic.DemoApplications(self._random), log=_silent)
+        self._threads.append(threading.Thread(target=self._demos, daemon=True))
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """End it."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+        if self._connection:
+            self._connection.close()
+
+    def _demos(self) -> None:
+        while not self._stop.wait(DEMO_EVERY_SECONDS):
+            self._demo.round(HEALTHY_SECONDS)
+
+    def _own(self) -> None:
+        """Write a second's rows each second; rows that a hanging database has delayed are not made up for."""
+        due = time.monotonic()
+        while not self._stop.wait(max(0.0, due - time.monotonic())):
+            due = max(due + 1, time.monotonic() - 5)
+            try:
+                self._write()
+            except psycopg.Error:
+                if self._connection:
+                    self._connection.close()
+                self._connection = None
+
+    def _write(self) -> None:
+        if self._connection is None:
+            self._connection = psycopg.connect(
+                self._dsn, application_name="drill", connect_timeout=3, options="-c statement_timeout=5000"
+            )
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            for application in list(self._applications.values()):
+                for statement, rows in application.second(self._random).items():
+                    cursor.executemany(statement.encode(), rows)
+
+
+def _silent(line: str) -> None:
+    """Take no message: that a server is away is what drills are about."""

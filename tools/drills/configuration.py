@@ -1,18 +1,19 @@
-"""Turn a running stack to the drill's receivers: copies of the shipped configuration, with what differs said aloud."""
+"""A running stack's configuration for drills: as shipped, but for the receivers and what is reported to differ."""
 
 from typing import Any
 
+import psycopg
 import requests
 import yaml
 
 from alertmanager.generate import configuration
-from tools.drills.receivers import Receivers
+from tools.drills.recorder import Receivers
 from tools.stack.checkout import CHECKOUT
 from tools.stack.config_files import EXPORTER_FILE
 from tools.stack.state import StackState
 
 ALWAYS = {"days": "sunday:saturday", "from": "00:00", "to": "24:00", "time_zone": "UTC"}
-TELL = {
+NOTIFY = {
     "critical": ["pager", "chat", "mail", "hook"],
     "high": ["chat", "mail", "hook"],
     "medium": ["chat", "hook"],
@@ -24,10 +25,10 @@ TELL = {
 ROUTING_KEY = "0123456789abcdef0123456789abcdef"
 
 
-def tell_receivers(state: StackState, receivers: Receivers) -> None:
-    """Write what the Alertmanagers of the stack read at their next start: the drill's receivers, told at any hour."""
+def notify_receivers(state: StackState, receivers: Receivers) -> None:
+    """Write what the Alertmanagers of the stack read at their next start: notify the drill's receivers, at any hour."""
     content = yaml.safe_load((CHECKOUT / "alertmanager/channels.yml").read_text())
-    content |= {"secrets": str(state.folder / "secrets"), "working_hours": ALWAYS, "tell": TELL}
+    content |= {"secrets": str(state.folder / "secrets"), "working_hours": ALWAYS, "tell": NOTIFY}
     state.write("secrets/slack_url", receivers.chat.url, mode=0o600)
     state.write("secrets/pagerduty_routing_key", ROUTING_KEY, mode=0o600)
     content["channels"] = {
@@ -53,7 +54,7 @@ def tell_receivers(state: StackState, receivers: Receivers) -> None:
 
 
 def show_shipped_links(state: StackState) -> None:
-    """Have notices lead to Grafana, as shipped: a stack without one leads to files, which pagers refuse."""
+    """Have messages lead to Grafana, as shipped: a stack without one leads to files, which pagers refuse."""
     path = state.folder / "config/prometheus/prometheus.yml"
     content = yaml.safe_load(path.read_text())
     shipped = yaml.safe_load((CHECKOUT / "prometheus/prometheus.yml").read_text())
@@ -76,3 +77,19 @@ def threshold_lines(thresholds: dict[str, Any]) -> list[str]:
         for indicator, content in thresholds.items()
         for app, values in content["apps"].items()
     ]
+
+
+OPEN_ALERTS = "platform_open_alerts"
+
+
+def close_alerts(state: StackState) -> None:
+    """Resolve the alerts that the demo database has open."""
+    dsn = f"postgresql://stratlogic:{state.secret('stratlogic')}@{state.address('postgres')}/stratlogic"
+    with psycopg.connect(dsn, application_name="drill", connect_timeout=5) as connection:
+        connection.execute("update alerts set resolved = 1, resolved_at = now() where resolved = 0")
+
+
+def open_alerts(state: StackState) -> float:
+    """Return how many the exporter shows."""
+    text = requests.get(f"{state.url('exporter')}/metrics", timeout=10).text
+    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(f"{OPEN_ALERTS}{{"))

@@ -1,4 +1,4 @@
-"""Run healthy traffic with quiet spells and random singles for a while: nobody may be told of anything."""
+"""The drill `healthy`: traffic with quiet periods and random singles, which must notify nobody."""
 
 import random
 import tempfile
@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 from tools.drills.applications import Application
-from tools.drills.bench import Bench
-from tools.drills.run import say
+from tools.drills.evaluation import counted
+from tools.drills.runner import say
+from tools.drills.testbed import Testbed
 
 SEED = 20
 LOW = "low"
@@ -15,7 +16,7 @@ LOW = "low"
 
 
 def applications() -> list[Application]:
-    """Return applications as healthy ones are.
+    """Return healthy applications.
 
     Two are steady with few failures, three are tiny: below minimum_events in 5 minutes, of which up to all may fail.
     """
@@ -33,49 +34,50 @@ def applications() -> list[Application]:
 
 
 def run(minutes: float) -> int:
-    """Return 0 where nobody was told of anything, 1 where somebody was."""
+    """Return 0 where no message came, 1 where one did."""
     chance = random.Random(SEED)  # noqa: S311  # invented traffic, no secret
     with tempfile.TemporaryDirectory(prefix="platform-healthy-", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o711)
-        bench = Bench(Path(name) / "stack", applications())
+        testbed = Testbed(Path(name) / "stack", applications())
         try:
-            bench.start()
+            testbed.start()
             say("healthy", f"runs for {minutes:g} minutes, with the shipped thresholds; medium at any hour")
-            _live(bench, minutes, chance)
-            return _judge(bench, minutes)
+            _live(testbed, minutes, chance)
+            return _evaluate(testbed, minutes)
         finally:
-            bench.close()
+            testbed.close()
 
 
-def _live(bench: Bench, minutes: float, chance: random.Random) -> None:
-    """Let applications fall silent and wake up, and singles come from applications that nobody knew."""
+def _live(testbed: Testbed, minutes: float, chance: random.Random) -> None:
+    """Let applications fall silent and wake up, and unknown ones send single events."""
     end = time.monotonic() + minutes * 60
-    told = 0
+    seen = 0
     while time.monotonic() < end:
         time.sleep(min(10.0, max(0.0, end - time.monotonic())))
-        for application in list(bench.applications.values()):
+        for application in list(testbed.applications.values()):
             # Awake for some 4 minutes, silent for some 2.
             application.quiet = chance.random() < (0.04 if not application.quiet else 0.92)
         if chance.random() < 0.1:
-            bench.add(Application(f"single-{len(bench.applications)}", requests=0.02, failing_requests=1))
-        new = bench.notices[told:]
-        told += len(new)
+            testbed.add(Application(f"single-{len(testbed.applications)}", requests=0.02, failing_requests=1))
+        new = testbed.messages[seen:]
+        seen += len(new)
         for one in new:
-            say("healthy", f"TOLD {one.channel} {one.severity}: {one.text[:300]}")
+            say("healthy", f"NOTIFIED {one.channel} {one.severity}: {one.text[:300]}")
 
 
-def _judge(bench: Bench, minutes: float) -> int:
+def _evaluate(testbed: Testbed, minutes: float) -> int:
     fired: dict[str, list[str]] = {}
-    for one in bench.recording.firings:
+    for one in testbed.recorder.firings:
         of = " ".join(one.labels.get(name, "") for name in ("alertname", "app", "api", "scraper", "component")).split()
         fired.setdefault(one.labels.get("severity", ""), []).append(" ".join(of))
     for severity, names in sorted(fired.items()):
         say("healthy", f"fired, {severity}: {', '.join(sorted(set(names)))}")
-    notices = [one for one in bench.notices if one.severity != LOW]
+    messages = [one for one in testbed.messages if one.severity != LOW]
     alerts = [name for severity, names in fired.items() if severity not in (LOW, "none") for name in names]
-    well = not notices and not alerts
+    well = not messages and not alerts
     say(
         "healthy",
-        f"{'well' if well else 'FAILED'}: {len(notices)} messages and {len(alerts)} alerts in {minutes:g} minutes",
+        f"{'ok' if well else 'FAILED'} after {minutes:g} minutes: "
+        f"{counted(len(messages), 'message')} and {counted(len(alerts), 'alert')}",
     )
     return 0 if well else 1

@@ -1,31 +1,31 @@
-"""Say how drills went: a few lines each, a table at the end, or JSON."""
+"""Reports of drills: a few lines each, a table at the end, or JSON."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from tools.drills.verdict import CHANNELS, Outcome
+from tools.drills.evaluation import CHANNELS, Outcome, counted
 
-COLUMNS = ("drill", "fires", "told", "pages", "fired", "muted", "over", "over told", "verdict")
+COLUMNS = ("drill", "fires", "notified", "pages", "fired", "muted", "over", "end notified", "verdict")
 CHANNEL_ORDER = CHANNELS["critical"]
 
 
 def lines(outcome: Outcome) -> list[str]:
-    """Return what a person wants to know of one drill."""
+    """Return what a person needs to know of one drill."""
+    channels = [
+        f"{channel} {outcome.message_counts[channel]} ({'/'.join(outcome.severities.get(channel, [])) or 'resolved'})"
+        for channel in CHANNEL_ORDER
+        if channel in outcome.message_counts
+    ]
+    well_formed = "" if any(": $" in one for one in outcome.problems) else "; all as documented"
+    fires, pages = _s(outcome.detected_seconds), counted(outcome.pages, "page")
+    end = f"{_s(outcome.resolved_seconds)} after the end; notified: {_by_channel(outcome.end_notified_seconds)}"
     found = [
-        f"{'well' if outcome.well else 'FAILED'}: fires after {_s(outcome.detected_seconds)}, told "
-        + _by_channel(outcome.told_seconds)
-        + f"; {outcome.pages} page{'' if outcome.pages == 1 else 's'}",
-        "came:     "
-        + ", ".join(
-            f"{channel} {outcome.messages[channel]} ({'/'.join(outcome.severities.get(channel, [])) or 'resolved'})"
-            for channel in CHANNEL_ORDER
-            if channel in outcome.messages
-        )
-        + "; all of the documented shape" * (not any(": $" in one for one in outcome.problems)),
+        f"{_verdict(outcome)}: fires after {fires}, notified: {_by_channel(outcome.notified_seconds)}; {pages}",
+        f"messages: {', '.join(channels)}{well_formed}",
         f"fired:    {', '.join(outcome.fired) or 'nothing'}",
         f"muted:    {', '.join(outcome.muted) or 'nothing'}",
-        f"over:     {_s(outcome.resolved_seconds)} after the end; told {_by_channel(outcome.over_told_seconds)}",
+        f"over:     {end}",
     ]
     return [*found, *(f"PROBLEM:  {problem}" for problem in outcome.problems)]
 
@@ -49,14 +49,18 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
     return (
         outcome.name,
         _s(outcome.detected_seconds),
-        _s(max(outcome.told_seconds.values(), default=None)),
+        _s(max(outcome.notified_seconds.values(), default=None)),
         str(outcome.pages),
         str(len(outcome.fired)),
         str(len(outcome.muted)),
         _s(outcome.resolved_seconds),
-        _s(max(outcome.over_told_seconds.values(), default=None)),
-        "well" if outcome.well else "FAILED",
+        _s(max(outcome.end_notified_seconds.values(), default=None)),
+        _verdict(outcome),
     )
+
+
+def _verdict(outcome: Outcome) -> str:
+    return "ok" if outcome.well else "FAILED"
 
 
 def _by_channel(seconds: dict[str, float]) -> str:

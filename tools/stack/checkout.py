@@ -20,4 +20,4 @@ def lock(folder: Path, name: str) -> Iterator[None]:
 
 def say(line: str) -> None:
     """Report at the terminal what takes so long."""
-    print(f"stack: {line}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"stack: {line}\n")  # in one piece: threads say things too

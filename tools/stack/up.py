@@ -313,7 +313,7 @@ def _step(what: str) -> Iterator[None]:
 
 
 def _line(title: str, text: str) -> None:
-    print(f"  {title:24} {text}".rstrip(), flush=True)
+    print(f"  {title:24} {text}".rstrip() + "\n", end="", flush=True)  # in one piece: threads print lines too
 
 
 def _show(state: StackState, deadline_seconds: float) -> bool:

@@ -4,38 +4,39 @@ import subprocess
 import sys
 
 from tests.prometheus.names import rules
-from tools.drills.catalogue import AT_ONCE, DRILLS
+from tools.drills.incidents import DRILLS
+from tools.drills.runner import SIDE_BY_SIDE
 from tools.stack.checkout import CHECKOUT
 
 PAGED = {"critical": 1, "high": 0, "medium": 0}
 
 
 def test_all_incidents_are_there() -> None:
-    """Each incident that is promised can be played by its name."""
+    """Each incident that is promised can be run by its name."""
     assert set(DRILLS) == {
         "api-success", "latency", "jobs-stuck", "error-burst", "application-down", "minio-drive", "redis-frozen",
         "postgresql-stopped", "prometheus-restarted", "alertmanager-killed", "ten-alerts",
     }  # fmt: skip
 
 
-def test_what_is_wanted_exists() -> None:
+def test_what_is_expected_exists() -> None:
     """A drill waits for an alert of the rules with a severity that it has, and only what is critical pages."""
     known = {(rule["alert"], rule["labels"]["severity"]) for rule in rules() if "alert" in rule}
 
-    assert {(drill.wanted.alertname, drill.wanted.severity) for drill in DRILLS.values()} <= known
-    assert all(drill.wanted.pages == PAGED[drill.wanted.severity] for drill in DRILLS.values())
+    assert {(drill.expected.alertname, drill.expected.severity) for drill in DRILLS.values()} <= known
+    assert all(drill.expected.pages == PAGED[drill.expected.severity] for drill in DRILLS.values())
 
 
 def test_drills_of_one_bench_share_nothing() -> None:
-    """Applications of drills that are played side by side are different ones."""
-    for bench in AT_ONCE:
-        names = [one.name for drill in DRILLS.values() if drill.bench == bench for one in drill.applications]
+    """Applications of drills that run side by side are different ones."""
+    for testbed in SIDE_BY_SIDE:
+        names = [one.name for drill in DRILLS.values() if drill.testbed == testbed for one in drill.applications]
 
         assert len(names) == len(set(names))
 
 
 def test_an_unknown_name_is_wrong_usage() -> None:
-    """It is said which names there are."""
+    """The message lists the names there are."""
     argv = [sys.executable, "-m", "tools.drills", "nothing"]
     run = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
 

@@ -1,24 +1,27 @@
-"""Do to a stack's servers what incidents do, and bring them back as they were."""
+"""Faults of a stack's servers: freeze, stop, kill, and start again as before."""
 
 import contextlib
 import os
 import signal
 from pathlib import Path
 
-from tools.drills.errors import DrillError
 from tools.stack.pidfile import PidRecord
 from tools.stack.process import Command, Process
 from tools.stack.state import StackState
 
 
-class Machine:
-    """Freeze, stop, kill and revive the servers of one stack, by their names in its state."""
+class DrillError(Exception):
+    """Raised when a drill could not run: a server did not start, or a name is unknown."""
+
+
+class Faults:
+    """Freezes, stops, kills and restarts the servers of one stack, by their names in its state."""
 
     def __init__(self, state: StackState) -> None:
         self._state = state
         self._ended: dict[str, tuple[Command, signal.Signals]] = {}
-        # Ours to wait for: children of this process.
-        self._revived: dict[str, Process] = {}
+        # Children of this process, which it has to wait for.
+        self._restarted: dict[str, Process] = {}
 
     def freeze(self, name: str) -> None:
         """Make it hang (SIGSTOP): connections stay open, nobody answers."""
@@ -36,23 +39,23 @@ class Machine:
         """End it at once, without a chance to tidy up."""
         self._remembered(name).kill()
 
-    def revive(self, name: str) -> None:
+    def restart(self, name: str) -> None:
         """Start what was stopped or killed, just as it was started before."""
         command, stop_signal = self._ended.pop(name)
         process = Process(name, self._state.folder, stop_signal=stop_signal)
         process.start(command)
-        self._revived[name] = process
+        self._restarted[name] = process
 
-    def mend(self) -> None:
-        """Bring back all that a drill which was interrupted has left frozen or ended."""
+    def restore(self) -> None:
+        """Bring back all that an interrupted drill has left frozen or ended."""
         for name in list(self._ended):
-            self.revive(name)
+            self.restart(name)
         for name in self._state.ports:
             with contextlib.suppress(DrillError):
                 self.thaw(name)
 
     def _running(self, name: str) -> Process:
-        process = self._revived.get(name) or self._state.running(name)
+        process = self._restarted.get(name) or self._state.running(name)
         if process is None or not process.alive:
             raise DrillError(f"{name} does not run")
         return process
@@ -65,7 +68,7 @@ class Machine:
 
 
 def command_of(pid: int) -> Command:
-    """Return what a running process was started with, as /proc tells it."""
+    """Return what a running process was started with, as /proc has it."""
     proc = Path(f"/proc/{pid}")
     argv = (proc / "cmdline").read_bytes().decode().split("\0")[:-1]
     pairs = (pair.partition("=") for pair in (proc / "environ").read_bytes().decode().split("\0") if pair)
@@ -77,7 +80,7 @@ def command_of(pid: int) -> Command:
 
 
 def _program(running: Path) -> Path:
-    """Return what was started: the script before a program that tools/stack/relocate.py changed."""
+    """Return what was started: the script before a program that programs/debian.py changed."""
     script = running.parent.parent / "bin" / running.name
     return script if running.parent.name == "libexec" and script.exists() else running
 

@@ -1,4 +1,4 @@
-"""One stack to play drills on: started as `make up` starts it, turned to the drill's receivers, and watched."""
+"""One stack for drills: started as `make up` starts it, connected to the drill's receivers, and watched."""
 
 import contextlib
 import shutil
@@ -12,15 +12,12 @@ from typing import Any
 
 import requests
 
-from tools.drills import configuration, demo
-from tools.drills.applications import Application
-from tools.drills.errors import DrillError
-from tools.drills.machine import Machine
-from tools.drills.notices import Notice
-from tools.drills.receivers import Receivers
-from tools.drills.recording import Recording
-from tools.drills.traffic import Traffic
-from tools.drills.verdict import Evidence, Subject
+from tools.drills import configuration
+from tools.drills.applications import Application, DrillTraffic
+from tools.drills.evaluation import Evidence, Subject
+from tools.drills.faults import DrillError, Faults
+from tools.drills.messages import ChannelMessage
+from tools.drills.recorder import AlertRecorder, Receivers
 from tools.stack import config_files
 from tools.stack.checkout import CHECKOUT
 from tools.stack.errors import StackError
@@ -31,7 +28,7 @@ from tools.stack.state import StackState
 START_DEADLINE_SECONDS = 900
 
 
-class Bench:
+class Testbed:
     """A whole stack on free ports in a folder of its own."""
 
     def __init__(
@@ -46,48 +43,48 @@ class Bench:
         self.applications = {one.name: one for one in applications}
         self._flags = ["--two-alertmanagers"] if two_alertmanagers else []
         self.thresholds = thresholds or {}
-        self._traffic: Traffic | None = None
-        self._recording: Recording | None = None
+        self._traffic: DrillTraffic | None = None
+        self._recorder: AlertRecorder | None = None
         self.warm_since = 0.0
 
     def start(self) -> None:
         """Start all of it. Raises DrillError with the stack's own words."""
         self._stack("up", "--free-ports", "--build-minio", "--no-grafana", "--no-traffic", *self._flags)
         self.state = StackState.open(self.folder)
-        self.machine = Machine(self.state)
+        self.faults = Faults(self.state)
         self.receivers = Receivers()
-        self._begin_anew()
-        self._recording = Recording(self.state, self.receivers)
-        self._traffic = Traffic(self.state, self.applications)
+        self._connect()
+        self._recorder = AlertRecorder(self.state, self.receivers)
+        self._traffic = DrillTraffic(self.state, self.applications)
         self._traffic.start()
         self.warm_since = time.monotonic()
 
     def close(self) -> None:
         """End all of it and remove its folder."""
-        for one in (self._traffic, self._recording):
+        for one in (self._traffic, self._recorder):
             if one:
                 one.close()
         if self.folder.exists():
-            if hasattr(self, "machine"):
-                self.machine.mend()
+            if hasattr(self, "faults"):
+                self.faults.restore()
             self._stack("clean")
         if hasattr(self, "receivers"):
             self.receivers.close()
 
     @property
-    def recording(self) -> Recording:
+    def recorder(self) -> AlertRecorder:
         """Return what is seen. Raises DrillError before the start."""
-        if self._recording is None:
-            raise DrillError("the bench was not started")
-        return self._recording
+        if self._recorder is None:
+            raise DrillError("the testbed was not started")
+        return self._recorder
 
     @property
-    def notices(self) -> list[Notice]:
-        """Return all that came."""
-        return self.recording.notices
+    def messages(self) -> list[ChannelMessage]:
+        """Return all messages that arrived."""
+        return self.recorder.messages
 
     def add(self, application: Application) -> None:
-        """Let one more application live."""
+        """Add an application to the traffic."""
         self.applications[application.name] = application
 
     def wait_until_warm(self, seconds: float) -> None:
@@ -95,49 +92,52 @@ class Bench:
         time.sleep(max(0.0, self.warm_since + seconds - time.monotonic()))
 
     def wait_for_resolved(self, channel: str, deadline_seconds: float = 120) -> None:
-        """Wait until the newest message to a channel says that all is over; after the deadline go on."""
+        """Wait until the newest message to a channel says that all is over; after the deadline continue."""
         with contextlib.suppress(StackError):
             poll_until(
-                lambda: [one.firing for one in self.notices if one.channel == channel][-1:] == [False],
+                lambda: [one.firing for one in self.messages if one.channel == channel][-1:] == [False],
                 deadline_seconds,
                 interval_seconds=0.2,
             )
 
     def evidence(self, subject: Subject, began_at: float, ended_at: float | None) -> Evidence:
-        """Return what is known of a drill by now."""
-        recording = self.recording
-        # First: what was seen in a look after this one counts as firing still.
-        looked_at = recording.looked_at
-        firings = [one for one in recording.firings if one.last_at >= began_at and subject.has_labels(one.labels)]
-        notices = [one for one in recording.notices if one.at >= began_at and subject.has_notice(one)]
-        pending = [labels for labels in recording.pending if subject.has_labels(labels)]
-        return Evidence(began_at, firings, notices, looked_at, ended_at, pending)
+        """Return what is known of a drill so far."""
+        recorder = self.recorder
+        # First: what is seen in a later look counts as still firing.
+        last_look_at = recorder.last_look_at
+        firings = [one for one in recorder.firings if one.last_at >= began_at and subject.has_labels(one.labels)]
+        messages = [one for one in recorder.messages if one.at >= began_at and subject.has_message(one)]
+        pending = [labels for labels in recorder.pending if subject.has_labels(labels)]
+        return Evidence(began_at, firings, messages, last_look_at, ended_at, pending)
 
     def store(self) -> Minio:
         """Return the stack's S3 store, to take its drives away."""
         flavour: Flavour = "moto" if "minio" in self.state.missing else "minio"
         return Minio(self.folder, port=self.state.ports["minio"], flavour=flavour)
 
-    def _begin_anew(self) -> None:
-        """Turn the stack to the drill's receivers, and let nobody remember what was before.
+    def _connect(self) -> None:
+        """Connect the stack to the drill's receivers, and remove what its servers remember from before.
 
-        The demo's data have open alerts, which would be told: they are closed first, as by a person.
+        The demo's data have open alerts, which would notify: they are closed first, as by a person.
         """
         ours = [name for name in ("prometheus", *config_files.ALERTMANAGERS) if self.state.running(name)]
         for name in ours:
-            self.machine.kill(name)
+            self.faults.kill(name)
             for left in (self.folder / name).iterdir():
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
-        demo.close_alerts(self.state)
-        configuration.tell_receivers(self.state, self.receivers)
+        configuration.close_alerts(self.state)
+        configuration.notify_receivers(self.state, self.receivers)
         configuration.show_shipped_links(self.state)
         if self.thresholds:
             configuration.set_thresholds(self.state, self.thresholds)
         poll_until(
-            lambda: demo.open_alerts(self.state) == 0, 60, interval_seconds=0.5, what="the demo's alerts to close"
+            lambda: configuration.open_alerts(self.state) == 0,
+            60,
+            interval_seconds=0.5,
+            what="the demo's alerts to close",
         )
         for name in ours:
-            self.machine.revive(name)
+            self.faults.restart(name)
         for name in ours:
             ready = partial(_answers, f"{self.state.url(name)}/-/ready")
             poll_until(ready, 60, interval_seconds=0.2, what=f"{name} to be ready")

@@ -1,15 +1,15 @@
-"""The drills there are."""
+"""The incidents that drills simulate, and what is expected of each."""
 
 from functools import partial
 
 from tools.drills.applications import Application
-from tools.drills.bench import Bench
-from tools.drills.drill import Drill
-from tools.drills.verdict import Subject, Wanted
+from tools.drills.evaluation import Expected, Subject
+from tools.drills.runner import Drill
+from tools.drills.testbed import Testbed
 
 # What is promised of a component that is down.
-TOLD_WITHIN_SECONDS = 30
-DOWN = Wanted("PlatformComponentDown", "critical", pages=1, told_within_seconds=TOLD_WITHIN_SECONDS)
+NOTIFIED_WITHIN_SECONDS = 30
+DOWN = Expected("PlatformComponentDown", "critical", pages=1, notified_within_seconds=NOTIFIED_WITHIN_SECONDS)
 
 # Long enough for an hour's worth of rules that ask what was 5 minutes ago, or what is usual (errors.yml, slo.yml).
 KNOWN_SECONDS, USUAL_SECONDS = 345, 660
@@ -32,44 +32,44 @@ def change(name: str, **attributes: float) -> partial[None]:
     return partial(_change, names=(name,), attributes=attributes)
 
 
-def _change(bench: Bench, names: tuple[str, ...], attributes: dict[str, float]) -> None:
+def _change(testbed: Testbed, names: tuple[str, ...], attributes: dict[str, float]) -> None:
     for name in names:
         for attribute, value in attributes.items():
-            setattr(bench.applications[name], attribute, value)
+            setattr(testbed.applications[name], attribute, value)
 
 
-def _freeze_redis(bench: Bench) -> None:
-    bench.machine.freeze("redis")
+def _freeze_redis(testbed: Testbed) -> None:
+    testbed.faults.freeze("redis")
 
 
-def _thaw_redis(bench: Bench) -> None:
-    bench.machine.thaw("redis")
+def _thaw_redis(testbed: Testbed) -> None:
+    testbed.faults.thaw("redis")
 
 
-def _restart_prometheus(bench: Bench) -> None:
-    bench.machine.kill("prometheus")
-    bench.machine.revive("prometheus")
+def _restart_prometheus(testbed: Testbed) -> None:
+    testbed.faults.kill("prometheus")
+    testbed.faults.restart("prometheus")
 
 
-def _kill_first_alertmanager(bench: Bench) -> None:
-    bench.machine.kill("alertmanager")
+def _kill_first_alertmanager(testbed: Testbed) -> None:
+    testbed.faults.kill("alertmanager")
 
 
-def _thaw_redis_and_wait_for_the_other(bench: Bench) -> None:
-    """Let the one that is left tell the end, and only then bring the other back."""
-    bench.machine.thaw("redis")
-    bench.wait_for_resolved("pager")
-    bench.machine.revive("alertmanager")
+def _thaw_redis_and_wait_for_the_other(testbed: Testbed) -> None:
+    """Let the one that is left report the end, and only then bring the other back."""
+    testbed.faults.thaw("redis")
+    testbed.wait_for_resolved("pager")
+    testbed.faults.restart("alertmanager")
 
 
-def _redis_freezes_and_shops_fail(bench: Bench) -> None:
-    bench.machine.freeze("redis")
-    _change(bench, SHOPS, {"failing_requests": 1.0, "request_seconds": 3.0})
+def _freeze_redis_and_fail_shops(testbed: Testbed) -> None:
+    testbed.faults.freeze("redis")
+    _change(testbed, SHOPS, {"failing_requests": 1.0, "request_seconds": 3.0})
 
 
-def _redis_is_back_and_shops_recover(bench: Bench) -> None:
-    bench.machine.thaw("redis")
-    _change(bench, SHOPS, {"failing_requests": 0.0, "request_seconds": 0.08})
+def _thaw_redis_and_recover_shops(testbed: Testbed) -> None:
+    testbed.faults.thaw("redis")
+    _change(testbed, SHOPS, {"failing_requests": 0.0, "request_seconds": 0.08})
 
 
 APPLICATIONS = (
@@ -78,7 +78,7 @@ APPLICATIONS = (
         "an API answers only 80 % of an application's calls",
         "applications",
         application("drill-api"),
-        Wanted("PlatformApiSuccessLow", "critical", pages=1),
+        Expected("PlatformApiSuccessLow", "critical", pages=1),
         change("drill-api", failing_calls=0.2),
         change("drill-api", failing_calls=0),
         warm_seconds=30,
@@ -90,7 +90,7 @@ APPLICATIONS = (
         "an application's requests take 3 s",
         "applications",
         application("drill-slow"),
-        Wanted("PlatformHttpLatencyHigh", "critical", pages=1),
+        Expected("PlatformHttpLatencyHigh", "critical", pages=1),
         change("drill-slow", request_seconds=3),
         change("drill-slow", request_seconds=0.08),
         lasts_seconds=30,
@@ -98,10 +98,10 @@ APPLICATIONS = (
     ),
     Drill(
         "jobs-stuck",
-        "a scraping job gives signs of life and processes nothing",
+        "a scraping job sends heartbeats and processes nothing",
         "applications",
         application("drill-jobs"),
-        Wanted("PlatformScrapingJobStuck", "high", pages=0),
+        Expected("PlatformScrapingJobStuck", "high", pages=0),
         change("drill-jobs", stuck=True),
         change("drill-jobs", stuck=False),
         applications=(Application("drill-jobs", requests=1, jobs=True),),
@@ -112,7 +112,7 @@ APPLICATIONS = (
         "an application records 10 errors a second instead of one in 20 s",
         "applications",
         application("drill-errors"),
-        Wanted("PlatformErrorBurst", "high", pages=0),
+        Expected("PlatformErrorBurst", "high", pages=0),
         change("drill-errors", errors=10),
         change("drill-errors", errors=0.05),
         warm_seconds=USUAL_SECONDS,
@@ -123,7 +123,7 @@ APPLICATIONS = (
         "an application fails and is slow, its scrapers and APIs fail, too: its error budgets burn",
         "applications",
         application("drill-app"),
-        Wanted("PlatformHttpErrorsHigh", "critical", pages=1, alerts=10, muted=1),
+        Expected("PlatformHttpErrorsHigh", "critical", pages=1, alerts=10, muted=1),
         change("drill-app", failing_requests=1, request_seconds=3, failing_calls=1, failing_runs=1),
         change("drill-app", failing_requests=0, request_seconds=0.08, failing_calls=0, failing_runs=0),
         warm_seconds=KNOWN_SECONDS,
@@ -145,9 +145,9 @@ APPLICATIONS = (
         "one of MinIO's four drives is lost",
         "applications",
         component("minio", text="drives of minio"),
-        Wanted("PlatformMinioDrivesOffline", "high", pages=0),
-        lambda bench: bench.store().take_drive_away(1),
-        lambda bench: bench.store().give_drive_back(1),
+        Expected("PlatformMinioDrivesOffline", "high", pages=0),
+        lambda testbed: testbed.store().take_drive_away(1),
+        lambda testbed: testbed.store().give_drive_back(1),
     ),
 )
 
@@ -167,8 +167,8 @@ SERVERS = (
         "servers",
         component("postgresql", {"source": ".+"}, text="[Ss]ource"),
         DOWN,
-        lambda bench: bench.machine.stop("postgres"),
-        lambda bench: bench.machine.revive("postgres"),
+        lambda testbed: testbed.faults.stop("postgres"),
+        lambda testbed: testbed.faults.restart("postgres"),
         # Past PlatformSourceDown's own 30 s: it must be muted, not merely late.
         lasts_seconds=45,
     ),
@@ -185,7 +185,7 @@ SERVERS = (
     ),
     Drill(
         "alertmanager-killed",
-        "Redis hangs, and the first of two Alertmanagers is killed; the other tells the end",
+        "Redis hangs, and the first of two Alertmanagers is killed; the other reports the end",
         "servers",
         component("redis", {"job": "alertmanager"}, {"alertname": "Platform.*Alertmanager.*"}, text="[Aa]lertmanager"),
         DOWN,
@@ -202,24 +202,22 @@ OUTAGE = (
         "Redis hangs, and five applications that need it fail and are slow",
         "outage",
         component("redis", {"app": "drill-shop."}, text="drill-shop"),
-        Wanted(
+        Expected(
             "PlatformComponentDown",
             "critical",
             pages=1,
-            told_within_seconds=TOLD_WITHIN_SECONDS,
+            notified_within_seconds=NOTIFIED_WITHIN_SECONDS,
             alerts=11,
             muted=10,
         ),
-        _redis_freezes_and_shops_fail,
-        _redis_is_back_and_shops_recover,
+        _freeze_redis_and_fail_shops,
+        _thaw_redis_and_recover_shops,
         warm_seconds=60,
         lasts_seconds=120,
-        # PlatformComponentRecovering mutes for 8 minutes, and the budgets' alerts outlive it: they would be told then.
+        # PlatformComponentRecovering mutes for 8 minutes, and the budgets' alerts outlive it: they would notify then.
         settle_seconds=30,
         applications=tuple(Application(name, requests=2) for name in SHOPS),
     ),
 )
 
 DRILLS = {drill.name: drill for drill in (*APPLICATIONS, *SERVERS, *OUTAGE)}
-AT_ONCE = {"applications": True, "servers": False, "outage": False}
-"""Whether the drills of a bench are played side by side, or one after the other."""

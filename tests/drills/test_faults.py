@@ -1,9 +1,9 @@
-"""Servers come back as they were."""
+"""Servers are started again as they were."""
 
 import os
 from pathlib import Path
 
-from tools.drills.machine import Machine
+from tools.drills.faults import Faults
 from tools.stack.process import Command, Process, poll_until
 from tools.stack.state import StackState
 
@@ -16,16 +16,16 @@ def test_a_killed_process_is_started_as_it_was(tmp_path: Path) -> None:
     process = Process("one", tmp_path)
     process.start(Command(["/bin/sh", "-c", script, "sh", "argument"], environment, tmp_path / "there"))
     poll_until(lambda: "argument" in process.log_tail(), 10)
-    machine = Machine(StackState.open(tmp_path))
+    faults = Faults(StackState.open(tmp_path))
 
-    machine.kill("one")
-    machine.revive("one")
-    revived = StackState.open(tmp_path).running("one")
+    faults.kill("one")
+    faults.restart("one")
+    restarted = StackState.open(tmp_path).running("one")
 
     assert not process.alive
-    assert revived is not None
-    assert revived.pid != process.pid
-    command = Path(f"/proc/{revived.pid}/cmdline")
+    assert restarted is not None
+    assert restarted.pid != process.pid
+    command = Path(f"/proc/{restarted.pid}/cmdline")
     assert poll_until(lambda: command.read_bytes().split(b"\0")[-2] == b"60", 10)  # once the shell has become sleep
-    assert Path(f"/proc/{revived.pid}/cwd").readlink() == tmp_path / "there"
-    machine.kill("one")
+    assert Path(f"/proc/{restarted.pid}/cwd").readlink() == tmp_path / "there"
+    faults.kill("one")

@@ -1,4 +1,4 @@
-"""Watch a stack while drills are played: what fires, what is muted, what came."""
+"""What happens on a stack while drills run: what fires, what is muted, which messages arrive."""
 
 import threading
 import time
@@ -7,12 +7,35 @@ from typing import Any
 
 import requests
 
-from tools.drills.notices import Labels, Notice, notice
-from tools.drills.receivers import Receivers
+from tools.drills.messages import ChannelMessage, Labels, message
 from tools.stack.config_files import ALERTMANAGERS
+from tools.stack.receivers.base import ReceivedMessage
+from tools.stack.receivers.http import HttpReceiver
+from tools.stack.receivers.mail import MailReceiver
 from tools.stack.state import StackState
 
 EVERY_SECONDS = 0.5
+
+
+class Receivers:
+    """A pager, a chat, a mail server and a webhook, which check the shape of all that comes."""
+
+    def __init__(self) -> None:
+        self.pager = HttpReceiver("pagerduty", "pager")
+        self.chat = HttpReceiver("slack", "chat")
+        self.hook = HttpReceiver("webhook", "hook")
+        self.mail = MailReceiver()
+
+    @property
+    def received(self) -> list[ReceivedMessage]:
+        """Return all that arrived, in order."""
+        found = [one for receiver in (self.pager, self.chat, self.hook, self.mail) for one in receiver.arrivals]
+        return sorted(found, key=lambda one: one.came_at)
+
+    def close(self) -> None:
+        """End them."""
+        for receiver in (self.pager, self.chat, self.hook, self.mail):
+            receiver.close()
 
 
 @dataclass
@@ -25,8 +48,8 @@ class Firing:
     muted: bool = False
 
 
-class Recording:
-    """Ask Prometheus and every Alertmanager twice a second; those that are away are asked again."""
+class AlertRecorder:
+    """Asks Prometheus and every Alertmanager twice a second, also those that are away."""
 
     def __init__(self, state: StackState, receivers: Receivers) -> None:
         self._prometheus = f"{state.url('prometheus')}/api/v1/alerts"
@@ -35,19 +58,19 @@ class Recording:
         self._firings: list[Firing] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self.looked_at = 0.0
+        self.last_look_at = 0.0
         self.pending: list[Labels] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     @property
-    def notices(self) -> list[Notice]:
-        """Return what came so far."""
-        return [notice(one) for one in self._receivers.arrivals]
+    def messages(self) -> list[ChannelMessage]:
+        """Return what arrived so far."""
+        return [message(one) for one in self._receivers.received]
 
     @property
     def firings(self) -> list[Firing]:
-        """Return what fired so far, each stretch of time by itself."""
+        """Return what fired so far, each period by itself."""
         with self._lock:
             return list(self._firings)
 
@@ -77,19 +100,19 @@ class Recording:
 
     def _seen(self, firing: list[Labels], now: float) -> None:
         with self._lock:
-            going_on = {_key(one.labels): one for one in self._firings if one.last_at == self.looked_at}
+            going_on = {_key(one.labels): one for one in self._firings if one.last_at == self.last_look_at}
             for labels in firing:
                 if known := going_on.get(_key(labels)):
                     known.last_at = now
                 else:
                     self._firings.append(Firing(labels, now, now))
-            self.looked_at = now
+            self.last_look_at = now
 
     def _mark(self, muted: list[Labels]) -> None:
         keys = {_key(labels) for labels in muted}
         with self._lock:
             for one in self._firings:
-                if _key(one.labels) in keys and one.last_at == self.looked_at:
+                if _key(one.labels) in keys and one.last_at == self.last_look_at:
                     one.muted = True
 
 

@@ -1,4 +1,4 @@
-"""Read what came to a receiver: which channel told what, of which severity, firing or resolved."""
+"""What a received message says: its channel and severity, and whether something fires or is resolved."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Labels = dict[str, str]
 
 
 @dataclass(frozen=True)
-class Told:
+class AlertInMessage:
     """One alert in a webhook's message: Alertmanager's fingerprint of it, whether it fires, and its labels."""
 
     fingerprint: str
@@ -20,11 +20,11 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Notice:
+class ChannelMessage:
     """One message.
 
     at is of the monotonic clock. incident is the pager's own key of what it belongs to, empty elsewhere. alerts are
-    known of the webhook only. text is all that it says, to search in. problems: where its shape is wrong.
+    known of the webhook only. text is all of it, to search in. problems: where it differs from its documentation.
     """
 
     channel: str
@@ -33,21 +33,23 @@ class Notice:
     severity: str
     text: str
     incident: str = ""
-    alerts: tuple[Told, ...] = ()
+    alerts: tuple[AlertInMessage, ...] = ()
     problems: tuple[str, ...] = ()
 
 
-def notice(arrival: ReceivedMessage) -> Notice:
+def message(received: ReceivedMessage) -> ChannelMessage:
     """Return what a message says; one that is of no known shape counts as firing, with its problems."""
     try:
-        firing, severity, text, incident, alerts = READERS[arrival.receiver](arrival.content)
+        firing, severity, text, incident, alerts = READERS[received.receiver](received.content)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        problems = (*arrival.problems, f"cannot be read: {type(error).__name__} {error}")
-        return Notice(arrival.receiver, arrival.came_at, True, "", str(arrival.content), problems=problems)
-    return Notice(arrival.receiver, arrival.came_at, firing, severity, text, incident, alerts, arrival.problems)
+        problems = (*received.problems, f"cannot be read: {type(error).__name__} {error}")
+        return ChannelMessage(received.receiver, received.came_at, True, "", str(received.content), problems=problems)
+    return ChannelMessage(
+        received.receiver, received.came_at, firing, severity, text, incident, alerts, received.problems
+    )
 
 
-Read = tuple[bool, str, str, str, tuple[Told, ...]]
+Read = tuple[bool, str, str, str, tuple[AlertInMessage, ...]]
 
 # PagerDuty's names of our severities.
 PAGERDUTY = {"critical": "critical", "error": "high", "warning": "medium", "info": "low"}
@@ -71,7 +73,9 @@ def _mail(content: EmailMessage) -> Read:
 
 
 def _hook(content: Any) -> Read:
-    alerts = tuple(Told(one["fingerprint"], one["status"] == "firing", one["labels"]) for one in content["alerts"])
+    alerts = tuple(
+        AlertInMessage(one["fingerprint"], one["status"] == "firing", one["labels"]) for one in content["alerts"]
+    )
     severity = content["commonLabels"].get("severity", "")
     return content["status"] == "firing", severity, json.dumps(content), "", alerts
 
