@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import psycopg
 
 from exporter.probes.base import Answer, Degradation, Gauge, GaugeFamily, Probe, ProbeError, Reason, Target
-from exporter.probes.certificate import CertificateWatch
-from exporter.probes.libpq import Link, LinkError, QueryError
+from exporter.probes.certificate import CertificateWatch, Peer
 from exporter.sections import Problem, Ratio, Secret, dsn_problems
+from platform_sdk.errors import ConnectionBrokenError, ServerError
+from platform_sdk.libpq import Deadline, LibpqConnection, conninfo
 
 APPLICATION_NAME = "platform-exporter"
 
@@ -125,21 +126,21 @@ connections_degraded_ratio: 0.9
 
     def __init__(self, settings: PostgresqlTarget) -> None:
         super().__init__(settings)
-        self._link: Link | None = None
+        self._connection: LibpqConnection | None = None
         self._certificate = CertificateWatch()
         self._size: float | None = None
         self._size_due = 0.0
 
     def check(self, timeout_seconds: float) -> Answer:
         """Ask for the state, and now and then for the sizes. Raises ProbeError."""
-        deadline = time.monotonic() + timeout_seconds
+        end = time.monotonic() + timeout_seconds
         try:
-            state = State(*self._state(deadline))
-            self._measure_size(deadline)
+            state = State(*self._state(lambda: end))
+            self._measure_size(lambda: end)
         except TimeoutError as error:
             self.close()
             raise ProbeError(Reason.TIMEOUT, f"no answer in {timeout_seconds:.3g} s") from error
-        except (QueryError, LinkError) as error:
+        except (ServerError, ConnectionBrokenError) as error:
             self.close()
             raise ProbeError(reason_of_failure(error), str(error)) from error
         except psycopg.ProgrammingError as error:
@@ -147,27 +148,30 @@ connections_degraded_ratio: 0.9
         except BaseException:
             self.close()
             raise
-        seen = self._certificate.gauges(self._link.tls_peer if self._link else None)
+        server = self._connection.tls_server if self._connection else None
+        peer = None if server is None else Peer(server.address, server.port, server.host, postgresql=True)
+        seen = self._certificate.gauges(peer)
         return Answer(tuple(self._degradations(state)), (*self._gauges(state), *seen))
 
     def close(self) -> None:
         """Drop the connection."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
-    def _state(self, deadline: float) -> tuple[str | None, ...]:
-        if self._link is not None:
+    def _state(self, deadline: Deadline) -> tuple[str | None, ...]:
+        if self._connection is not None:
             try:
-                return self._link.query(STATE_SQL, deadline)[0]
-            except LinkError:
+                return self._connection.run(STATE_SQL, deadline)[0]
+            except ConnectionBrokenError:
                 self.close()
-            except QueryError as error:
+            except ServerError as error:
                 self.close()
                 if not error.sqlstate.startswith("57P"):  # ended by an administrator, a crash or a shutdown
                     raise
-        self._link = Link(self.settings.dsn.reveal(), deadline, **self._overrides())
-        return self._link.query(STATE_SQL, deadline)[0]
+        address = conninfo(self.settings.dsn.reveal(), **self._overrides())
+        self._connection = LibpqConnection(address, deadline)
+        return self._connection.run(STATE_SQL, deadline)[0]
 
     def _overrides(self) -> dict[str, str]:
         overrides = {"application_name": APPLICATION_NAME}
@@ -175,15 +179,15 @@ connections_degraded_ratio: 0.9
             overrides["password"] = self.settings.password.reveal()
         return overrides
 
-    def _measure_size(self, deadline: float) -> None:
+    def _measure_size(self, deadline: Deadline) -> None:
         """Ask for the sizes if they are due, in half of the time left: a large cluster may take longer."""
         now = time.monotonic()
-        if now < self._size_due or self._link is None:
+        if now < self._size_due or self._connection is None:
             return
-        limit_milliseconds = max(1, int((deadline - now) * 500))
+        limit_milliseconds = max(1, int((deadline() - now) * 500))
         try:
-            ((size,),) = self._link.query(SIZE_SQL.format(limit_milliseconds=limit_milliseconds), deadline)
-        except QueryError:
+            ((size,),) = self._connection.run(SIZE_SQL.format(limit_milliseconds=limit_milliseconds), deadline)
+        except ServerError:
             size = None
         self._size = None if size is None else float(size)
         self._size_due = now + SIZE_EVERY_SECONDS
@@ -226,9 +230,9 @@ class State:
         self.oldest_transaction_seconds = None if oldest is None else float(oldest)
 
 
-def reason_of_failure(error: QueryError | LinkError) -> Reason:
+def reason_of_failure(error: ServerError | ConnectionBrokenError) -> Reason:
     """Return the reason by SQLSTATE where the server gave one, else by libpq's message."""
-    if isinstance(error, QueryError):
+    if isinstance(error, ServerError):
         found = (reason for state, reason in _REASONS.items() if error.sqlstate.startswith(state))
     else:
         found = (reason for phrase, reason in _PHRASES if phrase in str(error))

@@ -5,32 +5,44 @@
 
 Public names:
 
-    init, close, flush, flush_now, stats    start, end, and the ledger: platform_sdk.client
-    log_error, log_activity, log_api_usage, sample      log by hand: platform_sdk.api
-    APIMonitor                              time a call to an outside API: platform_sdk.outgoing.api_monitor
-    get_system_health_summary               how the system fares: platform_sdk.health
+    init, close, flush, flush_now, stats                start, end, and the ledger
+    log_error, log_activity, log_api_usage, sample      log manually
+    APIMonitor                                          time a call to an external API
+    scraping_job, current_job                           follow a scraping job
+    get_system_health_summary                           how the system is doing
 
-Seams for integrations, which live in modules of their own and are imported by their own paths:
+Everything else is imported by its own path: the middlewares of `platform_sdk.web`, the hooks of
+`platform_sdk.outgoing`, the task queues of `platform_sdk.jobs`, and for integrations of your own:
 
-    platform_sdk.emit       request_finished, exception, error_message, api_call, scraping_run, job_heartbeat,
-                            activity, sample: raw values in, one append, never raises, never waits
-    platform_sdk.client     active_options() -> Options | None: excluded_paths, trusted_proxies, activity_rules
-    platform_sdk.outgoing.outcomes   reason_of_status, reason_of_exception, status_of
-    platform_sdk.outgoing.rate_limits    read(headers) -> (remaining, reset)
-    platform_sdk.diagnostics    note(kind, problem): log a problem of an integration's own, once a minute
+    platform_sdk.emit           one function for each kind of event: one append, never raises, never waits
+    platform_sdk.client         active_options() -> Options | None
+    platform_sdk.outgoing.outcomes      reason_of_status, reason_of_exception, status_of
+    platform_sdk.outgoing.rate_limits   read(headers) -> (remaining, reset)
+    platform_sdk.diagnostics    note(kind, problem): log a problem of the integration's own, once a minute
 
 `flush_now()` is for processes that end without `atexit`: Celery's children, RQ's workers. A fork needs no call.
-Nothing of the server is loaded by this package, and psycopg only by the writer thread, at its first batch.
+What is not used is not loaded: the functions' modules come with their first use, the writer's with `init`, psycopg with
+the writer thread's first batch.
 """
 
-from platform_sdk.api import log_activity, log_api_usage, log_error, sample
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from platform_sdk import loading
 from platform_sdk.client import close, flush, flush_now, init, stats
-from platform_sdk.health import get_system_health_summary
-from platform_sdk.outgoing.api_monitor import APIMonitor
+
+if TYPE_CHECKING:
+    from platform_sdk.api import log_activity, log_api_usage, log_error, sample
+    from platform_sdk.health import get_system_health_summary
+    from platform_sdk.jobs.scraping import current_job, scraping_job
+    from platform_sdk.outgoing.api_monitor import APIMonitor
+
+__version__ = "0.1.0"
 
 __all__ = [
     "APIMonitor",
     "close",
+    "current_job",
     "flush",
     "flush_now",
     "get_system_health_summary",
@@ -39,5 +51,28 @@ __all__ = [
     "log_api_usage",
     "log_error",
     "sample",
+    "scraping_job",
     "stats",
 ]
+
+_HOMES = {
+    "APIMonitor": "outgoing.api_monitor",
+    "current_job": "jobs.scraping",
+    "get_system_health_summary": "health",
+    "log_activity": "api",
+    "log_api_usage": "api",
+    "log_error": "api",
+    "sample": "api",
+    "scraping_job": "jobs.scraping",
+}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        """Load a public name at its first use."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'platform_sdk' has no attribute {name!r}")
+        with loading.without_fork():
+            value = getattr(import_module(f"platform_sdk.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value

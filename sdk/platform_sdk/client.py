@@ -1,25 +1,27 @@
-"""Start, flush and end the SDK: one client per process, made anew after a fork.
+"""Start, flush and end the SDK: one client per process, a new one after a fork.
 
+Options and writer are imported by `init`, so that a process which only imports the SDK does not pay for them.
 `current` is what application threads write to, None before `init` and after `close`.
 """
 
 import atexit
 import os
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from platform_sdk import options as settings
-from platform_sdk.delivery.intake import Intake
-from platform_sdk.delivery.writer import Writer
+from platform_sdk import loading
 from platform_sdk.diagnostics import note
 from platform_sdk.errors import OptionError
-from platform_sdk.libpq import driver
-from platform_sdk.options import Options
 
-current: Intake | None = None
+if TYPE_CHECKING:
+    from platform_sdk.delivery.intake import Intake
+    from platform_sdk.delivery.writer import Writer
+    from platform_sdk.options import Options
 
-_writer: Writer | None = None
-_options: Options | None = None
+current: "Intake | None" = None
+
+_writer: "Writer | None" = None
+_options: "Options | None" = None
 _starting = threading.Lock()
 _hooked = False
 
@@ -32,6 +34,8 @@ def init(dsn: str | None = None, app: str | None = None, release: str | None = N
     A second call ends the first client, flushing it, and starts with the new options.
     """
     try:
+        with loading.without_fork():
+            from platform_sdk import options as settings
         chosen = settings.read({"dsn": dsn, "app": app, "release": release, **options})
         if _options is not None:
             close()
@@ -45,7 +49,7 @@ def init(dsn: str | None = None, app: str | None = None, release: str | None = N
     return False
 
 
-def active_options() -> Options | None:
+def active_options() -> "Options | None":
     """Return the options in force, None where the SDK is off. Integrations read theirs here."""
     return _options
 
@@ -100,17 +104,20 @@ def stats() -> dict[str, Any]:
     `produced == stored + spooled + buffered + sum(dropped.values())`.
     """
     writer = _writer
-    return writer.stats() if writer is not None else Writer.no_stats()
+    if writer is not None:
+        return writer.stats()
+    return {"process": "", "produced": 0, "stored": 0, "spooled": 0, "buffered": 0, "dropped": {}, "adopted": 0}
 
 
-def _begin(chosen: Options) -> None:
+def _begin(chosen: "Options") -> None:
     global current, _writer, _options, _hooked
+    with loading.without_fork():
+        from platform_sdk.delivery.writer import Writer
     _options = chosen
     _writer = Writer(chosen)
     current = _writer.intake
     if not _hooked:
         _hooked = True
-        driver.protect()
         os.register_at_fork(after_in_child=_after_fork)
         atexit.register(close)
 
@@ -123,7 +130,7 @@ def _after_fork() -> None:
         if _options is None or _writer is None:
             return
         _writer.abandon()
-        _writer = Writer(_options)
+        _writer = type(_writer)(_options)
         current = _writer.intake
     except Exception as error:  # noqa: BLE001 - never into the application
         note("fork", error)

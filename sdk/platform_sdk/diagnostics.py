@@ -1,11 +1,9 @@
-"""Tell a person about the SDK's own trouble: once per kind and minute, on the logger "platform_sdk"."""
+"""Log the SDK's own problems: once per kind and minute, on the logger "platform_sdk"."""
 
-import logging
 import time
 
 INTERVAL_SECONDS = 60.0
 
-_logger = logging.getLogger("platform_sdk")
 _last: dict[str, float] = {}
 
 
@@ -16,7 +14,9 @@ def note(kind: str, problem: object) -> None:
         if now - _last.get(kind, -INTERVAL_SECONDS) < INTERVAL_SECONDS:
             return
         _last[kind] = now
-        said = problem if isinstance(problem, str) else f"{type(problem).__name__}: {problem}"
-        _logger.warning("%s: %s", kind, said)
+        text = problem if isinstance(problem, str) else f"{type(problem).__name__}: {problem}"
+        import logging
+
+        logging.getLogger("platform_sdk").warning("%s: %s", kind, text)
     except Exception:  # noqa: BLE001, S110 - a broken log handler must not reach the application
         pass

@@ -1,8 +1,10 @@
-"""Define the errors that the SDK raises on purpose. None of them ever reaches the application.
+"""The errors that the SDK raises on purpose. None of them ever reaches the application.
 
 SDKError
-├── OptionError         an option of init() or of the environment
-└── UnavailableError    the database takes no events now
+├── OptionError             an option of init() or of the environment
+├── UnavailableError        the event store accepts no events now
+├── ConnectionBrokenError   there is no connection to PostgreSQL
+└── ServerError             PostgreSQL refused a statement
 """
 
 
@@ -15,4 +17,17 @@ class OptionError(SDKError):
 
 
 class UnavailableError(SDKError):
-    """Raised when the database takes no events now."""
+    """Raised when the event store accepts no events now."""
+
+
+class ConnectionBrokenError(SDKError):
+    """Raised when no connection can be made, or when it broke; only libpq's message says why."""
+
+
+class ServerError(SDKError):
+    """Raised when PostgreSQL refused a statement: SQLSTATE, message, and the table it names, if any."""
+
+    def __init__(self, sqlstate: str, message: str, table: str = "") -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+        self.table = table

@@ -11,10 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from platform_sdk import client
-from platform_sdk.delivery.store import quoted
+from platform_sdk.delivery.store import connection_string, load_driver, quoted
 from platform_sdk.diagnostics import note
-from platform_sdk.libpq.connection import Link
-from platform_sdk.libpq.conninfo import connection_string
 
 MINIMUM_EVENTS = 20
 """Below that many events in the window an indicator is unknown, never good."""
@@ -56,14 +54,17 @@ def _query(hours: float, timeout_seconds: float, dsn: str | None, app: str | Non
     if options is None:
         return None
     end = time.monotonic() + timeout_seconds
-    address = connection_string(options if dsn is None else replace(options, dsn=dsn, password=None))
+    load_driver()
+    from platform_sdk.libpq import LibpqConnection
+
+    conninfo = connection_string(options if dsn is None else replace(options, dsn=dsn, password=None))
     where = f"at > now() - interval '1 hour' * {float(hours)!r} AND app = {quoted(app or options.app)}"
-    link = Link(address, lambda: end)
+    connection = LibpqConnection(conninfo, lambda: end)
     try:
-        answer = link.run(_SQL.format(milliseconds=max(int(timeout_seconds * 1000), 1), where=where), (), lambda: end)
+        rows = connection.run(_SQL.format(milliseconds=max(int(timeout_seconds * 1000), 1), where=where), lambda: end)
     finally:
-        link.close()
-    return dict(json.loads(answer)) if answer else None
+        connection.close()
+    return dict(json.loads(rows[0][0])) if rows and rows[0][0] else None
 
 
 def _summary(found: dict[str, Any] | None) -> dict[str, Any]:

@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import platform_sdk
+
 ROOT = Path(__file__).parents[2]
 SDK = ROOT / "sdk" / "platform_sdk"
 FOREIGN = (
@@ -48,9 +52,36 @@ def test_package_imports_nothing_of_the_exporter() -> None:
     assert {name for name in imported if name.split(".")[0] == "exporter"} == set()
 
 
-def test_psycopg_is_imported_inside_functions_only() -> None:
-    """At module level only type checkers may see psycopg."""
+def test_psycopg_is_imported_by_one_module() -> None:
+    """Only `libpq`, which is imported at the first batch, sees psycopg at module level."""
+    importers = set()
     for path in SDK.rglob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not any(name.startswith("psycopg") for name in names), path
+            if any(name.startswith("psycopg") for name in names):
+                importers.add(path.name)
+
+    assert importers == {"libpq.py"}
+
+
+def test_import_loads_what_is_used() -> None:
+    """Whoever only imports the SDK loads neither its writer nor what describes exceptions, options or logs."""
+    unused = {"dataclasses", "inspect", "json", "logging", "pathlib", "socket", "tempfile", "urllib", "uuid"}
+
+    assert loaded_after("import platform_sdk") & unused == loaded_after("") & unused
+
+
+def test_public_names() -> None:
+    """Each can be had, is the function that type checkers see, and is in the list that `import *` reads."""
+    (block,) = (
+        node
+        for node in ast.parse((SDK / "__init__.py").read_text()).body
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name)
+    )
+    homes = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+
+    assert homes == {name: f"platform_sdk.{home}" for name, home in platform_sdk._HOMES.items()}
+    assert set(homes) < set(platform_sdk.__all__)
+    assert {name: getattr(platform_sdk, name).__module__ for name in homes} == homes
+    with pytest.raises(AttributeError, match="has no attribute 'lgo_error'"):
+        _ = platform_sdk.lgo_error  # type: ignore[attr-defined]

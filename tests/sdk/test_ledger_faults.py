@@ -68,7 +68,7 @@ def test_connection_cut_at_commit(
     start_on_cable(flush_interval_seconds=60)
     serve(1)
     settled()
-    link = client._writer._work.store._link  # type: ignore[union-attr]
+    link = client._writer._work.store._connection  # type: ignore[union-attr]
     results = link._results
 
     def lose_the_answer(*arguments: Any) -> Any:

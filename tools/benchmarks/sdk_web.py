@@ -1,4 +1,4 @@
-"""Measure what the SDK adds to a request, and to an exception, beside what others add, all in one go.
+"""Measure what the SDK adds to a request, to an exception, and to a start, beside what others add, all in one go.
 
 The same application is called directly, by ASGI or WSGI, without a server. Ours and each peer have a process of their
 own, which waits while another is measured; in it the application is measured without the middleware and with it, in
@@ -10,6 +10,8 @@ installed into .tools/peers, as tools/benchmarks/peers.txt pins them.
 
 Two figures each: CPU of the request thread, which is what the target is about, and time by the clock, which has in it
 what the thread waits for: a database, another thread of the process, and whatever else the machine is doing.
+
+Imports are measured in fresh interpreters, in turn: the CPU of the whole process, less that of one that does nothing.
 """
 
 import argparse
@@ -28,6 +30,7 @@ import psycopg
 from tools.benchmarks.sdk_core import event_store
 
 ROOT = Path(__file__).parents[2]
+PYTHONPATH = f"{ROOT}:{ROOT / 'sdk'}"
 PEERS = ROOT / ".tools" / "peers"
 SIDES = {
     "starlette": ("starlette_exporter", "sentry", "opentelemetry", "apitally"),
@@ -35,6 +38,16 @@ SIDES = {
     "exceptions": ("sentry", "opentelemetry"),
 }
 OURS = ("sdk, no writer", "sdk")
+IMPORTS = {
+    "nothing": "pass",
+    "sdk": "import platform_sdk",
+    "sentry": "import sentry_sdk",
+    "sdk and init": "import platform_sdk; platform_sdk.init('host=127.0.0.1 port=1', 'bench', spool_folder='')",
+    "sentry and init": "import sentry_sdk; sentry_sdk.init('http://key@127.0.0.1:1/1')",
+}
+IMPORT_RATIO = 1 / 3
+"""How much of what Sentry's import takes ours may take."""
+
 MILLISECONDS = 40
 TARGETS_US = {"starlette": 5.0, "django": 12.0, "exceptions": 40.0}
 TABLES = """
@@ -53,10 +66,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument("--starts", type=int, default=3, help="how often all processes are started (default: 3)")
     parser.add_argument("--rounds", type=int, default=16, help="per start; each side works for 2 x 40 ms (default: 16)")
-    parser.add_argument("--only", choices=SIDES, help="one of the tables")
+    parser.add_argument("--imports", type=int, default=40, help="how often each package is imported (default: 40)")
+    parser.add_argument("--only", choices=(*SIDES, "imports"), help="one of the tables")
     arguments = parser.parse_args()
     python = peers_python()
     good = True
+    if arguments.only in (None, "imports"):
+        good = report_imports(import_costs(python, arguments.imports))
+    if arguments.only == "imports":
+        return 0 if good else 1
     with event_store(None) as dsn:
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(TABLES)
@@ -92,6 +110,32 @@ def peers_python() -> Path:
     return python
 
 
+def import_costs(python: Path, times: int) -> dict[str, float]:
+    """Return the median milliseconds of CPU that each of IMPORTS takes."""
+    costs: dict[str, list[float]] = {name: [] for name in IMPORTS}
+    for _ in range(times + 1):  # the first of each compiles
+        for name, code in IMPORTS.items():
+            before = os.times()
+            subprocess.run([python, "-c", code], check=True, env={**os.environ, "PYTHONPATH": PYTHONPATH})
+            after = os.times()
+            used = after.children_user + after.children_system - before.children_user - before.children_system
+            costs[name].append(used * 1000)
+    return {name: statistics.median(each[1:]) for name, each in costs.items()}
+
+
+def report_imports(costs: dict[str, float]) -> bool:
+    """Print what importing takes; return whether ours takes no more than it may."""
+    net = {name: cost - costs["nothing"] for name, cost in costs.items() if name != "nothing"}
+    print(f"\nimports: an interpreter that imports nothing takes {costs['nothing']:.1f} ms of CPU")
+    print(f"{'added':20}{'ms of CPU':>12}{'ratio':>8}")
+    for name, cost in net.items():
+        print(f"{name:20}{cost:12.1f}{cost / net['sdk']:8.1f}")
+    ratio = net["sdk"] / net["sentry"]
+    good = ratio <= IMPORT_RATIO
+    print(f"target: ours beside Sentry's {IMPORT_RATIO:.2f}; {ratio:.2f} is {'met' if good else 'MISSED'}", flush=True)
+    return good
+
+
 class Figures(NamedTuple):
     """Microseconds of a request."""
 
@@ -109,7 +153,8 @@ class Side:
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self.process = subprocess.Popen(
             [python, "-m", "tools.benchmarks._sdk_web_side", framework, name, dsn], cwd=ROOT, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
+            env={**os.environ, "PYTHONPATH": PYTHONPATH},
         )  # fmt: skip
         self._read()
 

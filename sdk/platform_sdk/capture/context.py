@@ -1,20 +1,17 @@
 """Copy what an application hands over as context, so that it can neither change nor grow afterwards."""
 
 from collections.abc import Mapping
-from datetime import date, datetime
-from decimal import Decimal
 from enum import Enum
 from math import isfinite
-from pathlib import PurePath
 from typing import Any
-from uuid import UUID
 
 DEEPEST = 5
 MOST_ITEMS = 64
 LONGEST_TEXT = 2_000
 LARGEST_INTEGER = 2**63
 
-_SPELLED = (UUID, datetime, date, Decimal, PurePath)
+_SPELLED = frozenset(("datetime", "decimal", "ipaddress", "pathlib", "uuid"))
+"""Modules whose objects have a text that is plain."""
 
 
 def freeze(value: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, int]:
@@ -69,6 +66,6 @@ def plain_text(value: Any) -> str:
     kind = type(value)
     if kind in (int, float, bool) and -LARGEST_INTEGER <= value < LARGEST_INTEGER:
         return str(value)
-    if kind in _SPELLED or kind.__module__ in ("pathlib", "ipaddress", "uuid"):
+    if str(kind.__module__).partition(".")[0] in _SPELLED:
         return str(value)[:LONGEST_TEXT]
     return f"<{kind.__name__}>"

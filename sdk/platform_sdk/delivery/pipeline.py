@@ -6,6 +6,7 @@ One thread at a time; the writer sees to that.
 import math
 import random
 import time
+from typing import TYPE_CHECKING
 
 from platform_sdk.delivery import kinds, spool_file
 from platform_sdk.delivery.accounting import Books
@@ -17,11 +18,13 @@ from platform_sdk.delivery.recovery import adopt_one
 from platform_sdk.delivery.sampling import HELD_SECONDS, Sampler
 from platform_sdk.delivery.spool import Spool, SpoolFullError
 from platform_sdk.delivery.spool_file import CorruptError, SpoolFile
-from platform_sdk.delivery.store import Delivery, Store, tell_poison
+from platform_sdk.delivery.store import Delivery, EventStore, tell_poison
 from platform_sdk.diagnostics import note
 from platform_sdk.errors import UnavailableError
-from platform_sdk.libpq.connection import Deadline
 from platform_sdk.options import Options
+
+if TYPE_CHECKING:
+    from platform_sdk.libpq import Deadline
 
 FIRST_RETRY_SECONDS = 0.25
 LEDGER_SECONDS = 5.0
@@ -35,13 +38,13 @@ URGENT_PENDING = 1.5
 class Work:
     """Hold the books and all that is needed to move events through them."""
 
-    def __init__(self, options: Options, intake: Intake, process: str, deadline: Deadline) -> None:
+    def __init__(self, options: Options, intake: Intake, process: str, deadline: "Deadline") -> None:
         self.options = options
         self.intake = intake
         self.process = process
         self.started_at = time.time()
         self.books = Books(Sampler(options.sample_above_per_second))
-        self.store = Store(options, deadline)
+        self.store = EventStore(options, deadline)
         self.spool = Spool(options)
         self._encoder = Encoder(options)
         self.retry_at = 0.0

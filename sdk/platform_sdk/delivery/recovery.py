@@ -6,11 +6,11 @@ from platform_sdk.delivery import spool_file
 from platform_sdk.delivery.ledger import Ledger
 from platform_sdk.delivery.spool import Abandoned, Spool
 from platform_sdk.delivery.spool_file import CorruptError, SpoolFile
-from platform_sdk.delivery.store import Store, tell_poison
+from platform_sdk.delivery.store import EventStore, tell_poison
 from platform_sdk.diagnostics import note
 
 
-def adopt_one(spool: Spool, store: Store, known_app: str, until: float) -> int | None:
+def adopt_one(spool: Spool, store: EventStore, known_app: str, until: float) -> int | None:
     """Store one folder of a dead process; return its events, None where there is no such folder.
 
     Ends soon after `until` (of `time.monotonic`), or with UnavailableError: what is left of the folder then stays for
@@ -24,7 +24,7 @@ def adopt_one(spool: Spool, store: Store, known_app: str, until: float) -> int |
     return None
 
 
-def _adopt(folder: Abandoned, spool: Spool, store: Store, known_app: str, until: float) -> int:
+def _adopt(folder: Abandoned, spool: Spool, store: EventStore, known_app: str, until: float) -> int:
     ledger = folder.ledger()
     # Where the row in the database was newer, it knows already which of the files had been stored.
     written = ledger is not None and store.run(ledger.upsert_if_newer()) is not None
@@ -38,7 +38,7 @@ def _adopt(folder: Abandoned, spool: Spool, store: Store, known_app: str, until:
     return adopted
 
 
-def _adopt_file(file: SpoolFile, owner: Ledger, spool: Spool, store: Store, written: bool) -> int:
+def _adopt_file(file: SpoolFile, owner: Ledger, spool: Spool, store: EventStore, written: bool) -> int:
     try:
         batch = spool_file.read(file)
     except CorruptError as error:

@@ -8,6 +8,7 @@ is POSIX's (lockf): a child made by fork does not hold it, and the kernel lets g
 """
 
 import fcntl
+import hashlib
 import os
 import shutil
 import stat
@@ -20,7 +21,7 @@ from platform_sdk.delivery import spool_file
 from platform_sdk.delivery.batch import Batch
 from platform_sdk.delivery.ledger import Ledger
 from platform_sdk.delivery.spool_file import SpoolFile
-from platform_sdk.libpq.conninfo import destination
+from platform_sdk.delivery.store import load_driver
 from platform_sdk.options import Options
 
 KEPT_CORRUPT = 10
@@ -104,7 +105,7 @@ class Spool:
 
     def _base(self) -> Path:
         if self._destination is None:
-            self._destination = Path(self._options.spool_folder) / destination(self._options)
+            self._destination = Path(self._options.spool_folder) / _destination(self._options)
         return self._destination
 
     def _own(self) -> Path:
@@ -160,6 +161,19 @@ class Abandoned:
     def close(self) -> None:
         """Let go of the lock."""
         os.close(self._lock)
+
+
+def _destination(options: Options) -> str:
+    """Return a short text that is the same for all processes of one application that write to one database."""
+    try:
+        load_driver()
+        from psycopg.conninfo import conninfo_to_dict
+
+        parameters = conninfo_to_dict(options.dsn)
+        parts = [str(parameters.get(key) or "") for key in ("host", "hostaddr", "port", "dbname")]
+    except Exception:  # noqa: BLE001 - psycopg missing or the DSN malformed: events are kept until that is fixed
+        parts = [options.dsn]
+    return hashlib.sha256("\0".join((*parts, options.app)).encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def _check_private(folder: Path) -> None:

@@ -5,16 +5,19 @@ same id, and the id's unique violation says that it had been. A row that the ser
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING
 
+from platform_sdk import loading
 from platform_sdk.delivery.batch import Batch, Part
 from platform_sdk.diagnostics import note
-from platform_sdk.errors import UnavailableError
-from platform_sdk.libpq import driver
-from platform_sdk.libpq.connection import Deadline, Link, LinkError, ServerError
-from platform_sdk.libpq.conninfo import connection_string
+from platform_sdk.errors import ConnectionBrokenError, ServerError, UnavailableError
 from platform_sdk.options import Options
+
+if TYPE_CHECKING:
+    from platform_sdk.libpq import Deadline, LibpqConnection, Row
 
 # Of SQLSTATE: data exceptions, violated constraints, cardinality, limits of a row's size, raised by a trigger.
 _POISON = ("22", "23", "21", "54", "P0")
@@ -44,7 +47,7 @@ WHERE live.heartbeat_at IS NULL OR live.heartbeat_at <= excluded.heartbeat_at"""
 
 @dataclass(slots=True)
 class Delivery:
-    """Tell what became of a batch's events so far; `again` are those that an earlier attempt had stored already."""
+    """What became of a batch's events so far; `again` are those that an earlier attempt had stored already."""
 
     stored: int = 0
     poison: int = 0
@@ -52,18 +55,18 @@ class Delivery:
     reasons: list[str] = field(default_factory=list)
 
 
-# Returns the SQL that brings the ledger to what it will be once this transaction, of so many events, is committed.
 LedgerSql = Callable[[Delivery, int], str]
+"""Returns the SQL that sets the ledger to what it will be once this transaction, of so many events, is committed."""
 
 
-class Store:
-    """Hold the connection to the event store. For the writer thread alone."""
+class EventStore:
+    """The database that events are stored in, over one kept connection. For the writer thread alone."""
 
-    def __init__(self, options: Options, deadline: Deadline) -> None:
+    def __init__(self, options: Options, deadline: "Deadline") -> None:
         """`deadline` returns the time (of `time.monotonic`) when everything must end, infinity mostly."""
         self._options = options
         self._deadline = deadline
-        self._link: Link | None = None
+        self._connection: LibpqConnection | None = None
         self.looking_up = False
         """Whether the server's name is being looked up, which no deadline ends."""
         self._lookup_seconds = 0.0
@@ -90,22 +93,23 @@ class Store:
         return done
 
     def run(self, sql: str) -> str | None:
-        """Run statements in one transaction; return the first value of the last row. Raises UnavailableError."""
+        """Run statements in one transaction; return the first value of the first row. Raises UnavailableError."""
         try:
-            return self._run(f"BEGIN; {self._settings()} {sql}; COMMIT", ())
+            rows = self._run(f"BEGIN; {self._settings()} {sql}; COMMIT")
+            return rows[0][0] if rows else None
         except ServerError as error:
             raise self._unavailable(error) from error
 
     def close(self) -> None:
         """Drop the connection; the next use makes a new one."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     @property
     def may_hang(self) -> bool:
-        """Tell whether to connect may outlast any deadline, as the last time: a name server does not answer."""
-        return self._link is None and self._lookup_seconds > SLOW_LOOKUP_SECONDS
+        """Whether connecting may outlast any deadline, as the last time: a name server does not answer."""
+        return self._connection is None and self._lookup_seconds > SLOW_LOOKUP_SECONDS
 
     def _transact(self, batch_id: str, parts: tuple[Part, ...], ledger: str) -> None:
         statements = [f"BEGIN; {self._settings()} INSERT INTO monitoring.batch (id) VALUES ('{batch_id}')"]
@@ -118,35 +122,37 @@ class Store:
                 statements.append(_JOBS.format(rows=quoted(f"[{','.join(part.data.decode().splitlines())}]")))
         self._run("; ".join((*statements, ledger, "COMMIT")), copies)
 
-    def _run(self, sql: str, copies: tuple[bytes, ...] | list[bytes]) -> str | None:
-        link = self._link = self._link or self._connect()
+    def _run(self, sql: str, copies: Sequence[bytes] = ()) -> "list[Row]":
+        connection = self._connection = self._connection or self._connect()
         try:
-            return link.run(sql, copies, self._until(self._options.statement_timeout_seconds + 2.0))
-        except LinkError as error:
+            return connection.run(sql, self._until(self._options.statement_timeout_seconds + 2.0), copies)
+        except (ConnectionBrokenError, TimeoutError) as error:
             self.close()
             raise UnavailableError(str(error)) from error
         except ServerError:
-            self._roll_back(link)
+            self._roll_back(connection)
             raise
-        except BaseException:  # nobody knows what the server was told
+        except BaseException:  # it is unknown what the server was sent
             self.close()
             raise
 
-    def _roll_back(self, link: Link) -> None:
+    def _roll_back(self, connection: "LibpqConnection") -> None:
         try:
-            link.run("ROLLBACK", (), self._until(self._options.statement_timeout_seconds))
-        except (LinkError, ServerError):
+            connection.run("ROLLBACK", self._until(self._options.statement_timeout_seconds))
+        except (ConnectionBrokenError, TimeoutError, ServerError):
             self.close()
 
-    def _connect(self) -> Link:
+    def _connect(self) -> "LibpqConnection":
         until = self._until(self._options.connect_timeout_seconds)
         try:
-            return Link(self._address(), until)
+            load_driver()
+            from platform_sdk.libpq import LibpqConnection
+
+            return LibpqConnection(self._conninfo(), until)
         except Exception as error:
             raise UnavailableError(f"{type(error).__name__}: {error}") from error
 
-    def _address(self) -> str:
-        driver.load()
+    def _conninfo(self) -> str:
         began = time.monotonic()
         self.looking_up = True
         try:
@@ -162,17 +168,41 @@ class Store:
             f"SET LOCAL synchronous_commit = {'on' if self._options.synchronous_commit else 'off'};"
         )
 
-    def _until(self, seconds: float) -> Deadline:
+    def _until(self, seconds: float) -> "Deadline":
         end = time.monotonic() + seconds
         return lambda: min(end, self._deadline())
 
     def _unavailable(self, error: ServerError) -> UnavailableError:
-        """Refusals that are no row's fault: the schema is missing, a privilege, the disk is full, a standby ...
+        """Return the error for a refusal that is no row's fault: schema or privilege missing, disk full, standby ...
 
-        The next try makes a new connection: this one may be read-only for good, or lead to what was the primary once.
+        The next try makes a new connection: this one may stay read-only, or lead to a former primary.
         """
         self.close()
         return UnavailableError(f"{error} ({error.sqlstate})")
+
+
+def load_driver() -> None:
+    """Import psycopg, and what it and the writer import later by themselves. Raises ImportError.
+
+    The writer's thread does this, at its first batch: it takes some tenths of a second.
+    """
+    with loading.without_fork():
+        for name in ("encodings.idna", "tokenize", "platform_sdk.libpq"):  # by getaddrinfo, by the first stack trace
+            import_module(name)
+
+
+def connection_string(options: Options) -> str:
+    """Return libpq's key-value string. Raises psycopg.ProgrammingError (malformed DSN) or socket.gaierror."""
+    from psycopg.conninfo import conninfo_to_dict
+
+    from platform_sdk.libpq import conninfo
+
+    overrides = {"client_encoding": "UTF8"}
+    if options.password:
+        overrides["password"] = options.password
+    if "application_name" not in conninfo_to_dict(options.dsn):
+        overrides["application_name"] = f"platform-sdk {options.app}"[:60]
+    return conninfo(options.dsn, **overrides)
 
 
 def quoted(text: str) -> str:

@@ -94,11 +94,6 @@ class Writer:
             "dropped": self._work.dropped(), "adopted": books.adopted,
         }  # fmt: skip
 
-    @staticmethod
-    def no_stats() -> dict[str, Any]:
-        """Return the ledger of a process that records nothing."""
-        return {"process": "", "produced": 0, "stored": 0, "spooled": 0, "buffered": 0, "dropped": {}, "adopted": 0}
-
     def _start(self) -> None:
         """Start the thread, unless another thread is just doing that. Called by application threads."""
         if self._stopping or time.monotonic() < self._start_after or not self._starting.acquire(blocking=False):
