@@ -44,15 +44,12 @@ def firing() -> table.Panel:
 def _first_line() -> Line:
     waiting = _figure("Pending", "Alerts that will fire if their condition lasts as long as their rule requires.")
     muted = _figure("Muted", "Alerts for which Alertmanager notifies no one: silenced or inhibited.")
-    manual = panels.number_tile(
-        "Manual", "Alerts that people created and no one resolved.", "short", alerts.OPEN_MANUAL
-    )
+    manual = panels.number_tile("Manual", "Alerts that people created and no one resolved.", alerts.OPEN_MANUAL)
     failed = panels.number_tile(
         "Not delivered",
         "Notifications that failed in the chosen range. Most are tried again.",
-        "short",
         {"Not delivered": alerts.UNDELIVERED_IN_RANGE},
-        *((None, colors.GREEN), (1, colors.RED)),
+        bounds=((None, colors.GREEN), (1, colors.RED)),
         at_end=True,
         decimals=0,
     )
@@ -62,7 +59,7 @@ def _first_line() -> Line:
 
 def _figure(title: str, description: str) -> stat.Panel:
     asked = {"Pending": alerts.PENDING, "Muted": alerts.MUTED, "Silences": alerts.SILENCES}[title]
-    return panels.number_tile(title, description, "short", {title: asked}, decimals=0)
+    return panels.number_tile(title, description, {title: asked}, decimals=0)
 
 
 def _firing() -> Line:
@@ -99,7 +96,6 @@ def _history_of_states() -> Line:
     count = panels.lines(
         "Number of firing alerts",
         "How many alerts fired, by severity.",
-        "short",
         {"{{severity}}": alerts.BY_SEVERITY},
         stacked=True,
         named=colors.SEVERITIES,
@@ -128,7 +124,7 @@ def _noise() -> Section:
         empty=IN_RANGE_EMPTY,
     )
     rankings = [
-        panels.ranking(title, text, unit, {"{{alertname}}": query}, decimals=0, link=SERIES_ONLY)
+        panels.ranking(title, text, {"{{alertname}}": query}, unit, decimals=0, link=SERIES_ONLY)
         for title, text, unit, query in (
             (
                 "Flapping",
@@ -148,7 +144,6 @@ def _noise() -> Section:
     course = panels.lines(
         "Flapping over time",
         "How often alerts fired again shortly after they ended, within an hour.",
-        "short",
         {"{{alertname}}": alerts.FLAPS},
     )
     return Section("Noisy alerts", [Line(9, [rules]), Line(8, [rankings[0], course, *rankings[1:]])])
@@ -174,16 +169,16 @@ def _history() -> Section:
     points = panels.lines(
         "Time to resolve",
         "How long alerts lasted; a point for each when it ended.",
-        "s",
         alerts.RESOLVED,
+        "s",
         named=colors.SEVERITIES,
     )
     points.draw_style(options.GraphDrawStyle.POINTS).show_points(options.VisibilityMode.ALWAYS).point_size(7)
     quantiles = panels.lines(
         "Time to resolve, 50 % and 90 %",
         "The time within which 50 % and 90 % of the alerts ended that ended in the hour before.",
-        "s",
         {f"{100 * share:.0f} % {{{{severity}}}}": alerts.time_to_resolve(share) for share in (0.5, 0.9)},
+        "s",
         named=colors.SEVERITIES,
     )
     by_severity = tables.table(
@@ -206,11 +201,10 @@ def _other_sources() -> Section:
     at_alertmanager = panels.lines(
         "Alerts in Alertmanager by state",
         "Active alerts are sent, suppressed ones are silenced or inhibited, unprocessed ones have just arrived.",
-        "short",
         {"{{state}}": alerts.AT_ALERTMANAGER},
     )
     silences = panels.lines(
-        "Silences by state", "Active, future and expired silences.", "short", {"{{state}}": alerts.SILENCES_BY_STATE}
+        "Silences by state", "Active, future and expired silences.", {"{{state}}": alerts.SILENCES_BY_STATE}
     )
     in_apps = tables.of_series(
         "Open alerts of applications",
@@ -242,22 +236,21 @@ def _notifications() -> Section:
     received = panels.lines(
         "Notifications to the exporter",
         "Firing and resolved alerts that Alertmanager sent to the exporter per minute, and its reminders.",
-        "cpm",
         {"{{status}}": alerts.RECEIVED, "reminders": alerts.REPEATS},
+        "cpm",
         named=STATES,
     )
     sent = panels.lines(
         "Notifications by integration",
         "Notifications that Alertmanager sent per minute, and those that failed.",
-        "cpm",
         {"{{integration}} sent": alerts.SENT, "{{integration}} failed": alerts.UNDELIVERED},
+        "cpm",
         named={"failed": colors.RED},
     )
     not_sent = panels.lines(
         "Alerts in transit",
         "Alerts that Prometheus could not send to an Alertmanager per minute, and notifications that wait for the "
         "event store.",
-        "short",
         {"not accepted by {{alertmanager}}": alerts.NOT_SENT, "waiting notifications": alerts.SPOOLED},
     )
     return Section("Notifications", [Line(8, [received, sent, not_sent])])

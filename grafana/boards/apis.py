@@ -24,19 +24,18 @@ def _tiles() -> Line:
             ("Quotas", "How long the rest of the quota lasts.", "api_quota_seconds"),
         )
     ]
-    rate = panels.number_tile("Calls", "Calls per second.", "reqps", {"Calls": apis.CHOSEN_RATE})
+    rate = panels.number_tile("Calls", "Calls per second.", {"Calls": apis.CHOSEN_RATE}, "reqps")
     next_used_up = panels.number_tile(
         "Next quota used up",
         "Time until the first quota is used up, at the rate of the last 15 minutes. Empty where every window renews "
         "before that.",
-        "s",
         {"Used up in": apis.NEXT_QUOTA_GONE},
+        "s",
         empty="None in sight",
     )
     cost = panels.number_tile(
         "Cost",
         "Cost of the calls in the chosen range, in the account's currency.",
-        "short",
         {"Cost": apis.CHOSEN_COST},
         at_end=True,
         decimals=2,
@@ -53,8 +52,8 @@ def _success() -> Line:
     ratio = panels.lines(
         "Success ratio",
         "Share of calls over 5 minutes that succeeded; lower is worse." + shared.FEW,
-        "percentunit",
         {EACH: apis.SUCCESS},
+        "percentunit",
         threshold=shared.api_threshold("api_success_ratio"),
         highest=1,
     )
@@ -62,19 +61,19 @@ def _success() -> Line:
 
 
 def _golden() -> Line:
-    rate = panels.lines("Call rate", "Calls per second.", "reqps", {EACH: apis.RATE}, stacked=True)
+    rate = panels.lines("Call rate", "Calls per second.", {EACH: apis.RATE}, "reqps", stacked=True)
     failures = panels.bars(
         "Failures by reason",
         "Failed calls per second. Rate limited is 429, forbidden 403; blocked is a page that says so.",
-        "reqps",
         {"{{reason}}": apis.FAILURES},
+        "reqps",
         named=colors.REASONS,
     )
     durations = panels.lines(
         "Duration",
         "The time that 50 %, 95 % and 99 % of calls to the chosen APIs take at most, and the mean.",
-        "s",
         apis.QUANTILES | {"mean": apis.MEAN},
+        "s",
         named=colors.PERCENTILES,
     )
     return Line(9, [rate, failures, durations])
@@ -87,18 +86,18 @@ def _reasons() -> Section:
     bans = panels.lines(
         "Forbidden (403)",
         "Share of calls over 5 minutes that were forbidden or blocked." + shared.FEW,
-        "percentunit",
         {EACH: apis.FORBIDDEN},
+        "percentunit",
         threshold=shared.api_threshold("api_forbidden_ratio"),
     )
     limits = panels.lines(
         "Rate limited (429)",
         "Share of calls over 5 minutes that exceeded a rate limit." + shared.FEW,
-        "percentunit",
         {EACH: apis.RATE_LIMITED},
+        "percentunit",
         threshold=shared.api_threshold("api_rate_limited_ratio"),
     )
-    timeouts = panels.lines("Timeouts", "Share of calls that timed out.", "percentunit", {EACH: apis.TIMEOUTS})
+    timeouts = panels.lines("Timeouts", "Share of calls that timed out.", {EACH: apis.TIMEOUTS}, "percentunit")
     return Section("Reasons of failures", [Line(9, [shares, bans, limits, timeouts])])
 
 
@@ -122,12 +121,12 @@ def _quotas() -> Section:
         first=("app", "api"),
         empty="No provider reports a quota",
     )
-    left = panels.lines("Calls left", "Calls left in each provider's window.", "short", {EACH: apis.QUOTA_LEFT})
+    left = panels.lines("Calls left", "Calls left in each provider's window.", {EACH: apis.QUOTA_LEFT})
     lasts = panels.lines(
         "Time until a quota is used up",
         "Predicted; lower is worse. No line where the window renews before that.",
-        "s",
         {EACH: apis.QUOTA_SECONDS},
+        "s",
         threshold=shared.api_threshold("api_quota_seconds"),
     )
     return Section("Remaining quotas", [Line(7, [tables.sorted_by(quotas, "State")]), Line(9, [left, lasts])])
@@ -163,7 +162,6 @@ def _usage() -> Section:
     cost = panels.lines(
         "Cost per hour",
         "Cost of the calls in the hour before, in the account's currency.",
-        "short",
         {EACH: apis.COST_PER_HOUR},
         stacked=True,
     )
@@ -173,8 +171,8 @@ def _usage() -> Section:
 
 def _latency() -> Section:
     heatmap = panels.heatmap("Distribution of durations", "How many calls per second took how long.", "s", apis.BUCKETS)
-    p95 = panels.lines("p95 by API", "95 % of calls take at most this time, over 5 minutes.", "s", {EACH: apis.P95})
-    slowest = panels.ranking("Slowest APIs", "Mean time in the range.", "s", {EACH: apis.SLOWEST}, decimals=2)
+    p95 = panels.lines("p95 by API", "95 % of calls take at most this time, over 5 minutes.", {EACH: apis.P95}, "s")
+    slowest = panels.ranking("Slowest APIs", "Mean time in the range.", {EACH: apis.SLOWEST}, "s", decimals=2)
     return Section("Latency", [Line(9, [heatmap, p95, slowest], (9, 9, 6))], collapsed=True)
 
 

@@ -28,32 +28,32 @@ def _figures() -> Line:
     fullest = panels.number_tile(
         "Fullest",
         "The highest used share of connections, memory or a disk, except caches, which are meant to be full.",
-        "percentunit",
         {"{{name}} {{resource}}": components.FULLEST},
+        "percentunit",
         at_end=True,
         decimals=0,
     ).text_mode(panels.options.BigValueTextMode.VALUE_AND_NAME)
     full = panels.number_tile(
         "Full in",
         "Time until the first of connections, memory or disks is used up, if growth continues.",
-        "dtdurations",
         {"Full in": components.FIRST_FULL},
+        "dtdurations",
         at_end=True,
         empty="Nothing fills up",
     )
     certificate = panels.number_tile(
         "Certificate expires in",
         "Time until the first TLS certificate expires, of components and of the exporter.",
-        "dtdurations",
         {"Certificate": components.FIRST_CERTIFICATE},
+        "dtdurations",
         at_end=True,
         empty="No certificate",
     )
     available = panels.number_tile(
         "Availability",
         "Share of the chosen range in which the least available component was up.",
-        "percentunit",
         {"Availability": components.LEAST_AVAILABILITY},
+        "percentunit",
         at_end=True,
         decimals=2,
     )
@@ -83,8 +83,8 @@ def _charts() -> Line:
     full = panels.lines(
         "Used share",
         "Used share of connections, memory and disks; MinIO and hosts by their address.",
-        "percentunit",
         {LEGEND + " {{resource}}": components.SATURATION},
+        "percentunit",
         threshold=shared.threshold("saturation_ratio"),
         highest=1,
     )
@@ -92,15 +92,15 @@ def _charts() -> Line:
         "Time until full",
         "Time until connections, memory or a disk are used up, if growth continues. No line where nothing grows or "
         "less than half is used.",
-        "s",
         {LEGEND + " {{resource}}": components.SECONDS_TO_FULL},
+        "s",
         threshold=shared.threshold("saturation_seconds"),
     )
     probes = panels.lines(
         "Probe duration",
         "How long the exporter's probe of each component took. It gives up after probe_timeout_seconds.",
-        "s",
         {LEGEND: components.PROBE_SECONDS},
+        "s",
     )
     return Line(8, [full, until, probes])
 
@@ -126,15 +126,14 @@ def _forecast() -> Section:
     failures = panels.bars(
         "Failed probes",
         "Probes that failed in 5 minutes, by reason.",
-        "short",
         {LEGEND + " {{reason}}": components.PROBE_FAILURES},
     )
     available = panels.ranking(
         "Availability of each component",
         "Share of the chosen range in which each component was up.",
-        "percentunit",
         {LEGEND: components.AVAILABILITY},
-        *((None, colors.RED), (0.99, colors.YELLOW), (0.999, colors.GREEN)),
+        "percentunit",
+        bounds=((None, colors.RED), (0.99, colors.YELLOW), (0.999, colors.GREEN)),
         highest=1,
         decimals=2,
     )
@@ -146,18 +145,17 @@ def _postgresql() -> Section:
     connections = panels.lines(
         "Connections",
         "Client connections in use, and the limit for ordinary users (dashed).",
-        "short",
         {NAME: components.CONNECTIONS, "{{name}} limit": components.CONNECTIONS_LIMIT},
         dashed="limit",
     )
     transaction = panels.lines(
         "Oldest transaction",
         "How long the oldest transaction of each server is open: it holds locks and keeps dead rows.",
-        "s",
         {NAME: components.OLDEST_TRANSACTION},
+        "s",
         threshold=shared.threshold("transaction_age_seconds"),
     )
-    size = panels.lines("Database size", "All databases of each server.", "bytes", {NAME: components.DATABASE_BYTES})
+    size = panels.lines("Database size", "All databases of each server.", {NAME: components.DATABASE_BYTES}, "bytes")
     return Section("PostgreSQL", [Line(8, [connections, transaction, size])])
 
 
@@ -165,22 +163,21 @@ def _redis() -> Section:
     memory = panels.lines(
         "Redis memory",
         "Used memory, and the limit where there is one (dashed).",
-        "bytes",
         {NAME: components.MEMORY, "{{name}} limit": components.MEMORY_LIMIT},
+        "bytes",
         dashed="limit",
     )
-    clients = panels.lines("Redis clients", "Connected clients.", "short", {NAME: components.CLIENTS})
+    clients = panels.lines("Redis clients", "Connected clients.", {NAME: components.CLIENTS})
     lengths = panels.lines(
         "Queues",
         "Waiting entries of each watched queue. One that never gets shorter is not consumed.",
-        "short",
         {QUEUE: components.QUEUES},
     )
     age = panels.lines(
         "Oldest entry",
         "How long the oldest entry of each queue waits. Streams only: lists and sorted sets do not report it.",
-        "s",
         {QUEUE: components.QUEUE_AGE},
+        "s",
         threshold=shared.threshold("queue_age_seconds"),
     )
     return Section("Redis", [Line(8, [memory, clients, lengths, age])])
@@ -190,7 +187,6 @@ def _minio() -> Section:
     drives = panels.lines(
         "Drives",
         "Drives of each store that work, and those that do not.",
-        "short",
         {"{{name}} online": components.DRIVES_ONLINE, "{{name}} offline": components.DRIVES_OFFLINE},
         named={"online": colors.GREEN, "offline": colors.RED},
         decimals=0,
@@ -204,15 +200,15 @@ def _minio() -> Section:
     free = panels.lines(
         "MinIO free space",
         "Usable free space and total capacity (dashed), as MinIO itself reports them (job minio).",
-        "bytes",
         {"{{instance}}": components.CAPACITY_FREE, "{{instance}} capacity": components.CAPACITY},
+        "bytes",
         dashed="capacity",
     )
     disks = panels.lines(
         "Host free space",
         "Free space on the disks of hosts with a node_exporter.",
-        "bytes",
         {"{{instance}} {{mountpoint}}": components.DISK_FREE},
+        "bytes",
     )
     return Section("MinIO and disks", [Line(8, [drives, buckets, free, disks])])
 
@@ -221,8 +217,8 @@ def _certificates() -> Section:
     remaining = panels.lines(
         "Certificates",
         "Time until the TLS certificates of components and of the exporter expire.",
-        "s",
         {LEGEND: components.CERTIFICATES},
+        "s",
         threshold=shared.threshold("certificate_expiry_seconds"),
     )
     table = tables.of_series(

@@ -67,7 +67,7 @@ def _change() -> Line:
 
 def _figures() -> Line:
     tiles = [
-        panels.number_tile(title, text, unit, query)
+        panels.number_tile(title, text, query, unit)
         for title, text, unit, query in (
             ("Events", "Occurrences in the chosen range.", "short", error.EVENTS),
             ("Affected users", "Distinct users who met it in the chosen range.", "short", error.USERS),
@@ -81,7 +81,7 @@ def _figures() -> Line:
 
 def _occurrences_over_time() -> Line:
     text = "How often it occurred, by release of the app."
-    return Line(8, [panels.bars("Occurrences over time", text, "short", error.COURSE)])
+    return Line(8, [panels.bars("Occurrences over time", text, error.COURSE)])
 
 
 def _stack_trace() -> Line:

@@ -58,29 +58,27 @@ def _first_line() -> Line:
 
 
 def _number(title: str, description: str, sql: str, color: str = colors.BLUE) -> stat.Panel:
-    return panels.number_tile(title, description, "short", sql, (None, colors.BLUE), (1, color))
+    return panels.number_tile(title, description, sql, bounds=((None, colors.BLUE), (1, color)))
 
 
 def _charts() -> Line:
     recorded = panels.bars(
         "Errors recorded",
         "Errors per minute, by severity.",
-        "cpm",
         {"{{severity}}": errors.RATE_BY_SEVERITY},
+        "cpm",
         named=colors.SEVERITIES,
     )
     bursts = panels.lines(
         "Compared with usual",
         "Errors of 5 minutes as a multiple of the mean of 5 minutes over the day before, which alerts judge."
         + shared.FEW,
-        "short",
         {"{{app}}": errors.BURST},
         threshold=shared.threshold("error_burst_factor"),
     )
     new = panels.lines(
         "New issues and regressions",
         "New kinds of error by severity, and resolved ones that occurred again, within 5 minutes each.",
-        "short",
         {"new, {{severity}}": errors.NEW, "regression": errors.REGRESSIONS},
         named={**colors.SEVERITIES, "regression": "purple"},
         decimals=0,
@@ -141,16 +139,15 @@ def _many() -> Line:
 
 def _breakdown() -> Section:
     by_app = panels.lines(
-        "Errors by app", "Errors recorded per minute.", "cpm", {"{{app}}": errors.RATE_BY_APP}, stacked=True
+        "Errors by app", "Errors recorded per minute.", {"{{app}}": errors.RATE_BY_APP}, "cpm", stacked=True
     )
     types = panels.ranking(
         "Most frequent types",
         "Errors recorded in the chosen range; the first ten types.",
-        "short",
         {"{{error_type}}": errors.BUSIEST_TYPES},
         decimals=0,
     )
-    releases = panels.bars("Errors by release", f"Errors recorded. {FILTERED}", "short", errors.RELEASES)
+    releases = panels.bars("Errors by release", f"Errors recorded. {FILTERED}", errors.RELEASES)
     here = links.keeping("errors", "app", "severity", "status", "search") + (
         "&var-endpoint=${__data.fields.endpoint:percentencode}"
     )

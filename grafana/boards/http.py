@@ -22,16 +22,16 @@ def _tiles() -> Line:
     tiles = [
         panels.health_tile("Errors", f"Share of 5xx responses. {judged}", health.indicator("http_error_ratio"), alerts),
         panels.health_tile("Response time", f"Mean. {judged}", health.indicator("http_latency_seconds"), alerts),
-        panels.number_tile("Requests", "Requests served per second.", "reqps", {"Requests": http.CHOSEN_RATE}),
+        panels.number_tile("Requests", "Requests served per second.", {"Requests": http.CHOSEN_RATE}, "reqps"),
         panels.number_tile(
-            "Failing", "Share of requests with a 5xx response.", "percentunit", {"Failing": http.CHOSEN_ERROR_RATIO}
+            "Failing", "Share of requests with a 5xx response.", {"Failing": http.CHOSEN_ERROR_RATIO}, "percentunit"
         ),
-        panels.number_tile("Slowest 5 %", "5 % of requests take longer.", "s", {"p95": http.QUANTILES["p95"]}),
+        panels.number_tile("Slowest 5 %", "5 % of requests take longer.", {"p95": http.QUANTILES["p95"]}, "s"),
         panels.number_tile(
             "Within 0.5 s",
             "Share of requests served within 0.5 seconds, which the latency objective is about.",
-            "percentunit",
             {"Within 0.5 s": http.CHOSEN_QUICK},
+            "percentunit",
             link=("Objectives", links.keeping("slo", "app")),
         ),
     ]
@@ -42,23 +42,23 @@ def _golden() -> Line:
     rate = panels.lines(
         "Request rate",
         "Requests served per second, by status code.",
-        "reqps",
         {"{{code}}": http.CODE_RATE},
+        "reqps",
         stacked=True,
         named=colors.CODES,
     )
     ratio = panels.lines(
         "Error ratio",
         "Share of 5xx responses over 5 minutes, by app." + shared.FEW,
-        "percentunit",
         {"{{app}}": http.ERROR_RATIO},
+        "percentunit",
         threshold=shared.threshold("http_error_ratio"),
     )
     durations = panels.lines(
         "Duration",
         "The time that 50 %, 95 % and 99 % of requests take at most, and the mean, which the thresholds are about.",
-        "s",
         http.QUANTILES | {"mean": http.CHOSEN_MEAN},
+        "s",
         threshold=shared.threshold("http_latency_seconds"),
         named=colors.PERCENTILES,
     )
@@ -78,8 +78,8 @@ def _spread() -> Line:
     before = panels.lines(
         "Compared with a week ago",
         "Requests per second now, and at the same time a week ago (dashed).",
-        "reqps",
         {"{{app}}": http.NOW_AS_JUDGED, "{{app}} a week ago": http.WEEK_AGO},
+        "reqps",
         dashed="ago",
     )
     return Line(9, [codes, heatmap, before], (6, 10, 8))
@@ -88,7 +88,7 @@ def _spread() -> Line:
 def _routes() -> Section:
     link = (ONLY_ROUTE, links.to("http", app="${__field.labels.app}", route="${__field.labels.route}"))
     rankings = [
-        panels.ranking(title, text, unit, {ROUTE: query}, decimals=2, link=link)
+        panels.ranking(title, text, {ROUTE: query}, unit, decimals=2, link=link)
         for title, text, unit, query in (
             ("Busiest routes", "Requests in the chosen range.", "short", http.BUSIEST),
             ("Slowest routes", "Mean time in the chosen range.", "s", http.SLOWEST),
@@ -134,7 +134,7 @@ def _endpoints() -> Section:
 def _over_time() -> Section:
     most = " The twelve routes with the highest values over the whole range."
     charts = [
-        panels.lines(title, text + most, unit, {ROUTE: query})
+        panels.lines(title, text + most, {ROUTE: query}, unit)
         for title, text, unit, query in (
             ("Rate by route", "Requests per second.", "reqps", http.RATE_OVER_TIME),
             ("Error ratio by route", "Share of 5xx responses over 5 minutes.", "percentunit", http.ERRORS_OVER_TIME),
@@ -164,23 +164,23 @@ def _requests() -> Section:
 
 
 def _apps() -> Section:
-    rate = panels.lines("Rate by app", "Requests per second.", "reqps", {"{{app}}": http.RATE})
+    rate = panels.lines("Rate by app", "Requests per second.", {"{{app}}": http.RATE}, "reqps")
     methods = panels.lines(
-        "Rate by method", "Requests per second.", "reqps", {"{{method}}": http.METHOD_RATE}, stacked=True
+        "Rate by method", "Requests per second.", {"{{method}}": http.METHOD_RATE}, "reqps", stacked=True
     )
     mean = panels.lines(
         "Mean by app",
         "Mean over 5 minutes, which alerts judge." + shared.FEW,
-        "s",
         {"{{app}}": http.MEAN},
+        "s",
         threshold=shared.threshold("http_latency_seconds"),
     )
     quantiles = [
         panels.lines(
             f"{name} by app",
             f"The time that {name.removeprefix('p')} % of requests take at most, over 5 minutes.",
-            "s",
             {"{{app}}": query},
+            "s",
         )
         for name, query in http.APP_QUANTILES.items()
     ]

@@ -28,14 +28,13 @@ def _glance() -> Line:
     reached = panels.number_tile(
         "Alertmanagers",
         "The number of Alertmanagers that receive alerts; of the Prometheus that reaches fewest.",
-        "short",
         {"Reached": monitoring.REACHED},
-        *((None, colors.RED), (1, colors.GREEN)),
+        bounds=((None, colors.RED), (1, colors.GREEN)),
         decimals=0,
     )
     failed = [
         panels.number_tile(
-            title, text, "short", {"Failed": query}, (None, colors.GREEN), (1, colors.RED), decimals=0, at_end=True
+            title, text, {"Failed": query}, bounds=((None, colors.GREEN), (1, colors.RED)), decimals=0, at_end=True
         )
         for title, text, query in (
             ("Failed rules", "Failed rule evaluations in the range; alerts could not fire.", monitoring.RULES_FAILED),
@@ -45,8 +44,8 @@ def _glance() -> Line:
     dropped = panels.number_tile(
         "Dropped events",
         "Share of the events of all applications that the SDK dropped in the chosen range.",
-        "percentunit",
         {"Dropped": monitoring.DROPPED_SHARE},
+        "percentunit",
         at_end=True,
         decimals=2,
     )
@@ -83,22 +82,20 @@ def _sources() -> Section:
     lag = panels.lines(
         "Source lag",
         "How long ago each source was last read completely.",
-        "s",
         {SOURCE: monitoring.SOURCE_LAG},
+        "s",
         threshold=shared.threshold("source_lag_seconds"),
     )
-    polls = panels.lines("Poll duration", "Of the last poll of each source.", "s", {SOURCE: monitoring.POLL_SECONDS})
-    events = panels.lines("Counted events", "Rows counted per second.", "cps", {SOURCE: monitoring.EVENTS})
+    polls = panels.lines("Poll duration", "Of the last poll of each source.", {SOURCE: monitoring.POLL_SECONDS}, "s")
+    events = panels.lines("Counted events", "Rows counted per second.", {SOURCE: monitoring.EVENTS}, "cps")
     rejected = panels.bars(
         "Rejected rows",
         "Malformed rows skipped in 5 minutes, by reason.",
-        "short",
         {"{{source}} {{reason}}": monitoring.REJECTED},
     )
     folded = panels.bars(
         "Folded series",
         "Label sets counted as `_other_` in 5 minutes, because a metric had reached its limit of series.",
-        "short",
         {"{{source}} {{metric}}": monitoring.FOLDED},
     )
     lines = [
@@ -135,17 +132,16 @@ def _sdk() -> Section:
     ratio = panels.lines(
         "Dropped share",
         "Share of each app's events that the SDK dropped, over 5 minutes.",
-        "percentunit",
         {"{{app}}": monitoring.DROPPED_RATIO},
+        "percentunit",
         threshold=shared.threshold("sdk_dropped_ratio", app=False),
     )
     produced = panels.lines(
-        "Produced events", "Events that the SDK accepted per second.", "cps", {"{{app}}": monitoring.PRODUCED}
+        "Produced events", "Events that the SDK accepted per second.", {"{{app}}": monitoring.PRODUCED}, "cps"
     )
     dropped = panels.bars(
         "Dropped events by reason",
         "Events that the SDK dropped in 5 minutes.",
-        "short",
         {"{{app}} {{reason}}": monitoring.DROPPED},
     )
     counts = [
@@ -205,7 +201,7 @@ def _replicas() -> Section:
         hidden=("Value #A",),
     )
     scrape, samples, cpu, memory, posts = (
-        panels.lines(title, text, unit, {REPLICA: query})
+        panels.lines(title, text, {REPLICA: query}, unit)
         for title, text, unit, query in (
             ("Exporter scrape duration", "Prometheus gives up at 4 s.", "s", monitoring.SCRAPE_SECONDS),
             ("Exporter samples", "Samples in one scrape.", "short", monitoring.SAMPLES),
@@ -218,7 +214,6 @@ def _replicas() -> Section:
         "Replicas behind",
         "Events that a replica reports less than another did a minute ago: it reads another database, or one that "
         "lost committed rows.",
-        "short",
         {"{{instance}} {{source}}": monitoring.BEHIND},
     )
     lines = [Line(5, [table]), Line(7, [scrape, samples, behind]), Line(7, [cpu, memory, posts])]

@@ -14,7 +14,7 @@ def sections() -> list[Section]:
 
 def _prometheus() -> Section:
     scrape, samples, head, disk, cpu, memory = (
-        panels.lines(title, text, unit, {legend: query})
+        panels.lines(title, text, {legend: query}, unit)
         for title, text, unit, query, legend in (
             ("Scrape duration", "Of each target.", "s", monitoring.TARGET_SECONDS, TARGET),
             ("Samples by job", "Samples of one scrape of a job.", "short", monitoring.JOB_SAMPLES, "{{job}}"),
@@ -27,12 +27,10 @@ def _prometheus() -> Section:
     load = panels.lines(
         "Load of rule groups",
         "Evaluation time as a share of the group's interval. Above 100 % evaluations are skipped and alerts come late.",
-        "percentunit",
         {GROUP: monitoring.GROUP_SHARES},
+        "percentunit",
     )
-    failures = panels.bars(
-        "Failing rules", "Failed rule evaluations in 5 minutes.", "short", {GROUP: monitoring.RULE_FAILURES}
-    )
+    failures = panels.bars("Failing rules", "Failed rule evaluations in 5 minutes.", {GROUP: monitoring.RULE_FAILURES})
     lines = [
         Line(8, [tables.sorted_by(_targets(), "Scrape"), tables.sorted_by(_groups(), "Duration")]),
         Line(8, [load, failures, scrape]),
@@ -84,30 +82,27 @@ def _groups() -> tables.tables.Panel:
 
 def _alertmanager() -> Section:
     notified = panels.bars(
-        "Notifications", "Attempts in 5 minutes, by integration.", "short", {INTEGRATION: monitoring.NOTIFIED}
+        "Notifications", "Attempts in 5 minutes, by integration.", {INTEGRATION: monitoring.NOTIFIED}
     )
     failed = panels.bars(
         "Failed notifications",
         "Attempts that failed in 5 minutes, by integration.",
-        "short",
         {INTEGRATION: monitoring.NOTIFICATION_FAILURES},
     )
     held = panels.lines(
         "Alerts in Alertmanager",
         "Active ones are sent, suppressed ones are silenced or inhibited, unprocessed ones have just arrived.",
-        "short",
         {"{{instance}} {{state}}": monitoring.HELD},
     )
     sent = panels.lines(
         "Alerts sent",
         "Alerts per minute that Prometheus sent to each Alertmanager.",
-        "cpm",
         {"{{instance}} {{alertmanager}}": monitoring.SENT},
+        "cpm",
     )
     lost = panels.bars(
         "Alerts not sent",
         "Alerts that could not be sent in 2 minutes, by Alertmanager, and those dropped from a full queue in 5.",
-        "short",
         {"{{instance}} {{alertmanager}}": monitoring.NOT_SENT, "{{instance}} dropped": monitoring.NOT_QUEUED},
     )
     reloads = panels.health_timeline(

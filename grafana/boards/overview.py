@@ -113,9 +113,9 @@ def _issues_and_budget() -> Line:
     left = panels.ranking(
         "Remaining error budget",
         "Remaining share of each error budget of 30 days, the smallest first. Below 0 an objective is missed.",
-        "percentunit",
         {"{{app}} {{slo}}": slo.LEAST_LEFT_OF_APPS},
-        *((None, colors.RED), (0, colors.GREEN)),
+        "percentunit",
+        bounds=((None, colors.RED), (0, colors.GREEN)),
         highest=1,
         link=("Objectives", links.to("slo", app="${__field.labels.app}")),
     )
@@ -127,39 +127,39 @@ def _charts() -> Section:
     error_ratio = panels.lines(
         "Error ratio",
         "Share of 5xx responses over 5 minutes." + few,
-        ratio,
         {app: http.ERROR_RATIO},
+        ratio,
         threshold=shared.threshold("http_error_ratio"),
     )
     mean = panels.lines(
         "Mean response time",
         "Mean over 5 minutes, which alerts judge." + few,
-        "s",
         {app: http.MEAN},
+        "s",
         threshold=shared.threshold("http_latency_seconds"),
     )
-    rate = panels.lines("Request rate", "Requests served per second.", "reqps", {app: http.RATE})
+    rate = panels.lines("Request rate", "Requests served per second.", {app: http.RATE}, "reqps")
     success = panels.lines(
         "API success ratio",
         "Share of calls over 5 minutes that succeeded; lower is worse." + few,
-        ratio,
         {"{{app}} {{api}}": apis.APP_SUCCESS},
+        ratio,
         threshold=shared.threshold("api_success_ratio", app=False),
         highest=1,
     )
     failures = panels.lines(
         "Scraping failure ratio",
         "Share of runs over 5 minutes that failed." + few,
-        ratio,
         {"{{app}} {{scraper}}": scraping.APP_FAILURES},
+        ratio,
         threshold=shared.threshold("scraping_failure_ratio"),
         highest=1,
     )
     recorded = panels.bars(
         "Errors recorded",
         "Errors per minute, by severity.",
-        "cpm",
         {"{{severity}}": errors.RATE},
+        "cpm",
         named=colors.SEVERITIES,
     )
     return Section(
@@ -178,8 +178,8 @@ def _monitoring() -> Section:
     lag = panels.lines(
         "Source lag over time",
         "How long ago each source was last read completely.",
-        "s",
         {"{{source}}": monitoring.ANY_SOURCE_LAG},
+        "s",
         threshold=shared.threshold("source_lag_seconds"),
     )
     return Section("Monitoring", [Line(6, [sources, lag], (8, 16))])

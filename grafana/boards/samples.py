@@ -21,19 +21,17 @@ VARIABLES = (
 
 
 def _tiles() -> Line:
-    names = panels.number_tile("Samples", "Number of custom metrics.", "short", {"Samples": samples.NAMES})
+    names = panels.number_tile("Samples", "Number of custom metrics.", {"Samples": samples.NAMES})
     series = panels.number_tile(
         "Series",
         "Number of their series, by their own labels. The configuration limits them for each source.",
-        "short",
         {"Series": samples.SERIES},
     )
     folded = panels.number_tile(
         "Folded label sets",
         "Label sets of samples counted as `_other_` in the chosen range, because there were too many series.",
-        "short",
         {"Folded": samples.FOLDED},
-        *((None, colors.GREEN), (1, colors.YELLOW)),
+        bounds=((None, colors.GREEN), (1, colors.YELLOW)),
         at_end=True,
         link=("Monitoring", links.to("monitoring")),
     )
@@ -72,9 +70,7 @@ def _each(
     Each query has its unit.
     """
     made = [(unit, targets.series(query(name), legend)) for name, unit in units.items() for legend, query in asked]
-    panel = panels.lines(
-        f"${variable}", description, "short", [one for _, one in made], named=colors.PERCENTILES, lowest=None
-    )
+    panel = panels.lines(f"${variable}", description, [one for _, one in made], named=colors.PERCENTILES, lowest=None)
     for number, (unit, _) in enumerate(made):
         panel.override_by_query(chr(ord("A") + number), colors.values(unit=unit))
     return panel.repeat(variable).max_per_row(2)

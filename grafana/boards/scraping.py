@@ -39,7 +39,7 @@ def _health() -> Line:
 
 def _figures() -> Line:
     in_range = [
-        panels.number_tile(title, text, unit, {title: query}, decimals=decimals, at_end=True)
+        panels.number_tile(title, text, {title: query}, unit, decimals=decimals, at_end=True)
         for title, text, unit, query, decimals in (
             ("Success", "Share of runs in the chosen range that succeeded.", "percentunit", scraping.SUCCESS, 1),
             ("Completed runs", "Runs that ended in the chosen range.", "short", scraping.ENDED, 0),
@@ -47,7 +47,7 @@ def _figures() -> Line:
         )
     ]
     now = [
-        panels.number_tile(title, text, unit, {title: query})
+        panels.number_tile(title, text, {title: query}, unit)
         for title, text, unit, query in (
             ("Typical duration", "Median duration of runs over 30 minutes.", "s", scraping.percentile(0.5)),
             ("Running", "Jobs that run now.", "short", scraping.all_jobs("running")),
@@ -92,12 +92,12 @@ def _charts() -> Line:
     failures = scraping_details.judged(
         "Failure ratio", "Share of runs that failed over 5 minutes.", scraping.FAILURES, "scraping_failure_ratio"
     )
-    items = panels.lines("Items per minute", "Over 5 minutes.", "cpm", {LEGEND: scraping.ITEMS})
+    items = panels.lines("Items per minute", "Over 5 minutes.", {LEGEND: scraping.ITEMS}, "cpm")
     volume = panels.lines(
         "Volume share",
         "Items of the last hour as a share of the median of the same hour in earlier weeks; lower is worse.",
-        "percentunit",
         {LEGEND: scraping.VOLUME},
+        "percentunit",
         threshold=shared.threshold("scraping_volume_ratio"),
     )
     return Line(8, [failures, items, volume])
@@ -122,7 +122,7 @@ def _live() -> Section:
         empty="No running or waiting jobs",
     )
     ages = [
-        panels.lines(title, text, "s", {LEGEND: query}, threshold=shared.threshold(f"scraping_{indicator}_age_seconds"))
+        panels.lines(title, text, {LEGEND: query}, "s", threshold=shared.threshold(f"scraping_{indicator}_age_seconds"))
         for title, text, query, indicator in (
             ("Oldest heartbeat", "Of each scraper's running jobs.", scraping.HEARTBEAT_AGE, "heartbeat"),
             ("Longest without progress", "Of each scraper's running jobs.", scraping.PROGRESS_AGE, "progress"),

@@ -27,7 +27,7 @@ def sections() -> list[Section]:
 def judged(title: str, text: str, query: str, indicator: str) -> timeseries.Panel:
     """Return the chart of a share that alerts judge, with its thresholds."""
     return panels.lines(
-        title, text + shared.FEW, "percentunit", {LEGEND: query}, threshold=shared.threshold(indicator), highest=1
+        title, text + shared.FEW, {LEGEND: query}, "percentunit", threshold=shared.threshold(indicator), highest=1
     )
 
 
@@ -50,19 +50,19 @@ def _sites() -> Section:
     course = panels.lines(
         "Success by site",
         "Share of runs that succeeded, of the ten sites scraped most." + SDK,
-        "percentunit",
         scraping.SITE_SUCCESS,
+        "percentunit",
         highest=1,
     )
     return Section("Sites", [Line(9, [table, course.interval(SHORTEST_INTERVAL).span_nulls(True)], (15, 9))])
 
 
 def _failures() -> Section:
-    reasons = panels.bars("Failures by reason", "Failed runs in 5 minutes.", "short", {"{{reason}}": scraping.REASONS})
+    reasons = panels.bars("Failures by reason", "Failed runs in 5 minutes.", {"{{reason}}": scraping.REASONS})
     shares = panels.doughnut(
         "Shares of reasons", "Failed runs in the chosen range.", {"{{reason}}": scraping.REASON_SHARES}, decimals=0
     )
-    items = panels.lines("Failed items", "Items per minute, over 5 minutes.", "cpm", {LEGEND: scraping.ITEM_FAILURES})
+    items = panels.lines("Failed items", "Items per minute, over 5 minutes.", {LEGEND: scraping.ITEM_FAILURES}, "cpm")
     bans = judged(
         "Ban ratio",
         "Share of runs that were forbidden or blocked over 5 minutes.",
@@ -96,12 +96,12 @@ def _durations() -> Section:
     percentiles = panels.lines(
         "Percentiles",
         "Durations of the runs of all chosen scrapers, over 30 minutes.",
-        "s",
         {f"p{100 * share:.0f}": scraping.percentile(share) for share in (0.5, 0.95, 0.99)},
+        "s",
         named=colors.PERCENTILES,
     )
     each = panels.lines(
-        "p95 by scraper", "95 % of runs take at most this time, over 30 minutes.", "s", {LEGEND: scraping.P95}
+        "p95 by scraper", "95 % of runs take at most this time, over 30 minutes.", {LEGEND: scraping.P95}, "s"
     )
     slowest = tables.table(
         "Slowest runs",
@@ -120,7 +120,6 @@ def _volume() -> Section:
     both = panels.lines(
         "Items of the last hour",
         "Compared with the usual number (dashed): the median of the same hour in up to four earlier weeks.",
-        "short",
         {LEGEND: scraping.VOLUME_NOW, LEGEND + " usual": scraping.VOLUME_USUAL},
         dashed="usual",
     )
@@ -143,15 +142,13 @@ def _volume() -> Section:
 
 
 def _queues() -> Section:
-    jobs = panels.lines("Pending jobs", "Jobs that wait to start.", "short", {LEGEND: scraping.jobs("pending")})
-    lengths = panels.lines(
-        "Queues", "Waiting entries of each watched queue of Redis.", "short", {QUEUE: scraping.QUEUES}
-    )
+    jobs = panels.lines("Pending jobs", "Jobs that wait to start.", {LEGEND: scraping.jobs("pending")})
+    lengths = panels.lines("Queues", "Waiting entries of each watched queue of Redis.", {QUEUE: scraping.QUEUES})
     oldest = panels.lines(
         "Oldest entry",
         "How long the oldest entry of each queue waits. Redis streams only: lists and sorted sets do not report it.",
-        "s",
         {QUEUE: scraping.QUEUE_AGE},
+        "s",
         threshold=shared.threshold("queue_age_seconds"),
     )
     redis = [links.data_link("Redis", links.to("components", component="redis"))]

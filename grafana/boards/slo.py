@@ -19,37 +19,34 @@ def _tiles() -> Line:
     least = panels.number_tile(
         "Lowest budget",
         "The smallest remaining share of all error budgets of 30 days. Below 0 an objective is missed.",
-        "percentunit",
         {"Remaining": slo.LEAST_LEFT},
-        *LEFT,
+        "percentunit",
+        bounds=LEFT,
     )
     missed = panels.number_tile(
         "Missed objectives",
         "Objectives missed over the last 30 days: their error budget is used up.",
-        "short",
         {"Missed": slo.OVERDRAWN},
-        *NONE_IS_GOOD,
+        bounds=NONE_IS_GOOD,
     )
     fastest = panels.number_tile(
         "Fastest burn",
         "The highest burn rate of the last hour. A rate of 1 uses up the budget in exactly 30 days.",
-        "short",
         {"Burn rate": slo.FASTEST},
         decimals=1,
     )
     next_used_up = panels.number_tile(
         "Next budget used up",
         "Time until the first budget is used up at the burn rate of the last 6 hours, where that is above 1.",
-        "s",
         {"Used up in": slo.NEXT_USED_UP},
+        "s",
         empty="None in sight",
     )
     burning = panels.number_tile(
         "Burn alerts",
         "Firing alerts on error budgets.",
-        "short",
         {"Firing": slo.BURNING},
-        *NONE_IS_GOOD,
+        bounds=NONE_IS_GOOD,
         at_end=True,
         link=("Alerts", links.to("alerts", alertname="PlatformErrorBudgetBurn")),
     )
@@ -92,16 +89,16 @@ def _courses() -> Line:
     left = panels.lines(
         "Remaining budget",
         "Remaining share of each error budget of 30 days. At 0 it is used up, below that the objective is missed.",
-        "percentunit",
         {EACH: slo.REMAINING},
+        "percentunit",
         lowest=None,
         highest=1,
     )
     attained = panels.lines(
         "Attained",
         "Share of good events over the last 30 days, and the objective (dashed).",
-        "percentunit",
         {EACH: slo.ATTAINED, f"{EACH} objective": slo.OBJECTIVE},
+        "percentunit",
         dashed="objective",
         lowest=None,
         highest=1,
@@ -118,7 +115,6 @@ def _burn_rates() -> Section:
             f"Burn over {pair.long} and {pair.short}",
             f"{pair.severity.capitalize()} where both windows are above {pair.factor:g}: the long one shows that it "
             "matters, the short one (dotted) that it still continues.",
-            "short",
             {
                 f"{EACH} {pair.long}": slo.burn(pair.long),
                 f"{EACH} {pair.short}": slo.burn(pair.short),
@@ -135,7 +131,7 @@ def _causes() -> Section:
     to_route = ("The route", links.to("http", app="${__field.labels.app}", route="${__field.labels.route}"))
     to_scraper = ("The scraper", links.to("scraping", app="${__field.labels.app}", scraper="${__field.labels.scraper}"))
     rankings = [
-        panels.ranking(title, text + " in the chosen range.", "short", {legend: query}, decimals=0, link=link)
+        panels.ranking(title, text + " in the chosen range.", {legend: query}, decimals=0, link=link)
         for title, text, legend, query, link in (
             (
                 "Availability: failing routes",
@@ -160,8 +156,8 @@ def _causes() -> Section:
             ),
         )
     ]
-    bad = panels.lines("Bad events", "Events of 5 minutes that use up a budget.", "short", {EACH: slo.BAD_NOW})
-    events = panels.lines("Events", "All events of 5 minutes that have an objective.", "short", {EACH: slo.EVENTS_NOW})
+    bad = panels.lines("Bad events", "Events of 5 minutes that use up a budget.", {EACH: slo.BAD_NOW})
+    events = panels.lines("Events", "All events of 5 minutes that have an objective.", {EACH: slo.EVENTS_NOW})
     return Section("What uses up the budgets", [Line(9, rankings), Line(8, [bad, events])])
 
 

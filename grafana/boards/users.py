@@ -34,7 +34,7 @@ def _first_line() -> Line:
         health.indicator("login_failures"),
     )
     logins = panels.number_tile(
-        "Logins", "Logins in the chosen range.", "short", {"Logins": users.LOGINS_IN_RANGE}, at_end=True, decimals=0
+        "Logins", "Logins in the chosen range.", {"Logins": users.LOGINS_IN_RANGE}, at_end=True, decimals=0
     )
     tiles = [
         _number("Active now", f"Distinct users seen in the last 5 minutes.{TWICE}", users.active("5m")),
@@ -46,22 +46,21 @@ def _first_line() -> Line:
 
 
 def _number(title: str, description: str, query: str) -> stat.Panel:
-    return panels.number_tile(title, description, "short", {title: query}, decimals=0)
+    return panels.number_tile(title, description, {title: query}, decimals=0)
 
 
 def _active() -> Line:
     by_window = panels.lines(
-        "Active users", f"Distinct users seen within each window.{TWICE}", "short", {"{{window}}": users.ACTIVE}
+        "Active users", f"Distinct users seen within each window.{TWICE}", {"{{window}}": users.ACTIVE}
     )
     by_app = panels.lines(
         "Active users by app",
         "Distinct users seen in the last 5 minutes.",
-        "short",
         {"{{app}}": users.ACTIVE_BY_APP},
         stacked=True,
     )
     sessions = panels.lines(
-        "Active sessions", "Distinct sessions seen within each window.", "short", {"{{window}}": users.SESSIONS}
+        "Active sessions", "Distinct sessions seen within each window.", {"{{window}}": users.SESSIONS}
     )
     return Line(8, [by_window, by_app, sessions])
 
@@ -70,14 +69,13 @@ def _logins() -> Line:
     both = panels.lines(
         "Logins and logouts",
         "Login attempts, logouts, and failed logins per minute.",
-        "cpm",
         {"logins": users.LOGINS, "logouts": users.LOGOUTS, "failed": users.FAILED_LOGINS},
+        "cpm",
         named=LOGINS,
     )
     failed = panels.lines(
         "Failed logins by app",
         "Failed logins within 5 minutes, which alerts judge.",
-        "short",
         {"{{app}}": users.FAILED_LOGINS_BY_APP},
         threshold=shared.threshold("login_failures"),
     )
@@ -86,19 +84,19 @@ def _logins() -> Line:
 
 def _activity() -> Section:
     by_type = panels.lines(
-        "Activity by type", "Activities per minute.", "cpm", {"{{activity}}": users.BY_TYPE}, stacked=True
+        "Activity by type", "Activities per minute.", {"{{activity}}": users.BY_TYPE}, "cpm", stacked=True
     )
     failures = panels.lines(
         "Failed activity",
         "Share of activities that failed, over 5 minutes.",
-        "percentunit",
         {"{{activity}}": users.FAILURES},
+        "percentunit",
     )
     by_role = panels.lines(
         "Activity by role",
         "Activities per minute, by the user's role.",
-        "cpm",
         {"{{role}}": users.BY_ROLE},
+        "cpm",
         stacked=True,
     )
     roles = panels.doughnut(
@@ -108,7 +106,7 @@ def _activity() -> Section:
         every_row=True,
     )
     modules = panels.bars(
-        "Activity by module", "Activities by part of the application; the ten busiest.", "short", users.MODULES
+        "Activity by module", "Activities by part of the application; the ten busiest.", users.MODULES
     )
     lines = [
         Line(8, [by_type, failures]),
@@ -191,7 +189,6 @@ def _one() -> Section:
     course = panels.bars(
         "Activity of one user",
         f"Requests, activities and errors. {whom}",
-        "short",
         targets.restricted(users.COURSE, shape="time_series"),
         named=KINDS,
     )

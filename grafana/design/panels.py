@@ -51,9 +51,10 @@ def up_tile(
 def number_tile(
     title: str,
     description: str,
-    unit: str,
     asked: Asked,
-    *bounds: Bound,
+    unit: str = "short",
+    *,
+    bounds: Sequence[Bound] = (),
     decimals: int | None = None,
     empty: str | None = None,
     link: Link | None = None,
@@ -88,8 +89,8 @@ def severity_tile(title: str, description: str, asked: Asked, link: Link | None 
 def lines(
     title: str,
     description: str,
-    unit: str,
     asked: Asked,
+    unit: str = "short",
     *,
     threshold: str = "",
     stacked: bool = False,
@@ -124,9 +125,9 @@ def lines(
     return _rounded(panel.legend(_legend("lastNotNull", "max")).tooltip(_tooltip()), decimals)
 
 
-def bars(title: str, description: str, unit: str, asked: Asked, **more: Any) -> timeseries.Panel:
+def bars(title: str, description: str, asked: Asked, unit: str = "short", **more: Any) -> timeseries.Panel:
     """Return stacked columns over time, for things counted per interval; more is as of lines."""
-    panel = lines(title, description, unit, asked, stacked=True, **more)
+    panel = lines(title, description, asked, unit, stacked=True, **more)
     return panel.draw_style(options.GraphDrawStyle.BARS).fill_opacity(70).line_width(0)
 
 
@@ -174,9 +175,10 @@ def doughnut(
 def ranking(
     title: str,
     description: str,
-    unit: str,
     asked: Asked,
-    *bounds: Bound,
+    unit: str = "short",
+    *,
+    bounds: Sequence[Bound] = (),
     highest: float | None = None,
     decimals: int | None = None,
     link: Link | None = None,
