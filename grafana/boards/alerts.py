@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.builders import stat, table
 from grafana_foundation_sdk.models import common as options
 
-from grafana.design import colors, links, panels, tables, variables
+from grafana.design import colors, columns, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.queries import alerts, health
 
@@ -12,7 +12,10 @@ VARIABLES = (
     variables.text("alertname", "Alert contains"),
 )
 STATES = {"firing": colors.RED, "resolved": colors.GREEN}
-ONLY = links.keeping("alerts", "severity") + "&var-alertname=${__data.fields.alertname:percentencode}"
+ONLY = (
+    "Only this alert",
+    links.keeping("alerts", "severity") + "&var-alertname=${__data.fields.alertname:percentencode}",
+)
 SERIES_ONLY = ("Only this alert", links.keeping("alerts", "severity") + "&var-alertname=${__field.labels.alertname}")
 TO_RUNBOOK = ("Runbook", links.to("runbook"))
 IN_RANGE_EMPTY = "No notification in the chosen range"
@@ -34,11 +37,9 @@ def firing() -> table.Panel:
         "Firing alerts",
         "Every alert that fires now, except the watchdog. The runbook has an entry for each.",
         health.FIRING,
-        ["severity", "app", "indicator", tables.link("alertname", *TO_RUNBOOK)],
-        first=("severity", "alertname", "app", "indicator"),
-        hidden=("Value", "__name__", "alertstate", "job", "instance"),
-        empty="No alert fires",
-    )
+        ["severity", tables.link("alertname", *TO_RUNBOOK), "app", "indicator"],
+        hidden=("job", "instance"),
+    ).no_value("No alert fires")
 
 
 def _first_line() -> Line:
@@ -50,16 +51,14 @@ def _first_line() -> Line:
         "Notifications that failed in the chosen range. Most are tried again.",
         {"Not delivered": alerts.UNDELIVERED_IN_RANGE},
         bounds=((None, colors.GREEN), (1, colors.RED)),
-        at_end=True,
-        decimals=0,
-    )
+    ).decimals(0)
     tiles = [by_severity(), waiting, muted, _figure("Silences", "Active silences."), manual, failed]
     return Line(4, tiles, (9, 3, 3, 3, 3, 3))
 
 
 def _figure(title: str, description: str) -> stat.Panel:
     asked = {"Pending": alerts.PENDING, "Muted": alerts.MUTED, "Silences": alerts.SILENCES}[title]
-    return panels.number_tile(title, description, {title: asked}, decimals=0)
+    return panels.trend_tile(title, description, {title: asked}).decimals(0)
 
 
 def _firing() -> Line:
@@ -69,19 +68,11 @@ def _firing() -> Line:
         "dashboard, or opens the form to silence the alert (Editors only).",
         alerts.SINCE,
         [
-            tables.column("Value", "Since", 130, tables.AGO),
-            *("severity", "app", "component", "name", "indicator"),
-            tables.links(
-                "alertname",
-                TO_RUNBOOK,
-                ("Only this alert", ONLY),
-                ("Silence it", links.silence("alertname", "severity")),
-            ),
+            "severity",
+            tables.links("alertname", TO_RUNBOOK, ONLY, ("Silence it", links.silence("alertname", "severity"))),
+            *(tables.column("Value", "Since", 130, columns.AGO), "app", "component", "name", "indicator"),
         ],
-        first=("severity", "alertname", "Value", "app", "component", "name", "indicator"),
-        hidden=("__name__",),
-        empty="No alert fires",
-    )
+    ).no_value("No alert fires")
     return Line(9, [firing])
 
 
@@ -99,8 +90,7 @@ def _history_of_states() -> Line:
         {"{{severity}}": alerts.BY_SEVERITY},
         stacked=True,
         named=colors.SEVERITIES,
-        decimals=0,
-    )
+    ).decimals(0)
     return Line(10, [course, count], (14, 10))
 
 
@@ -110,21 +100,13 @@ def _noise() -> Section:
         "Alerts with notifications in the chosen range, the most frequent first, and how long they lasted.",
         alerts.RULES,
         [
-            tables.links("alertname", ("Only this alert", ONLY), TO_RUNBOOK),
-            "severity",
-            tables.column("firings", "Fired", 75),
-            tables.column("subjects", "Subjects", 85),
-            tables.column("still_firing", "Still firing", 95),
-            tables.column("repeats", "Reminders", 95),
-            tables.column("mean_to_resolve", "Mean time to resolve", unit="dtdurations"),
-            tables.column("longest", "Longest", unit="dtdurations"),
-            tables.column("firing_seconds", "Fired for", unit="dtdurations"),
-            tables.column("last_fired", "Last fired", 125, tables.AGO),
+            tables.links("alertname", ONLY, TO_RUNBOOK),
+            *("severity", "firings", "subjects", "still_firing", "repeats", "mean_to_resolve", "longest"),
+            *("firing_seconds", "last_fired"),
         ],
-        empty=IN_RANGE_EMPTY,
-    )
+    ).no_value(IN_RANGE_EMPTY)
     rankings = [
-        panels.ranking(title, text, {"{{alertname}}": query}, unit, decimals=0, link=SERIES_ONLY)
+        panels.ranking(title, text, {"{{alertname}}": query}, unit, link=SERIES_ONLY).decimals(0)
         for title, text, unit, query in (
             (
                 "Flapping",
@@ -142,9 +124,7 @@ def _noise() -> Section:
         )
     ]
     course = panels.lines(
-        "Flapping over time",
-        "How often alerts fired again shortly after they ended, within an hour.",
-        {"{{alertname}}": alerts.FLAPS},
+        "Flapping over time", "How often alerts fired again soon, within an hour.", {"{{alertname}}": alerts.FLAPS}
     )
     return Section("Noisy alerts", [Line(9, [rules]), Line(8, [rankings[0], course, *rankings[1:]])])
 
@@ -159,19 +139,12 @@ def _history() -> Section:
             "ends_at",
             tables.words("state", STATES),
             "severity",
-            tables.links("alertname", ("Only this alert", ONLY), TO_RUNBOOK),
-            *("subject", "summary", "receivers"),
-            tables.column("lasted", "Lasted", 140, "dtdurations"),
-            tables.column("repeats", "Reminders", 95),
+            tables.links("alertname", ONLY, TO_RUNBOOK),
+            *("subject", "summary", "receivers", "lasted", "repeats"),
         ],
-        empty=IN_RANGE_EMPTY,
-    )
+    ).no_value(IN_RANGE_EMPTY)
     points = panels.lines(
-        "Time to resolve",
-        "How long alerts lasted; a point for each when it ended.",
-        alerts.RESOLVED,
-        "s",
-        named=colors.SEVERITIES,
+        "Time to resolve", "How long alerts lasted, at their end.", alerts.RESOLVED, "s", named=colors.SEVERITIES
     )
     points.draw_style(options.GraphDrawStyle.POINTS).show_points(options.VisibilityMode.ALWAYS).point_size(7)
     quantiles = panels.lines(
@@ -185,15 +158,8 @@ def _history() -> Section:
         "Time to resolve by severity",
         "Of the alerts that Alertmanager reported in the chosen range.",
         alerts.RESOLVED_BY_SEVERITY,
-        [
-            *("severity", "resolved"),
-            tables.column("firings", "Fired"),
-            tables.column("median", "Median", unit="dtdurations"),
-            tables.column("ninety", "90 % within", unit="dtdurations"),
-            tables.column("longest", "Longest", unit="dtdurations"),
-        ],
-        empty=IN_RANGE_EMPTY,
-    )
+        ["severity", "resolved", "firings", "median", "ninety", "longest"],
+    ).no_value(IN_RANGE_EMPTY)
     return Section("History and time to resolve", [Line(12, [history]), Line(8, [points, quantiles, by_severity])])
 
 
@@ -210,22 +176,17 @@ def _other_sources() -> Section:
         "Open alerts of applications",
         "Unresolved alerts in the applications' own tables.",
         alerts.OPEN_IN_APPS,
-        ["app", "severity", tables.column("alert_source", "Source"), tables.column("Value", "Open", 75)],
-        first=("app", "severity", "alert_source", "Value"),
-        empty="No application has open alerts",
-    )
+        ["app", "severity", "alert_source", tables.column("Value", "Open", 75)],
+    ).no_value("No application has open alerts")
     manual = tables.table(
         "Manual alerts",
         "Open ones, and those created in the chosen range. `platform-exporter alerts` creates and resolves them.",
         alerts.MANUAL,
         [
-            tables.column("created_at", "Created", 170, tables.AT),
-            tables.words("state", STATES),
-            *("severity", "alertname", "app", "summary", "created_by", "resolved_by", "id"),
-            tables.column("resolved_at", "Resolved", 170, tables.AT),
+            *("created_at", tables.words("state", STATES), "severity", "alertname", "app", "summary", "created_by"),
+            *("resolved_at", "resolved_by", "id"),
         ],
-        empty="No manual alerts",
-    )
+    ).no_value("No manual alerts")
     return Section(
         "Silences, manual alerts and alerts of applications",
         [Line(8, [at_alertmanager, silences, in_apps]), Line(8, [manual])],

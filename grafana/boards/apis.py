@@ -1,6 +1,6 @@
 """The dashboard of external APIs: success, reasons of failures, quotas, costs, single calls."""
 
-from grafana.design import colors, links, panels, tables, variables
+from grafana.design import colors, columns, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.queries import apis, shared
 
@@ -24,39 +24,31 @@ def _tiles() -> Line:
             ("Quotas", "How long the rest of the quota lasts.", "api_quota_seconds"),
         )
     ]
-    rate = panels.number_tile("Calls", "Calls per second.", {"Calls": apis.CHOSEN_RATE}, "reqps")
-    next_used_up = panels.number_tile(
+    rate = panels.trend_tile("Calls", "Calls per second.", {"Calls": apis.CHOSEN_RATE}, "reqps")
+    next_used_up = panels.trend_tile(
         "Next quota used up",
         "Time until the first quota is used up, at the rate of the last 15 minutes. Empty where every window renews "
         "before that.",
         {"Used up in": apis.NEXT_QUOTA_GONE},
         "s",
-        empty="None in sight",
-    )
+    ).no_value("None in sight")
     cost = panels.number_tile(
-        "Cost",
-        "Cost of the calls in the chosen range, in the account's currency.",
-        {"Cost": apis.CHOSEN_COST},
-        at_end=True,
-        decimals=2,
-    )
+        "Cost", "Of the calls in the range, in the account's currency.", {"Cost": apis.CHOSEN_COST}
+    ).decimals(2)
     return Line(4, [*states, rate, next_used_up, cost], (3, 3, 3, 3, 4, 4, 4))
 
 
 def _success() -> Line:
     timeline = panels.health_timeline(
-        "State of each API",
-        "The worst of success, bans, rate limits and quota. Grey means too few calls to judge.",
-        {EACH: apis.STATE},
+        "State of each API", "The worst of its indicators. Grey means too few calls to judge.", {EACH: apis.STATE}
     )
     ratio = panels.lines(
         "Success ratio",
         "Share of calls over 5 minutes that succeeded; lower is worse." + shared.FEW,
         {EACH: apis.SUCCESS},
         "percentunit",
-        threshold=shared.api_threshold("api_success_ratio"),
-        highest=1,
-    )
+        thresholds=shared.api_threshold("api_success_ratio"),
+    ).max(1)
     return Line(9, [timeline, ratio], (10, 14))
 
 
@@ -88,14 +80,14 @@ def _reasons() -> Section:
         "Share of calls over 5 minutes that were forbidden or blocked." + shared.FEW,
         {EACH: apis.FORBIDDEN},
         "percentunit",
-        threshold=shared.api_threshold("api_forbidden_ratio"),
+        thresholds=shared.api_threshold("api_forbidden_ratio"),
     )
     limits = panels.lines(
         "Rate limited (429)",
         "Share of calls over 5 minutes that exceeded a rate limit." + shared.FEW,
         {EACH: apis.RATE_LIMITED},
         "percentunit",
-        threshold=shared.api_threshold("api_rate_limited_ratio"),
+        thresholds=shared.api_threshold("api_rate_limited_ratio"),
     )
     timeouts = panels.lines("Timeouts", "Share of calls that timed out.", {EACH: apis.TIMEOUTS}, "percentunit")
     return Section("Reasons of failures", [Line(9, [shares, bans, limits, timeouts])])
@@ -116,18 +108,16 @@ def _quotas() -> Section:
         },
         [
             *("app", TO_API, tables.states("State", colors.HEALTH), tables.column("Lasts for", unit="s")),
-            *(tables.column(name, unit=tables.CLOCK) for name in ("Used up at", "Window ends at")),
+            *(tables.column(name, unit=columns.CLOCK) for name in ("Used up at", "Window ends at")),
         ],
-        first=("app", "api"),
-        empty="No provider reports a quota",
-    )
+    ).no_value("No provider reports a quota")
     left = panels.lines("Calls left", "Calls left in each provider's window.", {EACH: apis.QUOTA_LEFT})
     lasts = panels.lines(
         "Time until a quota is used up",
         "Predicted; lower is worse. No line where the window renews before that.",
         {EACH: apis.QUOTA_SECONDS},
         "s",
-        threshold=shared.api_threshold("api_quota_seconds"),
+        thresholds=shared.api_threshold("api_quota_seconds"),
     )
     return Section("Remaining quotas", [Line(7, [tables.sorted_by(quotas, "State")]), Line(9, [left, lasts])])
 
@@ -149,7 +139,6 @@ def _usage() -> Section:
             *("app", TO_API, tables.gauge("Success", "green")),
             *(tables.column(name, unit="s") for name in ("Mean", "Worst p95")),
         ],
-        first=("app", "api"),
     ).decimals(2)
     shares = [
         panels.doughnut(title, text, {legend: query})
@@ -160,10 +149,7 @@ def _usage() -> Section:
         )
     ]
     cost = panels.lines(
-        "Cost per hour",
-        "Cost of the calls in the hour before, in the account's currency.",
-        {EACH: apis.COST_PER_HOUR},
-        stacked=True,
+        "Cost per hour", "In the hour before, in the account's currency.", {EACH: apis.COST_PER_HOUR}, stacked=True
     )
     lines = [Line(8, [tables.sorted_by(providers, "Calls")]), Line(9, [*shares, cost], (5, 5, 5, 9))]
     return Section("Usage and cost", lines)
@@ -172,7 +158,7 @@ def _usage() -> Section:
 def _latency() -> Section:
     heatmap = panels.heatmap("Distribution of durations", "How many calls per second took how long.", "s", apis.BUCKETS)
     p95 = panels.lines("p95 by API", "95 % of calls take at most this time, over 5 minutes.", {EACH: apis.P95}, "s")
-    slowest = panels.ranking("Slowest APIs", "Mean time in the range.", {EACH: apis.SLOWEST}, "s", decimals=2)
+    slowest = panels.ranking("Slowest APIs", "Mean time in the range.", {EACH: apis.SLOWEST}, "s").decimals(2)
     return Section("Latency", [Line(9, [heatmap, p95, slowest], (9, 9, 6))], collapsed=True)
 
 
@@ -185,22 +171,19 @@ def _calls() -> Section:
         apis.ENDPOINTS,
         [
             *("app", TO_API, "endpoint", "method", "calls", tables.gauge("failed", "red"), "retries"),
-            *(tables.column(name, width=110, unit="s") for name in ("average", "minimum", "maximum")),
-            *("cost", tables.column("last_called", "Last called", 150, tables.AGO)),
+            *("average", "minimum", "maximum", "cost", "last_called"),
         ],
-        empty="No calls",
-    )
+    ).no_value("No calls")
     failed = tables.table(
         "Newest failed calls",
         "The last 50 that failed." + bounded,
         apis.FAILED_ONES,
         [
-            tables.column("at", "When", 150, tables.CLOCK),
+            tables.column("at", unit=columns.CLOCK),
             *("app", TO_API, "endpoint", "method", "status", tables.words("reason", colors.REASONS), "attempt"),
             *("duration_seconds", "release"),
         ],
-        empty="No call failed",
-    )
+    ).no_value("No call failed")
     return Section("Endpoints and single calls", [Line(11, [endpoints]), Line(11, [failed])], collapsed=True)
 
 

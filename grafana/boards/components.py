@@ -6,7 +6,7 @@ From top to bottom: are they up, what is wrong and why, what fills up when, then
 from exporter.probes import REASONS, WEAKNESSES
 from grafana.design import colors, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
-from grafana.queries import components, shared
+from grafana.queries import components
 
 LEGEND, NAME, QUEUE = "{{component}} {{name}}", "{{name}}", "{{name}} {{queue}}"
 VARIABLES = (
@@ -25,38 +25,34 @@ def _figures() -> Line:
     states = panels.health_tile(
         "Each component", STATES, components.STATES, ("Only this component", only), legend=LEGEND
     )
-    fullest = panels.number_tile(
-        "Fullest",
-        "The highest used share of connections, memory or a disk, except caches, which are meant to be full.",
-        {"{{name}} {{resource}}": components.FULLEST},
-        "percentunit",
-        at_end=True,
-        decimals=0,
-    ).text_mode(panels.options.BigValueTextMode.VALUE_AND_NAME)
+    fullest = (
+        panels.number_tile(
+            "Fullest",
+            "The highest used share of connections, memory or a disk, except caches, which are meant to be full.",
+            {"{{name}} {{resource}}": components.FULLEST},
+            "percentunit",
+        )
+        .decimals(0)
+        .text_mode(panels.options.BigValueTextMode.VALUE_AND_NAME)
+    )
     full = panels.number_tile(
         "Full in",
         "Time until the first of connections, memory or disks is used up, if growth continues.",
         {"Full in": components.FIRST_FULL},
         "dtdurations",
-        at_end=True,
-        empty="Nothing fills up",
-    )
+    ).no_value("Nothing fills up")
     certificate = panels.number_tile(
         "Certificate expires in",
         "Time until the first TLS certificate expires, of components and of the exporter.",
         {"Certificate": components.FIRST_CERTIFICATE},
         "dtdurations",
-        at_end=True,
-        empty="No certificate",
-    )
+    ).no_value("No certificate")
     available = panels.number_tile(
         "Availability",
         "Share of the chosen range in which the least available component was up.",
         {"Availability": components.LEAST_AVAILABILITY},
         "percentunit",
-        at_end=True,
-        decimals=2,
-    )
+    ).decimals(2)
     return Line(4, [worst, states, fullest, full, certificate, available], (3, 9, 3, 3, 3, 3))
 
 
@@ -72,10 +68,7 @@ def _states() -> Line:
             tables.link("reason", "Runbook", links.to("runbook")),
             tables.words("reason", REASON_COLORS),
         ],
-        first=("component", "name", "reason"),
-        hidden=("Value",),
-        empty="Every component is healthy",
-    )
+    ).no_value("Every component is healthy")
     return Line(8, [timeline, why], (16, 8))
 
 
@@ -85,16 +78,15 @@ def _charts() -> Line:
         "Used share of connections, memory and disks; MinIO and hosts by their address.",
         {LEGEND + " {{resource}}": components.SATURATION},
         "percentunit",
-        threshold=shared.threshold("saturation_ratio"),
-        highest=1,
-    )
+        indicator="saturation_ratio",
+    ).max(1)
     until = panels.lines(
         "Time until full",
         "Time until connections, memory or a disk are used up, if growth continues. No line where nothing grows or "
         "less than half is used.",
         {LEGEND + " {{resource}}": components.SECONDS_TO_FULL},
         "s",
-        threshold=shared.threshold("saturation_seconds"),
+        indicator="saturation_seconds",
     )
     probes = panels.lines(
         "Probe duration",
@@ -121,21 +113,20 @@ def _forecast() -> Section:
             tables.column("Growth per hour", None, 130, "percentunit"),
             tables.column("Full in", None, 170, "dtdurations"),
         ],
-        first=("component", "name", "resource"),
     )
     failures = panels.bars(
-        "Failed probes",
-        "Probes that failed in 5 minutes, by reason.",
-        {LEGEND + " {{reason}}": components.PROBE_FAILURES},
+        "Failed probes", "Failed probes in 5 minutes, by reason.", {LEGEND + " {{reason}}": components.PROBE_FAILURES}
     )
-    available = panels.ranking(
-        "Availability of each component",
-        "Share of the chosen range in which each component was up.",
-        {LEGEND: components.AVAILABILITY},
-        "percentunit",
-        bounds=((None, colors.RED), (0.99, colors.YELLOW), (0.999, colors.GREEN)),
-        highest=1,
-        decimals=2,
+    available = (
+        panels.ranking(
+            "Availability of each component",
+            "Share of the chosen range in which each component was up.",
+            {LEGEND: components.AVAILABILITY},
+            "percentunit",
+            bounds=((None, colors.RED), (0.99, colors.YELLOW), (0.999, colors.GREEN)),
+        )
+        .max(1)
+        .decimals(2)
     )
     shown = [tables.sorted_by(table, "Used"), failures, available]
     return Section("Forecast and availability", [Line(9, shown, (12, 7, 5))])
@@ -153,7 +144,7 @@ def _postgresql() -> Section:
         "How long the oldest transaction of each server is open: it holds locks and keeps dead rows.",
         {NAME: components.OLDEST_TRANSACTION},
         "s",
-        threshold=shared.threshold("transaction_age_seconds"),
+        indicator="transaction_age_seconds",
     )
     size = panels.lines("Database size", "All databases of each server.", {NAME: components.DATABASE_BYTES}, "bytes")
     return Section("PostgreSQL", [Line(8, [connections, transaction, size])])
@@ -169,16 +160,14 @@ def _redis() -> Section:
     )
     clients = panels.lines("Redis clients", "Connected clients.", {NAME: components.CLIENTS})
     lengths = panels.lines(
-        "Queues",
-        "Waiting entries of each watched queue. One that never gets shorter is not consumed.",
-        {QUEUE: components.QUEUES},
+        "Queues", "Waiting entries. One that never gets shorter is not consumed.", {QUEUE: components.QUEUES}
     )
     age = panels.lines(
         "Oldest entry",
         "How long the oldest entry of each queue waits. Streams only: lists and sorted sets do not report it.",
         {QUEUE: components.QUEUE_AGE},
         "s",
-        threshold=shared.threshold("queue_age_seconds"),
+        indicator="queue_age_seconds",
     )
     return Section("Redis", [Line(8, [memory, clients, lengths, age])])
 
@@ -189,11 +178,10 @@ def _minio() -> Section:
         "Drives of each store that work, and those that do not.",
         {"{{name}} online": components.DRIVES_ONLINE, "{{name}} offline": components.DRIVES_OFFLINE},
         named={"online": colors.GREEN, "offline": colors.RED},
-        decimals=0,
-    )
+    ).decimals(0)
     buckets = panels.health_timeline(
         "Buckets",
-        "Whether each watched bucket is visible with the configured keys.",
+        "Whether each watched bucket is visible.",
         {"{{name}} {{bucket}}": components.BUCKETS},
         colors.UP_DOWN,
     )
@@ -206,7 +194,7 @@ def _minio() -> Section:
     )
     disks = panels.lines(
         "Host free space",
-        "Free space on the disks of hosts with a node_exporter.",
+        "Disks of hosts with a node_exporter.",
         {"{{instance}} {{mountpoint}}": components.DISK_FREE},
         "bytes",
     )
@@ -219,17 +207,14 @@ def _certificates() -> Section:
         "Time until the TLS certificates of components and of the exporter expire.",
         {LEGEND: components.CERTIFICATES},
         "s",
-        threshold=shared.threshold("certificate_expiry_seconds"),
+        indicator="certificate_expiry_seconds",
     )
     table = tables.of_series(
         "Certificates by expiry",
         "The first to expire on top; negative after expiry.",
         components.CERTIFICATES,
         ["component", "name", tables.column("Value", "Expires in", None, "dtdurations")],
-        first=("component", "name", "Value"),
-        hidden=("__name__",),
-        empty="No certificates",
-    )
+    ).no_value("No certificates")
     table = tables.sorted_by(table, "Expires in", descending=False)
     return Section("All certificates", [Line(8, [remaining, table], (14, 10))], collapsed=True)
 

@@ -4,19 +4,17 @@ The stack trace and the affected users are asked of the restricted data source.
 """
 
 from grafana import actions
-from grafana.design import colors, links, panels, tables, targets, variables
+from grafana.design import colors, columns, links, panels, tables, targets, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.queries import error, errors
 
 VARIABLES = (
     variables.column("app", "App", errors.APPS),
-    variables.one_of("fingerprint", "Issue", error.FINGERPRINTS),
+    variables.column("fingerprint", "Issue", error.FINGERPRINTS, several=False, everything=False),
 )
 KINDS = {"request": colors.BLUE, "activity": colors.GREEN, "error": colors.RED}
 TO_USER = tables.link(
-    "user_id",
-    "Everything that this user did",
-    links.keeping("users", "app") + "&var-user=${__data.fields.user_id:percentencode}",
+    "user_id", "What this user did", links.keeping("users", "app") + "&var-user=${__data.fields.user_id:percentencode}"
 )
 DID_NOT_OCCUR = "It did not occur in the chosen range"
 
@@ -27,19 +25,11 @@ def _issue() -> Line:
         "The chosen issue: what failed, where, since when, and how often in total.",
         error.ISSUE,
         [
-            "severity",
-            tables.words("state", colors.ISSUES, 95),
-            tables.column("state", "Status"),
-            tables.column("error_type", "Type", 170),
-            *(tables.trace("message"), "app", "endpoint", "first_seen", "last_seen"),
-            tables.column("events", "Events", 75),
-            tables.column("regressions", "Regressions", 105),
-            tables.warned("regressions", colors.ORANGE),
-            tables.column("first_release", "First release", 110),
-            tables.column("last_release", "Last release", 110),
+            *("severity", tables.issue_state("state"), tables.column("error_type", width=170)),
+            *(tables.trace("message"), "app", "endpoint", "first_seen", "last_seen", "events"),
+            *(tables.warned("regressions", colors.ORANGE), "first_release", "last_release"),
         ],
-        empty="Choose an issue",
-    )
+    ).no_value("Choose an issue")
     return Line(5, [issue])
 
 
@@ -49,19 +39,11 @@ def _change() -> Line:
         "Who changed the status last, and what Editors may do now. A resolved issue that occurs again is a regression.",
         error.STATE,
         [
-            tables.column("app", "App", 90),
-            tables.words("state", colors.ISSUES, 95),
-            tables.column("state", "Status"),
-            tables.column("changed_by", "By", 120),
-            tables.column("changed_at", "Changed", 125, tables.AGO),
-            tables.column("resolved_release", "Resolved in", 105),
-            tables.column("ignored_until", "Ignored until", 125, tables.AGO),
-            tables.column("ignored_for", "Ignored for events", 140),
-            tables.actions("change", actions.of_row()),
-            tables.hidden("id"),
+            *(tables.column("app", width=90), tables.issue_state("state"), "changed_by", "changed_at"),
+            *("resolved_release", "ignored_until", tables.column("ignored_for", width=140)),
+            *(tables.actions("change", actions.of_row()), tables.hidden("id")),
         ],
-        empty="Choose an issue",
-    )
+    ).no_value("Choose an issue")
     return Line(4, [change])
 
 
@@ -72,8 +54,8 @@ def _figures() -> Line:
             ("Events", "Occurrences in the chosen range.", "short", error.EVENTS),
             ("Affected users", "Distinct users who met it in the chosen range.", "short", error.USERS),
             ("Regressions", "How often it occurred again after it was resolved.", "short", error.REGRESSIONS),
-            ("First seen", "When it occurred for the first time.", tables.AGO, error.FIRST),
-            ("Last seen", "When it occurred last.", tables.AGO, error.LAST),
+            ("First seen", "When it occurred for the first time.", columns.AGO, error.FIRST),
+            ("Last seen", "When it occurred last.", columns.AGO, error.LAST),
         )
     ]
     return Line(4, tiles, (5, 5, 4, 5, 5))
@@ -96,8 +78,7 @@ def _stack_trace() -> Line:
         "What is known of the newest occurrence up to the end of the range.",
         targets.restricted(error.LAST_OCCURRENCE),
         [tables.column("name", "Name", 140), tables.trace("value")],
-        empty="No occurrence is stored any more",
-    )
+    ).no_value("No occurrence is stored any more")
     return Line(16, [trace, last], (15, 9))
 
 
@@ -107,18 +88,13 @@ def _occurrences() -> Section:
         "The last 200 in the chosen range. Users are shown as the beginning of a hash, which identifies no one.",
         error.OCCURRENCES,
         ["at", "app", "release", "severity", "endpoint", tables.trace("message"), "job_id", "user"],
-        empty=DID_NOT_OCCUR,
-    )
+    ).no_value(DID_NOT_OCCUR)
     releases = tables.table(
         "Releases",
         "The releases in which it occurred in the chosen range, and when each release was first seen.",
         error.RELEASES,
-        [
-            *("app", "release", tables.column("release_first_seen", unit=tables.AGO), "events", "users"),
-            *(tables.column(name, unit=tables.AGO) for name in ("first_occurrence", "last_occurrence")),
-        ],
-        empty=DID_NOT_OCCUR,
-    )
+        [*("app", "release", "release_first_seen", "events", "users", "first_occurrence", "last_occurrence")],
+    ).no_value(DID_NOT_OCCUR)
     return Section("Occurrences and releases", [Line(10, [occurrences, releases], (14, 10))])
 
 
@@ -128,11 +104,10 @@ def _history() -> Section:
         "Who resolved, reopened or ignored it, and when it reopened as a regression, regardless of the range.",
         error.HISTORY,
         [
-            *("at", "actor", "action", tables.words("was", colors.ISSUES), tables.words("became", colors.ISSUES)),
-            *("release", "until", "events", "note", "via"),
+            *("at", "actor", "action", tables.issue_state("was"), tables.issue_state("became"), "release", "until"),
+            *("events", "note", "via"),
         ],
-        empty="No changes yet",
-    )
+    ).no_value("No changes yet")
     alerts = tables.table(
         "Related alerts",
         "Alerts of the same app that were reported in the chosen range, and how often the issue occurred while each "
@@ -142,18 +117,16 @@ def _history() -> Section:
             tables.link("alertname", "The alert's history", links.to("alerts", alertname="${__data.fields.alertname}")),
             *("severity", "summary", "starts_at", "ends_at", "events"),
         ],
-        empty="No alert of this app was reported",
-    )
+    ).no_value("No alert of this app was reported")
     similar = tables.table(
         "Similar issues",
         "Other issues of the same app with the same endpoint, or with the same type and message.",
         error.SIMILAR,
         [
-            *("severity", tables.words("status", colors.ISSUES), tables.to_issue("error_type"), "message", "app"),
+            *("severity", tables.issue_state("status"), tables.to_issue("error_type"), "message", "app"),
             *("endpoint", "last_seen", "events", tables.hidden("fingerprint")),
         ],
-        empty="No similar issues",
-    )
+    ).no_value("No similar issues")
     return Section("History and related", [Line(9, [history, alerts]), Line(8, [similar])])
 
 
@@ -167,19 +140,13 @@ def _users() -> Section:
             tables.column("seconds", "After the error", 140, "dtdurations"),
             *(TO_USER, "app", tables.words("kind", KINDS), "what", "outcome", "duration_seconds", "release"),
         ],
-        empty="No known user met it",
-    )
+    ).no_value("No known user met it")
     affected = tables.table(
         "Affected users in detail",
         "The users who met it most often in the chosen range. An id opens everything that the user did.",
         targets.restricted(error.AFFECTED),
-        [
-            *(TO_USER, "events", "addresses", "user_agent"),
-            tables.column("first_met", "First", 125, tables.AGO),
-            tables.column("last_met", "Last", 125, tables.AGO),
-        ],
-        empty=DID_NOT_OCCUR,
-    )
+        [TO_USER, "events", "addresses", "user_agent", "first_met", "last_met"],
+    ).no_value(DID_NOT_OCCUR)
     return Section("Users (restricted)", [Line(12, [around]), Line(9, [affected])], collapsed=True)
 
 

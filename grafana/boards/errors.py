@@ -23,7 +23,7 @@ FILTERED = "Of the choices at the top."
 def _variables() -> tuple[variables.Variable, ...]:
     status = variables.words("status", "Status", errors.STATUSES)
     status.build().current = models.VariableOption(selected=True, text=["open"], value=["open"])
-    picked = variables.some_of("issue", "Picked issues", errors.PICKABLE)
+    picked = variables.column("issue", "Picked issues", errors.PICKABLE, everything=False)
     # 'none' stays first: Grafana chooses the first of the list by itself, and must not pick an issue.
     picked.build().sort = models.VariableSort.DISABLED
     return (
@@ -64,7 +64,7 @@ def _number(title: str, description: str, sql: str, color: str = colors.BLUE) ->
 def _charts() -> Line:
     recorded = panels.bars(
         "Errors recorded",
-        "Errors per minute, by severity.",
+        "Errors per minute.",
         {"{{severity}}": errors.RATE_BY_SEVERITY},
         "cpm",
         named=colors.SEVERITIES,
@@ -74,15 +74,14 @@ def _charts() -> Line:
         "Errors of 5 minutes as a multiple of the mean of 5 minutes over the day before, which alerts judge."
         + shared.FEW,
         {"{{app}}": errors.BURST},
-        threshold=shared.threshold("error_burst_factor"),
+        indicator="error_burst_factor",
     )
     new = panels.lines(
         "New issues and regressions",
         "New kinds of error by severity, and resolved ones that occurred again, within 5 minutes each.",
         {"new, {{severity}}": errors.NEW, "regression": errors.REGRESSIONS},
         named={**colors.SEVERITIES, "regression": "purple"},
-        decimals=0,
-    )
+    ).decimals(0)
     return Line(8, [recorded, bursts, new])
 
 
@@ -93,28 +92,15 @@ def _issues() -> Line:
         "users and trend are of the chosen range. Type and message open the issue; Editors change it with the buttons.",
         errors.ISSUES,
         [
-            "severity",
-            tables.words("state", colors.ISSUES, 95),
-            tables.column("state", "Status"),
-            *("last_seen", tables.column("error_type", width=150), tables.to_issue("error_type")),
-            tables.to_issue("message"),
-            tables.column("app", "App", 90),
-            tables.column("endpoint", "Endpoint", 130),
-            tables.column("course", "Trend", 160),
-            tables.column("events", "Events", 75),
-            tables.column("users", "Users", 65),
-            tables.column("events_ever", "Total", 65),
-            tables.column("regressions", "Regressions", 100),
-            *(tables.warned("regressions", colors.ORANGE), "first_seen"),
-            tables.column("releases", "Releases", 120),
-            tables.column("pick", "Many", 65),
-            tables.link("pick", "Add to the picked issues", PICK),
-            tables.column("change", "Change", 240),
+            *("severity", tables.issue_state("state"), "last_seen"),
+            *(tables.column("error_type", width=150), tables.to_issue("error_type"), tables.to_issue("message")),
+            *(tables.column("app", width=90), tables.column("endpoint", width=130), tables.column("course", width=160)),
+            *("events", "users", "events_ever", tables.warned("regressions", colors.ORANGE), "first_seen", "releases"),
+            *(tables.column("pick", "Many", 65), tables.link("pick", "Add to the picked issues", PICK)),
             tables.actions("change", [one for one in actions.of_row() if one["title"] in IN_A_ROW]),
-            *(tables.hidden("fingerprint"), tables.hidden("id")),
+            *(tables.column("change", width=240), tables.hidden("fingerprint"), tables.hidden("id")),
         ],
-        empty="No matching issues",
-    )
+    ).no_value("No matching issues")
     return Line(16, [issues])
 
 
@@ -125,15 +111,11 @@ def _many() -> Line:
         "none; the history of each shows who did it.",
         errors.MANY,
         [
-            tables.column("which", "Issues", 200),
-            tables.column("number", "Number", 80),
-            tables.actions("change", actions.of_listed("ids", "number")),
-            tables.column("pick", "Picked", 90),
-            tables.link("pick", "Clear the picked issues", PICK_NONE),
+            *(tables.column("which", width=200), "number", tables.actions("change", actions.of_listed())),
+            *(tables.column("pick", "Picked", 90), tables.link("pick", "Clear the picked issues", PICK_NONE)),
             tables.hidden("ids"),
         ],
-        empty="No issues are listed",
-    )
+    ).no_value("No issues are listed")
     return Line(5, [many])
 
 
@@ -142,11 +124,8 @@ def _breakdown() -> Section:
         "Errors by app", "Errors recorded per minute.", {"{{app}}": errors.RATE_BY_APP}, "cpm", stacked=True
     )
     types = panels.ranking(
-        "Most frequent types",
-        "Errors recorded in the chosen range; the first ten types.",
-        {"{{error_type}}": errors.BUSIEST_TYPES},
-        decimals=0,
-    )
+        "Most frequent types", "Errors recorded in the range.", {"{{error_type}}": errors.BUSIEST_TYPES}
+    ).decimals(0)
     releases = panels.bars("Errors by release", f"Errors recorded. {FILTERED}", errors.RELEASES)
     here = links.keeping("errors", "app", "severity", "status", "search") + (
         "&var-endpoint=${__data.fields.endpoint:percentencode}"
@@ -156,8 +135,7 @@ def _breakdown() -> Section:
         f"Errors, users and issues in the chosen range. {FILTERED} A click on an endpoint filters the issues above.",
         errors.ENDPOINTS,
         ["app", tables.link("endpoint", "Only this endpoint's issues", here), "events", "users", "issues", "last_seen"],
-        empty="No errors",
-    )
+    ).no_value("No errors")
     return Section("Apps, types, releases and endpoints", [Line(8, [by_app, types, releases]), Line(9, [endpoints])])
 
 
@@ -167,12 +145,10 @@ def _history() -> Section:
         "Who resolved, reopened or ignored which issue in the chosen range, and which reopened as regressions.",
         errors.CHANGES,
         [
-            *("at", "actor", "action", "app", tables.to_issue("error_type"), "message"),
-            *(tables.words("was", colors.ISSUES), tables.words("became", colors.ISSUES), "note"),
-            tables.hidden("fingerprint"),
+            *("at", "actor", "action", "app", tables.to_issue("error_type"), "message", tables.issue_state("was")),
+            *(tables.issue_state("became"), "note", tables.hidden("fingerprint")),
         ],
-        empty="No changes",
-    )
+    ).no_value("No changes")
     return Section("History of changes", [Line(9, [changes])], collapsed=True)
 
 

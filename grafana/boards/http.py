@@ -1,6 +1,6 @@
 """The dashboard of HTTP: rate, errors and duration of what apps serve, by route down to single requests."""
 
-from grafana.design import colors, links, panels, tables, variables
+from grafana.design import colors, columns, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.queries import health, http, shared
 
@@ -22,12 +22,12 @@ def _tiles() -> Line:
     tiles = [
         panels.health_tile("Errors", f"Share of 5xx responses. {judged}", health.indicator("http_error_ratio"), alerts),
         panels.health_tile("Response time", f"Mean. {judged}", health.indicator("http_latency_seconds"), alerts),
-        panels.number_tile("Requests", "Requests served per second.", {"Requests": http.CHOSEN_RATE}, "reqps"),
-        panels.number_tile(
+        panels.trend_tile("Requests", "Requests served per second.", {"Requests": http.CHOSEN_RATE}, "reqps"),
+        panels.trend_tile(
             "Failing", "Share of requests with a 5xx response.", {"Failing": http.CHOSEN_ERROR_RATIO}, "percentunit"
         ),
-        panels.number_tile("Slowest 5 %", "5 % of requests take longer.", {"p95": http.QUANTILES["p95"]}, "s"),
-        panels.number_tile(
+        panels.trend_tile("Slowest 5 %", "5 % of requests take longer.", {"p95": http.QUANTILES["p95"]}, "s"),
+        panels.trend_tile(
             "Within 0.5 s",
             "Share of requests served within 0.5 seconds, which the latency objective is about.",
             {"Within 0.5 s": http.CHOSEN_QUICK},
@@ -40,26 +40,21 @@ def _tiles() -> Line:
 
 def _golden() -> Line:
     rate = panels.lines(
-        "Request rate",
-        "Requests served per second, by status code.",
-        {"{{code}}": http.CODE_RATE},
-        "reqps",
-        stacked=True,
-        named=colors.CODES,
+        "Request rate", "Requests per second.", {"{{code}}": http.CODE_RATE}, "reqps", stacked=True, named=colors.CODES
     )
     ratio = panels.lines(
         "Error ratio",
         "Share of 5xx responses over 5 minutes, by app." + shared.FEW,
         {"{{app}}": http.ERROR_RATIO},
         "percentunit",
-        threshold=shared.threshold("http_error_ratio"),
+        indicator="http_error_ratio",
     )
     durations = panels.lines(
         "Duration",
         "The time that 50 %, 95 % and 99 % of requests take at most, and the mean, which the thresholds are about.",
         http.QUANTILES | {"mean": http.CHOSEN_MEAN},
         "s",
-        threshold=shared.threshold("http_latency_seconds"),
+        indicator="http_latency_seconds",
         named=colors.PERCENTILES,
     )
     return Line(9, [rate, ratio, durations])
@@ -70,10 +65,7 @@ def _spread() -> Line:
         "Status codes", "Responses in the chosen range.", {"{{code}}": http.CODES}, named=colors.CODES
     )
     heatmap = panels.heatmap(
-        "Distribution of durations",
-        "How many requests per second took how long. Two bands are two kinds of requests.",
-        "s",
-        http.BUCKETS,
+        "Distribution of durations", "How many requests per second took how long.", "s", http.BUCKETS
     )
     before = panels.lines(
         "Compared with a week ago",
@@ -88,7 +80,7 @@ def _spread() -> Line:
 def _routes() -> Section:
     link = (ONLY_ROUTE, links.to("http", app="${__field.labels.app}", route="${__field.labels.route}"))
     rankings = [
-        panels.ranking(title, text, {ROUTE: query}, unit, decimals=2, link=link)
+        panels.ranking(title, text, {ROUTE: query}, unit, link=link).decimals(2)
         for title, text, unit, query in (
             ("Busiest routes", "Requests in the chosen range.", "short", http.BUSIEST),
             ("Slowest routes", "Mean time in the chosen range.", "s", http.SLOWEST),
@@ -108,7 +100,6 @@ def _routes() -> Section:
             *("app", tables.link("route", ONLY_ROUTE, TO_ROUTE), tables.gauge("Failing", "red")),
             *(tables.column(name, unit="s") for name in ("Mean", "Worst p95")),
         ],
-        first=("app", "route"),
     ).decimals(2)
     return Section("Routes", [Line(9, rankings), Line(11, [tables.sorted_by(table, "Requests")])])
 
@@ -121,13 +112,10 @@ def _endpoints() -> Section:
         http.ENDPOINTS,
         [
             *("app", tables.link("route", ONLY_ROUTE, TO_ROUTE), tables.link("method", "Its errors", TO_ERRORS)),
-            *("requests", tables.gauge("errors", "red"), tables.column("errors", "5xx")),
-            *(tables.column(name, width=110, unit="s") for name in ("average", "minimum", "maximum")),
-            tables.column("bytes", "Mean size", 110, "bytes"),
-            tables.column("last_served", "Last served", 150, tables.AGO),
+            *("requests", tables.gauge("errors", "red"), tables.column("errors", "5xx"), "average", "minimum"),
+            *("maximum", "bytes", "last_served"),
         ],
-        empty="No requests were served",
-    )
+    ).no_value("No requests were served")
     return Section("Average, minimum and maximum by endpoint", [Line(12, [table])])
 
 
@@ -145,21 +133,15 @@ def _over_time() -> Section:
 
 
 def _requests() -> Section:
-    columns = [
-        tables.column("at", "When", 150, tables.CLOCK),
-        *("app", tables.link("route", "Errors of this endpoint", TO_ERRORS), "method", "role", "release"),
-        *(tables.column("status", "Status", 70), "duration_seconds"),
-        tables.column("response_bytes", "Size", 90, "bytes"),
+    shown = [
+        *(tables.column("at", unit=columns.CLOCK), "app", tables.link("route", "Errors of this endpoint", TO_ERRORS)),
+        *("method", tables.column("status", width=70), "duration_seconds", "response_bytes", "role", "release"),
     ]
     bounded = BOUNDED + " The dashboard of users shows who sent them."
-    slow = tables.table("Slowest requests", "The 50 that took longest." + bounded, http.SLOW_ONES, columns)
+    slow = tables.table("Slowest requests", "The 50 that took longest." + bounded, http.SLOW_ONES, shown)
     failed = tables.table(
-        "Newest failed requests",
-        "The last 50 with a 5xx response." + bounded,
-        http.FAILED_ONES,
-        columns,
-        empty="No request failed",
-    )
+        "Newest failed requests", "The last 50 with 5xx." + bounded, http.FAILED_ONES, shown
+    ).no_value("No request failed")
     return Section("Single requests", [Line(12, [slow, failed])], collapsed=True)
 
 
@@ -169,16 +151,12 @@ def _apps() -> Section:
         "Rate by method", "Requests per second.", {"{{method}}": http.METHOD_RATE}, "reqps", stacked=True
     )
     mean = panels.lines(
-        "Mean by app",
-        "Mean over 5 minutes, which alerts judge." + shared.FEW,
-        {"{{app}}": http.MEAN},
-        "s",
-        threshold=shared.threshold("http_latency_seconds"),
+        "Mean by app", "Over 5 minutes." + shared.FEW, {"{{app}}": http.MEAN}, "s", indicator="http_latency_seconds"
     )
     quantiles = [
         panels.lines(
             f"{name} by app",
-            f"The time that {name.removeprefix('p')} % of requests take at most, over 5 minutes.",
+            f"The time that {name.removeprefix('p')} % of requests take at most.",
             {"{{app}}": query},
             "s",
         )

@@ -7,7 +7,7 @@ applications, sources and the exporter here, Prometheus and Alertmanager in moni
 from grafana_foundation_sdk.builders import table
 
 from grafana.boards import monitoring_servers
-from grafana.design import colors, links, panels, tables, variables
+from grafana.design import colors, columns, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.queries import monitoring, shared
 
@@ -25,17 +25,14 @@ def _glance() -> Line:
             ("Watchdog", "The alert that always fires: without it no alert can arrive.", monitoring.WATCHDOG),
         )
     ]
-    reached = panels.number_tile(
+    reached = panels.trend_tile(
         "Alertmanagers",
         "The number of Alertmanagers that receive alerts; of the Prometheus that reaches fewest.",
         {"Reached": monitoring.REACHED},
         bounds=((None, colors.RED), (1, colors.GREEN)),
-        decimals=0,
-    )
+    ).decimals(0)
     failed = [
-        panels.number_tile(
-            title, text, {"Failed": query}, bounds=((None, colors.GREEN), (1, colors.RED)), decimals=0, at_end=True
-        )
+        panels.number_tile(title, text, {"Failed": query}, bounds=((None, colors.GREEN), (1, colors.RED))).decimals(0)
         for title, text, query in (
             ("Failed rules", "Failed rule evaluations in the range; alerts could not fire.", monitoring.RULES_FAILED),
             ("Delivery failures", "Notifications that failed in the range.", monitoring.NOTIFICATIONS_FAILED),
@@ -46,9 +43,7 @@ def _glance() -> Line:
         "Share of the events of all applications that the SDK dropped in the chosen range.",
         {"Dropped": monitoring.DROPPED_SHARE},
         "percentunit",
-        at_end=True,
-        decimals=2,
-    )
+    ).decimals(2)
     return Line(4, [*up, reached, *failed, dropped])
 
 
@@ -58,13 +53,11 @@ def _problems() -> Line:
         "Firing alerts about exporter, sources, SDK, Prometheus and Alertmanager. A name opens the runbook.",
         monitoring.ALERTS,
         ["severity", tables.link("alertname", "Runbook", links.to("runbook")), "source", "app", "job", "instance"],
-        first=("severity", "alertname", "source", "app", "job", "instance"),
-        hidden=("Value", "__name__", "alertstate", "indicator"),
-        empty="The monitoring works",
-    )
+        hidden=("indicator",),
+    ).no_value("The monitoring works")
     targets = panels.health_timeline(
         "Targets over time",
-        "Whether Prometheus could scrape each target.",
+        "Whether each can be scraped.",
         {monitoring_servers.TARGET: monitoring.TARGETS},
         colors.UP_DOWN,
     )
@@ -81,17 +74,15 @@ def _sources() -> Section:
     )
     lag = panels.lines(
         "Source lag",
-        "How long ago each source was last read completely.",
+        "Time since its last complete read.",
         {SOURCE: monitoring.SOURCE_LAG},
         "s",
-        threshold=shared.threshold("source_lag_seconds"),
+        indicator="source_lag_seconds",
     )
     polls = panels.lines("Poll duration", "Of the last poll of each source.", {SOURCE: monitoring.POLL_SECONDS}, "s")
     events = panels.lines("Counted events", "Rows counted per second.", {SOURCE: monitoring.EVENTS}, "cps")
     rejected = panels.bars(
-        "Rejected rows",
-        "Malformed rows skipped in 5 minutes, by reason.",
-        {"{{source}} {{reason}}": monitoring.REJECTED},
+        "Rejected rows", "Malformed rows in 5 minutes, by reason.", {"{{source}} {{reason}}": monitoring.REJECTED}
     )
     folded = panels.bars(
         "Folded series",
@@ -124,7 +115,6 @@ def _table_of_sources() -> table.Panel:
             *(tables.warned("Rejected", colors.YELLOW), tables.warned("Folded", colors.BLUE)),
             tables.link("source", "Only this source", links.to("monitoring", source="${__data.fields.source}")),
         ],
-        first=("source",),
     )
 
 
@@ -134,15 +124,13 @@ def _sdk() -> Section:
         "Share of each app's events that the SDK dropped, over 5 minutes.",
         {"{{app}}": monitoring.DROPPED_RATIO},
         "percentunit",
-        threshold=shared.threshold("sdk_dropped_ratio", app=False),
+        thresholds=shared.threshold("sdk_dropped_ratio", app=False),
     )
     produced = panels.lines(
         "Produced events", "Events that the SDK accepted per second.", {"{{app}}": monitoring.PRODUCED}, "cps"
     )
     dropped = panels.bars(
-        "Dropped events by reason",
-        "Events that the SDK dropped in 5 minutes.",
-        {"{{app}} {{reason}}": monitoring.DROPPED},
+        "Dropped events by reason", "Dropped by the SDK in 5 minutes.", {"{{app}} {{reason}}": monitoring.DROPPED}
     )
     counts = [
         "app",
@@ -151,26 +139,19 @@ def _sdk() -> Section:
         tables.warned("spooled", colors.YELLOW),
         tables.warned("dropped", colors.RED),
     ]
-    updated = tables.column("updated_at", "Last write", 120, tables.AGO)
     apps = tables.table(
         "Ledger by app",
         "What processes that run, or that ended within the last hour, produced, and what became of it.",
         monitoring.LEDGER_OF_APPS,
-        [*counts, tables.column("processes", "Running", 85), updated],
-        empty="No application uses the SDK",
-    )
+        [*counts, "processes", "updated_at"],
+    ).no_value("No application uses the SDK")
     processes = tables.table(
         "Ledger by process",
         "Those that dropped most first. Produced events are stored, spooled to disk, dropped, or unsettled: still in "
         "memory, or lost if the process was killed.",
         monitoring.LEDGER,
-        [
-            *(*counts, "process", tables.column("why", "Reasons of drops"), tables.column("unsettled", width=90)),
-            *(updated, tables.column("started_at", "Started", 120, tables.AGO)),
-            tables.column("ended_at", "Ended", 120, tables.AGO),
-        ],
-        empty="No application uses the SDK",
-    )
+        [*(*counts, "process", "why", "unsettled", "updated_at", "started_at", "ended_at")],
+    ).no_value("No application uses the SDK")
     return Section("SDK", [Line(8, [ratio, produced, dropped]), Line(9, [apps, processes], (9, 15))])
 
 
@@ -191,13 +172,12 @@ def _replicas() -> Section:
             "Open files": monitoring.OPEN_FILES,
         },
         [
-            *("instance", "version", tables.column("python_version", "Python")),
+            *("instance", "version", "python_version"),
             *(tables.states("State", colors.UP_DOWN), tables.states("Reload succeeded", colors.YES_NO)),
-            *(tables.column(name, unit=tables.AGO) for name in ("Started", "Reloaded")),
+            *(tables.column(name, unit=columns.AGO) for name in ("Started", "Reloaded")),
             *(tables.column("Scrape", unit="s"), tables.column("Memory", unit="bytes")),
             *(tables.column(name, unit="percentunit") for name in ("CPU", "Open files")),
         ],
-        first=("instance", "version", "python_version"),
         hidden=("Value #A",),
     )
     scrape, samples, cpu, memory, posts = (

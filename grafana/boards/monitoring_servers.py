@@ -55,7 +55,6 @@ def _targets() -> tables.tables.Panel:
             *("job", "instance", tables.states("State", colors.UP_DOWN)),
             *(tables.column("Available", unit="percentunit"), tables.column("Scrape", unit="s")),
         ],
-        first=("job", "instance"),
     )
 
 
@@ -75,7 +74,6 @@ def _groups() -> tables.tables.Panel:
             *("group", tables.column("Duration", unit="s"), tables.gauge("Of interval")),
             *(tables.warned("Failed", colors.RED), tables.warned("Skipped", colors.ORANGE)),
         ],
-        first=("group",),
         hidden=("rule_group",),
     )
 
@@ -85,9 +83,7 @@ def _alertmanager() -> Section:
         "Notifications", "Attempts in 5 minutes, by integration.", {INTEGRATION: monitoring.NOTIFIED}
     )
     failed = panels.bars(
-        "Failed notifications",
-        "Attempts that failed in 5 minutes, by integration.",
-        {INTEGRATION: monitoring.NOTIFICATION_FAILURES},
+        "Failed notifications", "Failed attempts in 5 minutes.", {INTEGRATION: monitoring.NOTIFICATION_FAILURES}
     )
     held = panels.lines(
         "Alerts in Alertmanager",
@@ -95,10 +91,7 @@ def _alertmanager() -> Section:
         {"{{instance}} {{state}}": monitoring.HELD},
     )
     sent = panels.lines(
-        "Alerts sent",
-        "Alerts per minute that Prometheus sent to each Alertmanager.",
-        {"{{instance}} {{alertmanager}}": monitoring.SENT},
-        "cpm",
+        "Alerts sent", "From Prometheus, per minute.", {"{{instance}} {{alertmanager}}": monitoring.SENT}, "cpm"
     )
     lost = panels.bars(
         "Alerts not sent",

@@ -64,10 +64,7 @@ def _first_line() -> Line:
         ("Alerts", links.to("alerts")),
     )
     components = panels.health_tile(
-        "Components",
-        "The worst of PostgreSQL, Redis and MinIO, as probed.",
-        health.WORST_COMPONENT,
-        ("Components", links.to("components")),
+        "Components", "The worst probed component.", health.WORST_COMPONENT, ("Components", links.to("components"))
     )
     return Line(4, [overall, components, alerts.by_severity()], (6, 6, 12))
 
@@ -105,20 +102,18 @@ def _issues_and_budget() -> Line:
         "Groups of similar errors that are open; those that occurred last first. A type opens the issue.",
         errors.NEWEST,
         [
-            *("last_seen", "app", "severity", tables.words("status", colors.ISSUES), tables.to_issue("error_type")),
+            *("last_seen", "app", "severity", tables.issue_state("status"), tables.to_issue("error_type")),
             *("message", "events", "regressions", tables.hidden("fingerprint")),
         ],
-        empty="No issue is open",
-    )
+    ).no_value("No issue is open")
     left = panels.ranking(
         "Remaining error budget",
         "Remaining share of each error budget of 30 days, the smallest first. Below 0 an objective is missed.",
         {"{{app}} {{slo}}": slo.LEAST_LEFT_OF_APPS},
         "percentunit",
         bounds=((None, colors.RED), (0, colors.GREEN)),
-        highest=1,
         link=("Objectives", links.to("slo", app="${__field.labels.app}")),
-    )
+    ).max(1)
     return Line(8, [issues, left], (17, 7))
 
 
@@ -126,17 +121,13 @@ def _charts() -> Section:
     app, ratio, few = "{{app}}", "percentunit", shared.FEW
     error_ratio = panels.lines(
         "Error ratio",
-        "Share of 5xx responses over 5 minutes." + few,
+        "5xx responses over 5 minutes." + few,
         {app: http.ERROR_RATIO},
         ratio,
-        threshold=shared.threshold("http_error_ratio"),
+        indicator="http_error_ratio",
     )
     mean = panels.lines(
-        "Mean response time",
-        "Mean over 5 minutes, which alerts judge." + few,
-        {app: http.MEAN},
-        "s",
-        threshold=shared.threshold("http_latency_seconds"),
+        "Mean response time", "Over 5 minutes." + few, {app: http.MEAN}, "s", indicator="http_latency_seconds"
     )
     rate = panels.lines("Request rate", "Requests served per second.", {app: http.RATE}, "reqps")
     success = panels.lines(
@@ -144,23 +135,17 @@ def _charts() -> Section:
         "Share of calls over 5 minutes that succeeded; lower is worse." + few,
         {"{{app}} {{api}}": apis.APP_SUCCESS},
         ratio,
-        threshold=shared.threshold("api_success_ratio", app=False),
-        highest=1,
-    )
+        thresholds=shared.threshold("api_success_ratio", app=False),
+    ).max(1)
     failures = panels.lines(
         "Scraping failure ratio",
         "Share of runs over 5 minutes that failed." + few,
         {"{{app}} {{scraper}}": scraping.APP_FAILURES},
         ratio,
-        threshold=shared.threshold("scraping_failure_ratio"),
-        highest=1,
-    )
+        indicator="scraping_failure_ratio",
+    ).max(1)
     recorded = panels.bars(
-        "Errors recorded",
-        "Errors per minute, by severity.",
-        {"{{severity}}": errors.RATE},
-        "cpm",
-        named=colors.SEVERITIES,
+        "Errors recorded", "Errors per minute.", {"{{severity}}": errors.RATE}, "cpm", named=colors.SEVERITIES
     )
     return Section(
         "Rate, errors, duration", [Line(8, [rate, error_ratio, mean]), Line(8, [success, failures, recorded])]
@@ -177,10 +162,10 @@ def _monitoring() -> Section:
     )
     lag = panels.lines(
         "Source lag over time",
-        "How long ago each source was last read completely.",
+        "Time since last read.",
         {"{{source}}": monitoring.ANY_SOURCE_LAG},
         "s",
-        threshold=shared.threshold("source_lag_seconds"),
+        indicator="source_lag_seconds",
     )
     return Section("Monitoring", [Line(6, [sources, lag], (8, 16))])
 

@@ -21,18 +21,15 @@ VARIABLES = (
 
 
 def _tiles() -> Line:
-    names = panels.number_tile("Samples", "Number of custom metrics.", {"Samples": samples.NAMES})
-    series = panels.number_tile(
-        "Series",
-        "Number of their series, by their own labels. The configuration limits them for each source.",
-        {"Series": samples.SERIES},
+    names = panels.trend_tile("Samples", "Number of custom metrics.", {"Samples": samples.NAMES})
+    series = panels.trend_tile(
+        "Series", "Number of their series. The configuration limits them by source.", {"Series": samples.SERIES}
     )
     folded = panels.number_tile(
         "Folded label sets",
         "Label sets of samples counted as `_other_` in the chosen range, because there were too many series.",
         {"Folded": samples.FOLDED},
         bounds=((None, colors.GREEN), (1, colors.YELLOW)),
-        at_end=True,
         link=("Monitoring", links.to("monitoring")),
     )
     return Line(4, [names, series, folded])
@@ -44,21 +41,18 @@ def _known() -> Line:
         "Gauges now",
         "The last value of each gauge, with its labels.",
         samples.GAUGES_NOW,
-        [tables.link("sample", "Only this gauge", only), "app"],
-        first=("sample", "app"),
-        empty="No gauges",
-    )
+        [tables.link("sample", "Only this gauge", only), "app", "Value"],
+    ).no_value("No gauges")
     written = tables.table(
         "Stored samples",
         "What applications stored, by the names and units that they gave. At most the last 24 hours of the range.",
         samples.WRITTEN,
         [
             *("app", "name", "kind", "unit"),
-            *(tables.column(name, width=100) for name in ("rows", "average", "minimum", "maximum")),
-            tables.column("last_written", "Last written", 140, tables.AGO),
+            *(tables.column(name, width=100, unit="short") for name in ("rows", "average", "minimum", "maximum")),
+            "last_written",
         ],
-        empty="No samples",
-    )
+    ).no_value("No samples")
     return Line(10, [now.decimals(3), written.decimals(3)], (10, 14))
 
 

@@ -8,7 +8,7 @@ from grafana.boards import scraping_details
 from grafana.boards.scraping_details import LEGEND, TO_SCRAPER
 from grafana.design import colors, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
-from grafana.queries import scraping, shared
+from grafana.queries import scraping
 
 LIVE_SERIES = '{__name__=~"platform_scraping_runs_total|platform_scraping_jobs", app=~"$app"}'
 VARIABLES = (
@@ -39,7 +39,7 @@ def _health() -> Line:
 
 def _figures() -> Line:
     in_range = [
-        panels.number_tile(title, text, {title: query}, unit, decimals=decimals, at_end=True)
+        panels.number_tile(title, text, {title: query}, unit).decimals(decimals)
         for title, text, unit, query, decimals in (
             ("Success", "Share of runs in the chosen range that succeeded.", "percentunit", scraping.SUCCESS, 1),
             ("Completed runs", "Runs that ended in the chosen range.", "short", scraping.ENDED, 0),
@@ -47,7 +47,7 @@ def _figures() -> Line:
         )
     ]
     now = [
-        panels.number_tile(title, text, {title: query}, unit)
+        panels.trend_tile(title, text, {title: query}, unit)
         for title, text, unit, query in (
             ("Typical duration", "Median duration of runs over 30 minutes.", "s", scraping.percentile(0.5)),
             ("Running", "Jobs that run now.", "short", scraping.all_jobs("running")),
@@ -78,7 +78,6 @@ def _scrapers() -> Line:
             *("p95", tables.column("Volume", None, 80, "percentunit"), tables.column("Last success", None, 110, "s")),
             *(tables.column(name, None, 80) for name in ("Runs", "Running", "Pending")),
         ],
-        first=("app", "scraper"),
     )
     states = panels.health_timeline(
         "State of scrapers",
@@ -98,7 +97,7 @@ def _charts() -> Line:
         "Items of the last hour as a share of the median of the same hour in earlier weeks; lower is worse.",
         {LEGEND: scraping.VOLUME},
         "percentunit",
-        threshold=shared.threshold("scraping_volume_ratio"),
+        indicator="scraping_volume_ratio",
     )
     return Line(8, [failures, items, volume])
 
@@ -110,19 +109,13 @@ def _live() -> Section:
         "below include jobs of adopted tables). The remaining time assumes the rate so far.",
         scraping.LIVE,
         [
-            *("scraper", "site", tables.words("status", colors.JOBS), tables.gauge("done"), "app", "job_id"),
-            tables.column("done", "Progress", 220),
-            tables.column("completed_items", "Items", 90),
-            tables.column("total_items", "Of", 90),
-            tables.column("silent", "Last heartbeat", 120, "s"),
-            tables.column("still", "Last progress", 120, "s"),
-            tables.column("age", "For", 100, "s"),
-            tables.column("remaining", "Remaining", 100, "s"),
+            *("scraper", "site", tables.words("status", colors.JOBS), tables.gauge("done")),
+            *(tables.column("done", "Progress", 220), "completed_items", "total_items", "silent", "still", "age"),
+            *("remaining", "app", "job_id"),
         ],
-        empty="No running or waiting jobs",
-    )
+    ).no_value("No running or waiting jobs")
     ages = [
-        panels.lines(title, text, {LEGEND: query}, "s", threshold=shared.threshold(f"scraping_{indicator}_age_seconds"))
+        panels.lines(title, text, {LEGEND: query}, "s", indicator=f"scraping_{indicator}_age_seconds")
         for title, text, query, indicator in (
             ("Oldest heartbeat", "Of each scraper's running jobs.", scraping.HEARTBEAT_AGE, "heartbeat"),
             ("Longest without progress", "Of each scraper's running jobs.", scraping.PROGRESS_AGE, "progress"),

@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders import timeseries
 
-from grafana.design import colors, links, panels, tables
+from grafana.design import colors, columns, links, panels, tables
 from grafana.design.layout import Line, Section
 from grafana.queries import scraping, shared
 
@@ -10,13 +10,10 @@ LEGEND, QUEUE = "{{app}} {{scraper}}", "{{name}} {{queue}}"
 # Rows are few: shorter intervals would show single runs.
 SHORTEST_INTERVAL = "5m"
 TO_SCRAPER = tables.link(
-    "scraper",
-    "Only this scraper",
-    links.to("scraping", app="${__data.fields.app}", scraper="${__data.fields.scraper}"),
+    "scraper", "Only this scraper", links.to("scraping", app="${__data.fields.app}", scraper="${__data.fields.scraper}")
 )
 SDK = " Of applications that use the SDK."
-ENDED = tables.column("at", "Ended", 160, tables.CLOCK)
-ITEMS = tables.column("items_processed", "Items", 90)
+ENDED = tables.column("at", "Ended", unit=columns.CLOCK)
 
 
 def sections() -> list[Section]:
@@ -26,9 +23,7 @@ def sections() -> list[Section]:
 
 def judged(title: str, text: str, query: str, indicator: str) -> timeseries.Panel:
     """Return the chart of a share that alerts judge, with its thresholds."""
-    return panels.lines(
-        title, text + shared.FEW, {LEGEND: query}, "percentunit", threshold=shared.threshold(indicator), highest=1
-    )
+    return panels.lines(title, text + shared.FEW, {LEGEND: query}, "percentunit", indicator=indicator).max(1)
 
 
 def _sites() -> Section:
@@ -39,39 +34,28 @@ def _sites() -> Section:
         scraping.SITES,
         [
             *(TO_SCRAPER, "site", "app", "runs", tables.gauge("success", colors.GREEN)),
-            tables.column("success", "Success", 180),
-            tables.column("reason", "Most frequent failure"),
-            tables.column("items", "Items", 90),
-            tables.column("pace", "Items per minute", 130, "cpm"),
-            *("p95", tables.column("last_run", "Last run", 120, tables.AGO)),
+            *(tables.column("success", width=180), tables.column("reason", "Most frequent failure"), "items", "pace"),
+            *("p95", "last_run"),
         ],
-        empty="No run ended in the chosen range",
-    )
+    ).no_value("No run ended in the chosen range")
     course = panels.lines(
-        "Success by site",
-        "Share of runs that succeeded, of the ten sites scraped most." + SDK,
-        scraping.SITE_SUCCESS,
-        "percentunit",
-        highest=1,
-    )
+        "Success by site", "Of the ten sites with most runs." + SDK, scraping.SITE_SUCCESS, "percentunit"
+    ).max(1)
     return Section("Sites", [Line(9, [table, course.interval(SHORTEST_INTERVAL).span_nulls(True)], (15, 9))])
 
 
 def _failures() -> Section:
     reasons = panels.bars("Failures by reason", "Failed runs in 5 minutes.", {"{{reason}}": scraping.REASONS})
     shares = panels.doughnut(
-        "Shares of reasons", "Failed runs in the chosen range.", {"{{reason}}": scraping.REASON_SHARES}, decimals=0
-    )
+        "Shares of reasons", "Failed runs in the chosen range.", {"{{reason}}": scraping.REASON_SHARES}
+    ).decimals(0)
     items = panels.lines("Failed items", "Items per minute, over 5 minutes.", {LEGEND: scraping.ITEM_FAILURES}, "cpm")
     bans = judged(
-        "Ban ratio",
-        "Share of runs that were forbidden or blocked over 5 minutes.",
-        scraping.FORBIDDEN,
-        "scraping_forbidden_ratio",
+        "Ban ratio", "Forbidden or blocked runs, over 5 minutes.", scraping.FORBIDDEN, "scraping_forbidden_ratio"
     )
     limits = judged(
         "Rate limit ratio",
-        "Share of runs that exceeded a rate limit over 5 minutes.",
+        "Runs over a rate limit, over 5 minutes.",
         scraping.RATE_LIMITED,
         "scraping_rate_limited_ratio",
     )
@@ -80,11 +64,10 @@ def _failures() -> Section:
         "Runs that failed in the chosen range, the newest first." + SDK,
         scraping.FAILED,
         [
-            *(ENDED, TO_SCRAPER, "site", "reason", "duration_seconds", ITEMS),
-            *(tables.column("items_failed", "Failed items", 100), "app", "job_id"),
+            *(ENDED, TO_SCRAPER, "site", "reason", "duration_seconds", "items_processed", "items_failed", "app"),
+            "job_id",
         ],
-        empty="No run failed",
-    )
+    ).no_value("No run failed")
     lines = [Line(8, [reasons, shares, items], (10, 6, 8)), Line(8, [bans, limits]), Line(9, [failed])]
     return Section("Failures", lines, collapsed=True)
 
@@ -108,11 +91,10 @@ def _durations() -> Section:
         "The runs in the chosen range that took longest." + SDK,
         scraping.SLOWEST,
         [
-            *("duration_seconds", TO_SCRAPER, "site", tables.words("outcome", colors.JOBS), ITEMS),
-            *(ENDED, "app", "job_id"),
+            *("duration_seconds", TO_SCRAPER, "site", tables.words("outcome", colors.JOBS)),
+            *("items_processed", ENDED, "app", "job_id"),
         ],
-        empty="No run ended in the chosen range",
-    )
+    ).no_value("No run ended in the chosen range")
     return Section("Duration of runs", [Line(8, [heatmap, percentiles]), Line(8, [each, slowest])], collapsed=True)
 
 
@@ -136,7 +118,6 @@ def _volume() -> Section:
             "Three weeks ago": scraping.weeks_ago(3),
         },
         ["app", "scraper", tables.column("Share", unit="percentunit")],
-        first=("app", "scraper"),
     ).decimals(0)
     return Section("Volume compared with earlier weeks", [Line(9, [both, weeks], (13, 11))], collapsed=True)
 
@@ -149,7 +130,7 @@ def _queues() -> Section:
         "How long the oldest entry of each queue waits. Redis streams only: lists and sorted sets do not report it.",
         {QUEUE: scraping.QUEUE_AGE},
         "s",
-        threshold=shared.threshold("queue_age_seconds"),
+        indicator="queue_age_seconds",
     )
     redis = [links.data_link("Redis", links.to("components", component="redis"))]
     shown = [jobs, lengths.data_links(redis), oldest.data_links(redis)]

@@ -1,6 +1,6 @@
 """The dashboard of service level objectives: targets, results, burn rates, and what uses up each error budget."""
 
-from grafana.design import colors, links, panels, tables, variables
+from grafana.design import colors, columns, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.queries import slo
 
@@ -16,38 +16,35 @@ BURNS = {"availability": colors.RED, "latency": colors.YELLOW, "both": colors.OR
 
 
 def _tiles() -> Line:
-    least = panels.number_tile(
+    least = panels.trend_tile(
         "Lowest budget",
         "The smallest remaining share of all error budgets of 30 days. Below 0 an objective is missed.",
         {"Remaining": slo.LEAST_LEFT},
         "percentunit",
         bounds=LEFT,
     )
-    missed = panels.number_tile(
+    missed = panels.trend_tile(
         "Missed objectives",
         "Objectives missed over the last 30 days: their error budget is used up.",
         {"Missed": slo.OVERDRAWN},
         bounds=NONE_IS_GOOD,
     )
-    fastest = panels.number_tile(
+    fastest = panels.trend_tile(
         "Fastest burn",
         "The highest burn rate of the last hour. A rate of 1 uses up the budget in exactly 30 days.",
         {"Burn rate": slo.FASTEST},
-        decimals=1,
-    )
-    next_used_up = panels.number_tile(
+    ).decimals(1)
+    next_used_up = panels.trend_tile(
         "Next budget used up",
         "Time until the first budget is used up at the burn rate of the last 6 hours, where that is above 1.",
         {"Used up in": slo.NEXT_USED_UP},
         "s",
-        empty="None in sight",
-    )
+    ).no_value("None in sight")
     burning = panels.number_tile(
         "Burn alerts",
         "Firing alerts on error budgets.",
         {"Firing": slo.BURNING},
         bounds=NONE_IS_GOOD,
-        at_end=True,
         link=("Alerts", links.to("alerts", alertname="PlatformErrorBudgetBurn")),
     )
     return Line(4, [least, missed, fastest, next_used_up, burning])
@@ -64,24 +61,28 @@ def _objectives() -> Line:
         "Bad still allowed": slo.STILL_ALLOWED,
     }
     burns = {f"Burn {pair.long}": slo.burn(pair.long) for pair in slo.pairs()}
-    table = tables.measured(
-        "Objectives over 30 days",
-        "Target and result over the last 30 days, and the burn rate of each error budget: 1 uses it up in exactly 30 "
-        "days. Colours show where alerts compare.",
-        asked | burns,
-        [
-            "app",
-            tables.link("slo", "Only this", links.to("slo", app="${__data.fields.app}", slo="${__data.fields.slo}")),
-            *(tables.column(name, unit="percentunit") for name in ("Objective", "Attained")),
-            *(tables.gauge("Remaining budget", colors.GREEN), tables.column("Used up in", unit="s")),
-            *(
-                tables.bounds(f"Burn {pair.long}", (None, "text"), (pair.factor, colors.SEVERITIES[pair.severity]))
-                for pair in slo.pairs()
-            ),
-        ],
-        first=("app", "slo"),
-        empty="No objective has enough events yet",
-    ).decimals(2)
+    table = (
+        tables.measured(
+            "Objectives over 30 days",
+            "Target, result and burn rates of the last 30 days. A rate of 1 uses up the budget in exactly 30 days. "
+            "Colours show where alerts compare.",
+            asked | burns,
+            [
+                "app",
+                tables.link(
+                    "slo", "Only this", links.to("slo", app="${__data.fields.app}", slo="${__data.fields.slo}")
+                ),
+                *(tables.column(name, unit="percentunit") for name in ("Objective", "Attained")),
+                *(tables.gauge("Remaining budget", colors.GREEN), tables.column("Used up in", unit="s")),
+                *(
+                    tables.bounds(f"Burn {pair.long}", (None, "text"), (pair.factor, colors.SEVERITIES[pair.severity]))
+                    for pair in slo.pairs()
+                ),
+            ],
+        )
+        .no_value("No objective has enough events yet")
+        .decimals(2)
+    )
     return Line(8, [tables.sorted_by(table, "Remaining budget", descending=False)])
 
 
@@ -92,17 +93,18 @@ def _courses() -> Line:
         {EACH: slo.REMAINING},
         "percentunit",
         lowest=None,
-        highest=1,
-    )
-    attained = panels.lines(
-        "Attained",
-        "Share of good events over the last 30 days, and the objective (dashed).",
-        {EACH: slo.ATTAINED, f"{EACH} objective": slo.OBJECTIVE},
-        "percentunit",
-        dashed="objective",
-        lowest=None,
-        highest=1,
-        decimals=3,
+    ).max(1)
+    attained = (
+        panels.lines(
+            "Attained",
+            "Share of good events over the last 30 days, and the objective (dashed).",
+            {EACH: slo.ATTAINED, f"{EACH} objective": slo.OBJECTIVE},
+            "percentunit",
+            dashed="objective",
+            lowest=None,
+        )
+        .max(1)
+        .decimals(3)
     )
     return Line(9, [left, attained])
 
@@ -131,7 +133,7 @@ def _causes() -> Section:
     to_route = ("The route", links.to("http", app="${__field.labels.app}", route="${__field.labels.route}"))
     to_scraper = ("The scraper", links.to("scraping", app="${__field.labels.app}", scraper="${__field.labels.scraper}"))
     rankings = [
-        panels.ranking(title, text + " in the chosen range.", {legend: query}, decimals=0, link=link)
+        panels.ranking(title, text + " in the chosen range.", {legend: query}, link=link).decimals(0)
         for title, text, legend, query, link in (
             (
                 "Availability: failing routes",
@@ -169,23 +171,25 @@ def _requests() -> Section:
         slo.BURNT_BY_RELEASE,
         [
             *("app", "release", "requests", tables.gauge("failed", colors.RED), tables.gauge("slow", colors.YELLOW)),
-            *(tables.column(name, width=130, unit=tables.AGO) for name in ("first", "last")),
+            *(tables.column(name, width=130, unit=columns.AGO) for name in ("first", "last")),
         ],
-        empty="No requests were served",
-    )
+    ).no_value("No requests were served")
     to_errors = links.to("errors", app="${__data.fields.app}", endpoint="${__data.fields.route}")
     requests = tables.table(
         "Newest requests that use up a budget",
         "Requests that failed or took longer than 0.5 s, and the budget that they use up." + bounded,
         slo.BURNT_BY_REQUESTS,
         [
-            tables.column("at", "When", 150, tables.CLOCK),
-            *("app", tables.link("route", "Errors of this endpoint", to_errors), "method", "status"),
+            *(
+                tables.column("at", unit=columns.CLOCK),
+                "app",
+                tables.link("route", "Errors of this endpoint", to_errors),
+            ),
+            *("method", "status"),
             *(tables.column("seconds", "Duration", 90, "s"), "release", tables.words("burns", BURNS)),
             tables.column("burns", "Budget"),
         ],
-        empty="No request used up a budget",
-    )
+    ).no_value("No request used up a budget")
     return Section("Releases and requests that use up the budgets", [Line(12, [releases, requests], (10, 14))], True)
 
 

@@ -6,14 +6,11 @@ viewers without access meet no error before opening them.
 
 from grafana_foundation_sdk.builders import stat
 
-from grafana.design import colors, links, panels, tables, targets, variables
+from grafana.design import colors, columns, links, panels, tables, targets, variables
 from grafana.design.layout import Board, Line, Section
-from grafana.queries import health, shared, users
+from grafana.queries import health, users
 
-VARIABLES = (
-    variables.labels("app", "App", "platform_user_activity_total"),
-    variables.text("user", "User id"),
-)
+VARIABLES = (variables.labels("app", "App", "platform_user_activity_total"), variables.text("user", "User id"))
 LOGINS = {"logins": colors.GREEN, "logouts": colors.BLUE, "failed": colors.RED}
 KINDS = {"request": colors.BLUE, "activity": colors.GREEN, "error": colors.RED}
 OUTCOMES = {"done": colors.GREEN, "failed": colors.RED, **colors.SEVERITIES}
@@ -23,8 +20,6 @@ TO_USER = tables.link(
     links.keeping("users", "app") + "&var-user=${__data.fields.user_id:percentencode}",
 )
 TWICE = " A user of two apps counts in both."
-COUNTS = (tables.column("requests", "Requests", 100), tables.column("users", "Users", 80))
-MEAN = tables.column("mean_seconds", "Mean duration", 120, "s")
 
 
 def _first_line() -> Line:
@@ -33,9 +28,7 @@ def _first_line() -> Line:
         "Whether more logins fail than thresholds allow; the worst app counts. Unknown below the minimum of events.",
         health.indicator("login_failures"),
     )
-    logins = panels.number_tile(
-        "Logins", "Logins in the chosen range.", {"Logins": users.LOGINS_IN_RANGE}, at_end=True, decimals=0
-    )
+    logins = panels.number_tile("Logins", "Logins in the chosen range.", {"Logins": users.LOGINS_IN_RANGE}).decimals(0)
     tiles = [
         _number("Active now", f"Distinct users seen in the last 5 minutes.{TWICE}", users.active("5m")),
         _number("Active today", f"Distinct users seen in the last 24 hours.{TWICE}", users.active("1d")),
@@ -46,7 +39,7 @@ def _first_line() -> Line:
 
 
 def _number(title: str, description: str, query: str) -> stat.Panel:
-    return panels.number_tile(title, description, {title: query}, decimals=0)
+    return panels.trend_tile(title, description, {title: query}).decimals(0)
 
 
 def _active() -> Line:
@@ -54,10 +47,7 @@ def _active() -> Line:
         "Active users", f"Distinct users seen within each window.{TWICE}", {"{{window}}": users.ACTIVE}
     )
     by_app = panels.lines(
-        "Active users by app",
-        "Distinct users seen in the last 5 minutes.",
-        {"{{app}}": users.ACTIVE_BY_APP},
-        stacked=True,
+        "Active users by app", "Users seen in the last 5 minutes.", {"{{app}}": users.ACTIVE_BY_APP}, stacked=True
     )
     sessions = panels.lines(
         "Active sessions", "Distinct sessions seen within each window.", {"{{window}}": users.SESSIONS}
@@ -74,10 +64,7 @@ def _logins() -> Line:
         named=LOGINS,
     )
     failed = panels.lines(
-        "Failed logins by app",
-        "Failed logins within 5 minutes, which alerts judge.",
-        {"{{app}}": users.FAILED_LOGINS_BY_APP},
-        threshold=shared.threshold("login_failures"),
+        "Failed logins by app", "Within 5 minutes.", {"{{app}}": users.FAILED_LOGINS_BY_APP}, indicator="login_failures"
     )
     return Line(8, [both, failed])
 
@@ -87,21 +74,14 @@ def _activity() -> Section:
         "Activity by type", "Activities per minute.", {"{{activity}}": users.BY_TYPE}, "cpm", stacked=True
     )
     failures = panels.lines(
-        "Failed activity",
-        "Share of activities that failed, over 5 minutes.",
-        {"{{activity}}": users.FAILURES},
-        "percentunit",
+        "Failed activity", "Share that failed, over 5 minutes.", {"{{activity}}": users.FAILURES}, "percentunit"
     )
     by_role = panels.lines(
-        "Activity by role",
-        "Activities per minute, by the user's role.",
-        {"{{role}}": users.BY_ROLE},
-        "cpm",
-        stacked=True,
+        "Activity by role", "Activities per minute.", {"{{role}}": users.BY_ROLE}, "cpm", stacked=True
     )
     roles = panels.doughnut(
         "Users by role",
-        "Distinct users in the chosen range. A user with two roles counts in both.",
+        "In the chosen range. A user with two roles counts in both.",
         users.USERS_BY_ROLE,
         every_row=True,
     )
@@ -122,12 +102,10 @@ def _features() -> tables.tables.Panel:
         "The most used features in the chosen range, the number of their users, and how often they failed.",
         users.FEATURES,
         [
-            *("app", "module", "feature", tables.column("events", "Times", 80), COUNTS[1]),
-            *(tables.column("failed", "Failed", 80, "percentunit"), MEAN),
-            tables.column("last_used", "Last used", 130, tables.AGO),
+            *("app", "module", "feature", tables.column("events", "Times"), "users"),
+            *(tables.column("failed", width=80, unit="percentunit"), "mean_seconds", "last_used"),
         ],
-        empty="No activity names a feature",
-    )
+    ).no_value("No activity names a feature")
 
 
 def _endpoints() -> tables.tables.Panel:
@@ -137,12 +115,10 @@ def _endpoints() -> tables.tables.Panel:
         "The most requested endpoints in the chosen range, and how they responded.",
         users.ENDPOINTS,
         [
-            *("app", tables.link("route", "The endpoint in detail", there), COUNTS[0]),
-            *(tables.column("errors", "5xx", 80, "percentunit"), MEAN),
-            tables.column("last_asked", "Last requested", 130, tables.AGO),
+            *("app", tables.link("route", "The endpoint in detail", there), "requests"),
+            *(tables.column("errors", "5xx", 80, "percentunit"), "mean_seconds", "last_asked"),
         ],
-        empty="No requests are stored",
-    )
+    ).no_value("No requests are stored")
 
 
 def _who() -> Section:
@@ -154,21 +130,16 @@ def _who() -> Section:
             *(TO_USER, "roles", "activities", "requests", tables.column("failed", "5xx responses"), "sessions"),
             "last_seen",
         ],
-        empty="No active users",
-    )
+    ).no_value("No active users")
     browsers = panels.doughnut(
-        "Browsers",
-        "Requests in the chosen range, by family of client software.",
-        targets.restricted(users.BROWSERS),
-        every_row=True,
+        "Browsers", "Requests in the range, by client software.", targets.restricted(users.BROWSERS), every_row=True
     )
     agents = tables.table(
         "User agents",
         "The names that clients gave themselves in the chosen range.",
         targets.restricted(users.AGENTS),
-        [tables.trace("user_agent"), *COUNTS, "last_seen"],
-        empty="No request has a user agent",
-    )
+        [tables.trace("user_agent"), "requests", "users", "last_seen"],
+    ).no_value("No request has a user agent")
     lines = [Line(10, [top]), Line(8, [browsers, agents], (8, 16))]
     return Section("Users by name (restricted)", lines, collapsed=True)
 
@@ -180,12 +151,11 @@ def _one() -> Section:
         f"What one user did in the chosen range. {whom}",
         targets.restricted(users.ABOUT),
         [
-            *("user_id", "roles", tables.column("first_seen", "First seen", 170, tables.AT)),
-            tables.column("last_seen", "Last seen", 170, tables.AT),
-            *("sessions", "activities", "requests", tables.warned("errors", colors.RED), "addresses"),
+            *("user_id", "roles", tables.column("first_seen", width=170, unit=columns.AT)),
+            *(tables.column("last_seen", width=170, unit=columns.AT), "sessions", "activities", "requests"),
+            *(tables.warned("errors", colors.RED), "addresses"),
         ],
-        empty="No activity of this user in the chosen range",
-    )
+    ).no_value("No activity of this user in the chosen range")
     course = panels.bars(
         "Activity of one user",
         f"Requests, activities and errors. {whom}",
@@ -198,10 +168,9 @@ def _one() -> Section:
         targets.restricted(users.TIMELINE),
         [
             *("at", tables.words("kind", KINDS), "app", "what", tables.words("outcome", OUTCOMES)),
-            *("duration_seconds", tables.column("session_id", "Session"), "address", "user_agent"),
+            *("duration_seconds", "session_id", "address", "user_agent"),
         ],
-        empty="No activity of this user in the chosen range",
-    )
+    ).no_value("No activity of this user in the chosen range")
     lines = [Line(4, [about]), Line(6, [course]), Line(14, [timeline])]
     return Section("One user (restricted)", lines, collapsed=True)
 

@@ -1,6 +1,6 @@
 """Panels that show figures.
 
-Each function returns the SDK's builder of one panel, which the caller may refine: `lines(...).time_from("24h")`.
+Each function returns the SDK's builder of one panel, which the caller refines: `lines(...).decimals(0).max(1)`.
 Queries are given as grafana.design.targets says, a link as its title and address.
 """
 
@@ -19,6 +19,7 @@ from grafana_foundation_sdk.models.piechart import PieChartLabels, PieChartLegen
 
 from grafana.design import colors, links, targets
 from grafana.design.targets import PROMETHEUS, Asked, Target
+from grafana.queries import shared
 
 Bound = tuple[float | None, str]
 Link = tuple[str, str]
@@ -55,23 +56,21 @@ def number_tile(
     unit: str = "short",
     *,
     bounds: Sequence[Bound] = (),
-    decimals: int | None = None,
-    empty: str | None = None,
     link: Link | None = None,
-    at_end: bool = False,
+    trend: bool = False,
 ) -> stat.Panel:
-    """Return a tile with a figure and its course; bounds colour it as colors.steps says, without any it is blue.
-
-    PromQL is asked over the time range, or at its end alone. empty is what the tile says without data.
-    """
-    found = targets.at_end(asked) if at_end or isinstance(asked, str) else targets.over_time(asked)
+    """Return a tile with a figure at the end of the range; bounds colour it as colors.steps says, by default blue."""
+    found = targets.over_time(asked) if trend else targets.at_end(asked)
     panel: stat.Panel = asked_panel(stat.Panel(), title, description, unit, found)
     panel.graph_mode(options.BigValueGraphMode.AREA).color_mode(options.BigValueColorMode.VALUE)
     panel.reduce_options(last()).thresholds(colors.steps(*(bounds or ((None, colors.BLUE),))))
     panel.color_scheme(colors.by_thresholds()).justify_mode(options.BigValueJustifyMode.CENTER)
-    if empty is not None:
-        panel.no_value(empty)
-    return _linked(_rounded(panel, decimals), link)
+    return _linked(panel, link)
+
+
+def trend_tile(title: str, description: str, asked: Asked, unit: str = "short", **more: Any) -> stat.Panel:
+    """Return a tile with the last figure of the range above its course; more is as of number_tile."""
+    return number_tile(title, description, asked, unit, trend=True, **more)
 
 
 def severity_tile(title: str, description: str, asked: Asked, link: Link | None = None) -> stat.Panel:
@@ -92,21 +91,22 @@ def lines(
     asked: Asked,
     unit: str = "short",
     *,
-    threshold: str = "",
+    indicator: str = "",
+    thresholds: str = "",
     stacked: bool = False,
     named: Mapping[str, str] | None = None,
     dashed: str = "",
     lowest: float | None = 0,
-    highest: float | None = None,
-    decimals: int | None = None,
 ) -> timeseries.Panel:
     """Return a chart over time.
 
-    threshold is the PromQL of thresholds, each dashed in its severity's colour. named gives series colours by the last
-    word of their legend, such as colors.CODES; all others have a colour by name, the same in every panel. Series whose
-    legend ends with the word dashed are dashed. The axis begins at lowest, with None where the figures do.
+    The thresholds in force of an indicator, or other PromQL of thresholds, are dashed in their severity's colour. named
+    gives series colours by the last word of their legend, such as colors.CODES; all others have a colour by name, the
+    same in every panel. Series whose legend ends with the word dashed are dashed. The axis begins at lowest, with None
+    where the figures do.
     """
-    limits = [targets.threshold_lines(threshold)] if threshold else []
+    thresholds = shared.threshold(indicator) if indicator else thresholds
+    limits = [targets.threshold_lines(thresholds)] if thresholds else []
     panel: timeseries.Panel = asked_panel(
         timeseries.Panel(), title, description, unit, [*targets.over_time(asked), *limits]
     )
@@ -115,14 +115,12 @@ def lines(
     panel.show_points(options.VisibilityMode.NEVER).color_scheme(colors.by_name())
     if lowest is not None:
         panel.min(lowest)
-    if highest is not None:
-        panel.max(highest)
     # Gaps up to a minute are joined (ms): longer ones are missing data and must be seen.
     panel.span_nulls(60_000).axis_border_show(False)
-    overrides = [*colors.meanings(named or {}), *(colors.THRESHOLD_LINES if threshold else [])]
+    overrides = [*colors.meanings(named or {}), *(colors.THRESHOLD_LINES if thresholds else [])]
     for matcher, properties in [*overrides, *([colors.dashed(dashed)] if dashed else [])]:
         panel.with_override(matcher, properties)
-    return _rounded(panel.legend(_legend("lastNotNull", "max")).tooltip(_tooltip()), decimals)
+    return panel.legend(_legend("lastNotNull", "max")).tooltip(_tooltip())
 
 
 def bars(title: str, description: str, asked: Asked, unit: str = "short", **more: Any) -> timeseries.Panel:
@@ -154,13 +152,7 @@ def heatmap(title: str, description: str, unit: str, query: str) -> heatmaps.Pan
 
 
 def doughnut(
-    title: str,
-    description: str,
-    asked: Asked,
-    *,
-    named: Mapping[str, str] | None = None,
-    decimals: int | None = None,
-    every_row: bool = False,
+    title: str, description: str, asked: Asked, *, named: Mapping[str, str] | None = None, every_row: bool = False
 ) -> piechart.Panel:
     """Return shares of a whole; named as of lines. every_row is for SQL, whose rows are the shares."""
     panel: piechart.Panel = asked_panel(piechart.Panel(), title, description, "short", targets.at_end(asked))
@@ -169,7 +161,7 @@ def doughnut(
     legend.placement(options.LegendPlacement.RIGHT).values([PieChartLegendValues.VALUE, PieChartLegendValues.PERCENT])
     for matcher, properties in colors.meanings(named or {}):
         panel.with_override(matcher, properties)
-    return _rounded(panel.legend(legend).color_scheme(colors.by_name()).tooltip(_tooltip()), decimals)
+    return panel.legend(legend).color_scheme(colors.by_name()).tooltip(_tooltip())
 
 
 def ranking(
@@ -179,8 +171,6 @@ def ranking(
     unit: str = "short",
     *,
     bounds: Sequence[Bound] = (),
-    highest: float | None = None,
-    decimals: int | None = None,
     link: Link | None = None,
 ) -> bargauge.Panel:
     """Return a bar per series, such as of topk; bounds colour them as colors.steps says, without any they are blue."""
@@ -188,9 +178,7 @@ def ranking(
     panel.orientation(options.VizOrientation.HORIZONTAL).display_mode(options.BarGaugeDisplayMode.BASIC).min(0)
     panel.value_mode(options.BarGaugeValueMode.TEXT).show_unfilled(True).reduce_options(last())
     panel.name_placement(options.BarGaugeNamePlacement.AUTO).thresholds(colors.steps(*(bounds or ((None, "blue"),))))
-    if highest is not None:
-        panel.max(highest)
-    return _linked(_rounded(panel.color_scheme(colors.by_thresholds()), decimals), link)
+    return _linked(panel.color_scheme(colors.by_thresholds()), link)
 
 
 def markdown(title: str, description: str, content: str) -> texts.Panel:
@@ -218,10 +206,6 @@ def _state_tile(
 
 def _linked(panel: Any, link: Link | None) -> Any:
     return panel.data_links([links.data_link(*link)]) if link else panel
-
-
-def _rounded(panel: Any, decimals: int | None) -> Any:
-    return panel if decimals is None else panel.decimals(decimals)
 
 
 def _legend(*calculations: str) -> common.VizLegendOptions:

@@ -1,10 +1,8 @@
 """Tables: of SQL, of PromQL, of stack traces, with links, coloured cells and actions.
 
-Columns are listed by the functions here, or by their name alone. One in COMMON looks the same in every table; others in
-lower case have a heading made of their name: last_used becomes "Last used".
+Columns are listed by the functions here, or by their name alone: then they look as grafana.design.columns says.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,33 +13,27 @@ from grafana_foundation_sdk.models import dashboard as models
 
 from grafana.design import colors, targets
 from grafana.design import links as addresses
+from grafana.design.columns import usual
 from grafana.design.panels import asked_panel
 from grafana.design.targets import Target
 
 Json = dict[str, Any]
 # The column's name, and what an override sets there.
 Column = tuple[str, Json]
-# Units of times: how long ago, in full, and the time of day alone where it is today.
-AGO, AT, CLOCK = "dateTimeFromNow", "dateTimeAsIso", "dateTimeAsIsoNoDateIfToday"
 
 
 def table(
-    title: str,
-    description: str,
-    asked: str | Sequence[Target],
-    columns: Sequence[Column | str] = (),
-    *,
-    empty: str = "No data",
+    title: str, description: str, asked: str | Sequence[Target], columns: Sequence[Column | str] = ()
 ) -> tables.Panel:
-    """Return a table of SQL; columns refine single ones, empty is what a table without rows says."""
+    """Return a table of SQL; columns refine single ones."""
     found = targets.at_end(asked)
     panel: tables.Panel = asked_panel(tables.Panel(), title, description, "short", found)
-    panel.no_value(empty).show_header(True).cell_height(options.TableCellHeight.SM).filterable(True)
+    panel.show_header(True).cell_height(options.TableCellHeight.SM).filterable(True)
     panel.thresholds(colors.steps((None, "text"))).color_scheme(colors.by_thresholds())
     looks: dict[str, Json] = {}
     for one in columns:
         name, properties = (one, {}) if isinstance(one, str) else one
-        looks.setdefault(name, _usual(name)).update(properties)
+        looks.setdefault(name, usual(name)).update(properties)
     for name, properties in looks.items():
         shown = [models.DynamicConfigValue(id_val=key, value=value) for key, value in properties.items()]
         panel.override_by_name(name, shown)
@@ -49,40 +41,34 @@ def table(
 
 
 def of_series(
-    title: str,
-    description: str,
-    query: str,
-    columns: Sequence[Column | str] = (),
-    *,
-    first: Sequence[str],
-    hidden: Sequence[str] = (),
-    empty: str = "No data",
+    title: str, description: str, query: str, columns: Sequence[Column | str], *, hidden: Sequence[str] = ()
 ) -> tables.Panel:
-    """Return a table of PromQL, a row per series: its labels, those in `first` before others, and Value."""
-    panel = table(title, description, [targets.rows(query)], columns, empty=empty)
-    return panel.with_transformation(arranged(*first, hidden=("Time", *hidden)))
+    """Return a table of PromQL, a row per series: its labels, those listed first, and Value where it is listed."""
+    names = _names(columns)
+    unseen = {"Time", "Value", "__name__", "alertstate", *hidden} - set(names)
+    panel = table(title, description, [targets.rows(query)], columns)
+    return panel.with_transformation(arranged(*names, hidden=sorted(unseen)))
 
 
 def measured(
     title: str,
     description: str,
     asked: Mapping[str, str],
-    columns: Sequence[Column | str] = (),
+    columns: Sequence[Column | str],
     *,
-    first: Sequence[str],
     hidden: Sequence[str] = (),
-    empty: str = "No data",
 ) -> tables.Panel:
     """Return a table of several figures about the same things: a column per PromQL, named by its key.
 
-    All share the labels in `first`, which are the first columns; the queries' own labels beside them are to be hidden.
+    The other columns listed are labels, which all queries share and which come first; hide labels of single queries.
     """
-    panel = table(title, description, [targets.rows(query) for query in asked.values()], columns, empty=empty)
+    panel = table(title, description, [targets.rows(query) for query in asked.values()], columns)
     values = [f"Value #{chr(ord('A') + number)}" for number in range(len(asked))] if len(asked) > 1 else ["Value"]
     named = dict(zip(values, asked, strict=True))
+    labels = [name for name in _names(columns) if name not in asked]
     merge = models.DataTransformerConfig(id_val="merge", options={})
     return panel.with_transformation(merge).with_transformation(
-        arranged(*first, *values, renamed=named, hidden=("Time", *hidden))
+        arranged(*labels, *values, renamed=named, hidden=("Time", *hidden))
     )
 
 
@@ -112,6 +98,11 @@ def words(name: str, named: Mapping[str, str], width: int | None = None) -> Colu
     """Return a column of words in their colours, such as colors.SEVERITIES."""
     found = {"mappings": colors.words(named), "custom.cellOptions": {"type": "color-text"}}
     return name, found | ({"custom.width": width} if width else {})
+
+
+def issue_state(name: str) -> Column:
+    """Return a column of the states of error issues."""
+    return name, words(name, colors.ISSUES, 95)[1] | ({"displayName": "Status"} if name == "state" else {})
 
 
 def states(name: str, mappings: list[models.ValueMapping]) -> Column:
@@ -175,26 +166,5 @@ def stack_trace(title: str, description: str, asked: Sequence[Target], name: str
     return table(title, description, asked, [trace(name)]).show_header(False).cell_height(options.TableCellHeight.LG)
 
 
-COMMON: dict[str, Json] = dict(
-    (
-        column("at", "When", 170, AT),
-        column("starts_at", "Fired", 170, AT),
-        column("ends_at", "Ended", 170, AT),
-        column("first_seen", "First seen", 125, AGO),
-        column("last_seen", "Last seen", 125, AGO),
-        column("duration_seconds", "Duration", 100, "s"),
-        column("alertname", "Alert"),
-        column("api", "API"),
-        column("error_type", "Type"),
-        column("job_id", "Job"),
-        column("p95", "p95", 80, "s"),
-        column("user_id", "User"),
-        ("severity", {"displayName": "Severity", **words("severity", colors.SEVERITIES, 85)[1]}),
-    )
-)
-
-
-def _usual(name: str) -> Json:
-    """Return how a column looks where nothing else is said; a heading of PromQL is a name already."""
-    plain = {"displayName": name.replace("_", " ").capitalize()} if re.fullmatch("[a-z_]+", name) else {}
-    return dict(COMMON.get(name, plain))
+def _names(columns: Sequence[Column | str]) -> list[str]:
+    return list(dict.fromkeys(one if isinstance(one, str) else one[0] for one in columns))

@@ -17,51 +17,37 @@ PROMETHEUS = common.DataSourceRef(type_val="prometheus", uid="platform-prometheu
 POSTGRESQL = common.DataSourceRef(type_val="grafana-postgresql-datasource", uid="platform-postgresql")
 # Users, addresses and stack traces: people without access get an error in place of the panel.
 RESTRICTED = common.DataSourceRef(type_val="grafana-postgresql-datasource", uid="platform-postgresql-restricted")
-ALERTMANAGER = common.DataSourceRef(type_val="alertmanager", uid="platform-alertmanager")
 
 Target = cogbuilder.Builder[variants.Dataquery]
 Asked = str | Mapping[str, str] | Sequence[Target]
 
 
-class SqlQuery(variants.Dataquery):
-    """One query of Grafana's PostgreSQL data source, which the SDK does not know."""
+class Sql(variants.Dataquery, cogbuilder.Builder[variants.Dataquery]):
+    """A query of Grafana's PostgreSQL data source, which the SDK does not know, and its own builder."""
 
     def __init__(self, data: dict[str, Any]) -> None:
         self.data = data
-
-    def to_json(self) -> dict[str, object]:
-        """Return it as Grafana stores it."""
-        return self.data
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Return the query that was stored."""
         return cls(data)
 
-
-runtime.register_dataquery_variant(runtime.DataqueryConfig("grafana-postgresql-datasource", SqlQuery.from_json))
-
-
-class SqlBuilder(cogbuilder.Builder[variants.Dataquery]):
-    """Builder of a SQL query, with the interface of the SDK's builders."""
-
-    def __init__(self, source: common.DataSourceRef, sql: str, shape: str) -> None:
-        self._data: dict[str, Any] = {
-            "datasource": source.to_json(),
-            "editorMode": "code",
-            "format": shape,
-            "rawQuery": True,
-            "rawSql": sql,
-        }
+    def to_json(self) -> dict[str, object]:
+        """Return it as Grafana stores it."""
+        return self.data
 
     def ref_id(self, ref_id: str) -> Self:
         """Name it within its panel."""
-        self._data["refId"] = ref_id
+        self.data["refId"] = ref_id
         return self
 
-    def build(self) -> SqlQuery:
+    def build(self) -> Self:
         """Return the query."""
-        return SqlQuery(self._data)
+        return self
+
+
+runtime.register_dataquery_variant(runtime.DataqueryConfig("grafana-postgresql-datasource", Sql.from_json))
 
 
 def series(expression: str, legend: str) -> prometheus.Dataquery:
@@ -91,9 +77,10 @@ def threshold_lines(expression: str) -> prometheus.Dataquery:
 
 def sql(
     text: str, *, shape: Literal["table", "time_series"] = "table", source: common.DataSourceRef = POSTGRESQL
-) -> SqlBuilder:
+) -> Sql:
     """Return a query of views; as time series its columns are time, metric (text) and value."""
-    return SqlBuilder(source, text, shape)
+    query = {"datasource": source.to_json(), "editorMode": "code", "format": shape, "rawQuery": True, "rawSql": text}
+    return Sql(query)
 
 
 def restricted(text: str, *, shape: Literal["table", "time_series"] = "table") -> list[Target]:

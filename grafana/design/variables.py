@@ -1,4 +1,4 @@
-"""Let the viewer choose: apps, routes, severities, words to look for."""
+"""What the viewer may choose: apps, routes, severities, words to look for."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ ALL = models.VariableOption(selected=True, text=["All"], value=["$__all"])
 
 
 class Variable:
-    """Be what the SDK takes for a builder of this variable."""
+    """Builder of a variable, as the SDK expects one."""
 
     def __init__(self, model: models.VariableModel) -> None:
         self._model = model
@@ -26,88 +26,65 @@ def labels(
 ) -> Variable:
     """Return the choice of a label's values among the series of a selector, several or all.
 
-    The selector may name other variables, on which the choice then depends: `..._total{app=~"$app"}`. All is any value,
-    but of apps, which SQL is asked for as well, the list of them: Grafana would put `.*` into `app IN (...)` as it is.
-    listed makes All the list of values for others, too. regex takes a part of each value, its first group.
+    The selector may name other variables, on which the choice then depends: `..._total{app=~"$app"}`. All is `.*`; of
+    apps, and where it is listed, it is the list of all values, as SQL needs it: Grafana would put `.*` into
+    `app IN (...)` unchanged. regex takes a part of each value, its first group.
     """
     text = f"label_values({selector}, {label or name})"
     query = {"qryType": 5, "query": text, "refId": "PrometheusVariableQueryEditor-VariableQuery"}
     all_value = None if listed or name == "app" else ".*"
-    return _query(name, title, PROMETHEUS, query, text, all_value=all_value, regex=regex)
+    return _query(name, title, PROMETHEUS, query, all_value=all_value, regex=regex)
 
 
-def column(name: str, title: str, sql: str) -> Variable:
-    """Return the choice among the first column of a query of SQL, several or all; two columns are __value and __text.
+def column(name: str, title: str, sql: str, *, several: bool = True, everything: bool = True) -> Variable:
+    """Return the choice among the first column of a query of SQL; two columns are __value and __text.
 
-    All is every value there is: use it as `column IN (${name:sqlstring})`.
+    Several may be chosen, or everything there is: use it as `column IN (${name:sqlstring})`.
     """
-    return _query(name, title, POSTGRESQL, sql, sql, all_value=None)
-
-
-def one_of(name: str, title: str, sql: str) -> Variable:
-    """Return the choice of exactly one of the first column of a query of SQL."""
-    found = column(name, title, sql)
+    found = _query(name, title, POSTGRESQL, sql, regex="")
     model = found.build()
-    model.multi, model.include_all = False, False
-    model.current = models.VariableOption(selected=False, text="", value="")
-    return found
-
-
-def some_of(name: str, title: str, sql: str) -> Variable:
-    """Return the choice of several, never all, of the first column of a query of SQL: what an action is done to."""
-    found = one_of(name, title, sql)
-    found.build().multi = True
+    model.multi, model.include_all = several, everything
+    if not everything:
+        model.current = _option("")
     return found
 
 
 def words(name: str, title: str, values: list[str]) -> Variable:
     """Return the choice among fixed words, several or all."""
+    options = [_option(value) for value in values]
+    common_fields = _common(models.VariableType.CUSTOM, name, title)
     return Variable(
         models.VariableModel(
-            **_common(models.VariableType.CUSTOM, name, title),
-            query=",".join(values),
-            options=[models.VariableOption(selected=False, text=value, value=value) for value in values],
-            multi=True,
-            include_all=True,
-            current=ALL,
+            **common_fields, query=",".join(values), options=options, multi=True, include_all=True, current=ALL
         )
     )
 
 
-def text(name: str, title: str, default: str = "") -> Variable:
+def text(name: str, title: str) -> Variable:
     """Return a box to type into; in SQL only ever as ${name:sqlstring}."""
-    chosen = models.VariableOption(selected=False, text=default, value=default)
-    return Variable(
-        models.VariableModel(
-            **_common(models.VariableType.TEXTBOX, name, title), query=default, current=chosen, options=[chosen]
-        )
-    )
+    nothing = _option("")
+    common_fields = _common(models.VariableType.TEXTBOX, name, title)
+    return Variable(models.VariableModel(**common_fields, query="", current=nothing, options=[nothing]))
 
 
-def _query(
-    name: str,
-    title: str,
-    source: common.DataSourceRef,
-    query: Any,
-    definition: str,
-    *,
-    all_value: str | None,
-    regex: str = "",
-) -> Variable:
+def _option(value: str) -> models.VariableOption:
+    return models.VariableOption(selected=False, text=value, value=value)
+
+
+def _query(name: str, title: str, source: common.DataSourceRef, query: Any, **more: Any) -> Variable:
     return Variable(
         models.VariableModel(
             **_common(models.VariableType.QUERY, name, title),
             datasource=source,
             query=query,
-            definition=definition,
+            definition=query if isinstance(query, str) else query["query"],
             refresh=models.VariableRefresh.ON_TIME_RANGE_CHANGED,
             sort=models.VariableSort.ALPHABETICAL_ASC,
             multi=True,
             include_all=True,
-            all_value=all_value,
             current=ALL,
             options=[],
-            regex=regex,
+            **more,
         )
     )
 

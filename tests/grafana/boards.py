@@ -39,6 +39,23 @@ class Query:
     may_be_empty: str = ""
 
 
+def reread(dashboard: Json) -> Json:
+    """Return a dashboard read from JSON into the SDK's types and written again, without what these do not know.
+
+    `placement` of links and marks is the one thing that the types cannot leave out.
+    """
+    # Imported here: the SDK warns about this schema unless the package `grafana` imported it first.
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.cog.plugins import register_default_plugins
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
+    register_default_plugins()
+    found: Json = json.loads(JSONEncoder().encode(Dashboard.from_json(dashboard)))
+    for shown in [*found["links"], *found["annotations"].get("list", [])]:
+        del shown["placement"]
+    return found
+
+
 def panels(board: Json, *, without: tuple[str, ...] = ()) -> list[Json]:
     """Return the panels, those in collapsed rows too, but those of some types."""
     found = [one for panel in board["panels"] for one in (panel, *panel.get("panels", []))]

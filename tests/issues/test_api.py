@@ -129,7 +129,7 @@ def test_actions_may_post_nowhere_else(grafana: StandIn) -> None:
 def test_many_that_were_picked(grafana: StandIn, store: Store) -> None:
     """By a variable of several values."""
     ids = store.one("SELECT string_agg(id, ',') FROM monitoring.error_issue")
-    answer = grafana.run(actions.of_selected()[0], {"issue:csv": ids})
+    answer = grafana.run(actions.action("x", "resolve", "x", ids="${issue:csv}"), {"issue:csv": ids})
 
     assert len(answer.json()["changed"]) == 2
     assert set(statuses(store).values()) == {"resolved"}
@@ -140,7 +140,11 @@ def test_all_that_the_filters_leave(grafana: StandIn, store: Store, number: str,
     """If they are as many as the panel says; values with any letter in them."""
     filled = {"app:json": '["shop","prices"]', "type:json": json.dumps(['a"},{"b', "ValueError"]), "text": "F&X=1"}
     filled["__data.fields.matching"] = number
-    answer = grafana.run(actions.of_matching("matching", "app", "type", search="text")[0], filled)
+    expected = "${__data.fields.matching}"
+    action = actions.action(
+        "x", "resolve", "x", expected=expected, app="${app:json}", type="${type:json}", search="${text}"
+    )
+    answer = grafana.run(action, filled)
 
     assert answer.status_code == status, answer.text
     assert set(statuses(store).values()) == ({"resolved"} if status == 200 else {"open"})
