@@ -139,7 +139,7 @@ def test_example_of_a_probe_shows_every_key(kind: type[Probe]) -> None:
     config = convert({"database": {"dsn": "host=h"}, "probes": {kind.component: [keys]}})
 
     assert set(keys) == set(kind.target.__struct_fields__) - {"password"} | {"password"} & set(keys)
-    assert getattr(config.probes, kind.component)[0].name == "main"
+    assert getattr(config.probes, kind.component)[0].name == keys["name"]
 
 
 def test_example_shows_the_defaults() -> None:
