@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from exporter.probes.base import Probe, Reason
+from exporter.probes.http import HttpProbe
 from exporter.probes.minio import MinioProbe
 from exporter.probes.postgresql import PostgresqlProbe
 from exporter.probes.redis import RedisProbe
@@ -15,6 +16,7 @@ PROBES: tuple[type[Probe], ...] = (
     PostgresqlProbe,
     RedisProbe,
     MinioProbe,
+    HttpProbe,
 )
 """Every kind of probe. Settings, checks, metric families and documents come from what each declares."""
 
