@@ -1,135 +1,103 @@
-"""Define every exception this package raises on purpose.
+"""The exceptions that this package raises on purpose.
 
     PlatformError
-    ├── ConfigError            a key of the configuration: exit status 2
-    │   ├── WebConfigError     a key of the --web.config.file
-    │   ├── TimeTextError      a time or a span of time, as people type it
-    │   ├── FilterError        a column or a condition on the command line
-    │   └── AlertInputError    a matcher or a label of an alert on the command line
-    ├── DatabaseError          a PostgreSQL server or what is in it
-    │   ├── UnreachableError   no connection, or it broke
-    │   ├── VersionError       older than PostgreSQL 13
-    │   ├── StandbyError       a hot standby, where a primary is needed
-    │   ├── RightsError        a privilege is missing; the message holds the GRANT
-    │   ├── SchemaError        the `monitoring` schema is missing or newer than this program
-    │   └── MappingError       a table or column that a mapping names does not exist, or the mapping is malformed
-    ├── AlertsError            the history of alerts, or alerts by hand
-    │   ├── PayloadError       a post that is no notification of Alertmanager's
-    │   ├── SpoolError         posts cannot be kept on the disk
-    │   └── AlertmanagerError  no Alertmanager answers, or it refuses a request
-    ├── IssuesError            error issues, as people change them
-    │   ├── ChangeError        what is asked for makes no sense
-    │   ├── UnknownIssueError  no issue has that id
-    │   └── CountError         other issues are meant than the caller thinks
-    ├── ListenError            the listen address cannot be bound
-    ├── AdoptError             a table could not be adopted
-    ├── ExportError            rows could not be written
-    ├── BackfillError          the past could not be given to Prometheus
-    └── DemoError              the played platform cannot go on
+    ├── ConfigError            exit status 2
+    │   ├── WebConfigError
+    │   └── TimeTextError
+    ├── DatabaseError
+    │   ├── UnreachableError
+    │   ├── SchemaError
+    │   └── MappingError
+    ├── AlertmanagerError
+    ├── NotificationError
+    ├── SpoolError
+    ├── ChangeError
+    ├── UnknownIssueError
+    └── CountError
 
-Every message names the key (or table), the value, what was wanted and what to do; none ever holds a secret.
+Every message names the key (or table), its value, what was expected and what to do; none ever holds a secret.
 """
 
 
 class PlatformError(Exception):
-    """Be the base of all errors a caller may want to show to a person."""
+    """Base class of all errors whose message is meant for people."""
 
 
 class ConfigError(PlatformError):
-    """Say that one key of the configuration is wrong."""
+    """Raised when a key of the configuration or a value on the command line is invalid."""
 
 
 class WebConfigError(ConfigError):
-    """Say that one key of the web configuration file (TLS, users, headers) is wrong."""
+    """Raised when a key of the web configuration file (TLS, users, headers) is invalid."""
 
 
 class TimeTextError(ConfigError):
-    """Say that a text is no time, or no span of time."""
-
-
-class FilterError(ConfigError):
-    """Say that a column or a condition given on the command line makes no sense."""
-
-
-class AlertInputError(ConfigError):
-    """Say that a matcher or a label given on the command line makes no sense."""
+    """Raised when a text is not a time, or not a duration."""
 
 
 class DatabaseError(PlatformError):
-    """Be the base of everything that a PostgreSQL server can refuse."""
+    """Raised when a server is too old, read-only, or denies a privilege (the message holds the GRANT)."""
 
 
 class UnreachableError(DatabaseError):
-    """Say that no connection could be made, or that it broke."""
-
-
-class VersionError(DatabaseError):
-    """Say that the server is older than PostgreSQL 13, which brought pg_snapshot and xid8."""
-
-
-class StandbyError(DatabaseError):
-    """Say that the server is in recovery: its snapshots list no transactions, so nothing can be counted there."""
-
-
-class RightsError(DatabaseError):
-    """Say which privilege is missing, with the GRANT that gives it."""
+    """Raised when PostgreSQL cannot be reached, or a connection broke."""
 
 
 class SchemaError(DatabaseError):
-    """Say that the schema `monitoring` is missing, incomplete or newer than this program."""
+    """Raised when the schema `monitoring` is missing, incomplete or newer than this program."""
 
 
 class MappingError(DatabaseError):
-    """Say that a mapping is malformed or names what the database does not have."""
+    """Raised when a mapping is malformed or names a table or column that does not exist."""
 
 
-class AlertsError(PlatformError):
-    """Be the base of what concerns the history of alerts, and alerts by hand."""
+class AlertmanagerError(PlatformError):
+    """Raised when an Alertmanager does not answer, or refuses a request."""
 
 
-class PayloadError(AlertsError):
-    """Say what a post lacks to be a notification of Alertmanager's."""
+class NotificationError(PlatformError):
+    """Raised when a request is not a notification of Alertmanager's."""
 
 
-class SpoolError(AlertsError):
-    """Say that a post cannot be kept on the disk: no room, no right, a broken disk."""
+class SpoolError(PlatformError):
+    """Raised when a notification cannot be written to the spool."""
 
 
-class AlertmanagerError(AlertsError):
-    """Say which Alertmanager does not answer, or what it refuses."""
+class ChangeError(PlatformError):
+    """Raised when a change of error issues is contradictory or out of bounds."""
 
 
-class IssuesError(PlatformError):
-    """Be the base of what concerns changes of error issues by people."""
+class UnknownIssueError(PlatformError):
+    """Raised when an id belongs to no issue, or to several."""
 
 
-class ChangeError(IssuesError):
-    """Say what of a change does not fit together, or is out of bounds."""
+class CountError(PlatformError):
+    """Raised when a change would affect another number of issues than expected, or too many."""
 
 
-class UnknownIssueError(IssuesError):
-    """Say which id is no issue's, or several's."""
+class VersionError(DatabaseError):
+    """Raised when the server is older than PostgreSQL 13, which brought pg_snapshot and xid8."""
 
 
-class CountError(IssuesError):
-    """Say that another number of issues is meant than the caller thinks, or too many."""
+class StandbyError(DatabaseError):
+    """Raised when the server is in recovery: its snapshots list no transactions, so nothing can be counted there."""
 
 
-class ListenError(PlatformError):
-    """Say that the listen address cannot be bound."""
+class RightsError(DatabaseError):
+    """Raised when a privilege is missing, with the GRANT that gives it."""
+
+
+class FilterError(ConfigError):
+    """Raised when a column or a condition on the command line is invalid."""
 
 
 class AdoptError(PlatformError):
-    """Say that a table could not be adopted, and why."""
+    """Raised when a table cannot be adopted."""
 
 
 class ExportError(PlatformError):
-    """Say that rows could not be written, and why."""
+    """Raised when rows cannot be written."""
 
 
 class BackfillError(PlatformError):
-    """Say that the past could not be turned into blocks of Prometheus's database, and why."""
-
-
-class DemoError(PlatformError):
-    """Say that the played platform cannot go on."""
+    """Raised when the past cannot be turned into blocks of Prometheus's database."""

@@ -1,4 +1,4 @@
-"""Make lines for a terminal, which obeys control characters: none of what others wrote reaches it."""
+"""Format text for a terminal, which obeys control characters: none of those in foreign text reaches it."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,6 +7,11 @@ def one_line(text: object, longest: int | None = None) -> str:
     """Return a text as one printable line, of at most so many characters."""
     shown = "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in str(text))
     return shown if longest is None or len(shown) <= longest else f"{shown[: longest - 1]}…"
+
+
+def plural(number: int, noun: str) -> str:
+    """Return `1 issue`, `2 issues`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

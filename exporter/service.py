@@ -1,4 +1,4 @@
-"""Run the exporter: sources, probes and the numbers shown, under a configuration that may be reloaded."""
+"""The running exporter: sources, probes and what is shown, under a configuration that may be reloaded."""
 
 import logging
 import threading
@@ -9,7 +9,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from exporter.aggregation.poller import View, Worker
-from exporter.alerts.workers import AlertsPart
+from exporter.alerts.workers import AlertWorkers
 from exporter.config import loader as configuration
 from exporter.config.settings import Config
 from exporter.errors import ConfigError, MappingError
@@ -23,7 +23,7 @@ from exporter.sources import mapping
 logger = logging.getLogger(__name__)
 
 SCRAPE_MARGIN_SECONDS = 0.5
-"""What is left of Prometheus's own timeout for encoding and the way back, so that it never gives up on us."""
+"""What is left of Prometheus's own timeout for encoding and sending, so that it never expires."""
 
 SHORTEST_PROBE_SECONDS = 0.05
 
@@ -31,14 +31,14 @@ _WORST_FIRST = (Status.UNHEALTHY, Status.DEGRADED, Status.UNKNOWN, Status.HEALTH
 
 
 class Service:
-    """Hold the running parts. `render` may be called from several threads at once."""
+    """The running parts. `render` may be called from several threads at once."""
 
     def __init__(
         self, path: Path, config: Config, certificate_expiry: Callable[[], float | None] = lambda: None
     ) -> None:
-        """Build everything; nothing connects before `start`. Raises ConfigError.
+        """Nothing connects before `start`. Raises ConfigError.
 
-        `certificate_expiry` tells until when the certificate served is valid, in Unix seconds; None without TLS.
+        `certificate_expiry` returns when the server's certificate expires, in Unix seconds; None without TLS.
         """
         self._certificate_expiry = certificate_expiry
         self._path = path
@@ -46,7 +46,7 @@ class Service:
         self._changed = threading.Event()
         self._workers = _workers(config, {}, self._changed.set)
         self._runner = ProbeRunner(build(config.probes))
-        self.alerts = AlertsPart(config, self._changed.set)
+        self.alerts = AlertWorkers(config, self._changed.set)
         self._reload_ok = True
         self._loaded_at = time.time()
         self._lock = threading.Lock()
@@ -90,7 +90,7 @@ class Service:
         return form.join((self._counted((*views, *self.alerts.views), form), form.encode(live))), form.content_type
 
     def not_ready(self) -> list[str]:
-        """Return which sources were never read, and why."""
+        """Return the sources that were never read, and why."""
         waiting = [worker.view for worker in self._workers.values() if worker.view.polled_at is None]
         return [f"source {view.source}: {'; '.join(view.problems)}" for view in waiting]
 
@@ -124,21 +124,21 @@ class Service:
         return {"status": worst.value, "components": components, "sources": sources}
 
     def reload(self) -> None:
-        """Read the configuration again and change what differs. Raises ConfigError and keeps everything as it was."""
+        """Reload the configuration and change what differs. Raises ConfigError, and then changes nothing."""
         with self._lock:
             try:
                 config = configuration.load(self._path)
                 workers = _workers(config, self._workers, self._changed.set)
                 probes = build(config.probes)
-                alerts = self.alerts if self.alerts.same_as(config) else AlertsPart(config, self._changed.set)
+                alerts = self.alerts if self.alerts.same_as(config) else AlertWorkers(config, self._changed.set)
             except ConfigError as error:
                 self._reload_ok = False
-                logger.error("the configuration was not reloaded, the old one stays: %s", error)
+                logger.error("the configuration was not reloaded, the old one stays in force: %s", error)
                 raise
             old, self._workers = self._workers, workers
             old_config, self._config = self._config, config
             if config.listen != old_config.listen:
-                logger.warning("`listen` changed to %s: that takes effect at the next start", config.listen)
+                logger.warning("`listen` changed to %s, which takes effect at the next start", config.listen)
             _stop([worker for name, worker in old.items() if workers.get(name) is not worker], timeout_seconds=5.0)
             for name, worker in workers.items():
                 if old.get(name) is not worker:
@@ -146,9 +146,9 @@ class Service:
             self._replace_alerts(alerts)
             self._runner.replace(probes)
             self._reload_ok, self._loaded_at = True, time.time()
-            logger.info("the configuration was reloaded from %s", self._path)
+            logger.info("reloaded the configuration from %s", self._path)
 
-    def _replace_alerts(self, alerts: AlertsPart) -> None:
+    def _replace_alerts(self, alerts: AlertWorkers) -> None:
         old, self.alerts = self.alerts, alerts
         if old is not alerts:
             alerts.follow(old)
@@ -156,7 +156,7 @@ class Service:
             alerts.start()
 
     def _encode_ahead(self) -> None:
-        """Encode what a poll changed as soon as it is known: encoding takes longer than all the rest of a scrape."""
+        """Encode new counters before the next scrape: encoding takes longer than all the rest of a scrape."""
         while True:
             self._changed.wait()
             self._changed.clear()
@@ -168,7 +168,7 @@ class Service:
                     logger.exception("encoding failed")
 
     def _counted(self, views: tuple[View, ...], form: Format) -> bytes:
-        """Return the encoded counters, made once for each change and format."""
+        """Return the encoded counters, from the cache unless a view changed."""
         with self._encoding:
             seen, encoded = self._cached
             if len(seen) != len(views) or not all(_shows_same(a, b) for a, b in zip(seen, views, strict=True)):
@@ -188,28 +188,28 @@ class Service:
 
 
 def _workers(config: Config, running: dict[str, Worker], published: Callable[[], None]) -> dict[str, Worker]:
-    """Return a worker for each source, those of `running` that need no change among them."""
+    """Return a worker for each source, from `running` where nothing changed."""
     workers = {}
     for source in config.sources:
         try:
             plan = mapping.plan(source)
         except MappingError as error:
             raise ConfigError(f"`sources`, {source.label}: {error}") from error
-        wanted = Worker(plan, config.database_of(source), config.limits, config.retention_days, published)
+        new = Worker(plan, config.database_of(source), config.limits, config.retention_days, published)
         known = running.get(source.label)
-        if known is not None and known.counts_as(wanted):
-            wanted.view = known.view  # no gap in the series until its own first poll
-        workers[source.label] = known if known is not None and known.same_as(wanted) else wanted
+        if known is not None and known.counts_as(new):
+            new.view = known.view  # no gap in the series until its own first poll
+        workers[source.label] = known if known is not None and known.same_as(new) else new
     return workers
 
 
 def _shows_same(a: View, b: View) -> bool:
-    """Tell whether two polls gave the same series: comparing 2,000 takes a hundredth of the time to encode them."""
+    """Tell whether two views have the same series: comparing 2,000 takes a hundredth of the time to encode them."""
     return a is b or (a.totals == b.totals and a.readings == b.readings)
 
 
-def _stop(workers: Iterable[Worker | AlertsPart], timeout_seconds: float) -> None:
-    """End workers all at once: where a server hangs each takes its whole timeout."""
+def _stop(workers: Iterable[Worker | AlertWorkers], timeout_seconds: float) -> None:
+    """Stop all workers at the same time: where a server hangs, each takes its whole timeout."""
     threads = [threading.Thread(target=worker.stop, args=(timeout_seconds,)) for worker in workers]
     for thread in threads:
         thread.start()

@@ -8,6 +8,7 @@ import pytest
 
 DIRECTIONS = {
     "exporter.errors": set(),
+    "exporter.files": set(),
     "exporter.printing": set(),
     "exporter.times": {"errors"},
     "exporter.sections": set(),
@@ -18,8 +19,8 @@ DIRECTIONS = {
     "exporter.sources": {"config", "database", "errors", "events"},
     "exporter.aggregation": {"config", "database", "errors", "events", "sources"},
     "exporter.exposition": {"aggregation", "config", "events", "probes"},
-    "exporter.alerts": {"aggregation", "config", "database", "errors", "events", "exposition", "printing", "sections",
-                        "web"},
+    "exporter.alerts": {"aggregation", "config", "database", "errors", "events", "exposition", "files", "printing",
+                        "sections", "web"},
     "exporter.demo": {"capture", "client", "config", "database", "delivery", "emit", "errors", "events", "options",
                       "platform_sdk", "probes", "web"},
     "exporter.history": {"aggregation", "config", "errors", "events", "exposition", "sources"},

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import requests
 
-from exporter.alerts.notifications import MOST_BODY_BYTES, MOST_SHOWN, build_receiver
+from exporter.alerts.notification import MOST_BODY_BYTES
+from exporter.alerts.notification_receiver import MOST_SHOWN, build_receiver
 from exporter.errors import ConfigError
 from exporter.web.server import bind
 from tests.exposition.serving import DEADLINE_SECONDS, Running, serving
@@ -103,7 +104,7 @@ def test_any_path_receives(receiver: Running, file: Path, path: str) -> None:
 
 
 def test_each_alert_is_a_line_for_people(receiver: Running, out: io.StringIO) -> None:
-    """Standard output tells of each alert its status, severity, name, subject and summary."""
+    """Standard output shows each alert's status, severity, name, subject and summary."""
     component = alert("resolved", app="", component="redis", name="main", severity="high")
     post(receiver, payload(alert(), component, truncatedAlerts=3))
 
@@ -122,7 +123,7 @@ def test_control_characters_do_not_reach_the_terminal(receiver: Running, out: io
 
 
 def test_bare_alert_is_described(receiver: Running, out: io.StringIO) -> None:
-    """An alert without labels or annotations is told all the same."""
+    """An alert without labels or annotations is printed, too."""
     post(receiver, payload({"status": "firing", "labels": {}}))
 
     assert out.getvalue() == "12:34:56 FIRING   -        - -: (no summary)\n"
@@ -135,31 +136,31 @@ def test_bare_alert_is_described(receiver: Running, out: io.StringIO) -> None:
         (payload(status="broken"), "Invalid enum value 'broken' - at `$.status`"),
         (payload(alerts={}), "Expected `array`, got `object` - at `$.alerts`"),
         (payload({"status": "firing"}), "Object missing required field `labels` - at `$.alerts[0]`"),
-        ({"status": "firing"}, "Object missing required field `version`"),
+        ({"status": "firing"}, "Object missing required field `receiver`"),
         ([], "Expected `object`, got `array`"),
     ],
 )
-def test_malformed_payload_is_told(receiver: Running, file: Path, body: object, problem: str) -> None:
-    """What is no payload of version 4 gets 400 with the key and what was wanted, and is not stored."""
+def test_an_invalid_notification_is_refused(receiver: Running, file: Path, body: object, problem: str) -> None:
+    """It gets 400 with the key and what was expected, and is not stored."""
     answer = post(receiver, body)
 
     assert answer.status_code == 400
     assert answer.text == (
-        f"no payload of version 4 of Alertmanager's webhook: {problem}; "
-        "wanted JSON with version, status, receiver, groupKey and alerts, each with status and labels\n"
+        f"invalid notification: {problem}; expected version 4 of Alertmanager's webhook, with alerts that have "
+        "status, labels, annotations, startsAt, endsAt, generatorURL, fingerprint\n"
     )
     assert file.read_text() == ""
 
 
-def test_no_json_is_told(receiver: Running) -> None:
-    """A body that is no JSON gets 400."""
+def test_invalid_json_is_refused(receiver: Running) -> None:
+    """A body that is not JSON gets 400."""
     headers = {"Content-Type": "application/json"}
 
     assert requests.post(receiver.url(), data=b"{", headers=headers, timeout=5).status_code == 400
 
 
 def test_form_of_a_web_page_is_refused(receiver: Running) -> None:
-    """A page in somebody's browser cannot forge notifications: without JSON's content type they are refused."""
+    """A page in a browser cannot forge notifications: without JSON's content type they are refused."""
     headers = {"Content-Type": "text/plain"}
 
     assert requests.post(receiver.url(), data=json.dumps(payload()), headers=headers, timeout=5).status_code == 415
@@ -223,11 +224,11 @@ def test_torn_line_costs_no_other(file: Path, out: io.StringIO, caplog: pytest.L
 
     assert file.read_text().splitlines()[0] == '{"received_at": "2026-03-0'
     assert json.loads(file.read_text().splitlines()[1])["receiver"] == "critical"
-    assert "line 1 is no notification" in caplog.text
+    assert "line 1 is not a notification" in caplog.text
 
 
 def test_file_may_be_rotated(receiver: Running, file: Path) -> None:
-    """A file that is moved away is begun anew, without a restart."""
+    """A file that is moved away is created again, without a restart."""
     post(receiver, payload())
     file.rename(file.with_suffix(".1"))
     post(receiver, payload())
@@ -235,7 +236,7 @@ def test_file_may_be_rotated(receiver: Running, file: Path) -> None:
     assert len(lines(file)) == 1
 
 
-def test_full_disk_is_told_so_that_alertmanager_repeats(receiver: Running, file: Path, out: io.StringIO) -> None:
+def test_a_full_disk_is_reported_so_that_alertmanager_repeats(receiver: Running, file: Path, out: io.StringIO) -> None:
     """What cannot be stored is not confirmed: Alertmanager sends it again."""
     file.unlink()
     file.mkdir()
@@ -252,14 +253,14 @@ def test_without_file_nothing_is_stored(out: io.StringIO) -> None:
         assert len(requests.get(receiver.url("/api/v1/notifications"), timeout=5).json()["notifications"]) == 1
 
 
-def test_file_in_no_folder_is_told(tmp_path: Path) -> None:
-    """A file that cannot be made is told before anything is served."""
+def test_a_file_without_a_folder_is_refused(tmp_path: Path) -> None:
+    """A file that cannot be created is an error before anything is served."""
     with pytest.raises(ConfigError, match=r"--file .*/none/n\.jsonl cannot be written \(No such file or directory\)"):
         build_receiver(tmp_path / "none" / "n.jsonl")
 
 
 def test_healthy(receiver: Running) -> None:
-    """The receiver says that it answers."""
+    """The receiver answers that it is healthy."""
     assert requests.get(receiver.url("/-/healthy"), timeout=5).status_code == 200
 
 
@@ -269,7 +270,7 @@ def test_receive_runs_as_a_process(file: Path) -> None:
         port = listener.getsockname()[1]
     code = """
 import logging, pathlib, sys
-from exporter.alerts.notifications import receive
+from exporter.alerts.notification_receiver import receive
 logging.basicConfig(level=logging.INFO, stream=sys.stdout)
 receive("127.0.0.1", int(sys.argv[1]), pathlib.Path(sys.argv[2]))
 """

@@ -1,17 +1,17 @@
-"""Times and spans of time, as people type them."""
+"""Times and durations, as people type them."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from exporter.errors import TimeTextError
-from exporter.times import moment, span
+from exporter.times import parse_duration, parse_time
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("45s", timedelta(seconds=45)),
         ("90m", timedelta(minutes=90)),
@@ -20,20 +20,20 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
         (" 2w ", timedelta(days=14)),
     ],
 )
-def test_a_span_is_numbers_with_units(text: str, wanted: timedelta) -> None:
+def test_a_duration_is_numbers_with_units(text: str, expected: timedelta) -> None:
     """The largest unit first."""
-    assert span(text) == wanted
+    assert parse_duration(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "0m", "soon", "7", "-7d", "12h1d", "1.5h", "٣d", "101000w", "9999999999w"])
-def test_what_is_no_span_is_told(text: str) -> None:
-    """Nor is one that is nothing, or leaves the years that there are."""
-    with pytest.raises(TimeTextError, match="is no span of time; wanted such as 90m"):
-        span(text)
+def test_an_invalid_duration_is_an_error(text: str) -> None:
+    """So is one of 0, or of more than a hundred years."""
+    with pytest.raises(TimeTextError, match=r"invalid duration '.*': expected e\.g\. 90m"):
+        parse_duration(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("7d", datetime(2026, 2, 22, 12, tzinfo=UTC)),
         ("2026-01-31", datetime(2026, 1, 31, tzinfo=UTC)),
@@ -41,13 +41,13 @@ def test_what_is_no_span_is_told(text: str) -> None:
         ("2026-01-31 12:00", datetime(2026, 1, 31, 12, tzinfo=UTC)),
     ],
 )
-def test_a_moment_is_a_span_ago_or_a_time(text: str, wanted: datetime) -> None:
-    """UTC unless it says."""
-    assert moment(text, NOW) == wanted
+def test_a_time_is_a_duration_ago_or_a_date(text: str, expected: datetime) -> None:
+    """UTC without an offset."""
+    assert parse_time(text, NOW) == expected
 
 
-@pytest.mark.parametrize(("text", "said"), [("yesterday", "no time"), ("", "no time"), ("9999999999w", "no span")])
-def test_what_is_no_moment_is_told(text: str, said: str) -> None:
-    """A number that no calendar holds too."""
-    with pytest.raises(TimeTextError, match=f"{text}' is {said}"):
-        moment(text, NOW)
+@pytest.mark.parametrize(("text", "what"), [("yesterday", "time"), ("", "time"), ("9999999999w", "duration")])
+def test_an_invalid_time_is_an_error(text: str, what: str) -> None:
+    """So is a number that no calendar holds."""
+    with pytest.raises(TimeTextError, match=f"invalid {what} '{text}'"):
+        parse_time(text, NOW)

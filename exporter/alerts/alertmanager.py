@@ -1,11 +1,13 @@
-"""Ask Alertmanagers over their API v2: one, several of one cluster, or several that do not know each other.
+"""The API v2 of Alertmanagers: one, several of one cluster, or several that do not know each other; and its silences.
 
 https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml, the same from 0.25 to the newest.
 """
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from typing import Any
 
 import requests
@@ -15,45 +17,47 @@ from exporter.config.settings import Alertmanager, Config
 from exporter.errors import AlertmanagerError, ConfigError
 
 GOSSIP_SECONDS = 3.0
-"""How long a silence may take to reach the other members of a cluster; they exchange news every 0.2 s."""
+"""How long a silence may take to reach the other members of a cluster; they gossip every 0.2 s."""
 
 Json = dict[str, Any]
 
+_MATCHER = re.compile(r"(?P<name>[a-zA-Z_][a-zA-Z0-9_]*)\s*(?P<operator>!=|=~|!~|=)\s*(?P<value>.*)", re.DOTALL)
+
 
 class Alertmanagers:
-    """Speak to every Alertmanager there is. Methods block for `timeout_seconds` of the settings, whatever hangs."""
+    """All Alertmanagers. Methods block for `timeout_seconds` of the settings at most, whatever hangs."""
 
     def __init__(self, urls: Sequence[str], settings: Alertmanager) -> None:
         self.urls = tuple(url.rstrip("/") for url in urls)
         self._settings = settings
 
     def alerts(self) -> tuple[dict[str, list[Json]], dict[str, str]]:
-        """Return the alerts that each one knows, by its address, and the problems of those that do not answer."""
+        """Return the alerts of each one, by address, and the problems of those that do not answer."""
         return self._each(lambda url: self._ask(url, "GET", "/api/v2/alerts").json())
 
     def post(self, alerts: Sequence[Json]) -> dict[str, str]:
-        """Send alerts to all, who put the same labels together; return the problems by address."""
+        """Send alerts to all; the same labels are one alert everywhere. Return the problems by address."""
         return self._each(lambda url: self._ask(url, "POST", "/api/v2/alerts", json=list(alerts)))[1]
 
     def silence(self, silence: Json) -> tuple[dict[str, str], dict[str, str]]:
-        """Make a silence; return its ids, each with where it was made, and the problems by address.
+        """Create a silence; return its ids, each with its address, and the problems by address.
 
-        It is made at the first that answers; a cluster passes it on. Whoever does not know it after GOSSIP_SECONDS is
-        no member, and gets one of its own.
+        It is created at the first that answers; a cluster passes it on. An Alertmanager that does not know it after
+        GOSSIP_SECONDS is no member, and gets one of its own.
         """
-        made: dict[str, str] = {}
+        created: dict[str, str] = {}
         problems: dict[str, str] = {}
         for url in self.urls:
             try:
-                if not any(self._learns(url, silence_id) for silence_id in made):
+                if not any(self._learns(url, silence_id) for silence_id in created):
                     identifier = self._ask(url, "POST", "/api/v2/silences", json=silence).json()["silenceID"]
-                    made[str(identifier)] = url
+                    created[str(identifier)] = url
             except AlertmanagerError as error:
                 problems[url] = str(error)
-        return made, problems
+        return created, problems
 
     def find_silence(self, identifier: str) -> tuple[Json | None, dict[str, str]]:
-        """Return a silence as the first that knows it tells, None where none does, and the problems by address."""
+        """Return a silence from the first that knows it, or None; and the problems by address."""
         found, problems = self._each(lambda url: self._silence(url, identifier))
         return next((silence for silence in found.values() if silence), None), problems
 
@@ -96,11 +100,11 @@ class Alertmanagers:
     def _ask(
         self, url: str, method: str, path: str, *, json: object = None, missing_ok: bool = False
     ) -> requests.Response:
-        """Raises AlertmanagerError, whose text says what the Alertmanager said."""
+        """Send a request. Raises AlertmanagerError, with what the Alertmanager answered."""
         settings = self._settings
         try:
             with requests.Session() as session:
-                session.trust_env = False  # neither a proxy nor a ~/.netrc may come between
+                session.trust_env = False  # no proxy, no ~/.netrc
                 answer = session.request(
                     method, url + path, json=json, timeout=settings.timeout_seconds, auth=_Auth(settings),
                     verify=settings.ca_file or True,
@@ -108,17 +112,70 @@ class Alertmanagers:
         except requests.RequestException as error:
             raise AlertmanagerError(f"Alertmanager at {url} does not answer: {_reason(error)}") from error
         if not answer.ok and not (missing_ok and answer.status_code == requests.codes.not_found):
-            said = " ".join(answer.text.split())[:300]
-            raise AlertmanagerError(f"Alertmanager at {url} answers {answer.status_code} to {method} {path}: {said}")
+            text = " ".join(answer.text.split())[:300]
+            raise AlertmanagerError(f"Alertmanager at {url} answers {answer.status_code} to {method} {path}: {text}")
         return answer
 
 
-def of(config: Config) -> Alertmanagers:
+def from_config(config: Config) -> Alertmanagers:
     """Return the Alertmanagers that a configuration names. Raises ConfigError where it names none."""
     urls = config.alertmanager.urls or tuple(filter(None, [config.stack.alertmanager_url]))
     if not urls:
-        raise ConfigError("`alertmanager.urls` is missing; wanted the addresses of all Alertmanagers, http://HOST:PORT")
+        raise ConfigError(
+            "`alertmanager.urls` is missing: expected the addresses of all Alertmanagers, http://HOST:PORT"
+        )
     return Alertmanagers(urls, config.alertmanager)
+
+
+def parse_matcher(text: str) -> Json:
+    """Return a matcher of the API for NAME=VALUE, != =~ or !~; quotes around the value are left out.
+
+    Raises ConfigError.
+    """
+    match = _MATCHER.fullmatch(text.strip())
+    if not match:
+        raise ConfigError(f"invalid matcher {text!r}: expected NAME=VALUE, NAME!=VALUE, NAME=~REGEX or NAME!~REGEX")
+    value, operator = match["value"], match["operator"]
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        value = value[1:-1]
+    return {"name": match["name"], "value": value, "isRegex": "~" in operator, "isEqual": "!" not in operator}
+
+
+def new_silence(matchers: Sequence[str], lasts: timedelta, by: str, comment: str, now: datetime) -> Json:
+    """Return a silence as Alertmanager's API takes it. Raises ConfigError."""
+    parsed = [parse_matcher(text) for text in matchers]
+    if all(map(_matches_absent_label, parsed)):
+        raise ConfigError(
+            f"{' '.join(matchers)} also matches alerts without these labels: expected at least one matcher that does "
+            "not match an empty value, e.g. app=shop"
+        )
+    return {
+        "matchers": parsed,
+        "startsAt": now.isoformat(),
+        "endsAt": (now + lasts).isoformat(),
+        "createdBy": by,
+        "comment": comment,
+    }
+
+
+def _matches_absent_label(parsed: Json) -> bool:
+    """Tell whether an absent label satisfies a matcher; a silence of only such ones would mute nearly everything."""
+    if parsed["isRegex"]:
+        try:
+            empty = re.fullmatch(parsed["value"], "") is not None
+        except re.error:
+            empty = False  # Alertmanager judges it: its expressions are RE2's
+    else:
+        empty = parsed["value"] == ""
+    return bool(empty == parsed["isEqual"])
+
+
+def describe_silence(silence: Json) -> str:
+    """Return the matchers of a silence in a line."""
+    signs = {(False, True): "=", (False, False): "!=", (True, True): "=~", (True, False): "!~"}
+    return " ".join(
+        f'{one["name"]}{signs[one["isRegex"], one.get("isEqual", True)]}"{one["value"]}"' for one in silence["matchers"]
+    )
 
 
 class _Auth(AuthBase):

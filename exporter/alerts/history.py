@@ -1,11 +1,11 @@
-"""Write notifications into monitoring.alert_notification, and derive the counters platform_alert_* with the rows.
+"""Store notifications in monitoring.alert_notification, and derive the counters platform_alert_* with the rows.
 
-A firing is what lies between two ends of one fingerprint. Alertmanager may tell of it many times: again after
+A firing is what lies between two ends of one fingerprint. Alertmanager may report it many times: again after
 `repeat_interval`, from two members of a cluster, to two groups, with an earlier or later start where two Prometheus
-send it or one restarts. The first telling counts, every other one is a repeat.
+send it or one restarts. The first report counts, every other one is a repeat.
 
-All of a post is one transaction, and one at a time in all replicas: under that lock a look at the rows decides what
-counts, so that rows and counters can never disagree.
+A delivery is one transaction, and one at a time in all replicas: under that lock the stored rows decide what counts,
+so that rows and counters can never disagree.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from exporter.aggregation.poller import Total, stored_totals
-from exporter.alerts.payload import Alert, Post
+from exporter.alerts.notification import Delivery, HistoryAlert
 from exporter.config.settings import Alerts
 from exporter.database.connection import AdvisoryLock
 from exporter.exposition.families import FAMILIES
@@ -25,10 +25,10 @@ from platform_sdk.events.base import LONGEST_LABEL, OTHER
 from platform_sdk.events.error import SEVERITIES
 
 SOURCE = STREAM = "alerts"
-"""What the rollups of the history are filed under; no poll advances them."""
+"""The names of the history's rollups; no poll advances them."""
 
 ALERTNAMES = 300
-"""How many alerts have series of their own; by hand anyone may make up names."""
+"""How many alerts have series of their own: manual alerts may have any name."""
 
 NOTIFICATIONS = "platform_alert_notifications_total"
 REPEATS = "platform_alert_repeats_total"
@@ -42,7 +42,7 @@ Key = tuple[str, str]
 
 @dataclass
 class _Sums:
-    """Collect what one post adds, by alertname and severity."""
+    """What one delivery adds, by alertname and severity."""
 
     counts: Counter[tuple[str, Key]] = field(default_factory=Counter)
     durations: dict[Key, list[float]] = field(default_factory=dict)
@@ -53,22 +53,22 @@ class _Sums:
         self.counts[metric, key] += 1
 
 
-def record(connection: psycopg.Connection, post: Post, settings: Alerts) -> bool:
-    """Store one post, all or nothing; False where that was done before. Blocks. Raises psycopg.Error.
+def record(connection: psycopg.Connection, delivery: Delivery, settings: Alerts) -> bool:
+    """Store one delivery, all or nothing; return False where it is stored already. Blocks. Raises psycopg.Error.
 
     `connection` is in autocommit mode.
     """
     with connection.transaction():
         AdvisoryLock.ALERT_HISTORY.wait(connection)
-        # In the same transaction: a post whose commit was not heard of is tried again, and is then known.
-        new = connection.execute("INSERT INTO monitoring.batch (id) VALUES (%s) ON CONFLICT DO NOTHING", [post.id])
+        # In the same transaction: a delivery whose commit was not confirmed is tried again, and is then known.
+        new = connection.execute("INSERT INTO monitoring.batch (id) VALUES (%s) ON CONFLICT DO NOTHING", [delivery.id])
         if not new.rowcount:
             return False
         sums, names = _Sums(), _known_names(connection)
-        for alert in post.payload.alerts:
+        for alert in delivery.notification.alerts:
             key = _key(alert, names)
             _count(connection, alert, key, sums, settings)
-            _store(connection, post, alert)
+            _store(connection, delivery, alert)
         _add(connection, sums)
     return True
 
@@ -79,7 +79,7 @@ def totals(connection: psycopg.Connection) -> tuple[Total, ...]:
 
 
 def prune(connection: psycopg.Connection, days: int) -> int:
-    """Remove rows that were last heard of this long ago; the counters keep what they counted. Raises psycopg.Error."""
+    """Remove rows that were last reported so many days ago; counters stay. Raises psycopg.Error."""
     return connection.execute(
         """DELETE FROM monitoring.alert_notification
         WHERE coalesce(last_received_at, received_at) < now() - make_interval(days => %s)""",
@@ -95,7 +95,7 @@ def _known_names(connection: psycopg.Connection) -> set[str]:
     return {row[0] for row in rows}
 
 
-def _key(alert: Alert, names: set[str]) -> Key:
+def _key(alert: HistoryAlert, names: set[str]) -> Key:
     name = _clean(alert.labels.get("alertname", ""))[:LONGEST_LABEL] or "none"
     if name not in names:
         name = name if len(names) < ALERTNAMES else OTHER
@@ -104,15 +104,15 @@ def _key(alert: Alert, names: set[str]) -> Key:
     return name, severity if severity in SEVERITIES or severity == "none" else "other"
 
 
-def _count(connection: psycopg.Connection, alert: Alert, key: Key, sums: _Sums, settings: Alerts) -> None:
-    """Judge an alert by the rows there are, before its own is among them."""
+def _count(connection: psycopg.Connection, alert: HistoryAlert, key: Key, sums: _Sums, settings: Alerts) -> None:
+    """Count an alert by the rows that are stored, before its own is."""
     if alert.status == "firing":
         _count_firing(connection, alert, key, sums, settings)
     else:
         _count_resolved(connection, alert, key, sums, settings)
 
 
-def _count_firing(connection: psycopg.Connection, alert: Alert, key: Key, sums: _Sums, settings: Alerts) -> None:
+def _count_firing(connection: psycopg.Connection, alert: HistoryAlert, key: Key, sums: _Sums, settings: Alerts) -> None:
     last_end, known = _row(
         connection,
         """WITH own AS (SELECT * FROM monitoring.alert_notification WHERE fingerprint = %(fingerprint)s),
@@ -130,7 +130,9 @@ def _count_firing(connection: psycopg.Connection, alert: Alert, key: Key, sums: 
         sums.add(FLAPS, key)
 
 
-def _count_resolved(connection: psycopg.Connection, alert: Alert, key: Key, sums: _Sums, settings: Alerts) -> None:
+def _count_resolved(
+    connection: psycopg.Connection, alert: HistoryAlert, key: Key, sums: _Sums, settings: Alerts
+) -> None:
     began, known = _row(
         connection,
         """WITH own AS (SELECT * FROM monitoring.alert_notification WHERE fingerprint = %(fingerprint)s),
@@ -150,19 +152,19 @@ def _count_resolved(connection: psycopg.Connection, alert: Alert, key: Key, sums
         sums.add(NOISE, key)
 
 
-def _row(connection: psycopg.Connection, query: str, alert: Alert) -> tuple[datetime | None, bool]:
+def _row(connection: psycopg.Connection, query: str, alert: HistoryAlert) -> tuple[datetime | None, bool]:
     parameters = {"fingerprint": _clean(alert.fingerprint), "starts_at": alert.startsAt, "ends_at": _end(alert)}
     row = connection.execute(query.encode(), parameters).fetchone()
     assert row is not None  # noqa: S101 - an aggregate without GROUP BY gives one row
     return row[0], row[1]
 
 
-def _end(alert: Alert) -> datetime:
+def _end(alert: HistoryAlert) -> datetime:
     """Return when a firing ended; a clock that went back does not make it end before it began."""
     return max(alert.endsAt, alert.startsAt)
 
 
-def _store(connection: psycopg.Connection, post: Post, alert: Alert) -> None:
+def _store(connection: psycopg.Connection, delivery: Delivery, alert: HistoryAlert) -> None:
     connection.execute(
         """INSERT INTO monitoring.alert_notification AS n (group_key, fingerprint, status, starts_at, ends_at,
             received_at, last_received_at, receiver, labels, annotations)
@@ -170,14 +172,14 @@ def _store(connection: psycopg.Connection, post: Post, alert: Alert) -> None:
         ON CONFLICT (fingerprint, starts_at, status, group_key) DO UPDATE SET repeats = n.repeats + 1,
             last_received_at = greatest(n.last_received_at, excluded.last_received_at)""",
         [
-            _clean(post.payload.groupKey),
+            _clean(delivery.notification.groupKey),
             _clean(alert.fingerprint),
             alert.status,
             alert.startsAt,
             _end(alert) if alert.status == "resolved" else None,
-            post.received_at,
-            post.received_at,
-            _clean(post.payload.receiver),
+            delivery.received_at,
+            delivery.received_at,
+            _clean(delivery.notification.receiver),
             Jsonb({_clean(name): _clean(text) for name, text in alert.labels.items()}),
             Jsonb({_clean(name): _clean(text) for name, text in alert.annotations.items()}),
         ],
@@ -185,18 +187,18 @@ def _store(connection: psycopg.Connection, post: Post, alert: Alert) -> None:
 
 
 def _clean(text: str) -> str:
-    """Return a text that PostgreSQL can hold: it knows no NUL."""
+    """Return a text that PostgreSQL can store: without NUL."""
     return text.replace("\0", "\ufffd")
 
 
 def _add(connection: psycopg.Connection, sums: _Sums) -> None:
-    """Add to the rollups; of an alert that was never seen all counters begin, at 0 if need be."""
+    """Add to the rollups; for an alert that is new all counters begin, if need be at 0."""
     for key in sorted(sums.keys):
         labels = {"alertname": key[0], "severity": key[1]}
         durations = sums.durations.get(key, [])
         for status in ("firing", "resolved"):
-            told = sums.counts[f"{NOTIFICATIONS} {status}", key]
-            _upsert(connection, NOTIFICATIONS, "counter", {**labels, "status": status}, told)
+            count = sums.counts[f"{NOTIFICATIONS} {status}", key]
+            _upsert(connection, NOTIFICATIONS, "counter", {**labels, "status": status}, count)
         for metric in (REPEATS, FLAPS, NOISE):
             _upsert(connection, metric, "counter", labels, sums.counts[metric, key])
         _upsert(connection, FIRING_SECONDS, "counter", labels, sum(durations))

@@ -1,4 +1,4 @@
-"""Take posts, store them in a thread of its own, and publish the history's counters."""
+"""The worker that stores notifications and publishes the history's counters."""
 
 import logging
 import threading
@@ -14,8 +14,8 @@ import psycopg
 from exporter.aggregation.poller import View
 from exporter.aggregation.reading import Reading
 from exporter.alerts import history
-from exporter.alerts.payload import Payload, Post
-from exporter.alerts.spool import Spool
+from exporter.alerts.notification import Delivery, HistoryAlert, Notification
+from exporter.alerts.spool import NotificationSpool
 from exporter.config.settings import Alerts, Database
 from exporter.database import schema
 from exporter.database.connection import backoff_seconds, connect, describe, reason_of
@@ -27,19 +27,19 @@ PRUNE_EVERY_SECONDS = 3600.0
 
 
 class HistoryWorker:
-    """Store what Alertmanager posts.
+    """The worker of the alert history.
 
-    With a spool a post is on the disk when `receive` returns, and in the event store within a poll interval of its
-    being there. Without one `receive` stores it itself. `view` may be read from any thread.
+    With a spool a notification is on the disk when `receive` returns, and in the event store within a poll interval
+    of its being reachable. Without one `receive` stores it itself. `view` may be read from any thread.
     """
 
     def __init__(self, settings: Database, alerts: Alerts, published: Callable[[], None] = lambda: None) -> None:
-        """Build it; nothing connects before `start`. Raises SpoolError."""
+        """Nothing connects before `start`. Raises SpoolError."""
         self._settings = settings
         self._alerts = alerts
         self._published = published
         folder = alerts.spool_folder
-        self._spool = Spool(Path(folder), alerts.spool_limit_bytes) if folder else None
+        self._spool = NotificationSpool(Path(folder), alerts.spool_limit_bytes) if folder else None
         self._connection: psycopg.Connection | None = None
         self._storing = threading.Lock()
         self._wake = threading.Event()
@@ -62,16 +62,16 @@ class HistoryWorker:
                 connection.cancel_safe(timeout=1.0)
         self._thread.join(timeout_seconds)
 
-    def receive(self, payload: Payload) -> None:
-        """Keep a post for good. Blocks. Raises SpoolError, or what the event store raises: then nothing is kept."""
-        post = Post(id=uuid.uuid4(), received_at=datetime.now(UTC), payload=payload)
-        if payload.truncatedAlerts:
-            logger.warning("Alertmanager left %d alerts out of a post; unset max_alerts", payload.truncatedAlerts)
+    def receive(self, notification: Notification[HistoryAlert]) -> None:
+        """Store a notification durably. Blocks. Raises SpoolError, or what the event store raises."""
+        delivery = Delivery(id=uuid.uuid4(), received_at=datetime.now(UTC), notification=notification)
+        if left_out := notification.truncatedAlerts:
+            logger.warning("Alertmanager left %d alerts out of a notification; unset max_alerts", left_out)
         if self._spool:
-            self._spool.add(post)
+            self._spool.add(delivery)
         else:
             with self._storing:
-                self._store(post)
+                self._store(delivery)
         self._wake.set()
 
     def _run(self) -> None:
@@ -82,18 +82,18 @@ class HistoryWorker:
                 with self._storing:
                     self._poll()
                 failures, wait = 0, self._settings.poll_interval_seconds
-                self._say("")
+                self._log("")
             except Exception as error:  # noqa: BLE001 - the thread must outlive anything; it is logged and shown
                 failures += 1
                 wait = backoff_seconds(failures, self._settings.poll_interval_seconds)
-                self._say(str(error).strip() or type(error).__name__, error)
+                self._log(str(error).strip() or type(error).__name__, error)
                 self._disconnect()
             self._publish()
             self._pause(wait, failures)
         self._disconnect()
 
     def _pause(self, seconds: float, failures: int) -> None:
-        """Wait; what comes in ends the wait, unless the event store is away."""
+        """Wait; a notification ends the wait, unless the event store is unreachable."""
         if failures:
             self._stopping.wait(seconds)
         else:
@@ -101,12 +101,12 @@ class HistoryWorker:
 
     def _poll(self) -> None:
         connection = self._connected()
-        for file, post in self._spool.posts() if self._spool else ():
+        for file, delivery in self._spool.deliveries() if self._spool else ():
             assert self._spool is not None  # noqa: S101 - it gave the file
             try:
-                self._store(post)
+                self._store(delivery)
             except (psycopg.DataError, psycopg.IntegrityError):
-                logger.exception("a notification can never be stored; it stays as %s.refused", file.with_suffix(""))
+                logger.exception("a notification can never be stored; it is kept as %s.refused", file.with_suffix(""))
                 self._spool.refuse(file)
             else:
                 self._spool.remove(file)
@@ -122,9 +122,9 @@ class HistoryWorker:
         self.view = View(history.SOURCE, totals=self.view.totals, readings=readings, problems=self.view.problems)
         self._published()
 
-    def _store(self, post: Post) -> None:
+    def _store(self, delivery: Delivery) -> None:
         try:
-            history.record(self._connected(), post, self._alerts)
+            history.record(self._connected(), delivery, self._alerts)
         except psycopg.OperationalError as error:
             self._disconnect()
             raise UnreachableError(
@@ -148,7 +148,7 @@ class HistoryWorker:
             history.prune(connection, self._alerts.retention_days)
             self._pruned_at = now
 
-    def _say(self, problem: str, error: Exception | None = None) -> None:
+    def _log(self, problem: str, error: Exception | None = None) -> None:
         if problem != self._problem and not self._stopping.is_set():
             expected = isinstance(error, (PlatformError, psycopg.Error, SpoolError))
             if problem:

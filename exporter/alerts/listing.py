@@ -1,4 +1,4 @@
-"""Put together what all Alertmanagers and the event store know of the alerts there are now."""
+"""The list of current alerts, from all Alertmanagers and the event store."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,10 +16,10 @@ SUBJECT = ("app", "component", "name", "api", "scraper", "queue", "source", "job
 """The labels that say what an alert is about, in this order."""
 
 
-class Listed(Struct, frozen=True, kw_only=True):
-    """Hold one alert. `state` is firing, silenced, inhibited, or unsent: known to the event store alone.
+class ListedAlert(Struct, frozen=True, kw_only=True):
+    """One alert. `state` is firing, silenced, inhibited, or unsent: known only to the event store.
 
-    `source` is `manual` or `rule`; `id` is that of an alert made by hand. `alertmanagers` are those that know it.
+    `source` is `manual` or `rule`; only manual alerts have an `id`. `alertmanagers` are those that know it.
     """
 
     fingerprint: str
@@ -40,27 +40,27 @@ class Listed(Struct, frozen=True, kw_only=True):
     annotations: dict[str, str] = {}
 
 
-def listed(known: Mapping[str, list[dict[str, Any]]], by_hand: Iterable[ManualAlert]) -> list[Listed]:
+def list_alerts(known: Mapping[str, list[dict[str, Any]]], opened: Iterable[ManualAlert]) -> list[ListedAlert]:
     """Return each alert once, the most severe first, then the oldest. `known` is by Alertmanager."""
-    made = {alert.id: alert for alert in by_hand}
+    created = {alert.id: alert for alert in opened}
     found: dict[str, dict[str, Any]] = {}
-    tellers: dict[str, list[str]] = {}
+    known_to: dict[str, list[str]] = {}
     for url, alerts in known.items():
         for alert in alerts:
             found.setdefault(alert["fingerprint"], alert)
-            tellers.setdefault(alert["fingerprint"], []).append(url)
-    rows = [_of_alertmanager(alert, tellers[key], made) for key, alert in found.items()]
+            known_to.setdefault(alert["fingerprint"], []).append(url)
+    rows = [_of_alertmanager(alert, known_to[key], created) for key, alert in found.items()]
     sent = {row.id for row in rows}
-    rows += [_unsent(alert) for alert in made.values() if alert.id not in sent]
+    rows += [_unsent(alert) for alert in created.values() if alert.id not in sent]
     return sorted(rows, key=lambda row: (_rank(row.severity), row.since, row.fingerprint, row.id or ""))
 
 
-def table(rows: Sequence[Listed]) -> list[str]:
-    """Return the lines of a table for people."""
+def table(rows: Sequence[ListedAlert]) -> list[str]:
+    """Return the lines of a table."""
     return list(printing.table(HEADINGS, [_cells(row) for row in rows])) or ["no alerts"]
 
 
-def _cells(row: Listed) -> tuple[str, ...]:
+def _cells(row: ListedAlert) -> tuple[str, ...]:
     source = row.source
     if row.id:
         source = f"{source} {row.id}" + (f" by {row.created_by}" if row.created_by else "")
@@ -69,11 +69,11 @@ def _cells(row: Listed) -> tuple[str, ...]:
     return (row.severity, state, f"{since:%F %T}", row.alertname, row.about, source, row.summary)
 
 
-def _of_alertmanager(alert: dict[str, Any], tellers: list[str], made: Mapping[str, ManualAlert]) -> Listed:
+def _of_alertmanager(alert: dict[str, Any], known_to: list[str], created: Mapping[str, ManualAlert]) -> ListedAlert:
     labels, status = alert["labels"], alert["status"]
     manual = labels.get("alert_source") == MANUAL
     identifier: str | None = labels.get("id") if manual else None
-    return Listed(
+    return ListedAlert(
         fingerprint=alert["fingerprint"],
         alertname=labels.get("alertname", ""),
         severity=labels.get("severity", ""),
@@ -83,18 +83,18 @@ def _of_alertmanager(alert: dict[str, Any], tellers: list[str], made: Mapping[st
         about=_about(labels),
         summary=alert["annotations"].get("summary", ""),
         id=identifier,
-        created_by=made[identifier].created_by if identifier is not None and identifier in made else None,
+        created_by=created[identifier].created_by if identifier is not None and identifier in created else None,
         silenced_by=tuple(status["silencedBy"]),
         inhibited_by=tuple(status["inhibitedBy"]),
         receivers=tuple(receiver["name"] for receiver in alert["receivers"]),
-        alertmanagers=tuple(tellers),
+        alertmanagers=tuple(known_to),
         labels=labels,
         annotations=alert["annotations"],
     )
 
 
-def _unsent(alert: ManualAlert) -> Listed:
-    return Listed(
+def _unsent(alert: ManualAlert) -> ListedAlert:
+    return ListedAlert(
         fingerprint="",
         alertname=alert.alertname,
         severity=alert.severity,

@@ -1,4 +1,4 @@
-"""Keep alerts that people make by hand: rows of monitoring.manual_alert, each change with a row in monitoring.audit."""
+"""Manual alerts: rows of monitoring.manual_alert, each change with a row in monitoring.audit."""
 
 import re
 import secrets
@@ -11,22 +11,22 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from exporter.errors import AlertInputError, AlertsError
+from exporter.errors import ConfigError, PlatformError
 
 ALERTNAME = "PlatformManualAlert"
 MANUAL = "manual"
 RESERVED = ("alertname", "severity", "app", "alert_source", "id")
 
 HELD = timedelta(hours=1)
-"""How long an alert made by hand lasts in an Alertmanager that hears no more of it: exporter and event store may both
-be away for so long."""
+"""How long a manual alert lasts in an Alertmanager that gets no more updates: exporter and event store may both be
+unavailable for so long."""
 
 Connection = psycopg.Connection[Any]
 
 
 @dataclass(frozen=True)
 class ManualAlert:
-    """Hold one row."""
+    """One row."""
 
     id: str
     alertname: str
@@ -41,13 +41,13 @@ class ManualAlert:
 
     @property
     def all_labels(self) -> dict[str, str]:
-        """Return what Alertmanager routes by; `id` tells alike alerts apart, and by it one is resolved."""
+        """Return the labels that Alertmanager gets; `id` distinguishes similar alerts."""
         own = {"alertname": self.alertname, "severity": self.severity, "alert_source": MANUAL, "id": self.id}
         return {**self.labels, **own, **({"app": self.app} if self.app else {})}
 
 
-def posted(alert: ManualAlert, now: datetime) -> dict[str, Any]:
-    """Return an alert as Alertmanager's API takes it: firing for HELD from now, or ended when it was resolved."""
+def to_api(alert: ManualAlert, now: datetime) -> dict[str, Any]:
+    """Return an alert for Alertmanager's API: firing for HELD from now, or ended when it was resolved."""
     # An end before the start would be refused, and clocks of two machines differ.
     ends = max(alert.resolved_at, alert.created_at) if alert.resolved_at else now + HELD
     return {
@@ -58,18 +58,19 @@ def posted(alert: ManualAlert, now: datetime) -> dict[str, Any]:
     }
 
 
-def make(
+def new(
     *, summary: str, severity: str, by: str, alertname: str = ALERTNAME, app: str | None = None,
     labels: Mapping[str, str] | None = None, annotations: Mapping[str, str] | None = None,
 ) -> ManualAlert:  # fmt: skip
-    """Return a new alert with an id of its own. Raises AlertInputError for labels that Alertmanager would refuse."""
+    """Return a new alert with a new id. Raises ConfigError for labels that Alertmanager would refuse."""
     for name in labels or {}:
         if name in RESERVED or not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", name):
-            raise AlertInputError(f"label {name!r} cannot be given; wanted letters, digits and _, none of {RESERVED}")
+            reserved = ", ".join(RESERVED)
+            raise ConfigError(f"invalid label {name!r}: expected letters, digits and _, and none of {reserved}")
     if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", alertname):
-        raise AlertInputError(f"name {alertname!r} is none of an alert; wanted CamelCase such as {ALERTNAME}")
+        raise ConfigError(f"invalid name {alertname!r}: expected CamelCase, e.g. {ALERTNAME}")
     if not summary.strip():
-        raise AlertInputError("the summary is empty; wanted a sentence that says what is the matter")
+        raise ConfigError("the summary is empty: expected a sentence that says what is wrong")
     # Alertmanager drops labels and annotations without a value.
     shown = {"summary": summary, **(annotations or {})}
     return ManualAlert(
@@ -85,7 +86,7 @@ def make(
 
 
 def create(connection: Connection, alert: ManualAlert) -> None:
-    """Store a new alert, and who made it. Raises psycopg.Error."""
+    """Store a new alert with its row in the audit. Raises psycopg.Error."""
     with connection.transaction():
         connection.execute(
             """INSERT INTO monitoring.manual_alert (id, alertname, severity, app, labels, annotations, created_by,
@@ -98,16 +99,16 @@ def create(connection: Connection, alert: ManualAlert) -> None:
 
 
 def resolve(connection: Connection, identifier: str, by: str, comment: str | None = None) -> ManualAlert:
-    """End an alert, and store who did; one that is resolved already stays as it is. Raises AlertsError, psycopg.Error.
+    """End an alert, and store who did; one that is resolved already stays as it is.
 
-    `identifier` may be the beginning of an id.
+    `identifier` may be the beginning of an id. Raises PlatformError, psycopg.Error.
     """
     with connection.transaction():
         alert = _find(connection, identifier)
         if alert.resolved_at:
             return alert
         ended = replace(alert, resolved_by=by, resolved_at=datetime.now(UTC))
-        # Of two who resolve it at once the first has done it.
+        # If two resolve it at the same time, the first wins.
         done = connection.execute(
             """UPDATE monitoring.manual_alert SET resolved_by = %s, resolved_at = %s
             WHERE id = %s AND resolved_at IS NULL""",
@@ -120,7 +121,7 @@ def resolve(connection: Connection, identifier: str, by: str, comment: str | Non
 
 
 def unsettled(connection: Connection) -> list[ManualAlert]:
-    """Return the open alerts, and those resolved so lately that an Alertmanager may still hold them."""
+    """Return the open alerts, and those resolved so recently that an Alertmanager may still hold them."""
     return _select(
         connection,
         "WHERE resolved_at IS NULL OR resolved_at > now() - %s ORDER BY created_at",
@@ -144,9 +145,11 @@ def audit(connection: Connection, by: str, action: str, what: str, details: Mapp
 def _find(connection: Connection, identifier: str) -> ManualAlert:
     found = _select(connection, "WHERE starts_with(id, %s) ORDER BY created_at", [identifier]) if identifier else []
     if not found:
-        raise AlertsError(f"no alert made by hand has the id {identifier!r}; see `platform-exporter alerts list`")
+        raise PlatformError(f"no manual alert has the id {identifier!r}; see `platform-exporter alerts list`")
     if len(found) > 1:
-        raise AlertsError(f"{identifier!r} is the beginning of {', '.join(alert.id for alert in found)}; wanted one id")
+        raise PlatformError(
+            f"several alerts have an id that begins with {identifier!r}: {', '.join(alert.id for alert in found)}"
+        )
     return found[0]
 
 

@@ -1,11 +1,11 @@
-"""Tell every Alertmanager again and again of the alerts made by hand, until they are resolved.
+"""Send manual alerts to every Alertmanager again and again, until they are resolved.
 
-An Alertmanager forgets its alerts when it restarts, and ends what nobody repeats. Any number of exporters may do this:
-the same labels are the same alert. Resolved ones are repeated, too, for as long as an Alertmanager that did not hear of
-it may hold them.
+An Alertmanager forgets its alerts when it restarts, and ends those that are not repeated. Several exporters may do
+this: the same labels are the same alert. Resolved alerts are repeated too, for as long as an Alertmanager that missed
+the resolution may hold them.
 
-Two threads: one reads the event store, the other posts, so that an event store that hangs stops no alert. Posted is
-what was read just before, or, while the event store is away, what was read last.
+Two threads: one reads the event store, the other posts, so that an event store that hangs stops no alert. While the
+event store is unreachable, the alerts that were read last are posted.
 """
 
 import logging
@@ -25,11 +25,11 @@ from exporter.errors import PlatformError
 logger = logging.getLogger(__name__)
 
 READ_SECONDS = 2.0
-"""How long a post waits for the event store: a resolution read too late would be overtaken by an old firing."""
+"""How long a post waits for the event store: a resolution that is read too late would be overtaken by an old alert."""
 
 
 class Resender:
-    """Post unsettled alerts every `resend_seconds`."""
+    """The worker that posts unsettled alerts every `resend_seconds`."""
 
     def __init__(self, settings: Database, alertmanagers: Alertmanagers, resend_seconds: float) -> None:
         self._settings = settings
@@ -50,7 +50,7 @@ class Resender:
             thread.start()
 
     def stop(self, timeout_seconds: float) -> None:
-        """End both threads after what they are at, or leave them to the end of the process."""
+        """End both threads after their current step, or leave them to the end of the process."""
         self._stopping.set()
         self._wanted.set()
         connection = self._connection
@@ -61,7 +61,7 @@ class Resender:
             thread.join(timeout_seconds)
 
     def follow(self, other: "Resender") -> None:
-        """Begin with what another one knows, so that a reload while the event store is away forgets nothing."""
+        """Begin with the alerts of another one: a reload forgets nothing while the event store is unreachable."""
         self._alerts = other._alerts
 
     def _keep_reading(self) -> None:
@@ -72,10 +72,10 @@ class Resender:
                 if self._connection is None or self._connection.closed:
                     self._connection = connect(self._settings, "manual alerts")
                 self._alerts = manual.unsettled(self._connection)
-                self._say("event store", "")
+                self._log("event store", "")
                 self._read.set()
             except Exception as error:  # noqa: BLE001 - the thread must outlive anything; it is logged
-                self._say("event store", f"alerts made by hand cannot be read, the last ones known stay: {error}")
+                self._log("event store", f"manual alerts cannot be read, the last known ones are repeated: {error}")
                 self._disconnect()
         self._disconnect()
 
@@ -87,27 +87,27 @@ class Resender:
             try:
                 self._post()
             except Exception:
-                logger.exception("alerts made by hand could not be sent")
+                logger.exception("manual alerts could not be sent")
             self._stopping.wait(self._resend_seconds)
 
     def _post(self) -> None:
         now = datetime.now(UTC)
         alerts = [
-            manual.posted(alert, now)
+            manual.to_api(alert, now)
             for alert in self._alerts
             if alert.resolved_at is None or now - alert.resolved_at < manual.HELD
         ]
         problems = self._alertmanagers.post(alerts) if alerts else {}
         for url in self._alertmanagers.urls:
-            self._say(url, problems.get(url, ""))
+            self._log(url, problems.get(url, ""))
 
-    def _say(self, what: str, problem: str) -> None:
-        """Log a problem when it comes and when it goes."""
+    def _log(self, what: str, problem: str) -> None:
+        """Log a problem when it begins and when it ends."""
         if self._problems.get(what, "") != problem and not self._stopping.is_set():
             if problem:
                 logger.error("%s", problem)
             else:
-                logger.info("alerts made by hand: %s is well again", what)
+                logger.info("manual alerts: %s works again", what)
         self._problems[what] = problem
 
     def _disconnect(self) -> None:

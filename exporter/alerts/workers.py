@@ -1,4 +1,4 @@
-"""Hold what of the exporter deals with alerts, under one configuration."""
+"""The workers of the exporter that deal with alerts, under one configuration."""
 
 from collections.abc import Callable
 
@@ -11,12 +11,12 @@ from exporter.errors import ConfigError, SpoolError
 from exporter.sections import Secret
 
 
-class AlertsPart:
-    """Hold the history's worker and the resender of alerts made by hand, where the configuration asks for them."""
+class AlertWorkers:
+    """The history's worker and the resender of manual alerts, as far as the configuration asks for them."""
 
     def __init__(self, config: Config, published: Callable[[], None]) -> None:
-        """Build it; nothing connects before `start`. Raises ConfigError."""
-        self._wanted = _wanted(config)
+        """Nothing connects before `start`. Raises ConfigError."""
+        self._settings = _settings(config)
         self.token: Secret | None = config.alerts.token
         self.history: HistoryWorker | None = None
         if config.alerts.token:
@@ -26,7 +26,9 @@ class AlertsPart:
                 raise ConfigError(str(error)) from error
         self._resender: Resender | None = None
         if config.alertmanager.urls:
-            self._resender = Resender(config.database, alertmanager.of(config), config.alertmanager.resend_seconds)
+            self._resender = Resender(
+                config.database, alertmanager.from_config(config), config.alertmanager.resend_seconds
+            )
 
     @property
     def _workers(self) -> tuple[HistoryWorker | Resender, ...]:
@@ -34,15 +36,15 @@ class AlertsPart:
 
     @property
     def views(self) -> tuple[View, ...]:
-        """Return what is to be shown beside the sources' counts."""
+        """Return what `/metrics` shows beside the sources' counts."""
         return (self.history.view,) if self.history else ()
 
     def same_as(self, config: Config) -> bool:
-        """Tell whether a configuration asks for just this, so that a reload can leave it alone."""
-        return self._wanted == _wanted(config)
+        """Tell whether a configuration asks for the same, so that a reload can leave it alone."""
+        return self._settings == _settings(config)
 
-    def follow(self, other: "AlertsPart") -> None:
-        """Show what another part showed until the own history is read, so that a reload leaves no gap."""
+    def follow(self, other: "AlertWorkers") -> None:
+        """Show what `other` showed until the first read, so that a reload leaves no gap."""
         if self.history and other.history:
             self.history.view = other.history.view
         if self._resender and other._resender:
@@ -57,5 +59,5 @@ class AlertsPart:
             worker.stop(timeout_seconds)
 
 
-def _wanted(config: Config) -> tuple[Database, Alerts, Alertmanager]:
+def _settings(config: Config) -> tuple[Database, Alerts, Alertmanager]:
     return config.database, config.alerts, config.alertmanager

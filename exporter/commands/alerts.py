@@ -1,4 +1,4 @@
-"""See alerts, make and resolve them by hand, and silence them."""
+"""List alerts, create and resolve manual ones, and silence them."""
 
 import json
 import sys
@@ -12,24 +12,24 @@ import click
 import msgspec
 import psycopg
 
-from exporter.alerts import alertmanager, manual, silences
-from exporter.alerts.listing import WORST_FIRST, listed, table
+from exporter.alerts import alertmanager, manual
+from exporter.alerts.listing import WORST_FIRST, list_alerts, table
 from exporter.commands.common import FAILED, by_option, config_option, json_option, load, reports_errors
 from exporter.config.settings import Config
 from exporter.database import schema
 from exporter.database.connection import connect
 from exporter.errors import AlertmanagerError, PlatformError, SchemaError
-from exporter.times import span
+from exporter.times import parse_duration
 
 Connection = psycopg.Connection[Any]
 
 
 @click.group()
 def alerts() -> None:
-    """See alerts, make and resolve them by hand, and silence them.
+    """List alerts, create and resolve manual ones, and silence them.
 
-    Works with every Alertmanager of `alertmanager.urls`. Who made, resolved or silenced what is stored in
-    monitoring.audit. The database user of the configuration needs the role platform_exporter.
+    Works with every Alertmanager of `alertmanager.urls`. monitoring.audit stores who created, resolved or silenced
+    what. The database user of the configuration needs the role platform_exporter.
 
     \b
     Examples:
@@ -42,22 +42,22 @@ def alerts() -> None:
 
 @alerts.command("list")
 @config_option
-@click.option("--severity", "severities", multiple=True, help="Only of this severity; may be given several times.")
-@click.option("--app", "apps", multiple=True, help="Only of this app; may be given several times.")
-@click.option("--firing", is_flag=True, help="Only what is neither silenced nor inhibited.")
+@click.option("--severity", "severities", multiple=True, help="Only this severity; may be repeated.")
+@click.option("--app", "apps", multiple=True, help="Only this app; may be repeated.")
+@click.option("--firing", is_flag=True, help="Only alerts that are neither silenced nor inhibited.")
 @json_option
 @reports_errors
 def list_(path: Path, severities: tuple[str, ...], apps: tuple[str, ...], firing: bool, as_json: bool) -> None:
-    """Show the alerts there are now, the most severe first.
+    """List the current alerts, the most severe first.
 
     Exit status 0 if at least one Alertmanager answered, 1 if none did.
     """
     config = load(path)
-    known, problems = alertmanager.of(config).alerts()
+    known, problems = alertmanager.from_config(config).alerts()
     _warn(problems.values())
     rows = [
         row
-        for row in listed(known, _opened(config))
+        for row in list_alerts(known, _opened(config))
         if (not severities or row.severity in severities)
         and (not apps or row.labels.get("app") in apps)
         and (not firing or row.state == "firing")
@@ -73,10 +73,10 @@ def list_(path: Path, severities: tuple[str, ...], apps: tuple[str, ...], firing
 @click.argument("summary")
 @config_option
 @click.option("--severity", type=click.Choice(WORST_FIRST), required=True)
-@click.option("--app", help="The application it is about.")
+@click.option("--app", help="The app it is about.")
 @click.option("--name", default=manual.ALERTNAME, show_default=True, help="The label alertname.")
-@click.option("--description", default="", help="More than the summary says.")
-@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Another label; several are possible.")
+@click.option("--description", default="", help="Details.")
+@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Another label; may be repeated.")
 @click.option("--runbook", help="The annotation runbook_url (default: the entry of that name in Grafana's runbook).")
 @click.option("--dashboard", help="The annotation dashboard_url (default: Grafana's dashboard of alerts).")
 @by_option
@@ -86,15 +86,17 @@ def create(
     summary: str, path: Path, severity: str, app: str | None, name: str, description: str, labels: tuple[str, ...],
     runbook: str | None, dashboard: str | None, by: str, as_json: bool,
 ) -> None:  # fmt: skip
-    """Make an alert that fires until it is resolved.
+    """Create an alert that fires until it is resolved.
 
-    It is stored and sent at once, and goes the same ways as any alert; the exporter repeats it. Exit status 1 where it
-    could not be stored, or was stored and no Alertmanager took it yet.
+    It is stored, sent at once, and routed like any other alert; the exporter repeats it. Exit status 1 if it could not
+    be stored, or if no Alertmanager accepted it yet.
     """
     config = load(path)
-    alertmanagers = alertmanager.of(config)
-    annotations = {"description": description or f"Made by hand by {by}."} | _links(config, name, runbook, dashboard)
-    alert = manual.make(
+    alertmanagers = alertmanager.from_config(config)
+    annotations = {"description": description or f"Created manually by {by}."} | _links(
+        config, name, runbook, dashboard
+    )
+    alert = manual.new(
         summary=summary, severity=severity, by=by, alertname=name, app=app, labels=_labels(labels),
         annotations=annotations,
     )  # fmt: skip
@@ -107,30 +109,30 @@ def create(
 @alerts.command()
 @click.argument("identifier", metavar="ID")
 @config_option
-@click.option("--comment", help="Why, for the audit.")
+@click.option("--comment", help="The reason, for the audit.")
 @by_option
 @json_option
 @reports_errors
 def resolve(identifier: str, path: Path, comment: str | None, by: str, as_json: bool) -> None:
-    """End an alert that was made by hand; the beginning of its id is enough.
+    """Resolve a manual alert; the beginning of its id is enough.
 
-    What a rule fires ends by itself when its cause does; until then it can be silenced.
+    An alert of a rule ends by itself when its cause ends; until then it can be silenced.
     """
     config = load(path)
-    alertmanagers = alertmanager.of(config)
+    alertmanagers = alertmanager.from_config(config)
     with _store(config) as connection:
         alert = manual.resolve(connection, identifier, by, comment)
     found = {"id": alert.id, "resolved_by": alert.resolved_by, "resolved_at": f"{alert.resolved_at:%FT%TZ}"}
-    _say(as_json, found, f"{alert.id} was resolved by {alert.resolved_by} at {alert.resolved_at:%F %T} UTC")
+    _say(as_json, found, f"{alert.id} resolved by {alert.resolved_by} at {alert.resolved_at:%F %T} UTC")
     _send(alertmanagers, alert)
 
 
 @alerts.command()
 @click.argument("matchers", nargs=-1, metavar="MATCHER...")
 @config_option
-@click.option("--for", "lasts", metavar="DURATION", help="How long: 90m, 2h, 1d12h.")
-@click.option("--comment", help="Why.")
-@click.option("--expire", "expired", metavar="ID", help="End this silence instead.")
+@click.option("--for", "lasts", metavar="DURATION", help="How long, e.g. 90m, 2h, 1d12h.")
+@click.option("--comment", help="The reason.")
+@click.option("--expire", "expired", metavar="ID", help="End this silence instead of creating one.")
 @by_option
 @json_option
 @reports_errors
@@ -138,42 +140,41 @@ def silence(
     matchers: tuple[str, ...], path: Path, lasts: str | None, comment: str | None, expired: str | None, by: str,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Tell nobody of the alerts that all MATCHERs match, for a while; or end such a silence.
+    """Mute the alerts that all MATCHERs match, for a while; or end such a silence.
 
-    A MATCHER is NAME=VALUE, NAME!=VALUE, NAME=~REGEX or NAME!~REGEX. In a cluster one silence is made, of
-    Alertmanagers that do not know each other one each. Works while the event store is away, too; exit status 1 then
-    says that it is missing in the audit.
+    A MATCHER is NAME=VALUE, NAME!=VALUE, NAME=~REGEX or NAME!~REGEX. A cluster gets one silence, Alertmanagers that do
+    not know each other one each. Also works while the event store is unreachable; exit status 1 then means that it is
+    missing in the audit.
     """
     if expired:
         if matchers or lasts:
-            raise click.UsageError("--expire ID stands alone: without MATCHERs and --for")
+            raise click.UsageError("--expire ID cannot be combined with MATCHERs or --for")
         _expire(load(path), expired, comment, by, as_json)
         return
     if not matchers or not lasts or not comment:
-        raise click.UsageError("wanted at least one MATCHER, --for DURATION and --comment TEXT, or --expire ID")
+        raise click.UsageError("expected at least one MATCHER, --for DURATION and --comment TEXT, or --expire ID")
     config = load(path)
-    wanted = silences.silence(matchers, span(lasts), by, comment, datetime.now(UTC))
-    made, problems = alertmanager.of(config).silence(wanted)
+    silence_ = alertmanager.new_silence(matchers, parse_duration(lasts), by, comment, datetime.now(UTC))
+    made, problems = alertmanager.from_config(config).silence(silence_)
     _warn(problems.values())
     if not made:
-        raise AlertmanagerError("no Alertmanager took the silence")
-    shown = silences.described(wanted)
-    _say(as_json, {"ids": list(made), **wanted}, f"{' '.join(made)} silences {shown} until {wanted['endsAt'][:19]} UTC")
+        raise AlertmanagerError("no Alertmanager accepted the silence")
+    shown = alertmanager.describe_silence(silence_)
+    until = silence_["endsAt"]
+    _say(as_json, {"ids": list(made), **silence_}, f"{' '.join(made)} silences {shown} until {until[:19]} UTC")
     for identifier in made:
-        _audit(
-            config, by, "silence.create", identifier, {"matchers": shown, "until": wanted["endsAt"], "comment": comment}
-        )
+        _audit(config, by, "silence.create", identifier, {"matchers": shown, "until": until, "comment": comment})
 
 
 def _expire(config: Config, identifier: str, comment: str | None, by: str, as_json: bool) -> None:
-    alertmanagers = alertmanager.of(config)
+    alertmanagers = alertmanager.from_config(config)
     found, problems = alertmanagers.find_silence(identifier)
     _warn(problems.values())
     if found is None:
-        raise AlertmanagerError(f"no Alertmanager that answers knows a silence {identifier}")
-    problems = {**alertmanagers.expire(identifier)}
-    shown = silences.described(found)
-    _say(as_json, {"id": identifier, "expired": not problems}, f"{identifier} silences {shown} no more")
+        raise AlertmanagerError(f"no Alertmanager that answers knows the silence {identifier}")
+    problems = alertmanagers.expire(identifier)
+    shown = alertmanager.describe_silence(found)
+    _say(as_json, {"id": identifier, "expired": not problems}, f"{identifier} no longer silences {shown}")
     _audit(config, by, "silence.expire", identifier, {"matchers": shown, "comment": comment or ""})
     if problems:
         raise AlertmanagerError("; ".join(problems.values()))
@@ -183,7 +184,7 @@ def _labels(texts: tuple[str, ...]) -> dict[str, str]:
     pairs = [text.partition("=") for text in texts]
     for name, sign, _ in pairs:
         if not sign or not name:
-            raise click.BadParameter(f"{name!r} has no `=`; wanted NAME=VALUE", param_hint="--label")
+            raise click.BadParameter(f"invalid label {name!r}: expected NAME=VALUE", param_hint="--label")
     return {name: value for name, _, value in pairs}
 
 
@@ -207,16 +208,16 @@ def _opened(config: Config) -> list[manual.ManualAlert]:
         with _store(config) as connection:
             return manual.opened(connection)
     except (PlatformError, psycopg.Error) as error:
-        _warn([f"who made alerts by hand is not known: {error}"])
+        _warn([f"manual alerts are incomplete: {error}"])
         return []
 
 
 def _send(alertmanagers: alertmanager.Alertmanagers, alert: manual.ManualAlert) -> None:
-    problems = alertmanagers.post([manual.posted(alert, datetime.now(UTC))])
+    problems = alertmanagers.post([manual.to_api(alert, datetime.now(UTC))])
     _warn(problems.values())
     if len(problems) == len(alertmanagers.urls):
         raise AlertmanagerError(
-            "it is stored, and no Alertmanager took it yet; a running exporter with `alertmanager.urls` repeats it"
+            "stored, but no Alertmanager accepted it yet; a running exporter with `alertmanager.urls` repeats it"
         )
 
 
@@ -225,7 +226,7 @@ def _audit(config: Config, by: str, action: str, identifier: str, details: dict[
         with _store(config) as connection:
             manual.audit(connection, by, action, f"silence/{identifier}", details)
     except (PlatformError, psycopg.Error) as error:
-        raise SchemaError(f"it is done, and missing in the audit: {error}") from error
+        raise SchemaError(f"done, but missing in the audit: {error}") from error
 
 
 def _say(as_json: bool, found: Mapping[str, object], text: str) -> None:

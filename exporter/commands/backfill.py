@@ -17,7 +17,7 @@ from exporter.exposition import collector
 from exporter.history import blocks, increments, openmetrics, replay, tables
 from exporter.history.increments import Span
 from exporter.sources import mapping
-from exporter.times import moment
+from exporter.times import parse_time
 
 HEAD_SECONDS = 3 * 3600
 """What a running Prometheus may hold in memory alone. A block that reached into it would, at the next start, keep it
@@ -81,8 +81,8 @@ def backfill(
 
 def _span(since: str, until: str | None, step_seconds: int) -> Span:
     now = datetime.now(UTC)
-    end = moment(until, now).timestamp() if until else now.timestamp() - HEAD_SECONDS
-    start = int(moment(since, now).timestamp() // step_seconds * step_seconds)
+    end = parse_time(until, now).timestamp() if until else now.timestamp() - HEAD_SECONDS
+    start = int(parse_time(since, now).timestamp() // step_seconds * step_seconds)
     steps = int(min(end, now.timestamp()) - start) // step_seconds
     if steps < 1:
         raise ConfigError(f"--since {since} is not before --until {until or '3h'}; wanted an earlier time")

@@ -19,7 +19,7 @@ from exporter.database.connection import connect
 from exporter.demo import event_history, live
 from exporter.demo.platform import APPS
 from exporter.errors import ConfigError
-from exporter.times import moment
+from exporter.times import parse_time
 
 logger = logging.getLogger("exporter.demo")
 
@@ -67,7 +67,7 @@ def demo(path: Path, since: str | None, no_live: bool, speed: float, seed: int, 
 
 def _write_past(config: Config, since: str, seed: int, speed: float) -> None:
     now = datetime.now(UTC)
-    period = event_history.Period(moment(since, now).timestamp(), now.timestamp())
+    period = event_history.Period(parse_time(since, now).timestamp(), now.timestamp())
     if period.begins >= period.ends:
         raise ConfigError(f"invalid --past {since}: expected a time in the past, e.g. 7d or a date")
     with (

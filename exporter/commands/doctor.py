@@ -1,9 +1,10 @@
-"""Check every piece of the pipeline and say what to mend."""
+"""Check every part of the pipeline and say what to do."""
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 import psycopg
@@ -16,19 +17,30 @@ from exporter.commands.common import config_option, load, reports_errors
 from exporter.config.settings import Config, Source, parse_address
 from exporter.database import schema
 from exporter.database.connection import connect, describe
-from exporter.errors import PlatformError
+from exporter.errors import PlatformError, SchemaError
+from exporter.printing import plural
 from exporter.probes.redact import Redactor
 from exporter.sources import adopt, mapping
 
 TIMEOUT_SECONDS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Hold one check: what was looked at, whether it is well, and what was seen or is to be done."""
+class Verdict(StrEnum):
+    """The outcome of a check."""
 
-    what: str
-    well: bool
+    OK = "ok"
+    FAIL = "FAIL"
+    TO_DO = "to do"
+
+
+OK, FAIL, TO_DO = Verdict
+
+
+class Finding(NamedTuple):
+    """One check: its subject, its outcome, and what was found or is to do."""
+
+    subject: str
+    verdict: Verdict
     text: str
 
 
@@ -36,18 +48,19 @@ class Finding:
 @config_option
 @reports_errors
 def doctor(path: Path) -> None:
-    """Look whether every piece is reachable and flowing, from the tables to the notifications.
+    """Check that every part is reachable and data flows, from the tables to the notifications.
 
-    Asks Prometheus, Alertmanager and Grafana too, where `stack` in the configuration says where they are. Exit status
-    0 if all is well, 1 if something is to be mended.
+    Also checks Prometheus, Alertmanager and Grafana if `stack` in the configuration has their addresses. Each check
+    prints `ok`, `FAIL` (something is broken) or `to do` (a step of the setup is missing). Exit status 0 if everything
+    is ok, otherwise 1.
     """
     config = load(path)
-    well, hide = True, Redactor(None)  # the addresses in `stack` may hold a user and a password
+    ok, hide = True, Redactor(None)  # the addresses in `stack` may hold a user and a password
     for finding in examine(config):
-        well = well and finding.well
+        ok = ok and finding.verdict is OK
         text = " ".join(hide(finding.text).split())
-        click.echo(f"{'ok  ' if finding.well else 'MEND'}  {finding.what:<26} {text}")
-    sys.exit(0 if well else 1)
+        click.echo(f"{finding.verdict:<5}  {finding.subject:<26} {text}")
+    sys.exit(0 if ok else 1)
 
 
 def examine(config: Config) -> Iterator[Finding]:
@@ -58,49 +71,55 @@ def examine(config: Config) -> Iterator[Finding]:
     if config.stack.prometheus_url:
         yield from _prometheus(config.stack.prometheus_url.rstrip("/"))
     if config.alertmanager.urls or config.stack.alertmanager_url:
-        yield from _told_by_hand(config)
+        yield from _alertmanagers(config)
     if config.stack.grafana_url:
         yield _answers("grafana", config.stack.grafana_url.rstrip("/") + "/api/health")
 
 
 def _source(config: Config, source: Source) -> Iterator[Finding]:
-    what = f"source {source.label}"
+    subject = f"source {source.label}"
     try:
         with connect(config.database_of(source), "doctor") as connection:
             schema.check_server(connection)
-            yield Finding(what, True, f"{describe(config.database_of(source))} answers")
+            yield Finding(subject, OK, f"{describe(config.database_of(source))} answers")
             plan = mapping.plan(source)
             schema.check_version(connection, "store" if plan.native else "counting")
             adopt.verify(connection, source)
-            yield Finding(what, True, f"{len(plan.streams)} tables readable, schema version {schema.VERSION}")
+            yield Finding(
+                subject, OK, f"{plural(len(plan.streams), 'table')} readable, schema version {schema.VERSION}"
+            )
             yield _counted(connection, source, config)
             yield from _abandoned(connection, source, config)
+    except SchemaError as error:
+        yield Finding(subject, TO_DO, str(error))
     except PlatformError as error:
-        yield Finding(what, False, str(error))
+        yield Finding(subject, FAIL, str(error))
     except psycopg.Error as error:
-        yield Finding(what, False, f"{error.diag.message_primary or error}")
+        yield Finding(subject, FAIL, f"{error.diag.message_primary or error}")
 
 
 def _counted(connection: psycopg.Connection, source: Source, config: Config) -> Finding:
-    what, age = f"source {source.label}", snapshot.age_seconds(connection, mapping.plan(source))
+    subject, age = f"source {source.label}", snapshot.age_seconds(connection, mapping.plan(source))
     if age is None:
-        return Finding(what, False, "was never counted; start `platform-exporter serve`, and read its log")
+        return Finding(subject, TO_DO, "never counted: start `platform-exporter serve`, and read its log")
     limit = max(15.0, 3 * config.database_of(source).poll_interval_seconds)
     if age > limit:
-        return Finding(what, False, f"last counted {age:.0f} s ago, wanted under {limit:.0f}; read the exporter's log")
-    return Finding(what, True, f"counted {age:.1f} s ago")
+        return Finding(
+            subject, FAIL, f"last counted {age:.0f} s ago, expected at most {limit:.0f} s: read the exporter's log"
+        )
+    return Finding(subject, OK, f"counted {age:.1f} s ago")
 
 
 def _abandoned(connection: psycopg.Connection, source: Source, config: Config) -> Iterator[Finding]:
-    """Yield sources that once counted here and are configured no more: retention waits for them for ever."""
+    """Yield sources that counted here once and are no longer configured: retention waits for them for ever."""
     configured = [other.label for other in config.sources]
     rows = connection.execute(
         "SELECT DISTINCT source FROM monitoring.cursor WHERE source <> ALL(%s) ORDER BY 1", [configured]
     ).fetchall()
     for (name,) in rows:
         command = f"DELETE FROM monitoring.cursor WHERE source = {sql.Literal(name).as_string(None)};"
-        text = f"source {name} counted here and is configured no more, so that no partition is dropped; {command}"
-        yield Finding(f"source {source.label}", False, text)
+        text = f"source {name} is no longer configured, but its cursor keeps old partitions: run {command}"
+        yield Finding(f"source {source.label}", TO_DO, text)
 
 
 def _exporter(config: Config) -> Iterator[Finding]:
@@ -109,68 +128,64 @@ def _exporter(config: Config) -> Iterator[Finding]:
     base = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
     ready = _answers("exporter", f"{base}/-/ready")
     yield ready
-    if ready.well:
+    if ready.verdict is OK:
         yield _answers("exporter", f"{base}/metrics")
 
 
 def _prometheus(base: str) -> Iterator[Finding]:
     ready = _answers("prometheus", f"{base}/-/ready")
     yield ready
-    if not ready.well:
-        return
-    yield _judge("prometheus", f"{base}/api/v1/targets?state=active", _targets)
-    yield _judge("prometheus", f"{base}/api/v1/rules", _rules)
-    yield _judge("prometheus", f"{base}/api/v1/alertmanagers", _alertmanagers)
+    if ready.verdict is OK:
+        yield _check("prometheus", f"{base}/api/v1/targets?state=active", _targets)
+        yield _check("prometheus", f"{base}/api/v1/rules", _rules)
+        yield _check("prometheus", f"{base}/api/v1/alertmanagers", _known_alertmanagers)
 
 
-def _targets(data: dict[str, object]) -> tuple[bool, str]:
-    targets = data["activeTargets"]
-    assert isinstance(targets, list)  # noqa: S101 - the API's documented shape
-    ours = [target for target in targets if target["labels"].get("job") == "platform-exporter"]
+def _targets(data: dict[str, Any]) -> tuple[Verdict, str]:
+    ours = [target for target in data["activeTargets"] if target["labels"].get("job") == "platform-exporter"]
     if not ours:
-        return False, "scrapes no job `platform-exporter`; add it to prometheus.yml"
+        return TO_DO, "no scrape job `platform-exporter`: add it to prometheus.yml"
     down = [f"{target['scrapeUrl']}: {target['lastError']}" for target in ours if target["health"] != "up"]
-    return (False, f"cannot scrape {'; '.join(down)}") if down else (True, f"scrapes {len(ours)} exporter(s)")
+    return (FAIL, f"cannot scrape {'; '.join(down)}") if down else (OK, f"scrapes {plural(len(ours), 'exporter')}")
 
 
-def _rules(data: dict[str, object]) -> tuple[bool, str]:
-    groups = data["groups"]
-    assert isinstance(groups, list)  # noqa: S101 - the API's documented shape
-    rules = [rule for group in groups for rule in group["rules"]]
-    ailing = [f"{rule['name']}: {rule.get('lastError', '')}" for rule in rules if rule["health"] == "err"]
+def _rules(data: dict[str, Any]) -> tuple[Verdict, str]:
+    rules = [rule for group in data["groups"] for rule in group["rules"]]
+    failing = [f"{rule['name']}: {rule.get('lastError', '')}" for rule in rules if rule["health"] == "err"]
     if not rules:
-        return False, "has no rules; add prometheus/rules/*.yml to `rule_files`"
-    return (False, f"rules fail: {'; '.join(ailing)}") if ailing else (True, f"evaluates {len(rules)} rules")
+        return TO_DO, "no rules: add prometheus/rules/*.yml to `rule_files`"
+    return (FAIL, f"rules fail: {'; '.join(failing)}") if failing else (OK, f"evaluates {plural(len(rules), 'rule')}")
 
 
-def _alertmanagers(data: dict[str, object]) -> tuple[bool, str]:
+def _known_alertmanagers(data: dict[str, Any]) -> tuple[Verdict, str]:
     active = data["activeAlertmanagers"]
-    assert isinstance(active, list)  # noqa: S101 - the API's documented shape
-    return (True, f"sends to {len(active)} Alertmanager(s)") if active else (False, "knows no Alertmanager")
+    if not active:
+        return TO_DO, "no Alertmanager: add it to `alerting` in prometheus.yml"
+    return OK, f"sends to {plural(len(active), 'Alertmanager')}"
 
 
-def _told_by_hand(config: Config) -> Iterator[Finding]:
-    """Yield whether each Alertmanager that alerts made by hand go to lets this configuration in."""
-    alertmanagers = alertmanager.of(config)
+def _alertmanagers(config: Config) -> Iterator[Finding]:
+    """Yield whether each Alertmanager answers with the credentials of this configuration."""
+    alertmanagers = alertmanager.from_config(config)
     known, problems = alertmanagers.alerts()
     for url in alertmanagers.urls:
-        yield Finding("alertmanager", url in known, problems.get(url) or f"{url} answers")
+        yield Finding("alertmanager", OK if url in known else FAIL, problems.get(url) or f"{url} answers")
 
 
-def _judge(what: str, url: str, judge: Callable[[dict[str, object]], tuple[bool, str]]) -> Finding:
+def _check(subject: str, url: str, judge: Callable[[dict[str, Any]], tuple[Verdict, str]]) -> Finding:
     try:
         response = requests.get(url, timeout=TIMEOUT_SECONDS)
         response.raise_for_status()
-        return Finding(what, *judge(response.json()["data"]))
-    except (requests.RequestException, KeyError, ValueError) as error:
-        return Finding(what, False, f"{url}: {error}")
+        return Finding(subject, *judge(response.json()["data"]))
+    except (requests.RequestException, KeyError, TypeError, ValueError) as error:
+        return Finding(subject, FAIL, f"{url}: {error}")
 
 
-def _answers(what: str, url: str) -> Finding:
+def _answers(subject: str, url: str) -> Finding:
     try:
         response = requests.get(url, timeout=TIMEOUT_SECONDS)
     except requests.RequestException as error:
-        return Finding(what, False, f"{url} does not answer ({type(error).__name__}); is it running?")
+        return Finding(subject, FAIL, f"{url} does not answer ({type(error).__name__}): is it running?")
     if response.status_code != requests.codes.ok:
-        return Finding(what, False, f"{url} answers {response.status_code}: {response.text.strip()[:300]}")
-    return Finding(what, True, f"{url} answers")
+        return Finding(subject, FAIL, f"{url} answers {response.status_code}: {response.text.strip()[:300]}")
+    return Finding(subject, OK, f"{url} answers")

@@ -20,8 +20,8 @@ from exporter.issues import printing, queries
 from exporter.issues.change import Action, Change, Changed
 from exporter.issues.parsing import until
 from exporter.issues.selection import STATUSES, Selection, full_ids
-from exporter.printing import one_line
-from exporter.times import moment
+from exporter.printing import one_line, plural
+from exporter.times import parse_time
 from platform_sdk.events.error import SEVERITIES
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,9 +29,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @click.group()
 def errors() -> None:
-    """List, show, resolve, reopen and ignore error issues: occurrences of one error, grouped.
+    """List, show, resolve, reopen and ignore error issues: groups of occurrences of one error.
 
-    Who changed what is in monitoring.audit, and shown by `errors show`.
+    monitoring.audit stores who changed what; `errors show` shows it.
 
     \b
     Examples:
@@ -45,14 +45,18 @@ def errors() -> None:
 def _filters(command: F) -> F:
     """Add the options of a filter."""
     options = (
-        click.option("--app", "apps", multiple=True, help="Of this app; may be given again, like the next four."),
-        click.option("--severity", "severities", multiple=True, type=click.Choice(SEVERITIES)),
-        click.option("--status", "statuses", multiple=True, type=click.Choice(STATUSES)),
-        click.option("--endpoint", "endpoints", multiple=True, help="That occurred last at this endpoint."),
-        click.option("--type", "types", multiple=True, help="Of this type of error."),
-        click.option("--since", help="That occurred since: 90m, 24h, 7d (ago), or a date or time."),
-        click.option("--search", help="With this text in type, message, endpoint or fingerprint."),
-        click.option("--source", help="Issues of this source's database (default: the event store)."),
+        click.option("--app", "apps", multiple=True, help="Only this app; may be repeated, like the next four."),
+        click.option(
+            "--severity", "severities", multiple=True, type=click.Choice(SEVERITIES), help="Only this severity."
+        ),
+        click.option("--status", "statuses", multiple=True, type=click.Choice(STATUSES), help="Only this status."),
+        click.option(
+            "--endpoint", "endpoints", multiple=True, help="Only with their last occurrence at this endpoint."
+        ),
+        click.option("--type", "types", multiple=True, help="Only this type of error."),
+        click.option("--since", help="Only with an occurrence since: 90m, 24h, 7d (ago), a date or a time."),
+        click.option("--search", help="Only with this text in type, message, endpoint or fingerprint."),
+        click.option("--source", help="Issues in this source's database (default: the event store)."),
         json_option,
     )
     for option in reversed(options):
@@ -66,10 +70,10 @@ def _changes(command: F) -> F:
         click.argument("ids", nargs=-1, metavar="[ID]..."),
         config_option,
         _filters,
-        click.option("--all-matching", is_flag=True, help="Every issue that the filter leaves, instead of IDs."),
-        click.option("--yes", is_flag=True, help="Do not ask how many those are."),
+        click.option("--all-matching", is_flag=True, help="All issues that match the filter, instead of IDs."),
+        click.option("--yes", is_flag=True, help="Do not ask for confirmation."),
         by_option,
-        click.option("--note", help="Why, for the audit."),
+        click.option("--note", help="The reason, for the audit."),
     )
     for option in reversed(options):
         command = option(command)
@@ -79,10 +83,12 @@ def _changes(command: F) -> F:
 @errors.command("list")
 @config_option
 @_filters
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="At most so many.")
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="The most issues to list."
+)
 @reports_errors
 def list_(path: Path, limit: int, as_json: bool, source: str | None, **given: Any) -> None:
-    """List issues, the one that occurred last first."""
+    """List issues, the last seen first."""
     with _connect(path, source) as connection:
         selection = _selection(given)
         issues = queries.listed(connection, selection, limit)
@@ -92,24 +98,24 @@ def list_(path: Path, limit: int, as_json: bool, source: str | None, **given: An
         return
     for line in printing.table(issues, datetime.now(UTC)):
         click.echo(line)
-    click.echo(f"{len(issues)} of {total} issues" if total else "no issues")
+    click.echo(f"{len(issues)} of {plural(total, 'issue')}" if total else "no issues")
 
 
 @errors.command()
 @click.argument("id_", metavar="ID")
 @config_option
-@click.option("--since", default="7d", show_default=True, help="Occurrences, users and releases since.")
-@click.option("--source", help="Issues of this source's database (default: the event store).")
+@click.option("--since", default="7d", show_default=True, help="Show occurrences, users and releases since.")
+@click.option("--source", help="Issues in this source's database (default: the event store).")
 @json_option
 @reports_errors
 def show(id_: str, path: Path, since: str, source: str | None, as_json: bool) -> None:
-    """Show an issue: its latest stack trace, occurrences, users touched, releases and history.
+    """Show an issue: its latest stack trace, occurrences, users affected, releases and history.
 
-    ID may be shortened, to four digits at least, where it is one issue's alone.
+    The first four or more digits of the ID are enough if no other issue's ID begins with them.
     """
     with _connect(path, source) as connection:
         (found,) = full_ids(connection, (id_,))
-        issues = queries.shown(connection, found, moment(since, datetime.now(UTC)))
+        issues = queries.shown(connection, found, parse_time(since, datetime.now(UTC)))
     if as_json:
         click.echo(json.dumps({"issues": issues}, indent=2, default=str))
         return
@@ -120,30 +126,33 @@ def show(id_: str, path: Path, since: str, source: str | None, as_json: bool) ->
 
 @errors.command()
 @_changes
-@click.option("--release", help="The release it is mended in: older ones are no regression. `latest`: of each app.")
+@click.option(
+    "--release",
+    help="The release with the fix: errors of older ones are no regression. `latest`: the newest of each app.",
+)
 def resolve(release: str | None, **given: Any) -> None:
-    """Resolve issues. One that occurs again later than 5 s after that is open again: a regression."""
+    """Resolve issues. One that occurs again more than 5 s later is reopened as a regression."""
     _change(Change(action="resolve", release=release, note=given.pop("note")), **given)
 
 
 @errors.command()
 @_changes
 def reopen(**given: Any) -> None:
-    """Open resolved and ignored issues again."""
+    """Reopen resolved and ignored issues."""
     _change(Change(action="reopen", note=given.pop("note")), **given)
 
 
 @errors.command()
 @_changes
-@click.option("--until", "time", metavar="TIME", help="Until a date or time (UTC unless it says).")
-@click.option("--for", "span", metavar="SPAN", help="For 30m, 12h, 7d, 2w.")
-@click.option("--events", type=click.IntRange(1), help="Until so many more were counted; that one opens it.")
-def ignore(time: str | None, span: str | None, events: int | None, **given: Any) -> None:
-    """Ignore issues: until a time or a count, whichever comes first; without either until somebody reopens them."""
-    if time and span:
-        raise ConfigError("--until and --for are both given; wanted one of them")
+@click.option("--until", "time", metavar="TIME", help="Until a date or time (UTC without an offset).")
+@click.option("--for", "duration", metavar="DURATION", help="For a duration, e.g. 30m, 12h, 7d, 2w.")
+@click.option("--events", type=click.IntRange(1), help="Until so many more events were counted.")
+def ignore(time: str | None, duration: str | None, events: int | None, **given: Any) -> None:
+    """Ignore issues: until a time or a number of events, whichever comes first; otherwise until they are reopened."""
+    if time and duration:
+        raise ConfigError("--until and --for are both given: expected one of them")
     with _misuse():
-        end = until(time, span, datetime.now(UTC))
+        end = until(time, duration, datetime.now(UTC))
     _change(Change(action="ignore", until=end, events=events, note=given.pop("note")), **given)
 
 
@@ -156,9 +165,11 @@ def _change(
     selection = _selection(given)
     filtered = selection != Selection()
     if bool(ids) == all_matching or (ids and filtered):
-        raise ConfigError("wanted either IDs, or a filter with --all-matching")
+        raise ConfigError("expected either IDs, or a filter with --all-matching")
     if all_matching and not filtered:
-        raise ConfigError("--all-matching without a filter is every issue there is; wanted --app, --status or another")
+        raise ConfigError(
+            "--all-matching without a filter would change every issue: expected --app, --status or another filter"
+        )
     with _connect(path, source) as connection:
         expected = None
         if ids:
@@ -171,7 +182,7 @@ def _change(
 
 @contextlib.contextmanager
 def _misuse() -> Iterator[None]:
-    """Let options that make no sense end in the exit status of wrong usage."""
+    """Turn invalid options into the exit status of wrong usage."""
     try:
         yield
     except ChangeError as error:
@@ -179,15 +190,18 @@ def _misuse() -> Iterator[None]:
 
 
 def _confirmed(connection: psycopg.Connection, selection: Selection, action: Action, yes: bool) -> int:
-    """Return how many issues are meant, once somebody has typed that number."""
+    """Return how many issues match, after the user has confirmed that number."""
     number = changing.count(connection, selection)
     if number == 0:
-        raise CountError("no issue matches the filter; see `errors list` with the same one")
+        raise CountError("no issue matches the filter; try it with `errors list`")
+    matching = f"{plural(number, 'issue')} match{'es' if number == 1 else ''}"
     if not yes:
         if not sys.stdin.isatty():
-            raise ConfigError(f"{number} issues match and nobody can be asked; wanted --yes, after `errors list`")
-        if click.prompt(f"{number} issues match. Type their number to {action} them", type=int) != number:
-            raise CountError("that is another number; nothing was changed")
+            raise ConfigError(
+                f"{matching} and there is no terminal to confirm: check with `errors list`, then add --yes"
+            )
+        if click.prompt(f"{matching}. Type the number to {action}", type=int) != number:
+            raise CountError("the numbers differ; nothing was changed")
     return number
 
 
@@ -199,12 +213,12 @@ def _report(done: list[Changed], action: Action, as_json: bool) -> None:
     for one in done:
         became = f"{one.was} -> {one.status}" if one.changed else f"already {one.status}"
         click.echo(f"{one.id}  {one_line(one.app, 30)}  {became}")
-    click.echo(f"{action}: {sum(one.changed for one in done)} of {len(done)} issues changed")
+    click.echo(f"{action}: {sum(one.changed for one in done)} of {plural(len(done), 'issue')} changed")
 
 
 def _selection(given: dict[str, Any]) -> Selection:
     since = given.pop("since", None)
-    return Selection(**given, since=moment(since, datetime.now(UTC)) if since else None)
+    return Selection(**given, since=parse_time(since, datetime.now(UTC)) if since else None)
 
 
 def _connect(path: Path, source: str | None) -> psycopg.Connection:
@@ -219,4 +233,4 @@ def _database(path: Path, name: str | None) -> Database:
         if source.label == name:
             return config.database_of(source)
     known = ", ".join(source.label for source in config.sources)
-    raise ConfigError(f"--source is {name!r}; wanted one of {known}")
+    raise ConfigError(f"invalid --source {name!r}: expected one of {known}")

@@ -17,7 +17,7 @@ from exporter.database.connection import connect
 from exporter.errors import ConfigError, ExportError
 from exporter.history import filters, formats, tables
 from exporter.history.tables import Table
-from exporter.times import moment
+from exporter.times import parse_time
 
 
 @click.command()
@@ -55,7 +55,7 @@ def export(
     """
     config = load(path)
     now = datetime.now(UTC)
-    span = moment(since, now), moment(until, now) if until else now
+    span = parse_time(since, now), parse_time(until, now) if until else now
     if span[0] >= span[1]:
         raise ConfigError(f"--since {since} is not before --until {until or 'now'}; wanted an earlier time")
     source = tables.choose(config, kind, source_name)

@@ -1,4 +1,4 @@
-"""Receive Alertmanager's notifications: for first steps and drills."""
+"""Receive Alertmanager's notifications, for first steps and drills."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from exporter.errors import ConfigError
 def receive_notifications(listen: str, path: Path | None) -> None:
     """Print what Alertmanager sends to its webhook receiver.
 
-    The Alertmanager configuration that ships with this product sends everything here, so that a notification can be
-    seen before anyone's mail or chat is set up. Open the address in a browser to read the last ones.
+    The Alertmanager configuration that ships with this product sends everything here, so that notifications can be
+    seen before mail or chat is set up. Open the address in a browser to see the last ones.
     """
     # Imported here: other commands start faster without a server.
-    from exporter.alerts.notifications import receive
+    from exporter.alerts.notification_receiver import receive
 
     log_to_stderr("warning")
     try:

@@ -35,7 +35,7 @@ def serve(path: Path, listen: str | None, web_config: Path | None, log_level: st
       platform-exporter serve --config platform-exporter.yml
     """
     # Imported here: other commands start faster without a server.
-    from exporter.alerts import receiver
+    from exporter.alerts import history_api
     from exporter.issues import api as issues
     from exporter.service import Service
     from exporter.web.routes import build_app
@@ -54,7 +54,7 @@ def serve(path: Path, listen: str | None, web_config: Path | None, log_level: st
     service = Service(path, config, web.certificate_expiry if web else lambda: None)
     service.start()
     try:
-        notifications = receiver.route(lambda: (service.alerts.token, service.alerts.history))
+        notifications = history_api.route(lambda: (service.alerts.token, service.alerts.history))
         more = [notifications, *issues.routes(lambda: service.config)]
         serve_http(build_app(service, more), host, port, web, _quietly(service.reload))
     finally:

@@ -26,7 +26,7 @@ from exporter.demo.apps import SIMULATED_APPS, App
 from exporter.demo.faults import IN_APP
 from exporter.demo.platform import APPS
 from exporter.demo.schedule import Schedule, Simulation
-from exporter.errors import DemoError, RightsError
+from exporter.errors import DatabaseError, PlatformError
 from exporter.probes.redis import RedisTarget
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class LiveSettings:
 
 
 def prepare(connection: psycopg.Connection) -> None:
-    """Cancel the jobs that an earlier run left running. Raises RightsError."""
+    """Cancel the jobs that an earlier run left running. Raises DatabaseError."""
     row = connection.execute(
         "SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'monitoring' "
         "AND c.relname = 'http_request' AND has_schema_privilege(n.oid, 'USAGE') "
@@ -58,7 +58,7 @@ def prepare(connection: psycopg.Connection) -> None:
     ).fetchone()
     if row is None:
         info = connection.info
-        raise RightsError(
+        raise DatabaseError(
             f"user {info.user} may not write events into database {info.dbname}; run `platform-exporter schema apply`, "
             f"then: GRANT platform_writer TO {info.user};"
         )
@@ -70,7 +70,7 @@ def prepare(connection: psycopg.Connection) -> None:
 
 
 def run(settings: LiveSettings, queues: Sequence["Queues"], stop: threading.Event) -> None:
-    """Simulate until `stop` is set. Raises DemoError where an app's process ends before that."""
+    """Simulate until `stop` is set. Raises PlatformError where an app's process ends before that."""
     context = multiprocessing.get_context("fork")
     processes = [
         context.Process(target=_run_app, args=(app, settings), name=app.name, daemon=True) for app in SIMULATED_APPS
@@ -80,7 +80,7 @@ def run(settings: LiveSettings, queues: Sequence["Queues"], stop: threading.Even
     try:
         while not stop.wait(2 * STEP_SECONDS):
             if dead := [process.name for process in processes if not process.is_alive()]:
-                raise DemoError(f"the process of {dead[0]} ended; see its log above")
+                raise PlatformError(f"the process of {dead[0]} ended; see its log above")
             for one in queues:
                 one.step()
     finally:
@@ -123,7 +123,7 @@ def _run_app(make: type[App], settings: LiveSettings) -> None:
 
 
 def start_sdk(app: str, release: str, database: Database) -> None:
-    """Start the SDK for a release of an app, in place of an earlier one, as a deployment does. Raises DemoError."""
+    """Start the SDK for a release of an app, in place of an earlier one, as a deployment does. Raises PlatformError."""
     password = database.password.reveal() if database.password else None
     # Without a spool: what cannot be stored is counted as dropped, which does not matter in a demo.
     started = platform_sdk.init(
@@ -131,7 +131,7 @@ def start_sdk(app: str, release: str, database: Database) -> None:
         statement_timeout_seconds=10.0, sample_above_per_second=None,
     )  # fmt: skip
     if not started:
-        raise DemoError(f"the SDK does not start for {app}; see its log above")
+        raise PlatformError(f"the SDK does not start for {app}; see its log above")
 
 
 class Queues:

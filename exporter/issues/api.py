@@ -1,12 +1,12 @@
-"""Answer those who change issues over HTTP: Grafana's server in its users' names, and scripts.
+"""The routes that change issues: for Grafana's server on behalf of its users, and for scripts.
 
     POST /api/v1/errors/{resolve,reopen,ignore}                    a JSON body
     POST /api/v1/errors/grafana/api/v2/alerts?action=resolve&...   query parameters, as a panel's action sends them
 
-Trust: whoever sends the right `errors.token` is believed about who acts (X-Grafana-User), and that this person may.
-Grafana is both: it lets only Editors POST under `api/v2/alerts` of a data source of type alertmanager, replaces any
-X-Grafana-User of the browser's by the login it knows, and adds the token, which no browser ever sees. Nothing is read
-here: Grafana lets Viewers GET.
+Trust: a client with the right `errors.token` is trusted to name the user who acts (X-Grafana-User) and to check that
+this user may. Grafana does both: it lets only Editors POST under `api/v2/alerts` of a data source of type alertmanager,
+replaces a browser's X-Grafana-User by the login it knows, and adds the token, which no browser ever sees. Nothing can
+be read here, because Grafana lets Viewers GET.
 """
 
 import asyncio
@@ -24,9 +24,8 @@ from exporter.config.settings import Config
 from exporter.database.connection import connect
 from exporter.errors import ChangeError, CountError, PlatformError, UnknownIssueError
 from exporter.issues import change as changing
-from exporter.issues import parsing as asking
-from exporter.web.posting import is_json, read_body
-from exporter.web.routes import in_thread
+from exporter.issues import parsing
+from exporter.web.responses import SAFE_HEADERS, in_thread, is_json, read_body
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +35,11 @@ TOKEN_HEADER = "X-Platform-Token"  # noqa: S105 - a header's name
 
 MOST_BODY_BYTES = 1024 * 1024
 MOST_REQUESTS = 4
-"""Changes under way at once; the next one gets 503."""
+"""Concurrent changes; the next one gets 503."""
 
 
 def routes(config: Callable[[], Config]) -> list[Route]:
-    """Return the routes; `config` gives the configuration in force, which a reload may change."""
+    """Return the routes; `config` returns the configuration in force, which a reload may change."""
     api = _Api(config)
     return [
         Route(f"{PATH}/grafana/api/v2/alerts", api.by_query, methods=["POST"]),
@@ -55,40 +54,42 @@ class _Api:
         self._under_way = asyncio.Semaphore(MOST_REQUESTS)
 
     async def by_body(self, request: Request) -> Response:
-        """Change what a JSON body asks for; the action is the address's last part."""
+        """Change issues as a JSON body says; the action is the last part of the path."""
         action = request.url.path.rsplit("/", 1)[-1]
         if not is_json(request):
             return self._refused(request) or _answer(415, "Content-Type is not application/json")
-        return await self._answer(request, action, "api", lambda body: asking.from_body(body))
+        return await self._answer(request, action, "api", parsing.from_body)
 
     async def by_query(self, request: Request) -> Response:
-        """Change what the query asks for."""
+        """Change issues as the query says."""
         given = request.query_params.multi_items()
         actions = [value for name, value in given if name == "action"]
         rest = [(name, value) for name, value in given if name != "action"]
         action = actions[0] if len(actions) == 1 else ""
-        return await self._answer(request, action, "grafana", lambda body: asking.from_query(rest, body))
+        return await self._answer(request, action, "grafana", lambda body: parsing.from_query(rest, body))
 
     async def status(self, request: Request) -> Response:
-        """Answer `Save & test` of Grafana's data source, which takes us for an Alertmanager."""
+        """Answer `Save & test` of Grafana's data source as an Alertmanager would."""
         return self._refused(request) or JSONResponse(
             {"cluster": {"status": "disabled", "peers": []}, "config": {"original": ""}, "versionInfo": {}}
         )
 
-    async def _answer(self, request: Request, action: str, via: str, read: Callable[[bytes], asking.Asked]) -> Response:
+    async def _answer(
+        self, request: Request, action: str, via: str, read: Callable[[bytes], parsing.ChangeRequest]
+    ) -> Response:
         refused = self._refused(request)
         if refused:
             return refused
-        actor = asking.actor_of(request.headers)
+        actor = parsing.actor_of(request.headers)
         if actor is None:
             return _answer(
-                403, "X-Grafana-User is missing or no name; set `send_user_header = true` in Grafana's [dataproxy]"
+                403, "X-Grafana-User is missing or invalid; set `send_user_header = true` in Grafana's [dataproxy]"
             )
         chosen = next((known for known in changing.ACTIONS if known == action), None)
         if chosen is None:
-            return _answer(400, f"`action` is {action!r}; wanted one of {', '.join(changing.ACTIONS)}")
+            return _answer(400, f"invalid action {action!r}: expected one of {', '.join(changing.ACTIONS)}")
         if self._under_way.locked():
-            return _answer(503, f"{MOST_REQUESTS} changes are under way, which is the limit; try again")
+            return _answer(503, f"{MOST_REQUESTS} changes are running, which is the limit; try again")
         async with self._under_way:
             body = await read_body(request, MOST_BODY_BYTES)
             if body is None:
@@ -96,12 +97,12 @@ class _Api:
             return await in_thread(lambda: self._change(chosen, actor, via, read, body))
 
     def _change(
-        self, action: changing.Action, actor: str, via: str, read: Callable[[bytes], asking.Asked], body: bytes
+        self, action: changing.Action, actor: str, via: str, read: Callable[[bytes], parsing.ChangeRequest], body: bytes
     ) -> Response:
-        """Do it. Blocks."""
+        """Change the issues. Blocks."""
         try:
             asked = read(body)
-            selection, change = asking.understood(asked, action, datetime.now(UTC))
+            selection, change = parsing.interpret(asked, action, datetime.now(UTC))
             with connect(self._config().database, "errors") as connection:
                 done = changing.apply(connection, selection, change, actor, via=via, expected=asked.expected)
         except ChangeError as error:
@@ -112,29 +113,23 @@ class _Api:
             return _answer(409, str(error))
         except (PlatformError, psycopg.Error) as error:
             logger.error("error issues could not be changed: %s", error)
-            return _answer(503, "the issues could not be changed, none was; the exporter's log says why")
+            return _answer(503, "no issue was changed; see the exporter's log")
         changed = [{k: v for k, v in dataclasses.asdict(one).items() if k != "changed"} for one in done if one.changed]
         logger.info("%s: %s of %d error issues by %s", via, action, len(changed), actor)
         return JSONResponse(
-            {"action": action, "by": actor, "changed": changed, "unchanged": len(done) - len(changed)}, headers=_SAFE
+            {"action": action, "by": actor, "changed": changed, "unchanged": len(done) - len(changed)},
+            headers=SAFE_HEADERS,
         )
 
     def _refused(self, request: Request) -> Response | None:
-        """Return the answer to who has no token, compared in constant time."""
+        """Return the answer to a request without the token, which is compared in constant time."""
         token = self._config().errors.token
         if token is None:
-            return _answer(
-                404, "issues cannot be changed here: set `errors.token_file` in the exporter's configuration"
-            )
-        return (
-            None
-            if token.equals(request.headers.get(TOKEN_HEADER, "").encode("latin-1"))  # as Starlette decodes headers
-            else _answer(401, f"wanted the token of `errors.token_file` in {TOKEN_HEADER}")
-        )
+            return _answer(404, "changing issues is off: set `errors.token_file` in the exporter's configuration")
+        if not token.equals(request.headers.get(TOKEN_HEADER, "").encode("latin-1")):  # as Starlette decodes headers
+            return _answer(401, f"expected the token of `errors.token_file` in {TOKEN_HEADER}")
+        return None
 
 
 def _answer(status: int, error: str) -> Response:
-    return JSONResponse({"error": error}, status, headers=_SAFE)
-
-
-_SAFE = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+    return JSONResponse({"error": error}, status, headers=SAFE_HEADERS)

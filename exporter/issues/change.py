@@ -1,4 +1,4 @@
-"""Resolve, reopen and ignore issues: all that are meant or none, each with its row of monitoring.audit."""
+"""Resolve, reopen and ignore issues: all that are selected or none, each with a row in monitoring.audit."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,16 +9,17 @@ from psycopg.rows import dict_row
 
 from exporter.errors import ChangeError, CountError, UnknownIssueError
 from exporter.issues.selection import Selection
+from exporter.printing import plural
 from platform_sdk.events.base import LONGEST_LABEL
 
 Action = Literal["resolve", "reopen", "ignore"]
 ACTIONS: tuple[Action, ...] = ("resolve", "reopen", "ignore")
 
 LATEST = "latest"
-"""Instead of a release: the one of the issue's app that was first seen last."""
+"""Stands for the newest release of the issue's app."""
 
 MOST = 10_000
-"""Issues changed at once; polls wait for whom we hold, so more are done in several goes."""
+"""Issues changed at once: polls wait for the rows that are locked."""
 
 LONGEST_NOTE = 1000
 MOST_EVENTS = 1_000_000_000
@@ -27,8 +28,8 @@ LONGEST_IGNORED = timedelta(days=3660)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """Hold what is to be done. `release` (resolve) is where it is mended; `until` and `events` (ignore) are when it
-    opens again, whichever comes first: at that time, and with the so-manieth event counted from now on."""
+    """A change. `release` (resolve) contains the fix; `until` and `events` (ignore) are when the issue opens again,
+    whichever comes first: at that time, or after so many events counted from now on."""
 
     action: Action
     release: str | None = None
@@ -37,23 +38,27 @@ class Change:
     note: str | None = None
 
     def check(self, now: datetime) -> None:
-        """Raise ChangeError where parts do not fit together or are out of bounds."""
+        """Raise ChangeError where fields contradict each other or are out of bounds."""
         if self.release is not None and self.action != "resolve":
-            raise ChangeError(f"`release` is of resolve, not of {self.action}; leave it out")
+            raise ChangeError(f"`release` belongs to resolve, not to {self.action}; leave it out")
         if (self.until or self.events is not None) and self.action != "ignore":
-            raise ChangeError(f"`until`, `for` and `events` are of ignore, not of {self.action}; leave them out")
+            raise ChangeError(f"`until`, `for` and `events` belong to ignore, not to {self.action}; leave them out")
         if self.until and not now < self.until <= now + LONGEST_IGNORED:
-            raise ChangeError(f"`until` is {self.until.isoformat()}; wanted a time in the future, within ten years")
+            raise ChangeError(
+                f"invalid time {self.until.isoformat()} for `until`: expected a time in the next ten years"
+            )
         if self.events is not None and not 1 <= self.events <= MOST_EVENTS:
-            raise ChangeError(f"`events` is {self.events}; wanted 1 to {MOST_EVENTS}")
+            raise ChangeError(f"invalid number {self.events} for `events`: expected 1 to {MOST_EVENTS}")
         for name, value, longest in (("release", self.release, LONGEST_LABEL), ("note", self.note, LONGEST_NOTE)):
             if value is not None and (not value or len(value) > longest or "\0" in value):
-                raise ChangeError(f"`{name}` has {len(value)} characters; wanted 1 to {longest}, none of them NUL")
+                raise ChangeError(
+                    f"invalid text of {len(value)} characters for `{name}`: expected 1 to {longest}, none of them NUL"
+                )
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """Say what became of one issue; `was` equals `status` where there was nothing to do."""
+    """The outcome for one issue; `was` equals `status` where nothing changed."""
 
     id: str
     app: str
@@ -85,21 +90,21 @@ def apply(
     via: str,
     expected: int | None = None,
 ) -> list[Changed]:
-    """Change the issues that are meant, in one transaction, and return what became of each, by app and fingerprint.
+    """Change the selected issues in one transaction; return the outcomes, by app and fingerprint.
 
-    With `expected`, nothing is changed where another number is meant. Raises UnknownIssueError (an id is nobody's),
-    CountError (more or fewer than `expected`, or too many), psycopg.Error. `connection` is in autocommit mode.
+    With `expected`, nothing is changed where another number is selected. Raises UnknownIssueError, CountError (not
+    `expected`, or too many), psycopg.Error. `connection` is in autocommit mode.
     """
     where, parameters = selection.where()
     with connection.transaction():
-        # In the order in which polls take them. A poll that waits for us sees the outcome, and counts again by it.
+        # In the order in which polls lock them. A poll that waits for these locks sees the outcome, and counts by it.
         rows = connection.execute(
             f"SELECT app, fingerprint, id, status FROM monitoring.error_issue i WHERE {where} "
             f"ORDER BY app, fingerprint LIMIT {MOST + 1} FOR UPDATE".encode(),
             parameters,
         ).fetchall()
         _check(selection, rows, expected)
-        # Not now(): what a poll counted while we waited for it, people will think resolved too.
+        # Not now(): what a poll counted while this waited for it is resolved too.
         (at,) = connection.execute("SELECT clock_timestamp()").fetchone() or (None,)
         values = {
             "apps": [row[0] for row in rows],
@@ -125,19 +130,20 @@ def _outcome(row: tuple[str, ...], status: str | None) -> Changed:
 
 def _check(selection: Selection, rows: list[tuple[str, ...]], expected: int | None) -> None:
     if len(rows) > MOST:
-        raise CountError(f"more than {MOST} issues are meant; narrow the filter and do it in several goes")
+        raise CountError(f"more than {MOST} issues match; narrow the filter, and change them in several steps")
     missing = set(selection.ids) - {row[2] for row in rows}
     if missing:
         raise UnknownIssueError(f"no issue has the id {', '.join(sorted(missing))}; nothing was changed")
     if expected is not None and expected != len(rows):
-        raise CountError(f"{len(rows)} issues are meant, not {expected}; look again. Nothing was changed")
+        found = plural(len(rows), "issue")
+        raise CountError(f"{found} would change, expected {expected}: check the list again; nothing was changed")
 
 
 def _statement(action: Action) -> str:
     return f"""WITH changed AS (
     UPDATE monitoring.error_issue i SET {_SET[action]}, changed_by = %(actor)s, changed_at = %(at)s
-    FROM unnest(%(apps)s::text[], %(fingerprints)s::text[], %(was)s::text[]) meant(app, fingerprint, was)
-    WHERE i.app = meant.app AND i.fingerprint = meant.fingerprint AND {_DUE[action]} RETURNING i.*, meant.was
+    FROM unnest(%(apps)s::text[], %(fingerprints)s::text[], %(was)s::text[]) selected(app, fingerprint, was)
+    WHERE i.app = selected.app AND i.fingerprint = selected.fingerprint AND {_DUE[action]} RETURNING i.*, selected.was
 ), audited AS (
     INSERT INTO monitoring.audit (at, actor, action, object, details)
     SELECT %(at)s, %(actor)s, 'error.{action}', 'error_issue/' || id, jsonb_strip_nulls(jsonb_build_object(
@@ -149,7 +155,7 @@ SELECT app, fingerprint, status FROM changed"""
 
 
 def count(connection: psycopg.Connection, selection: Selection) -> int:
-    """Return how many issues are meant."""
+    """Return how many issues are selected."""
     where, parameters = selection.where()
     query = f"SELECT count(*) AS n FROM monitoring.error_issue i WHERE {where}"
     row = connection.cursor(row_factory=dict_row).execute(query.encode(), parameters).fetchone()

@@ -1,11 +1,11 @@
-"""Make lines of issues for a terminal."""
+"""Format issues for a terminal."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from exporter import printing
-from exporter.printing import one_line
+from exporter.printing import one_line, plural
 
 Row = dict[str, Any]
 
@@ -20,7 +20,7 @@ def table(issues: Sequence[Row], now: datetime) -> Iterator[str]:
 
 def _cells(issue: Row, now: datetime) -> tuple[str, ...]:
     error = issue["error_type"] + (f": {issue['message']}" if issue["message"] else "")
-    again = f" ({issue['regressions']} regressions)" if issue["regressions"] else ""
+    again = f" ({plural(issue['regressions'], 'regression')})" if issue["regressions"] else ""
     return (
         issue["id"],
         issue["status"],
@@ -33,7 +33,7 @@ def _cells(issue: Row, now: datetime) -> tuple[str, ...]:
 
 
 def ago(then: datetime, now: datetime) -> str:
-    """Return how long ago that is, in the largest unit of which it is one at least."""
+    """Return how long ago that is, in the largest unit that fits."""
     seconds = (now - then).total_seconds()
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= length:
@@ -42,7 +42,7 @@ def ago(then: datetime, now: datetime) -> str:
 
 
 def details(issue: Row, since: str) -> Iterator[str]:
-    """Yield everything about an issue; `since` says how far back its rows were read."""
+    """Yield everything about an issue; `since` is how far back its rows were read."""
     yield f"{one_line(issue['error_type'], 200)}: {one_line(issue['message'] or '(no message)', 1000)}"
     for name in ("id", "app", "status", "severity", "endpoint", "fingerprint", "events", "regressions"):
         yield f"  {name:<13} {one_line(issue[name] if issue[name] is not None else '-', 200)}"
@@ -50,19 +50,19 @@ def details(issue: Row, since: str) -> Iterator[str]:
     yield f"  {'last seen':<13} {_at(issue['last_seen'])} {_release(issue['last_release'])}"
     yield from _state(issue)
     if "users" not in issue:
-        yield "  its rows are in a table of the application's own"
+        yield "  (users, releases and occurrences are in the application's own table)"
     else:
         yield f"  {'users':<13} {issue['users']} in the last {since}"
         yield from _rows(issue)
     yield ""
     yield "History"
     for entry in issue["history"]:
-        told = {k: v for k, v in entry["details"].items() if k not in ("app", "fingerprint", "from", "to")}
-        more = ", ".join(f"{name} {one_line(value, 200)}" for name, value in told.items())
+        others = {k: v for k, v in entry["details"].items() if k not in ("app", "fingerprint", "from", "to")}
+        more = ", ".join(f"{name} {one_line(value, 200)}" for name, value in others.items())
         change = f"{entry['details'].get('from')} -> {entry['details'].get('to')}"
         yield f"  {_at(entry['at'])}  {change:<20}  {one_line(entry['actor'], 60)}  {more}".rstrip()
     if not issue["history"]:
-        yield "  nobody has changed it"
+        yield "  no changes yet"
 
 
 def _state(issue: Row) -> Iterator[str]:
@@ -73,7 +73,7 @@ def _state(issue: Row) -> Iterator[str]:
         ends = [f"until {_at(issue['ignored_until'])}"] if issue["ignored_until"] else []
         if issue["ignored_until_events"] is not None:
             ends.append(f"until {issue['ignored_until_events']} events")
-        yield f"  {'ignored':<13} {' or '.join(ends) or 'until somebody reopens it'}"
+        yield f"  {'ignored':<13} {' or '.join(ends) or 'until it is reopened'}"
 
 
 def _rows(issue: Row) -> Iterator[str]:

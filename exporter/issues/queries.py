@@ -1,4 +1,4 @@
-"""Read issues: a list of them, or one with its latest stack trace, occurrences, users, releases and history."""
+"""Read issues: a list, or one with its latest stack trace, occurrences, users, releases and history."""
 
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ OCCURRENCES = 10
 
 
 def listed(connection: psycopg.Connection, selection: Selection, limit: int) -> list[Row]:
-    """Return issues, the one seen last first."""
+    """Return issues, the last seen first."""
     where, parameters = selection.where()
     return _rows(
         connection,
@@ -29,10 +29,11 @@ def listed(connection: psycopg.Connection, selection: Selection, limit: int) -> 
 
 
 def shown(connection: psycopg.Connection, id_: str, since: datetime) -> list[Row]:
-    """Return the issues with this id (one, but for a collision), each with what the rows since `since` tell of it.
+    """Return the issues with this id (one, but for a collision), each with details from its rows since `since`.
 
     Keys beside the issue's own: stack_trace (the latest, or None), occurrences (the latest, newest first), users,
-    releases (events each), history (oldest first). Where the rows are an application's own table, those are empty.
+    releases (events each), history (oldest first). Where the rows are in an
+    application's own table, those keys are missing.
     """
     issues = _rows(connection, "SELECT i.* FROM monitoring.error_issue i WHERE id = %(id)s", {"id": id_})
     stored = connection.execute("SELECT to_regclass('monitoring.error') IS NOT NULL").fetchone() == (True,)

@@ -1,4 +1,4 @@
-"""Say which issues are meant: by their ids, or by a filter."""
+"""Which issues a command is about: by their ids, or by a filter."""
 
 import re
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ STATUSES = ("open", "resolved", "ignored")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Hold what an issue must be to be meant: of several values of one kind any, of several kinds all.
+    """A filter of issues: of several values of one kind any must match, of several kinds all.
 
-    `search` is a part of its type, message, endpoint or fingerprint, in any case of letters; `since` is when it
-    occurred last at the earliest. Nothing given means every issue.
+    `search` is a part of the type, message, endpoint or fingerprint, regardless of case; `since` is the earliest time
+    of its last occurrence. An empty selection means every issue.
     """
 
     ids: tuple[str, ...] = ()
@@ -51,19 +51,20 @@ class Selection:
 
 
 def full_ids(connection: psycopg.Connection, given: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the ids that people's shortened ones mean. Raises UnknownIssueError for none or several."""
+    """Return the full ids of shortened ones. Raises UnknownIssueError where none or several match."""
     found: list[str] = []
     for text in given:
         if not PREFIX.fullmatch(text.lower()):
             raise UnknownIssueError(
-                f"{text!r} is no id of an issue; wanted 4 to 16 hexadecimal digits, see `errors list`"
+                f"invalid id {text!r}: expected 4 to 16 hexadecimal digits, see `platform-exporter errors list`"
             )
         rows = connection.execute(
             "SELECT DISTINCT id FROM monitoring.error_issue WHERE id LIKE %s ORDER BY id LIMIT 5", [f"{text.lower()}%"]
         ).fetchall()
         if not rows:
-            raise UnknownIssueError(f"no issue has the id {text}; see `errors list`")
+            raise UnknownIssueError(f"no issue has the id {text}; see `platform-exporter errors list`")
         if len(rows) > 1:
-            raise UnknownIssueError(f"several issues' ids begin with {text}: {', '.join(row[0] for row in rows)}")
+            ids = ", ".join(row[0] for row in rows)
+            raise UnknownIssueError(f"several issues have an id that begins with {text}: {ids}")
         found.append(rows[0][0])
     return tuple(dict.fromkeys(found))

@@ -1,4 +1,4 @@
-"""Check user names and passwords against bcrypt hashes without letting wrong ones cost much."""
+"""HTTP basic authentication against bcrypt hashes, without letting wrong passwords cost much."""
 
 import asyncio
 import base64
@@ -11,22 +11,22 @@ from http import HTTPStatus
 
 import bcrypt
 
-from exporter.web.routes import in_thread
+from exporter.web.responses import in_thread
 
 MOST_REMEMBERED = 100
-"""Outcomes kept, of right passwords and of wrong ones each: a flood of wrong ones pushes no right one out."""
+"""Results in memory, of right and of wrong passwords each: a flood of wrong ones displaces no right one."""
 
 MOST_QUEUED = 32
 """Passwords waiting for bcrypt; the next one gets 503."""
 
 
-class Users:
-    """Hold the users of one state of the web configuration file."""
+class BasicAuthUsers:
+    """The users of one version of the web configuration file."""
 
     def __init__(self, hashes: Mapping[str, str]) -> None:
         self._hashes = {name.encode(): value.encode() for name, value in hashes.items()}
         cost = max(int(value[4:6]) for value in self._hashes.values())
-        # Unknown names take as long as known ones: nobody can find out names by timing.
+        # Unknown names take as long as known ones, so that timing does not reveal names.
         self._decoy = f"$2b${cost:02d}${'.' * 53}".encode()
         self._salt = os.urandom(32)
         self._remembered: dict[bool, OrderedDict[bytes, None]] = {True: OrderedDict(), False: OrderedDict()}
@@ -34,10 +34,7 @@ class Users:
         self._queued = 0
 
     async def check(self, authorization: str) -> HTTPStatus:
-        """Judge an Authorization header.
-
-        Return OK, UNAUTHORIZED, or SERVICE_UNAVAILABLE where too many passwords wait for bcrypt.
-        """
+        """Return OK, UNAUTHORIZED, or SERVICE_UNAVAILABLE where too many passwords wait for bcrypt."""
         credentials = parse_basic(authorization)
         if credentials is None:
             return HTTPStatus.UNAUTHORIZED
@@ -55,7 +52,7 @@ class Users:
 
     async def _compare(self, digest: bytes, name: bytes, password: bytes) -> bool:
         async with self._hashing:
-            right = self._recall(digest)  # the same password may have been ahead of us
+            right = self._recall(digest)  # the same password may have been checked meanwhile
             if right is None:
                 matches = await in_thread(lambda: _matches(password, self._hashes.get(name, self._decoy)))
                 right = matches and name in self._hashes
@@ -83,7 +80,7 @@ class Users:
 
 
 def parse_basic(authorization: str) -> tuple[bytes, bytes] | None:
-    """Return name and password of an Authorization header, or None where it is not of the scheme Basic (RFC 7617)."""
+    """Return name and password of an Authorization header of the scheme Basic (RFC 7617), or None."""
     scheme, _, encoded = authorization.partition(" ")
     if scheme.lower() != "basic":
         return None

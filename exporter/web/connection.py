@@ -1,4 +1,4 @@
-"""Speak HTTP with one client, however slow: uvicorn's protocol with a deadline for every wait."""
+"""The connection to one client: uvicorn's protocol with a deadline for every wait."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -17,13 +17,13 @@ SEND_SECONDS = 30.0
 MOST_HEADER_BYTES = 64 * 1024
 
 Waiting = dict[object, Callable[[], object]]
-"""The connections that wait for their client, the longest first, and what closes each."""
+"""The connections that wait for their client, the longest wait first, each with a function that closes it."""
 
 Certificate = Mapping[str, Any] | None
 
 
 class Connection(HttpToolsProtocol):
-    """Add to uvicorn's protocol what it lacks: deadlines, a bound on headers, and the check of a client's names."""
+    """uvicorn's protocol with what it lacks: deadlines, a limit on headers, and the check of a client's names."""
 
     def __init__(
         self, config: uvicorn.Config, state: ServerState, waiting: Waiting, admits: Callable[[Certificate], bool]
@@ -68,7 +68,7 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if not self._receiving:  # else the answer came before the whole request, whose deadline runs on
+        if not self._receiving:  # else the answer came before the whole request, whose deadline still counts
             self._wait_for_client(SEND_SECONDS, self._abort_unless_sent)
 
     def _wait_for_client(self, seconds: float, expire: Callable[[], None]) -> None:

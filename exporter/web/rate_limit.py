@@ -1,4 +1,4 @@
-"""Limit requests by a token bucket, as the section `rate_limit` of a web configuration file says."""
+"""The section `rate_limit` of a web configuration file: a token bucket."""
 
 import re
 import time
@@ -14,14 +14,14 @@ _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m":
 
 
 class RateLimit(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Hold the section: one request an `interval` (Go's durations, such as 100ms), and `burst` of them at once."""
+    """The section: one request per `interval` (a duration of Go's, e.g. 100ms), and `burst` of them at once."""
 
     interval: str | int = 0
     burst: int = 0
 
 
-class Bucket:
-    """Let `burst` requests through at once, and one more every `interval_seconds`."""
+class TokenBucket:
+    """A bucket of `burst` tokens that gains one every `interval_seconds`."""
 
     def __init__(self, interval_seconds: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval_seconds = interval_seconds
@@ -41,18 +41,23 @@ class Bucket:
         return True
 
 
-def build_bucket(limit: RateLimit) -> Bucket | None:
+def build_bucket(limit: RateLimit) -> TokenBucket | None:
+    """Return the bucket, or None where there is no limit. Raises WebConfigError."""
     seconds = _parse_duration(limit.interval)
     if not seconds:
         return None
     if limit.burst < 1:
-        raise WebConfigError(f"`rate_limit.burst` is {limit.burst}, which refuses every request; wanted 1 or more")
-    return Bucket(seconds, limit.burst)
+        raise WebConfigError(
+            f"invalid number {limit.burst} for `rate_limit.burst`, which refuses every request: expected 1 or more"
+        )
+    return TokenBucket(seconds, limit.burst)
 
 
 def _parse_duration(text: str | int) -> float:
     if text in (0, "0", ""):
         return 0.0
     if not isinstance(text, str) or not _DURATION.fullmatch(text):
-        raise WebConfigError(f"`rate_limit.interval` is {text!r}; wanted a duration such as 100ms, 1s or 1m30s, or 0")
+        raise WebConfigError(
+            f"invalid duration {text!r} for `rate_limit.interval`: expected e.g. 100ms, 1s or 1m30s, or 0"
+        )
     return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _DURATION_PART.findall(text))

@@ -1,32 +1,29 @@
-"""Answer HTTP: the landing page, `/metrics`, health, readiness and reload.
+"""The exporter's own routes: the landing page, `/metrics`, health, readiness and reload.
 
 Nothing here blocks the event loop: what may take time (a scrape with its probes, compression, a reload) runs in
 threads, so that `/-/healthy` answers while a scrape waits for a dependency.
 """
 
 import asyncio
-import concurrent.futures
 import logging
 import math
-import threading
 import zlib
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from exporter import __version__
 from exporter.errors import ConfigError
+from exporter.web.responses import PAGE_HEADERS, SAFE_HEADERS, in_thread, text
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 MOST_SCRAPES = 8
-"""Scrapes under way at once; the next one gets 503, so that impatient scrapers cannot pile up threads."""
+"""Concurrent scrapes; the next one gets 503, so that impatient scrapers cannot pile up threads."""
 
 MOST_HEALTH_REPORTS = 4
 
@@ -37,13 +34,13 @@ SCRAPE_TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 
 
 class Site(Protocol):
-    """Give the pages their contents."""
+    """What the routes show and do."""
 
     def render(self, accept: str, scrape_timeout_seconds: float | None) -> tuple[bytes, str]:
         """Return the exposition and its content type for an Accept header. Blocks: called in a thread."""
 
     def not_ready(self) -> list[str]:
-        """Return the reasons why the numbers cannot be relied on yet; none when ready. Does not block."""
+        """Return why the numbers cannot be relied on yet; nothing when ready. Does not block."""
 
     def health(self) -> dict[str, object]:
         """Return the health report, as JSON's types. Blocks: called in a thread."""
@@ -53,16 +50,16 @@ class Site(Protocol):
 
 
 def build_app(site: Site, more: Sequence[Route] = ()) -> Starlette:
-    """Return the ASGI application that shows `site`, and what other parts answer."""
-    pages = _Pages(site)
+    """Return the ASGI application for `site`, with the routes of other parts."""
+    handlers = _Handlers(site)
     app = Starlette(
         routes=[
-            Route("/", pages.landing),
-            Route("/metrics", pages.metrics),
-            Route("/-/healthy", pages.healthy),
-            Route("/-/ready", pages.ready),
-            Route("/-/reload", pages.reload, methods=["POST", "PUT"]),
-            Route("/api/v1/health", pages.health),
+            Route("/", handlers.landing),
+            Route("/metrics", handlers.metrics),
+            Route("/-/healthy", handlers.healthy),
+            Route("/-/ready", handlers.ready),
+            Route("/-/reload", handlers.reload, methods=["POST", "PUT"]),
+            Route("/api/v1/health", handlers.health),
             *more,
         ],
         exception_handlers={Exception: _failed},
@@ -71,7 +68,7 @@ def build_app(site: Site, more: Sequence[Route] = ()) -> Starlette:
     return app
 
 
-class _Pages:
+class _Handlers:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._scrapes = asyncio.Semaphore(MOST_SCRAPES)
@@ -83,7 +80,7 @@ class _Pages:
 
     async def metrics(self, request: Request) -> Response:
         if self._scrapes.locked():
-            return _busy(f"{MOST_SCRAPES} scrapes are under way, which is the limit; try again")
+            return _busy(f"{MOST_SCRAPES} scrapes")
         accept = ", ".join(request.headers.getlist("Accept"))
         timeout = parse_scrape_timeout(request.headers.get(SCRAPE_TIMEOUT_HEADER))
         compress = accepts_gzip(", ".join(request.headers.getlist("Accept-Encoding")))
@@ -92,8 +89,10 @@ class _Pages:
                 body, content_type = await in_thread(lambda: self._render(accept, timeout, compress))
             except Exception:
                 logger.exception("rendering /metrics failed")
-                return _text("the metrics could not be rendered; the exporter's log says why\n", 500)
-        headers = {**_SAFE, "Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+                return text("the metrics could not be rendered; see the exporter's log", 500)
+        headers = {
+            "X-Content-Type-Options": "nosniff", "Content-Type": content_type, "Vary": "Accept, Accept-Encoding"
+        }  # fmt: skip
         if compress:
             headers["Content-Encoding"] = "gzip"
         return Response(body, headers=headers)
@@ -103,13 +102,13 @@ class _Pages:
         return (gzip(body) if compress else body), content_type
 
     async def healthy(self, request: Request) -> Response:
-        return _text("platform-exporter is healthy.\n")
+        return text("platform-exporter is healthy.")
 
     async def ready(self, request: Request) -> Response:
         reasons = self._site.not_ready()
         if reasons:
-            return _text("".join(["not ready:\n", *(f"- {reason}\n" for reason in reasons)]), 503)
-        return _text("platform-exporter is ready.\n")
+            return text("\n".join(["not ready:", *(f"- {reason}" for reason in reasons)]), 503)
+        return text("platform-exporter is ready.")
 
     async def reload(self, request: Request) -> Response:
         """Answer 500 with the reason where the file is refused, as Prometheus does."""
@@ -117,34 +116,16 @@ class _Pages:
             try:
                 await in_thread(self._site.reload)
             except ConfigError as error:
-                return _text(f"the old configuration stays: {error}\n", 500)
-        return _text("the configuration was read again\n")
+                return text(f"the old configuration stays in force: {error}", 500)
+        return text("the configuration was reloaded")
 
     async def health(self, request: Request) -> Response:
-        """Answer 200 whatever the report says: its `status` tells. For a status code, ask `/-/ready`."""
+        """Answer 200 whatever the report says: see its `status`. For a status code, use `/-/ready`."""
         if self._health_reports.locked():
-            return _busy(f"{MOST_HEALTH_REPORTS} health reports are under way, which is the limit; try again")
+            return _busy(f"{MOST_HEALTH_REPORTS} health reports")
         async with self._health_reports:
             report = await in_thread(self._site.health)
-        return JSONResponse(report, headers={**_SAFE, "Cache-Control": "no-store"})
-
-
-async def in_thread(function: Callable[[], T]) -> T:
-    """Await a blocking function that runs in a daemon thread of its own.
-
-    A pool's threads are joined when the process ends, so that one hanging probe could keep it alive for ever.
-    """
-    done: concurrent.futures.Future[T] = concurrent.futures.Future()
-    done.set_running_or_notify_cancel()  # from here on a cancelled waiter leaves the thread alone
-
-    def run() -> None:
-        try:
-            done.set_result(function())
-        except Exception as error:  # noqa: BLE001 - handed over to whoever awaits it
-            done.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return await asyncio.wrap_future(done)
+        return JSONResponse(report, headers=SAFE_HEADERS)
 
 
 def parse_scrape_timeout(text: str | None) -> float | None:
@@ -157,7 +138,7 @@ def parse_scrape_timeout(text: str | None) -> float | None:
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Say whether a client takes gzip, and likes it at least as much as no encoding (RFC 9110, 12.5.3)."""
+    """Tell whether a client takes gzip, and does not prefer no encoding (RFC 9110, 12.5.3)."""
     qualities: dict[str, float] = {}
     for item in accept_encoding.lower().split(","):
         coding, *parameters = (part.strip() for part in item.split(";"))
@@ -166,8 +147,8 @@ def accepts_gzip(accept_encoding: str) -> bool:
             qualities[coding] = float(quality)
         except ValueError:
             qualities[coding] = 0.0
-    wanted = qualities.get("gzip", qualities.get("*", 0.0))
-    return wanted > 0 and wanted >= qualities.get("identity", 0.0)
+    gzip_quality = qualities.get("gzip", qualities.get("*", 0.0))
+    return gzip_quality > 0 and gzip_quality >= qualities.get("identity", 0.0)
 
 
 def gzip(body: bytes) -> bytes:
@@ -176,24 +157,14 @@ def gzip(body: bytes) -> bytes:
     return packer.compress(body) + packer.flush()
 
 
-def _text(text: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return PlainTextResponse(text, status, headers={**_SAFE, "Cache-Control": "no-store", **(headers or {})})
-
-
-def _busy(reason: str) -> Response:
-    return _text(f"{reason}\n", 503, {"Retry-After": "1"})
+def _busy(what: str) -> Response:
+    return text(f"{what} are running, which is the limit; try again", 503, {"Retry-After": "1"})
 
 
 async def _failed(request: Request, error: Exception) -> Response:
     # Starlette raises `error` again after this answer, and the server logs it with its traceback.
-    return _text("internal error; the exporter's log says why\n", 500)
+    return text("internal error; see the exporter's log", 500)
 
-
-_SAFE = {"X-Content-Type-Options": "nosniff"}
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
-PAGE_HEADERS = {**_SAFE, "Content-Security-Policy": _POLICY}
-"""For pages of our own: nothing is loaded, nothing runs, nobody may frame them."""
 
 LANDING_PAGE = f"""<!doctype html>
 <html lang="en">
@@ -217,7 +188,7 @@ li {{ margin: 0.5rem 0; }}
 <p>Version: {__version__}</p>
 <ul>
 <li><a href="metrics">Metrics</a>: what Prometheus scrapes</li>
-<li><a href="api/v1/health">Health</a>: every component with its state and cause, as JSON</li>
+<li><a href="api/v1/health">Health</a>: every component with its status and cause, as JSON</li>
 <li><a href="-/healthy">Healthy</a>: whether this process answers</li>
 <li><a href="-/ready">Ready</a>: whether every configured source was read once</li>
 </ul>

@@ -1,13 +1,13 @@
-"""Serve an ASGI application: one port, one process, many clients of whom any may stall.
+"""The HTTP server: one port, one process, many clients of whom any may stall.
 
-uvicorn parses and answers HTTP; it has no deadline for a client that sends nothing, half a TLS handshake or half a
-request, no bound on the size of headers and none on connections. Those are here:
+uvicorn parses and answers HTTP, but has no deadline for a client that sends nothing, half a TLS handshake or half a
+request, no limit on the size of headers and none on connections. This module adds them:
 
     accept -> TLS handshake -> request -> answer -> idle -> next request
               HANDSHAKE_...    REQUEST_...  the app's  SEND_... or IDLE_...
 
-Every wait for a client has its deadline, and where MOST_CONNECTIONS are open the one that waits longest for its client
-is closed for a new one: clients that stall can never keep a scrape out.
+Every wait for a client has its deadline. Where MOST_CONNECTIONS are open, a new one closes the one that has waited
+longest for its client: clients that stall can never keep a scrape out.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
-from exporter.errors import ListenError
+from exporter.errors import PlatformError
 from exporter.web.connection import Connection, Waiting
 from exporter.web.web_config import WebConfig
 
@@ -51,17 +51,17 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests under way and return. Blocks; needs the main thread.
 
-    `on_sighup` is called in a thread at every SIGHUP. Raises ListenError, naming `setting`, where the address cannot
+    `on_sighup` is called in a thread at every SIGHUP. Raises PlatformError, naming `setting`, where the address cannot
     be bound.
     """
     with bind(host, port, setting) as listener:
-        Server(app, listener, web, on_sighup).run()
+        WebServer(app, listener, web, on_sighup).run()
 
 
 def bind(host: str, port: int, setting: str = LISTEN_SETTING) -> socket.socket:
     """Return a listening socket; an empty host means all addresses, IPv6 and IPv4.
 
-    `setting` names what to change in errors. Raises ListenError.
+    `setting` names what to change in errors. Raises PlatformError.
     """
     try:
         if not host and socket.has_dualstack_ipv6():
@@ -71,7 +71,7 @@ def bind(host: str, port: int, setting: str = LISTEN_SETTING) -> socket.socket:
         family, _, _, _, address = min(found, key=lambda item: item[0] != socket.AF_INET)
         return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
-        raise ListenError(_explain(error, host, port, setting)) from error
+        raise PlatformError(_explain(error, host, port, setting)) from error
 
 
 def _explain(error: OSError, host: str, port: int, setting: str) -> str:
@@ -83,14 +83,14 @@ def _explain(error: OSError, host: str, port: int, setting: str) -> str:
     if error.errno == errno.EACCES:
         return f"cannot listen on {shown}: ports below 1024 need root; choose a port from 1024 to 65535 in {setting}"
     if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
-        return f"cannot listen on {shown}: {host!r} is no address of this machine; wanted one of its own in {setting}"
-    return f"cannot listen on {shown}: {error.strerror or error}; wanted a free HOST:PORT in {setting}"
+        return f"cannot listen on {shown}: {host!r} is not an address of this machine; choose one that is in {setting}"
+    return f"cannot listen on {shown}: {error.strerror or error}; choose a free HOST:PORT in {setting}"
 
 
-class Server(uvicorn.Server):
-    """Accept connections on `listener`, hand each to uvicorn's protocol, and end within SHUTDOWN_SECONDS of a signal.
+class WebServer(uvicorn.Server):
+    """uvicorn's server with the connections above; it ends within SHUTDOWN_SECONDS of a signal.
 
-    In another thread than the main one no signal is handled; set `should_exit` to stop it.
+    Outside the main thread it handles no signals; set `should_exit` to stop it.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Server(uvicorn.Server):
         self.waiting: Waiting = {}
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to accept, on our own socket and in our own way; uvicorn's way knows no deadline."""
+        """Start to accept connections, with deadlines, which uvicorn's own way does not have."""
         acceptor = _Acceptor(self, self._listener, self._web)
         self.servers = [acceptor]  # type: ignore[list-item]  # uvicorn calls close() and wait_closed() on it, no more
         self.started = True
@@ -131,7 +131,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle signals and let the process end by returning: uvicorn would raise them again, and exit with 143."""
+        """Handle signals, and return in the end: uvicorn would raise them again, and exit with 143."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -157,13 +157,13 @@ class Server(uvicorn.Server):
             try:
                 self._on_sighup()
             except Exception:
-                logger.exception("SIGHUP: reading the configuration again failed; the old one stays")
+                logger.exception("SIGHUP: reloading the configuration failed; the old one stays in force")
 
 
 class _Acceptor:
     """Accept connections until closed, and keep at most MOST_CONNECTIONS of them."""
 
-    def __init__(self, server: Server, listener: socket.socket, web: WebConfig | None) -> None:
+    def __init__(self, server: WebServer, listener: socket.socket, web: WebConfig | None) -> None:
         self._server = server
         self._listener = listener
         self._web = web
@@ -232,7 +232,7 @@ class _Acceptor:
     def _shaken(self, client: socket.socket, task: asyncio.Task[None]) -> None:
         self._handshakes.discard(task)
         self._server.waiting.pop(task, None)
-        if client in self._fresh:  # cancelled before its first step: nobody else knows the socket
+        if client in self._fresh:  # cancelled before its first step: nothing else closes the socket
             self._fresh.discard(client)
             client.close()
         if not task.cancelled() and (error := task.exception()):

@@ -1,4 +1,4 @@
-"""Turn the section `tls_server_config` of a web configuration file into an SSLContext.
+"""The section `tls_server_config` of a web configuration file, and the SSLContext made from it.
 
 Names are Go's, as in exporter-toolkit; what Python's ssl module cannot do is refused, never silently weakened.
 """
@@ -34,7 +34,7 @@ CLIENT_AUTH_TYPES = {
 }
 
 UNVERIFIED_CLIENT_AUTH_TYPES = ("RequestClientCert", "RequireAnyClientCert", "RequireClientCert")
-"""Go's policies that take a certificate from anyone. Python's ssl verifies every certificate it asks for."""
+"""Go's policies that accept any certificate. Python's ssl verifies every certificate it asks for."""
 
 CIPHER_SUITES = {
     "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
@@ -57,7 +57,7 @@ CURVES = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "sec
 
 
 class TlsServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Hold the section as written; paths are relative to the web configuration file's folder."""
+    """The section as written; paths are relative to the web configuration file's folder."""
 
     cert: str = ""
     key: Secret | None = None
@@ -96,14 +96,12 @@ def certificate_expiry(config: TlsServerConfig, folder: Path) -> float:
     try:
         leaf = x509.load_pem_x509_certificates(pem.encode())[0]  # like OpenSSL: the first one is the server's
     except ValueError as error:
-        raise WebConfigError(
-            f"`tls_server_config.cert_file`: no certificate can be read ({error}); wanted PEM"
-        ) from error
+        raise WebConfigError(f"`tls_server_config.cert_file`: no certificate found ({error}): expected PEM") from error
     return leaf.not_valid_after_utc.timestamp()
 
 
 def matches_any(certificate: Mapping[str, Any] | None, allowed: tuple[str, ...]) -> bool:
-    """Say whether a client's certificate, as from `getpeercert`, has one of the alternative names exactly."""
+    """Tell whether a client's certificate, as from `getpeercert`, has one of the alternative names exactly."""
     names = {
         str(ipaddress.ip_address(value.strip())) if kind == "IP Address" else value
         for kind, value in (certificate or {}).get("subjectAltName", ())
@@ -117,7 +115,8 @@ def _set_versions(context: ssl.SSLContext, config: TlsServerConfig) -> None:
     highest = one_of("tls_server_config.max_version", config.max_version, VERSIONS)
     if lowest > highest:
         raise WebConfigError(
-            f"`tls_server_config.min_version` is {config.min_version}, above `max_version` {config.max_version}"
+            f"invalid `tls_server_config.min_version` {config.min_version}: expected at most `max_version`, "
+            f"{config.max_version}"
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # TLS 1.0 and 1.1 were asked for by name
@@ -131,9 +130,9 @@ def _set_cipher_suites(context: ssl.SSLContext, config: TlsServerConfig) -> None
     names = [name for suite in config.cipher_suites if (name := one_of(where, suite, known))]
     if names:
         context.set_ciphers(":".join(names))
-    elif config.cipher_suites:  # all of them are of TLS 1.3: there is nothing left to speak an older one with
+    elif config.cipher_suites:  # all of them are of TLS 1.3: none is left for older versions
         if config.max_version != "TLS13":
-            raise WebConfigError(f"`{where}` names suites of TLS 1.3 only, above `max_version` {config.max_version}")
+            raise WebConfigError(f"`{where}` has suites of TLS 1.3 only, above `max_version` {config.max_version}")
         context.minimum_version = ssl.TLSVersion.TLSv1_3
     if config.min_version in ("TLS10", "TLS11"):
         # OpenSSL 3 refuses the SHA-1 signatures of these versions at any other level.
@@ -161,7 +160,9 @@ def _load_certificate(context: ssl.SSLContext, config: TlsServerConfig, folder: 
     certificate = _read("cert", config.cert, config.cert_file, folder, "-----BEGIN CERTIFICATE-----")
     key = _read("key", config.key.reveal() if config.key else "", config.key_file, folder, "PRIVATE KEY-----")
     if "ENCRYPTED" in key:
-        raise WebConfigError("`tls_server_config.key_file` (or `key`) is encrypted; wanted a key without a passphrase")
+        raise WebConfigError(
+            "`tls_server_config.key_file` (or `key`) is encrypted: expected a key without a passphrase"
+        )
     try:
         with _as_file(certificate) as certificate_path, _as_file(key) as key_path:
             context.load_cert_chain(certificate_path, key_path, password="")  # or OpenSSL would ask the terminal
@@ -169,7 +170,7 @@ def _load_certificate(context: ssl.SSLContext, config: TlsServerConfig, folder: 
         shown = (config.cert_file or "`cert`", config.key_file or "`key`")
         raise WebConfigError(
             f"`tls_server_config`: certificate {shown[0]} and key {shown[1]} cannot be used together "
-            f"({error.reason or error}); wanted PEM, and the key that the certificate was made for"
+            f"({error.reason or error}): expected PEM, and the key of this certificate"
         ) from error
 
 
@@ -177,17 +178,17 @@ def _set_client_authentication(context: ssl.SSLContext, config: TlsServerConfig,
     where = "tls_server_config.client_auth_type"
     if config.client_auth_type in UNVERIFIED_CLIENT_AUTH_TYPES:
         raise WebConfigError(
-            f"`{where}` is {config.client_auth_type!r}, which takes certificates signed by anyone: not supported; "
-            "wanted RequireAndVerifyClientCert, or VerifyClientCertIfGiven"
+            f"unsupported `{where}` {config.client_auth_type!r}, which accepts any certificate: expected "
+            "RequireAndVerifyClientCert or VerifyClientCertIfGiven"
         )
     mode = one_of(where, config.client_auth_type or "NoClientCert", CLIENT_AUTH_TYPES)
     has_ca = bool(config.client_ca or config.client_ca_file)
     if mode is ssl.CERT_NONE and has_ca:
-        raise WebConfigError(f"`tls_server_config.client_ca_file` is given but `{where}` asks for no certificate")
+        raise WebConfigError(f"`tls_server_config.client_ca_file` is given, but `{where}` asks for no certificate")
     if config.client_allowed_sans is not None and (mode is not ssl.CERT_REQUIRED or not config.client_allowed_sans):
         raise WebConfigError(
             f"`tls_server_config.client_allowed_sans` is {list(config.client_allowed_sans)!r} with `{where}` "
-            f"{config.client_auth_type!r}; wanted at least one name, and RequireAndVerifyClientCert"
+            f"{config.client_auth_type!r}: expected at least one name, and RequireAndVerifyClientCert"
         )
     if mode is ssl.CERT_NONE:
         return
@@ -196,9 +197,9 @@ def _set_client_authentication(context: ssl.SSLContext, config: TlsServerConfig,
         context.load_verify_locations(cadata=authorities)
     except ssl.SSLError as error:
         where = "`tls_server_config.client_ca_file` (or `client_ca`)"
-        raise WebConfigError(f"{where} holds no usable certificate ({error.reason}); wanted PEM") from error
+        raise WebConfigError(f"{where} holds no usable certificate ({error.reason}): expected PEM") from error
     context.verify_mode = mode
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # like Go: an intermediate authority will do as the anchor
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # like Go: an intermediate authority is enough as the anchor
 
 
 def _read(name: str, inline: str, file_name: str, folder: Path, marker: str) -> str:
@@ -206,24 +207,24 @@ def _read(name: str, inline: str, file_name: str, folder: Path, marker: str) -> 
     where = f"tls_server_config.{name}_file"
     if bool(inline) == bool(file_name):
         given = "both" if inline else "neither"
-        raise WebConfigError(f"`{where}` and `tls_server_config.{name}`: {given} of them given; wanted one")
+        raise WebConfigError(f"`{where}` and `tls_server_config.{name}`: {given} given, expected one")
     if not inline:
         try:
             inline = (folder / file_name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not text"
             raise WebConfigError(
-                f"`{where}`: {folder / file_name} cannot be read ({reason}); "
-                f"wanted a PEM file readable by user id {os.geteuid()}"
+                f"`{where}`: {folder / file_name} cannot be read ({reason}): "
+                f"expected a PEM file that user id {os.geteuid()} may read"
             ) from error
     if marker not in inline:
-        raise WebConfigError(f"`{where if file_name else where.removesuffix('_file')}`: wanted PEM holding `{marker}`")
+        raise WebConfigError(f"`{where if file_name else where.removesuffix('_file')}`: expected PEM with `{marker}`")
     return inline
 
 
 @contextlib.contextmanager
 def _as_file(pem: str) -> Iterator[str]:
-    """Give a text a path that only this process can open: `load_cert_chain` takes nothing else. It touches no disk."""
+    """Yield a path to a text, in memory, that only this process can open: `load_cert_chain` takes nothing else."""
     with open(os.memfd_create("pem", os.MFD_CLOEXEC), "w", encoding="utf-8") as file:
         file.write(pem)
         file.flush()
@@ -231,7 +232,7 @@ def _as_file(pem: str) -> Iterator[str]:
 
 
 def one_of(where: str, value: str, known: Mapping[str, T]) -> T:
-    """Return what `known` holds for `value`. Raises WebConfigError that lists what was wanted."""
+    """Return what `known` holds for `value`. Raises WebConfigError that lists the valid values."""
     if value not in known:
-        raise WebConfigError(f"`{where}` is {value!r}; wanted one of {', '.join(known)}")
+        raise WebConfigError(f"invalid `{where}` {value!r}: expected one of {', '.join(known)}")
     return known[value]

@@ -1,6 +1,6 @@
-"""Read the file of `--web.config.file`, in exporter-toolkit's format: TLS, basic authentication, headers, rate limit.
+"""The file of `--web.config.file`, in exporter-toolkit's format: TLS, basic authentication, headers, rate limit.
 
-The file and those it names are read again when they change: certificates and users rotate without a restart. A broken
+The file and those it names are read again when they change: certificates and users rotate without a restart. An invalid
 file is logged once and changes nothing. Stricter than the toolkit in one way: what would be ignored is an error.
 Format: https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md
 """
@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from exporter.config import strict_yaml
 from exporter.errors import WebConfigError
 from exporter.sections import Secret
-from exporter.web.basic_auth import Users
+from exporter.web.basic_auth import BasicAuthUsers
 from exporter.web.rate_limit import RateLimit, build_bucket
 from exporter.web.tls import TlsServerConfig, build_context, certificate_expiry, matches_any, one_of
 
@@ -41,14 +41,14 @@ _BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
 
 
 class HttpServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Hold the section. `http2` is accepted for the format's sake, and without effect: this server speaks HTTP/1.1."""
+    """The section. `http2` is accepted for the format's sake, without effect: this server speaks HTTP/1.1."""
 
     http2: bool | None = None
     headers: dict[str, str] = {}
 
 
-class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Hold the whole file as written."""
+class WebSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole file as written."""
 
     tls_server_config: TlsServerConfig | None = None
     http_server_config: HttpServerConfig = HttpServerConfig()
@@ -64,7 +64,7 @@ _SECTIONS: dict[str, type[Struct]] = {
 
 
 class WebConfig:
-    """Hold what the file says now. Every method looks first whether a file changed, which costs microseconds."""
+    """The current content of the file. Every method first checks for changes, which takes microseconds."""
 
     def __init__(self, path: Path) -> None:
         """Read the file. Raises WebConfigError."""
@@ -73,21 +73,16 @@ class WebConfig:
         self._seen: list[_Signature] = []
         self._rules = self._read()
 
-    @staticmethod
-    def check(path: Path) -> None:
-        """Read a file and those it names, and forget them. Raises WebConfigError."""
-        WebConfig(path)
-
     def tls(self) -> ssl.SSLContext | None:
         """Return the context for the next connection, or None where the server speaks plain HTTP."""
         return self._current().tls
 
     def certificate_expiry(self) -> float | None:
-        """Return when the certificate that connections are shown now expires, in Unix seconds; None without TLS."""
+        """Return when the server's certificate expires, in Unix seconds; None without TLS."""
         return self._rules.certificate_expiry
 
     def admits(self, certificate: Mapping[str, Any] | None) -> bool:
-        """Say whether a client with this certificate, which the handshake has verified, has an allowed name."""
+        """Tell whether a client's certificate, verified by the handshake, has an allowed name."""
         allowed = self._current().allowed_names
         return allowed is None or matches_any(certificate, allowed)
 
@@ -117,14 +112,14 @@ class WebConfig:
             if (rules.tls is None) != (self._rules.tls is None):
                 raise WebConfigError(f"{self._path}: TLS cannot be switched on or off while running; restart for that")
         except WebConfigError as error:
-            logger.error("the old web configuration stays: %s", error)
+            logger.error("the old web configuration stays in force: %s", error)
         else:
             self._rules = rules
-            logger.info("read the web configuration %s again", self._path)
+            logger.info("reloaded the web configuration %s", self._path)
         return self._rules
 
     def _read(self) -> "_Rules":
-        """Read everything, and from now on watch the files named, even where one of them is broken."""
+        """Read everything, and from now on watch the files named, even if one of them is invalid."""
         folder = self._path.parent
         try:
             before = _signature([self._path])
@@ -136,26 +131,26 @@ class WebConfig:
             raise WebConfigError(f"{self._path}: {error}") from error
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-            raise WebConfigError(f"{self._path}: cannot be read ({reason}); wanted a YAML file in UTF-8") from error
+            raise WebConfigError(f"{self._path}: cannot be read ({reason}): expected a YAML file in UTF-8") from error
 
 
 class _Rules:
-    """Hold one valid state of the file, ready for use."""
+    """One valid version of the file, ready for use."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(self, settings: WebSettings, folder: Path) -> None:
         """Raises WebConfigError."""
         tls = settings.tls_server_config
         if settings.http_server_config.http2:
             logger.info("`http_server_config.http2` has no effect: this server speaks HTTP/1.1, as scrapers do too")
         self.headers = _check_headers(settings.http_server_config.headers)
         self.limit = build_bucket(settings.rate_limit)
-        self.users = Users(_check_users(settings.basic_auth_users)) if settings.basic_auth_users else None
+        self.users = BasicAuthUsers(_check_users(settings.basic_auth_users)) if settings.basic_auth_users else None
         self.tls = build_context(tls, folder) if tls else None
         self.certificate_expiry = certificate_expiry(tls, folder) if tls else None
         self.allowed_names = tls.client_allowed_sans if tls else None
 
     async def refuse(self, authorization: str) -> ASGIApp | None:
-        """Return the answer to a request that goes no further, or None."""
+        """Return the answer to a request that is refused, or None."""
         if self.limit and not self.limit.take():
             return _answer(HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": "1"})
         status = await self.users.check(authorization) if self.users else HTTPStatus.OK
@@ -164,22 +159,22 @@ class _Rules:
         return None if status is HTTPStatus.OK else _answer(status, {"Retry-After": "1"})
 
 
-def parse(text: str) -> Settings:
-    """Turn the file's text into Settings; values are not checked beyond their types. Raises WebConfigError."""
+def parse(text: str) -> WebSettings:
+    """Return the settings in the file's text, checked for their types only. Raises WebConfigError."""
     try:
         tree = strict_yaml.load(text)
     except strict_yaml.StrictYamlError as error:
-        raise WebConfigError(f"not YAML: {error}") from None
+        raise WebConfigError(f"invalid YAML: {error}") from None
     if tree is not None and not isinstance(tree, dict):
-        raise WebConfigError(f"holds {type(tree).__name__}, wanted a mapping with keys such as `tls_server_config`")
+        raise WebConfigError(f"invalid {type(tree).__name__}: expected a mapping with keys such as `tls_server_config`")
     try:
-        return msgspec.convert(_without_nulls(tree or {}), Settings, dec_hook=_decode)
+        return msgspec.convert(_without_nulls(tree or {}), WebSettings, dec_hook=_decode)
     except msgspec.ValidationError as error:
         raise WebConfigError(_explain(str(error))) from None
 
 
 def _without_nulls(tree: dict[Any, Any]) -> dict[Any, Any]:
-    """Leave out sections and keys without a value, as Go's YAML does; but no user, for then anyone could come in."""
+    """Leave out sections and keys without a value, as Go's YAML does; but never users, as that would lift the check."""
     return {
         section: {key: value for key, value in content.items() if value is not None or section == "basic_auth_users"}
         if isinstance(content, dict)
@@ -196,19 +191,14 @@ def _decode(kind: type, value: object) -> object:
 
 
 def _explain(message: str) -> str:
-    """Put the key first. The value is left out: it may be a secret."""
+    """Put the key first, and leave out the value: it may be a secret."""
     problem, _, path = message.partition(" - at `")
     where = path.rstrip("`").removeprefix("$").lstrip(".")
     problem = problem.replace("Object contains unknown field", "unknown key")
     if not problem.startswith("unknown key"):
         return f"`{where}`: {problem}"
-    section: Any = {
-        "tls_server_config": TlsServerConfig,
-        "http_server_config": HttpServerConfig,
-        "rate_limit": RateLimit,
-    }
-    known = section.get(where, Settings).__struct_fields__
-    return f"{problem}{f' in `{where}`' if where else ''}; wanted one of {', '.join(known)}"
+    known = _SECTIONS.get(where, WebSettings).__struct_fields__
+    return f"{problem}{f' in `{where}`' if where else ''}: expected one of {', '.join(known)}"
 
 
 def _check_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -218,15 +208,15 @@ def _check_headers(headers: Mapping[str, str]) -> dict[str, str]:
         if allowed and value:
             one_of(where, value, dict.fromkeys(allowed))
         if not (value.isascii() and value.isprintable()) and value:
-            raise WebConfigError(f"`{where}` is {value!r}; wanted one line of ASCII")
+            raise WebConfigError(f"invalid `{where}` {value!r}: expected one line of ASCII")
     return {name: value for name, value in headers.items() if value}
 
 
 def _check_users(users: Mapping[str, Secret]) -> dict[str, str]:
     for name, hashed in users.items():
         if ":" in name or not _BCRYPT.fullmatch(hashed.reveal()):
-            wanted = "a name without a colon" if ":" in name else "a bcrypt hash such as `htpasswd -nBC 10 USER` prints"
-            raise WebConfigError(f"`basic_auth_users`: the entry of {name!r} is none; wanted {wanted}")
+            expected = "a name without a colon" if ":" in name else "a bcrypt hash, as `htpasswd -nBC 10 USER` prints"
+            raise WebConfigError(f"invalid entry {name!r} in `basic_auth_users`: expected {expected}")
     return {name: hashed.reveal() for name, hashed in users.items()}
 
 

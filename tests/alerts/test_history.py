@@ -1,4 +1,4 @@
-"""Every firing is one, however often and by whom it is told, and the counters are those of the rows."""
+"""Every firing counts once, however often and by whom it is reported, and the counters match the rows."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -8,9 +8,9 @@ import psycopg
 import pytest
 
 from exporter.alerts import history
-from exporter.alerts.payload import Post
+from exporter.alerts.notification import Delivery
 from exporter.config.settings import Alerts
-from tests.alerts.posting import alert, post
+from tests.alerts.notifying import alert, delivery
 from tests.servers import Database
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -23,8 +23,8 @@ def connection(store: Database) -> Iterator[Connection]:
         yield connection
 
 
-def tell(connection: Connection, *posts: Post) -> None:
-    for one in posts:
+def record(connection: Connection, *deliveries: Delivery) -> None:
+    for one in deliveries:
         history.record(connection, one, Alerts())
 
 
@@ -45,7 +45,7 @@ def rows(connection: Connection) -> list[tuple[Any, ...]]:
 
 def test_a_firing_and_its_end_are_two_rows(connection: Connection) -> None:
     """With labels, annotations and times as Alertmanager gave them, and the time between them counted."""
-    tell(connection, post(alert(0)), post(alert(0, 90.5)))
+    record(connection, delivery(alert(0)), delivery(alert(0, 90.5)))
 
     assert rows(connection) == [("firing", 0), ("resolved", 0)]
     assert connection.execute(
@@ -61,18 +61,18 @@ def test_a_firing_and_its_end_are_two_rows(connection: Connection) -> None:
     }
 
 
-def test_a_post_stored_before_changes_nothing(connection: Connection) -> None:
-    """A spooled post whose commit was not heard of is tried again: no row, no count, not even a repeat."""
-    first = post(alert(0))
+def test_a_delivery_stored_before_changes_nothing(connection: Connection) -> None:
+    """A spooled delivery whose commit was not confirmed is tried again: no row, no count, not even a repeat."""
+    first = delivery(alert(0))
 
     assert [history.record(connection, first, Alerts()) for _ in range(3)] == [True, False, False]
     assert rows(connection) == [("firing", 0)]
     assert counted(connection) == {"notifications firing": 1}
 
 
-def test_told_again_is_a_repeat(connection: Connection) -> None:
+def test_reported_again_is_a_repeat(connection: Connection) -> None:
     """Alertmanager tries again, another member of its cluster posts as well, `repeat_interval` passes."""
-    tell(connection, *(post(alert(0)) for _ in range(3)), *(post(alert(0, 300)) for _ in range(2)))
+    record(connection, *(delivery(alert(0)) for _ in range(3)), *(delivery(alert(0, 300)) for _ in range(2)))
 
     assert rows(connection) == [("firing", 2), ("resolved", 1)]
     assert counted(connection) == {
@@ -85,9 +85,9 @@ def test_told_again_is_a_repeat(connection: Connection) -> None:
 
 
 def test_another_group_has_its_row_and_no_second_count(connection: Connection) -> None:
-    """One alert may be told to two groups; it fired once."""
-    tell(connection, post(alert(0)), post(alert(0), group="other"))
-    tell(connection, post(alert(0, 300)), post(alert(0, 300), group="other"))
+    """One alert may be in two groups; it fired once."""
+    record(connection, delivery(alert(0)), delivery(alert(0), group="other"))
+    record(connection, delivery(alert(0, 300)), delivery(alert(0, 300), group="other"))
 
     assert rows(connection) == [("firing", 0), ("firing", 0), ("resolved", 0), ("resolved", 0)]
     assert counted(connection)["notifications firing"] == counted(connection)["notifications resolved"] == 1
@@ -96,7 +96,7 @@ def test_another_group_has_its_row_and_no_second_count(connection: Connection) -
 
 def test_a_start_that_moves_is_the_same_firing(connection: Connection) -> None:
     """A second Prometheus saw it earlier, a restarted one later: one firing, from the earliest start on."""
-    tell(connection, post(alert(60)), post(alert(0)), post(alert(90)), post(alert(90, 300)))
+    record(connection, delivery(alert(60)), delivery(alert(0)), delivery(alert(90)), delivery(alert(90, 300)))
 
     assert counted(connection) == {
         "notifications firing": 1,
@@ -110,7 +110,7 @@ def test_a_start_that_moves_is_the_same_firing(connection: Connection) -> None:
 @pytest.mark.parametrize(("again", "flaps"), [(300 + 600, 1), (300 + 600.1, 0)])
 def test_a_flap_fires_soon_after_its_end(connection: Connection, again: float, flaps: int) -> None:
     """Within `flap_seconds`, 600 as shipped, and not a moment later."""
-    tell(connection, post(alert(0)), post(alert(0, 300)), post(alert(again)), post(alert(again)))
+    record(connection, delivery(alert(0)), delivery(alert(0, 300)), delivery(alert(again)), delivery(alert(again)))
 
     assert counted(connection).get("flaps", 0) == flaps
     assert counted(connection)["notifications firing"] == 2
@@ -119,7 +119,7 @@ def test_a_flap_fires_soon_after_its_end(connection: Connection, again: float, f
 @pytest.mark.parametrize(("seconds", "noise"), [(120, 1), (120.1, 0)])
 def test_noise_ends_soon(connection: Connection, seconds: float, noise: int) -> None:
     """Within `noise_seconds`, 120 as shipped, and not a moment later."""
-    tell(connection, post(alert(0)), post(alert(0, seconds)))
+    record(connection, delivery(alert(0)), delivery(alert(0, seconds)))
 
     assert counted(connection).get("noise", 0) == noise
 
@@ -127,9 +127,10 @@ def test_noise_ends_soon(connection: Connection, seconds: float, noise: int) -> 
 def test_an_alert_that_flaps_for_long_adds_up(connection: Connection) -> None:
     """Each firing is one of its own, told in posts of several alerts."""
     for turn in range(5):
-        tell(connection, post(alert(turn * 400), alert(turn * 400, fingerprint="f2")))
-        tell(
-            connection, post(alert(turn * 400, turn * 400 + 200), alert(turn * 400, turn * 400 + 10, fingerprint="f2"))
+        record(connection, delivery(alert(turn * 400), alert(turn * 400, fingerprint="f2")))
+        record(
+            connection,
+            delivery(alert(turn * 400, turn * 400 + 200), alert(turn * 400, turn * 400 + 10, fingerprint="f2")),
         )
 
     assert counted(connection) == {
@@ -145,7 +146,7 @@ def test_an_alert_that_flaps_for_long_adds_up(connection: Connection) -> None:
 def test_the_histogram_is_cumulative(connection: Connection) -> None:
     """Buckets of a minute to a week; those at a bound are in it."""
     for number, seconds in enumerate((60, 61, 4000, 700_000)):
-        tell(connection, post(alert(0, seconds, fingerprint=str(number))))
+        record(connection, delivery(alert(0, seconds, fingerprint=str(number))))
     [found] = [total for total in history.totals(connection) if total.type == "histogram"]
 
     assert found.buckets == [1, 2, 2, 2, 2, 3, 3, 3, 3]
@@ -154,7 +155,7 @@ def test_the_histogram_is_cumulative(connection: Connection) -> None:
 
 def test_counters_begin_at_zero(connection: Connection) -> None:
     """All counters of an alert are there from its first firing on, so that the first increase is seen."""
-    tell(connection, post(alert(0)))
+    record(connection, delivery(alert(0)))
 
     assert {(total.metric, total.value) for total in history.totals(connection)} == {
         ("platform_alert_notifications_total", 1),
@@ -171,7 +172,7 @@ def test_labels_are_bounded(connection: Connection, monkeypatch: pytest.MonkeyPa
     """Names beyond the limit are one, and a severity is one of those there are."""
     monkeypatch.setattr(history, "ALERTNAMES", 2)
     for number, severity in enumerate(("low", "urgent", "", "critical")):
-        tell(connection, post(alert(0, name=f"N{number}", fingerprint=str(number), severity=severity)))
+        record(connection, delivery(alert(0, name=f"N{number}", fingerprint=str(number), severity=severity)))
     labels = {(t.labels["alertname"], t.labels["severity"]) for t in history.totals(connection)}
 
     assert labels == {("N0", "low"), ("N1", "other"), ("_other_", "none"), ("_other_", "critical")}
@@ -180,7 +181,7 @@ def test_labels_are_bounded(connection: Connection, monkeypatch: pytest.MonkeyPa
 def test_odd_texts_are_kept(connection: Connection) -> None:
     """A NUL, which PostgreSQL cannot hold, and an end before its start stop nothing."""
     odd = alert(0, -50) | {"labels": {"alertname": "a\0b", "severity": "high"}, "annotations": {"\0": "\0 ü 😀"}}
-    tell(connection, post(odd, group="\0"))
+    record(connection, delivery(odd, group="\0"))
 
     assert connection.execute("SELECT labels->>'alertname', ends_at = starts_at FROM monitoring.alert_notification"
                               ).fetchall() == [("a\ufffdb", True)]  # fmt: skip
@@ -193,8 +194,8 @@ def test_replicas_at_once_count_once(store: Database, at_once: Callable[..., Non
     def replica() -> None:
         with store.connect() as connection:
             for number in range(10):
-                tell(connection, post(alert(0, fingerprint=str(number)), alert(0, fingerprint="same")))
-                tell(connection, post(alert(0, 200, fingerprint=str(number))))
+                record(connection, delivery(alert(0, fingerprint=str(number)), alert(0, fingerprint="same")))
+                record(connection, delivery(alert(0, 200, fingerprint=str(number))))
 
     at_once(*[replica] * 8)
     with store.connect() as connection:
@@ -234,7 +235,7 @@ def at_once() -> Callable[..., None]:
 
 def test_old_rows_go_and_counters_stay(connection: Connection) -> None:
     """What was last heard of `retention_days` ago is removed."""
-    tell(connection, post(alert(0)), post(alert(0, 300)), post(alert(900)))
+    record(connection, delivery(alert(0)), delivery(alert(0, 300)), delivery(alert(900)))
     connection.execute(
         "UPDATE monitoring.alert_notification SET received_at = now() - interval '401 days', "
         "last_received_at = CASE status WHEN 'resolved' THEN received_at - interval '401 days' ELSE now() END"

@@ -1,60 +1,60 @@
-"""Posts on disk: whole, in order, bounded, and none lost."""
+"""Deliveries on disk: whole, in order, bounded, and none lost."""
 
 from pathlib import Path
 
 import pytest
 
-from exporter.alerts.spool import KEPT_REFUSED, Spool
+from exporter.alerts.spool import KEPT_REFUSED, NotificationSpool
 from exporter.errors import SpoolError
-from tests.alerts.posting import alert, post
+from tests.alerts.notifying import alert, delivery
 
 
-def test_posts_come_out_as_they_went_in(tmp_path: Path) -> None:
+def test_deliveries_come_out_as_they_went_in(tmp_path: Path) -> None:
     """In order, times and all, for another process too."""
-    posts = [post(alert(number)) for number in range(5)]
-    for one in posts:
-        Spool(tmp_path / "a/b", 1_000_000).add(one)
-    spool = Spool(tmp_path / "a/b", 1_000_000)
-    found = list(spool.posts())
+    deliveries = [delivery(alert(number)) for number in range(5)]
+    for one in deliveries:
+        NotificationSpool(tmp_path / "a/b", 1_000_000).add(one)
+    spool = NotificationSpool(tmp_path / "a/b", 1_000_000)
+    found = list(spool.deliveries())
     for file, _ in found:
         spool.remove(file)
 
-    assert [one for _, one in found] == posts
+    assert [one for _, one in found] == deliveries
     assert spool.waiting() == []
     assert (tmp_path / "a/b").stat().st_mode & 0o777 == 0o700
 
 
 def test_it_is_bounded(tmp_path: Path) -> None:
-    """Past the limit a post is refused, so that Alertmanager keeps it; room that is made is used."""
-    spool = Spool(tmp_path, 2000)
+    """Past the limit a delivery is refused, so that Alertmanager keeps it; freed room is used."""
+    spool = NotificationSpool(tmp_path, 2000)
     with pytest.raises(SpoolError, match=r"`alerts.spool_limit_bytes`, 2000, are used up in /"):
         fill(spool)
 
     assert 1 < len(spool.waiting()) < 5
     assert sum(file.stat().st_size for file in spool.waiting()) <= 2000
     spool.remove(spool.waiting()[0])
-    spool.add(post(alert(0)))
+    spool.add(delivery(alert(0)))
 
 
-def fill(spool: Spool) -> None:
+def fill(spool: NotificationSpool) -> None:
     while True:
-        spool.add(post(alert(0)))
+        spool.add(delivery(alert(0)))
 
 
 def test_half_a_file_holds_up_nothing(tmp_path: Path) -> None:
-    """What is no post is put aside, and only the last ones of these are kept."""
-    spool = Spool(tmp_path, 1_000_000)
+    """An invalid file is set aside, and only the last ones of these are kept."""
+    spool = NotificationSpool(tmp_path, 1_000_000)
     for number in range(KEPT_REFUSED + 5):
         (tmp_path / f"0000{number:04d}.post").write_bytes(b'{"id": "')
-    spool.add(post(alert(0)))
+    spool.add(delivery(alert(0)))
 
-    assert len(list(spool.posts())) == 1
+    assert len(list(spool.deliveries())) == 1
     assert len(list(tmp_path.glob("*.refused"))) == KEPT_REFUSED
 
 
 def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
-    """At the start, with the key, the path and what is wanted."""
+    """At the start, with the key, the path and what is expected."""
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(SpoolError, match=r"`alerts.spool_folder` is '.*/file/x': Not a directory; wanted"):
-        Spool(tmp_path / "file/x", 1000)
+    with pytest.raises(SpoolError, match=r"`alerts.spool_folder` is '.*/file/x': Not a directory; expected"):
+        NotificationSpool(tmp_path / "file/x", 1000)

@@ -16,7 +16,7 @@ import requests
 from tests.servers import poll_until
 from tools.stack.ports import free_port
 
-DEADLINE_SECONDS = 20
+DEADLINE_SECONDS = 60
 
 
 @dataclass

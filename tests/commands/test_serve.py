@@ -69,7 +69,7 @@ def test_good_reload_is_told(exporter: Exporter) -> None:
     """A reload says so in the answer, the log and the metrics."""
     before = exporter.metrics()[f"{RELOADED[: -len('successful')]}success_timestamp_seconds"]
 
-    assert exporter.reload().text == "the configuration was read again\n"
+    assert exporter.reload().text == "the configuration was reloaded\n"
     assert "the configuration was reloaded from" in exporter.log
     assert exporter.metrics()[RELOADED] == 1
     assert exporter.metrics()[f"{RELOADED[: -len('successful')]}success_timestamp_seconds"] > before
@@ -82,7 +82,7 @@ def test_bad_reload_keeps_the_old_configuration(exporter: Exporter, store: Datab
 
     assert answer.status_code == 500
     assert "unknown key `minimum_event` in `thresholds`: did you mean `minimum_events`?" in answer.text
-    assert "the configuration was not reloaded, the old one stays: " in exporter.log
+    assert "the configuration was not reloaded, the old one stays in force: " in exporter.log
     metrics = exporter.metrics()
     assert metrics[RELOADED] == 0
     assert value(metrics, "platform_threshold", indicator="minimum_events") == 20

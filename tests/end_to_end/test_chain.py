@@ -158,7 +158,7 @@ def test_doctor_finds_all_well(stack: RunningStack) -> None:
     doctor = stack.exporter("doctor")
 
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr
-    assert "MEND" not in doctor.stdout
+    assert not {"FAIL", "to do"} & {line[:5].strip() for line in doctor.stdout.splitlines()}
 
 
 def test_a_second_up_starts_nothing(stack: RunningStack) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from exporter.errors import ConfigError
-from exporter.web.server import Server, bind
+from exporter.web.server import WebServer, bind
 from exporter.web.web_config import WebConfig
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 60.0
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
@@ -67,7 +67,7 @@ class FakeSite:
 class Running:
     """Say where a server answers."""
 
-    server: Server
+    server: WebServer
     port: int
     scheme: str
 
@@ -85,7 +85,7 @@ def serving(app: ASGIApp, web_config: Path | None = None) -> Iterator[Running]:
     """Serve `app` on a free port until the block ends."""
     web = WebConfig(web_config) if web_config else None
     with bind("127.0.0.1", 0) as listener:
-        server = Server(app, listener, web, lambda: None)
+        server = WebServer(app, listener, web, lambda: None)
         thread = threading.Thread(target=server.run)
         thread.start()
         try:

@@ -147,7 +147,7 @@ def test_rendering_error_is_told_without_details(site: FakeSite, running: Runnin
     answer = requests.get(running.url("/metrics"), timeout=5)
 
     assert answer.status_code == 500
-    assert answer.text == "the metrics could not be rendered; the exporter's log says why\n"
+    assert answer.text == "the metrics could not be rendered; see the exporter's log\n"
 
 
 def test_rendering_error_is_logged(site: FakeSite, running: Running, caplog: pytest.LogCaptureFixture) -> None:
@@ -228,7 +228,7 @@ def test_refused_reload_says_why(site: FakeSite, running: Running) -> None:
     site.refusal = "`listen` is 5"
     answer = requests.post(running.url("/-/reload"), timeout=5)
 
-    assert (answer.status_code, answer.text) == (500, "the old configuration stays: `listen` is 5\n")
+    assert (answer.status_code, answer.text) == (500, "the old configuration stays in force: `listen` is 5\n")
 
 
 def test_reload_by_get_is_not_allowed(site: FakeSite, running: Running) -> None:
@@ -261,7 +261,7 @@ def test_failing_health_report_is_told_without_details(site: FakeSite, running: 
     site.error = RuntimeError("secret detail")
     answer = requests.get(running.url("/api/v1/health"), timeout=5)
 
-    assert (answer.status_code, answer.text) == (500, "internal error; the exporter's log says why\n")
+    assert (answer.status_code, answer.text) == (500, "internal error; see the exporter's log\n")
 
 
 @pytest.mark.parametrize("path", ["/nope", "/metrics/", "/../etc/passwd", "/%2e%2e/"])

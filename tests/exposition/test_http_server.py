@@ -17,7 +17,7 @@ import pytest
 import requests
 import trustme
 
-from exporter.errors import ListenError
+from exporter.errors import PlatformError
 from exporter.web import connection as connection_module
 from exporter.web import server as server_module
 from exporter.web.routes import build_app
@@ -228,7 +228,7 @@ def test_port_in_use_names_address_and_setting() -> None:
     """A port that is taken is told with its address and with what to change."""
     with bind("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ListenError) as caught:
+        with pytest.raises(PlatformError) as caught:
             bind("127.0.0.1", port)
 
     assert str(caught.value) == (
@@ -240,7 +240,9 @@ def test_port_in_use_names_address_and_setting() -> None:
 @pytest.mark.parametrize("host", ["203.0.113.7", "no-such-host.invalid"])
 def test_foreign_address_is_told(host: str) -> None:
     """An address that is not this machine's is told as that."""
-    with pytest.raises(ListenError, match=f"cannot listen on {host}:9847: '{host}' is no address of this machine"):
+    with pytest.raises(
+        PlatformError, match=f"cannot listen on {host}:9847: '{host}' is not an address of this machine"
+    ):
         bind(host, 9847)
 
 
@@ -350,5 +352,5 @@ def test_sighup_is_survived(process: tuple[subprocess.Popen[str], str]) -> None:
 
     assert child.stdout
     assert child.stdout.readline() == "sighup\n"
-    assert "reading the configuration again failed; the old one stays" in child.stdout.readline()
+    assert "reloading the configuration failed; the old one stays in force" in child.stdout.readline()
     assert requests.get(f"{url}/-/healthy", timeout=5).status_code == 200

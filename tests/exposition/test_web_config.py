@@ -12,8 +12,8 @@ import trustme
 
 from exporter.errors import WebConfigError
 from exporter.web import basic_auth
-from exporter.web.basic_auth import MOST_QUEUED, MOST_REMEMBERED, Users, parse_basic
-from exporter.web.rate_limit import Bucket
+from exporter.web.basic_auth import MOST_QUEUED, MOST_REMEMBERED, BasicAuthUsers, parse_basic
+from exporter.web.rate_limit import TokenBucket
 from exporter.web.tls import matches_any
 from exporter.web.web_config import WebConfig
 
@@ -89,7 +89,7 @@ rate_limit: {{interval: 100ms, burst: 20}}
 
 def test_every_key_is_known(folder: Path) -> None:
     """A file with every key of the format is accepted."""
-    WebConfig.check(written(folder, COMPLETE))
+    WebConfig(written(folder, COMPLETE))
 
 
 @pytest.mark.parametrize(
@@ -114,12 +114,15 @@ def test_inline_certificates(folder: Path, pems: dict[str, str]) -> None:
 
 BAD = [
     # text, what the message must hold
-    ("tls_server_config: [", "not YAML: "),
-    ("- a", "holds list, wanted a mapping"),
-    ("tls_config: {}", "unknown key `tls_config`; wanted one of tls_server_config, http_server_config"),
-    (tls("cert_fil: x"), "unknown key `cert_fil` in `tls_server_config`; wanted one of cert, key"),
-    ("http_server_config: {http3: true}", "unknown key `http3` in `http_server_config`; wanted one of http2, headers"),
-    ("rate_limit: {rate: 5}", "unknown key `rate` in `rate_limit`; wanted one of interval, burst"),
+    ("tls_server_config: [", "invalid YAML: "),
+    ("- a", "invalid list: expected a mapping"),
+    ("tls_config: {}", "unknown key `tls_config`: expected one of tls_server_config, http_server_config"),
+    (tls("cert_fil: x"), "unknown key `cert_fil` in `tls_server_config`: expected one of cert, key"),
+    (
+        "http_server_config: {http3: true}",
+        "unknown key `http3` in `http_server_config`: expected one of http2, headers",
+    ),
+    ("rate_limit: {rate: 5}", "unknown key `rate` in `rate_limit`: expected one of interval, burst"),
     ("rate_limit: {}\nrate_limit: {}", "key `rate_limit` is given twice"),
     ("tls_server_config: 5", "`tls_server_config`: Expected `object | null`, got `int`"),
     (tls("min_version: 1.2"), "`tls_server_config.min_version`: Expected `str`, got `float`"),
@@ -127,31 +130,37 @@ BAD = [
     ("http_server_config: {http2: 1}", "`http_server_config.http2`: Expected `bool | null`, got `int`"),
     ("tls_server_config: {min_version: TLS13}", "`tls_server_config.cert_file` and `tls_server_config.cert`: neither"),
     ("tls_server_config: {cert_file: cert.pem}", "`tls_server_config.key_file` and `tls_server_config.key`: neither"),
-    (tls("cert: x"), "`tls_server_config.cert_file` and `tls_server_config.cert`: both of them given; wanted one"),
+    (tls("cert: x"), "`tls_server_config.cert_file` and `tls_server_config.cert`: both given, expected one"),
     ("tls_server_config: {cert_file: gone.pem, key_file: key.pem}", "gone.pem cannot be read (No such file"),
     ("tls_server_config: {cert_file: ., key_file: key.pem}", "cannot be read (Is a directory)"),
     ("tls_server_config: {cert_file: binary.pem, key_file: key.pem}", "binary.pem cannot be read (not text)"),
-    ("tls_server_config: {cert_file: empty.pem, key_file: key.pem}", "cert_file`: wanted PEM holding"),
-    ("tls_server_config: {cert_file: key.pem, key_file: cert.pem}", "cert_file`: wanted PEM holding"),
-    ("tls_server_config: {cert_file: cert.pem, key_file: cert.pem}", "key_file`: wanted PEM holding"),
-    ("tls_server_config: {cert: x, key_file: key.pem}", "`tls_server_config.cert`: wanted PEM holding"),
+    ("tls_server_config: {cert_file: empty.pem, key_file: key.pem}", "cert_file`: expected PEM with"),
+    ("tls_server_config: {cert_file: key.pem, key_file: cert.pem}", "cert_file`: expected PEM with"),
+    ("tls_server_config: {cert_file: cert.pem, key_file: cert.pem}", "key_file`: expected PEM with"),
+    ("tls_server_config: {cert: x, key_file: key.pem}", "`tls_server_config.cert`: expected PEM with"),
     ("tls_server_config: {cert_file: broken.pem, key_file: key.pem}", "certificate broken.pem and key key.pem"),
     ("tls_server_config: {cert_file: cert.pem, key_file: other.pem}", "(KEY_VALUES_MISMATCH)"),
-    ("tls_server_config: {cert_file: cert.pem, key_file: locked.pem}", "wanted a key without a passphrase"),
-    (tls("min_version: TLS14"), "`tls_server_config.min_version` is 'TLS14'; wanted one of TLS10, TLS11, TLS12, TLS13"),
-    (tls("max_version: SSL30"), "`tls_server_config.max_version` is 'SSL30'; wanted one of"),
-    (tls("min_version: TLS13, max_version: TLS12"), "`tls_server_config.min_version` is TLS13, above `max_version`"),
-    (tls("cipher_suites: [TLS_RSA_WITH_RC4_128_SHA]"), "cipher_suites` is 'TLS_RSA_WITH_RC4_128_SHA'; wanted one of"),
-    (tls("max_version: TLS12, cipher_suites: [TLS_AES_128_GCM_SHA256]"), "names suites of TLS 1.3 only"),
-    (tls("curve_preferences: [P256]"), "curve_preferences` is 'P256'; wanted one of CurveP256, CurveP384"),
+    ("tls_server_config: {cert_file: cert.pem, key_file: locked.pem}", "expected a key without a passphrase"),
+    (
+        tls("min_version: TLS14"),
+        "invalid `tls_server_config.min_version` 'TLS14': expected one of TLS10, TLS11, TLS12, TLS13",
+    ),
+    (tls("max_version: SSL30"), "invalid `tls_server_config.max_version` 'SSL30': expected one of"),
+    (
+        tls("min_version: TLS13, max_version: TLS12"),
+        "invalid `tls_server_config.min_version` TLS13: expected at most `max_version`, TLS12",
+    ),
+    (tls("cipher_suites: [TLS_RSA_WITH_RC4_128_SHA]"), "cipher_suites` 'TLS_RSA_WITH_RC4_128_SHA': expected one of"),
+    (tls("max_version: TLS12, cipher_suites: [TLS_AES_128_GCM_SHA256]"), "has suites of TLS 1.3 only"),
+    (tls("curve_preferences: [P256]"), "curve_preferences` 'P256': expected one of CurveP256, CurveP384"),
     (
         tls("client_auth_type: Maybe"),
-        "client_auth_type` is 'Maybe'; wanted one of NoClientCert, VerifyClientCertIfGiven",
+        "client_auth_type` 'Maybe': expected one of NoClientCert, VerifyClientCertIfGiven",
     ),
-    (tls("client_auth_type: RequestClientCert"), "signed by anyone: not supported; wanted RequireAndVerifyClientCert"),
-    (tls("client_auth_type: RequireAnyClientCert"), "signed by anyone: not supported"),
+    (tls("client_auth_type: RequestClientCert"), "which accepts any certificate: expected RequireAndVerifyClientCert"),
+    (tls("client_auth_type: RequireAnyClientCert"), "unsupported `tls_server_config.client_auth_type`"),
     (tls("client_auth_type: RequireAndVerifyClientCert"), "client_ca_file` and `tls_server_config.client_ca`: neither"),
-    (tls("client_ca_file: ca.pem"), "`tls_server_config.client_ca_file` is given but"),
+    (tls("client_ca_file: ca.pem"), "`tls_server_config.client_ca_file` is given, but"),
     (tls("client_auth_type: VerifyClientCertIfGiven, client_ca_file: broken.pem"), "holds no usable certificate"),
     (tls("client_allowed_sans: [a]"), "client_allowed_sans` is ['a'] with `tls_server_config.client_auth_type` 'NoCl"),
     (
@@ -160,29 +169,38 @@ BAD = [
     ),
     (
         "http_server_config: {headers: {X-Powered-By: me}}",
-        "headers` is 'X-Powered-By'; wanted one of Content-Security-",
+        "headers` 'X-Powered-By': expected one of Content-Security-",
     ),
     (
         "http_server_config: {headers: {X-Frame-Options: allow}}",
-        "X-Frame-Options` is 'allow'; wanted one of deny, same",
+        "X-Frame-Options` 'allow': expected one of deny, same",
     ),
-    ('http_server_config: {headers: {X-XSS-Protection: "a\\nb"}}', "wanted one line of ASCII"),
-    ("basic_auth_users: {prometheus: plain}", "the entry of 'prometheus' is none; wanted a bcrypt hash"),
-    (f"basic_auth_users: {{a:b: {HASH}}}", "wanted a name without a colon"),
+    ('http_server_config: {headers: {X-XSS-Protection: "a\\nb"}}', "expected one line of ASCII"),
+    (
+        "basic_auth_users: {prometheus: plain}",
+        "invalid entry 'prometheus' in `basic_auth_users`: expected a bcrypt hash",
+    ),
+    (f"basic_auth_users: {{a:b: {HASH}}}", "expected a name without a colon"),
     ("basic_auth_users: {prometheus: }", "`basic_auth_users[...]`: Expected `str`, got `NoneType`"),
-    (f"basic_auth_users: {{5: {HASH}}}", "a key is of type int; wanted a text"),
-    ("rate_limit: {interval: 1s}", "`rate_limit.burst` is 0, which refuses every request; wanted 1 or more"),
-    ("rate_limit: {interval: 1 second, burst: 1}", "`rate_limit.interval` is '1 second'; wanted a duration such as"),
-    ("rate_limit: {interval: 5, burst: 1}", "`rate_limit.interval` is 5; wanted a duration such as"),
+    (f"basic_auth_users: {{5: {HASH}}}", "invalid key of type int: expected a text"),
+    (
+        "rate_limit: {interval: 1s}",
+        "invalid number 0 for `rate_limit.burst`, which refuses every request: expected 1 or",
+    ),
+    (
+        "rate_limit: {interval: 1 second, burst: 1}",
+        "invalid duration '1 second' for `rate_limit.interval`: expected e.g. 100ms",
+    ),
+    ("rate_limit: {interval: 5, burst: 1}", "invalid duration 5 for `rate_limit.interval`: expected e.g. 100ms"),
 ]
 
 
 @pytest.mark.parametrize(("text", "message"), BAD, ids=[message[:40] for _, message in BAD])
-def test_wrong_key_is_told(folder: Path, text: str, message: str) -> None:
-    """A wrong file is refused with the file, the key, the value and what was wanted."""
+def test_an_invalid_key_is_refused(folder: Path, text: str, message: str) -> None:
+    """The error names the file, the key, the value and what was expected."""
     path = written(folder, text)
     with pytest.raises(WebConfigError) as caught:
-        WebConfig.check(path)
+        WebConfig(path)
 
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
@@ -201,15 +219,15 @@ def test_wrong_key_is_told(folder: Path, text: str, message: str) -> None:
 def test_secrets_stay_out_of_errors(folder: Path, text: str) -> None:
     """No message repeats a password or a key."""
     with pytest.raises(WebConfigError) as caught:
-        WebConfig.check(written(folder, text))
+        WebConfig(written(folder, text))
 
     assert "hunter2" not in str(caught.value)
 
 
-def test_missing_file_is_told(tmp_path: Path) -> None:
-    """A file that is not there is told with its path."""
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    """The error names its path."""
     with pytest.raises(WebConfigError, match=r"web.yml: cannot be read \(No such file or directory\)"):
-        WebConfig.check(tmp_path / "web.yml")
+        WebConfig(tmp_path / "web.yml")
 
 
 @pytest.mark.skipif(hasattr(ssl.SSLContext, "set_groups"), reason="this Python can set any list of curves")
@@ -217,7 +235,7 @@ def test_missing_file_is_told(tmp_path: Path) -> None:
 def test_curves_that_cannot_be_had_are_refused(folder: Path, curves: str) -> None:
     """Curves that this Python cannot set are refused rather than ignored."""
     with pytest.raises(WebConfigError, match="there can be one of CurveP256, CurveP384, CurveP521"):
-        WebConfig.check(written(folder, tls(f"curve_preferences: {curves}")))
+        WebConfig(written(folder, tls(f"curve_preferences: {curves}")))
 
 
 def test_cipher_suites_are_translated(folder: Path) -> None:
@@ -287,7 +305,7 @@ def test_durations_are_gos(folder: Path, interval: str, seconds: float | None) -
 def test_bucket_lets_a_burst_through_and_fills_again() -> None:
     """After a burst there is one more request every interval, up to the burst."""
     now = 0.0
-    bucket = Bucket(interval_seconds=2, burst=2, clock=lambda: now)
+    bucket = TokenBucket(interval_seconds=2, burst=2, clock=lambda: now)
     burst = [bucket.take() for _ in range(3)]
     now = 2.0
     later = [bucket.take() for _ in range(2)]
@@ -334,8 +352,8 @@ def basic(credentials: bytes) -> str:
     return f"Basic {base64.b64encode(credentials).decode()}"
 
 
-def users(password: bytes = b"secret") -> Users:
-    return Users({"prometheus": bcrypt.hashpw(password, bcrypt.gensalt(4)).decode()})
+def users(password: bytes = b"secret") -> BasicAuthUsers:
+    return BasicAuthUsers({"prometheus": bcrypt.hashpw(password, bcrypt.gensalt(4)).decode()})
 
 
 def test_right_password_is_hashed_once(compared: list[bytes]) -> None:

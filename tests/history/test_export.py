@@ -106,7 +106,7 @@ def test_conditions(config: Path, conditions: list[str], routes: list[str]) -> N
         (["--where", "nonsense"], "'nonsense' is no condition; wanted COLUMN OPERATOR VALUE"),
         (["--where", "colour=red"], "http_request has no column colour; wanted one of at, app"),
         (["--where", "route.x=1"], "route is text; wanted a column of JSON"),
-        (["--since", "yesterday"], "'yesterday' is no time; wanted 90m, 24h or 7d"),
+        (["--since", "yesterday"], "invalid time 'yesterday': expected e.g. 90m, 24h or 7d"),
         (["--since", "2026-03-03"], "is not before --until"),
         (["--source", "elsewhere"], "`sources` has no entry named 'elsewhere'; wanted one of native"),
         (["--columns", "at,colour"], "no column 'colour'"),

@@ -215,7 +215,7 @@ def test_a_script_ignores_until(exporter: Exporter, store: Store) -> None:
 def test_what_is_not_understood_changes_nothing(
     exporter: Exporter, store: Store, action: str, body: object, status: int
 ) -> None:
-    """The answer says what was wanted."""
+    """The answer says what was expected."""
     answer = post(exporter, f"/api/v1/errors/{action}", body)
 
     assert answer.status_code == status, answer.text

@@ -64,9 +64,9 @@ def test_a_filter_means_what_fits_all_of_it(store: Store, selection: Selection, 
     assert len(apply(store, Change(action="ignore"), selection)) == meant
 
 
-def test_nothing_is_changed_where_another_number_is_meant(store: Store) -> None:
-    """What somebody saw may be no longer what there is."""
-    with pytest.raises(CountError, match="3 issues are meant, not 2"):
+def test_nothing_is_changed_where_another_number_is_expected(store: Store) -> None:
+    """The list may have changed since a user saw it."""
+    with pytest.raises(CountError, match="3 issues would change, expected 2"):
         apply(store, Change(action="resolve"), expected=2)
 
     assert set(statuses(store).values()) == {"open"}
@@ -130,7 +130,7 @@ def test_reopening_forgets_the_resolution(store: Store) -> None:
 )
 def test_what_makes_no_sense_is_refused(change: Change) -> None:
     """A time in the past, a count of nothing, a part of another action."""
-    with pytest.raises(ChangeError, match=r"wanted|leave (it|them) out"):
+    with pytest.raises(ChangeError, match=r"expected|leave (it|them) out"):
         change.check(datetime.now(UTC))
 
 
@@ -139,7 +139,7 @@ def test_an_id_may_be_shortened(store: Store) -> None:
     id_ = id_of(store, "shop")
     with store.connect_as_exporter() as connection:
         assert full_ids(connection, (id_[:8], id_)) == (id_,)
-        with pytest.raises(UnknownIssueError, match="wanted 4 to 16"):
+        with pytest.raises(UnknownIssueError, match="expected 4 to 16"):
             full_ids(connection, ("%",))
 
 

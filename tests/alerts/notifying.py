@@ -1,4 +1,4 @@
-"""Make posts as Alertmanager sends them."""
+"""Notifications as Alertmanager sends them."""
 
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from exporter.alerts import payload
+from exporter.alerts.notification import Delivery, HistoryAlert, parse
 
 T0 = datetime(2026, 1, 2, 3, 4, 5, 678900, tzinfo=UTC)
 NEVER = "0001-01-01T00:00:00Z"
@@ -20,7 +20,7 @@ def at(seconds: float) -> datetime:
 def alert(
     starts: float, ends: float | None = None, *, fingerprint: str = "f1", name: str = "Down", severity: str = "high"
 ) -> dict[str, Any]:
-    """Return one alert of a payload; without `ends` it fires."""
+    """Return one alert of a notification; without `ends` it fires."""
     return {
         "status": "firing" if ends is None else "resolved",
         "labels": {"alertname": name, "severity": severity, "app": "shop"},
@@ -33,7 +33,7 @@ def alert(
 
 
 def body(*alerts: dict[str, Any], group: str = '{}:{alertname="Down"}', **changes: Any) -> dict[str, Any]:
-    """Return a whole payload."""
+    """Return a whole notification."""
     return {
         "receiver": "history",
         "status": "firing",
@@ -48,7 +48,7 @@ def body(*alerts: dict[str, Any], group: str = '{}:{alertname="Down"}', **change
     } | changes
 
 
-def post(*alerts: dict[str, Any], **changes: Any) -> payload.Post:
-    """Return a post with an id of its own."""
-    parsed = payload.parse(msgspec.json.encode(body(*alerts, **changes)))
-    return payload.Post(id=uuid.uuid4(), received_at=datetime.now(UTC), payload=parsed)
+def delivery(*alerts: dict[str, Any], **changes: Any) -> Delivery:
+    """Return a delivery with a new id."""
+    notification = parse(msgspec.json.encode(body(*alerts, **changes)), HistoryAlert)
+    return Delivery(id=uuid.uuid4(), received_at=datetime.now(UTC), notification=notification)

@@ -1,9 +1,8 @@
-"""Receive Alertmanager's notifications: the receiver that works out of the box, for first steps and for drills.
+"""The receiver behind `platform-exporter receive-notifications`, for first steps and drills.
 
-POST on any path takes a webhook payload of version 4: one JSON line in a file, one line per alert on standard output.
+POST on any path takes a notification: it becomes a JSON line in a file, and a line per alert on standard output.
 GET / shows the last ones as a table, GET /api/v1/notifications as JSON. What could not be stored is answered with 500,
 and Alertmanager sends it again.
-Payload: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 """
 
 import asyncio
@@ -16,76 +15,38 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Literal, TextIO
+from typing import BinaryIO, TextIO
 
 import click
 import msgspec
-from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from exporter.errors import ConfigError
+from exporter.alerts.notification import MOST_BODY_BYTES, DisplayedAlert, Notification, NotificationContent, parse
+from exporter.errors import ConfigError, NotificationError
 from exporter.printing import one_line
-from exporter.web.posting import is_json, read_body
-from exporter.web.routes import PAGE_HEADERS, in_thread
+from exporter.web.responses import PAGE_HEADERS, in_thread, is_json, read_body
 from exporter.web.server import serve
 from exporter.web.web_config import WebConfig
 
 logger = logging.getLogger(__name__)
 
 MOST_SHOWN = 50
-MOST_BODY_BYTES = 4 * 1024 * 1024
-"""About 2,500 alerts in one notification."""
-
-Status = Literal["firing", "resolved"]
 
 
-class Alert(Struct, frozen=True, kw_only=True):
-    """Hold one alert as Alertmanager sends it; other keys are left out."""
-
-    status: Status
-    labels: dict[str, str]
-    annotations: dict[str, str] = {}
-    startsAt: str = ""  # noqa: N815 - the payload's own names, here and below
-    endsAt: str = ""  # noqa: N815
-    generatorURL: str = ""  # noqa: N815
-    fingerprint: str = ""
-
-    @property
-    def subject(self) -> str:
-        """Return what the alert is about: the app, or the component or source with its name."""
-        labels = (self.labels.get(name, "") for name in ("app", "component", "source", "name"))
-        return " ".join(filter(None, labels)) or "-"
-
-
-class Payload(Struct, frozen=True, kw_only=True):
-    """Hold a webhook payload."""
-
-    version: Literal["4"]
-    status: Status
-    receiver: str
-    groupKey: str  # noqa: N815
-    alerts: tuple[Alert, ...]
-    truncatedAlerts: int = 0  # noqa: N815
-
-
-class Notification(Struct, frozen=True, kw_only=True):
-    """Hold a line of the file: a payload and when it came."""
+class ReceivedNotification(NotificationContent[DisplayedAlert], frozen=True, kw_only=True):
+    """A line of the file: a notification and when it arrived."""
 
     received_at: datetime
-    status: Status
-    receiver: str
-    groupKey: str  # noqa: N815
-    alerts: tuple[Alert, ...]
-    truncatedAlerts: int = 0  # noqa: N815
 
 
 def receive(host: str, port: int, file: Path | None, web_config: Path | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Blocks; needs the main thread.
 
-    Without `file` nothing is stored. Raises ConfigError where it cannot be written, ListenError and WebConfigError.
+    Without `file` nothing is stored. Raises ConfigError where it cannot be written or a
+    setting is invalid, and PlatformError where the address cannot be used.
     """
     web = WebConfig(web_config) if web_config else None
     serve(build_receiver(file), host, port, web, lambda: None, setting="--listen")
@@ -95,26 +56,26 @@ def build_receiver(
     file: Path | None, out: TextIO = sys.stdout, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> Starlette:
     """Return the application. Raises ConfigError where `file` cannot be read and written."""
-    pages = _Pages(Store(file), out, now)
+    receiver = _Receiver(NotificationFile(file), out, now)
     app = Starlette(
         routes=[
-            Route("/", pages.table),
-            Route("/api/v1/notifications", pages.json),
-            Route("/-/healthy", pages.healthy),
-            Route("/{path:path}", pages.receive, methods=["POST"]),
+            Route("/", receiver.table),
+            Route("/api/v1/notifications", receiver.json),
+            Route("/-/healthy", receiver.healthy),
+            Route("/{path:path}", receiver.receive, methods=["POST"]),
         ]
     )
     app.router.redirect_slashes = False
     return app
 
 
-class Store:
-    """Append notifications to a file, and remember the last ones, those of an earlier run too."""
+class NotificationFile:
+    """The file that notifications are appended to, with the last ones in memory, also those of an earlier run."""
 
     def __init__(self, file: Path | None) -> None:
         """Raises ConfigError."""
         self._file = file
-        self.last: deque[Notification] = deque(maxlen=MOST_SHOWN)
+        self.last: deque[ReceivedNotification] = deque(maxlen=MOST_SHOWN)
         if file is None:
             return
         try:
@@ -123,11 +84,11 @@ class Store:
                 self.last.extend(_read_lines(lines, file))
         except OSError as error:
             raise ConfigError(
-                f"--file {file} cannot be written ({error.strerror}); wanted a file in a folder that exists, "
-                f"writable by user id {os.geteuid()}"
+                f"--file {file} cannot be written ({error.strerror}); expected a file in an existing folder that "
+                f"user id {os.geteuid()} may write to"
             ) from error
 
-    def add(self, notification: Notification) -> None:
+    def add(self, notification: ReceivedNotification) -> None:
         """Append one line and wait until it is on the disk. Blocks. Raises OSError."""
         if self._file:
             line = msgspec.json.encode(notification) + b"\n"
@@ -140,9 +101,9 @@ class Store:
         self.last.append(notification)
 
 
-class _Pages:
-    def __init__(self, store: Store, out: TextIO, now: Callable[[], datetime]) -> None:
-        self._store = store
+class _Receiver:
+    def __init__(self, file: NotificationFile, out: TextIO, now: Callable[[], datetime]) -> None:
+        self._file = file
         self._out = out
         self._now = now
         self._adding = asyncio.Lock()
@@ -154,35 +115,35 @@ class _Pages:
         if body is None:
             return _refuse(413, f"the body exceeds {MOST_BODY_BYTES} bytes; set max_alerts in webhook_config")
         try:
-            payload = msgspec.json.decode(body, type=Payload)
-        except msgspec.MsgspecError as error:
-            return _refuse(400, f"no payload of version 4 of Alertmanager's webhook: {error}")
-        notification = _notification(payload, self._now())
+            posted = parse(body, DisplayedAlert)
+        except NotificationError as error:
+            return _refuse(400, str(error))
+        notification = _received(posted, self._now())
         try:
             async with self._adding:
-                await in_thread(lambda: self._store.add(notification))
+                await in_thread(lambda: self._file.add(notification))
         except OSError as error:
             logger.error("a notification could not be stored, Alertmanager will send it again: %s", error)
             return _refuse(500, "the notification could not be stored; the receiver's log says why")
-        with contextlib.suppress(OSError):  # whoever read our output went away; the file has the notification
+        with contextlib.suppress(OSError):  # nothing reads our output any more; the file has the notification
             for line in describe(notification):
                 click.echo(line, file=self._out)
         return PlainTextResponse("stored\n")
 
     async def table(self, request: Request) -> Response:
-        return HTMLResponse(_page(reversed(self._store.last)), headers=PAGE_HEADERS)
+        return HTMLResponse(_page(reversed(self._file.last)), headers=PAGE_HEADERS)
 
     async def json(self, request: Request) -> Response:
         """Answer with the newest first."""
-        body = msgspec.json.encode({"notifications": list(reversed(self._store.last))})
+        body = msgspec.json.encode({"notifications": list(reversed(self._file.last))})
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
     async def healthy(self, request: Request) -> Response:
         return PlainTextResponse("the receiver is healthy.\n")
 
 
-def describe(notification: Notification) -> Iterator[str]:
-    """Yield a line for a person per alert: status, severity, name, what it is about, summary."""
+def describe(notification: ReceivedNotification) -> Iterator[str]:
+    """Yield a readable line per alert: status, severity, name, subject, summary."""
     at = f"{notification.received_at:%H:%M:%S}"
     for alert in notification.alerts:
         severity, name, summary = _words(alert)
@@ -191,30 +152,25 @@ def describe(notification: Notification) -> Iterator[str]:
         yield f"{at} and {notification.truncatedAlerts} more, which Alertmanager left out"
 
 
-def _notification(payload: Payload, received_at: datetime) -> Notification:
-    return Notification(
-        received_at=received_at,
-        status=payload.status,
-        receiver=payload.receiver,
-        groupKey=payload.groupKey,
-        alerts=payload.alerts,
-        truncatedAlerts=payload.truncatedAlerts,
-    )
+def _received(notification: Notification[DisplayedAlert], at: datetime) -> ReceivedNotification:
+    content = msgspec.structs.asdict(notification)
+    del content["version"]
+    return ReceivedNotification(received_at=at, **content)
 
 
-def _words(alert: Alert) -> tuple[str, str, str]:
+def _words(alert: DisplayedAlert) -> tuple[str, str, str]:
     """Return severity, name and summary."""
     summary = alert.annotations.get("summary") or alert.annotations.get("description") or "(no summary)"
     return alert.labels.get("severity", "-"), alert.labels.get("alertname", "-"), summary
 
 
-def _read_lines(lines: Iterable[bytes], file: Path) -> Iterator[Notification]:
+def _read_lines(lines: Iterable[bytes], file: Path) -> Iterator[ReceivedNotification]:
     for number, line in enumerate(lines, start=1):
         try:
-            yield msgspec.json.decode(line, type=Notification)
+            yield msgspec.json.decode(line, type=ReceivedNotification)
         except msgspec.MsgspecError:
             if line.strip():
-                logger.warning("%s, line %d is no notification; it stays there and is not shown", file, number)
+                logger.warning("%s: line %d is not a notification; it stays in the file and is not shown", file, number)
 
 
 def _ends_a_line(lines: BinaryIO) -> bool:
@@ -224,16 +180,15 @@ def _ends_a_line(lines: BinaryIO) -> bool:
 
 
 def _refuse(status: int, reason: str) -> Response:
-    wanted = "wanted JSON with version, status, receiver, groupKey and alerts, each with status and labels"
-    return PlainTextResponse(f"{reason}; {wanted}\n" if status in (400, 415) else f"{reason}\n", status)
+    return PlainTextResponse(f"{reason}\n", status)
 
 
-def _page(notifications: Iterable[Notification]) -> str:
+def _page(notifications: Iterable[ReceivedNotification]) -> str:
     rows = "\n".join(_row(notification, alert) for notification in notifications for alert in notification.alerts)
     return _PAGE.replace("ROWS", rows or '<tr><td colspan="7">None yet</td></tr>')
 
 
-def _row(notification: Notification, alert: Alert) -> str:
+def _row(notification: ReceivedNotification, alert: DisplayedAlert) -> str:
     severity, name, summary = _words(alert)
     received = f"{notification.received_at:%Y-%m-%d %H:%M:%S} UTC"
     cells = (received, alert.status, severity, name, alert.subject, summary, notification.receiver)

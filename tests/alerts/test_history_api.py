@@ -1,4 +1,4 @@
-"""The address that Alertmanager posts to: who may, what is taken, what it answers where nothing can be kept."""
+"""The route that Alertmanager posts to: who may, what is accepted, what it answers where nothing can be stored."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ import psycopg
 import pytest
 import requests
 
-from exporter.alerts import receiver
-from exporter.alerts.payload import Payload
+from exporter.alerts import history_api
+from exporter.alerts.notification import MOST_BODY_BYTES, HistoryAlert, Notification
 from exporter.errors import SpoolError
 from exporter.sections import Secret
 from exporter.web.routes import build_app
-from tests.alerts.posting import alert, body
+from tests.alerts.notifying import alert, body
 from tests.exposition.serving import FakeSite, Running, serving
 
 TOKEN = Secret("t0ken-ü")
@@ -24,17 +24,17 @@ BEARER = {"Authorization": "Bearer t0ken-ü".encode()}
 
 @dataclass
 class Inbox:
-    """Keep payloads in a list, or refuse them."""
+    """Store notifications in a list, or refuse them."""
 
-    kept: list[Payload] = field(default_factory=list)
+    stored: list[Notification[HistoryAlert]] = field(default_factory=list)
     error: Exception | None = None
     token: Secret | None = TOKEN
 
-    def receive(self, payload: Payload) -> None:
-        """Keep it, or raise what the test set."""
+    def receive(self, notification: Notification[HistoryAlert]) -> None:
+        """Store it, or raise what the test set."""
         if self.error:
             raise self.error
-        self.kept.append(payload)
+        self.stored.append(notification)
 
 
 @pytest.fixture
@@ -46,21 +46,21 @@ def inbox() -> Inbox:
 @pytest.fixture
 def running(inbox: Inbox) -> Iterator[Running]:
     """Return a server with the receiver."""
-    with serving(build_app(FakeSite(), [receiver.route(lambda: (inbox.token, inbox))])) as running:
+    with serving(build_app(FakeSite(), [history_api.route(lambda: (inbox.token, inbox))])) as running:
         yield running
 
 
 def send(running: Running, payload: Any = None, **options: Any) -> requests.Response:
     options = {"json": body(alert(0)) if payload is None else payload, "headers": BEARER} | options
-    return requests.post(running.url(receiver.PATH), timeout=10, **options)
+    return requests.post(running.url(history_api.PATH), timeout=10, **options)
 
 
-def test_a_post_is_kept(running: Running, inbox: Inbox) -> None:
-    """What Alertmanager sends is answered with 200 once it is kept."""
+def test_a_notification_is_stored(running: Running, inbox: Inbox) -> None:
+    """What Alertmanager sends is answered with 200 once it is stored."""
     answer = send(running)
 
-    assert (answer.status_code, answer.text) == (200, "kept\n")
-    assert inbox.kept[0].alerts[0].labels["alertname"] == "Down"
+    assert (answer.status_code, answer.text) == (200, "stored\n")
+    assert inbox.stored[0].alerts[0].labels["alertname"] == "Down"
 
 
 @pytest.mark.parametrize(
@@ -68,15 +68,15 @@ def test_a_post_is_kept(running: Running, inbox: Inbox) -> None:
     ["", "Bearer", "Bearer t0ken", "Bearer t0ken-u", "Bearer t0ken-ü-", "Token t0ken-ü", "Basic t0ken-ü", "Basic YTpi"],
 )
 def test_only_who_has_the_token_may_post(running: Running, inbox: Inbox, authorization: str) -> None:
-    """Anything else is 401, with the scheme that is wanted and without a word about the token."""
+    """Anything else is 401, with the expected scheme and without a word about the token."""
     answer = send(running, headers={"Authorization": authorization.encode()})
 
     assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
     assert "t0ken" not in answer.text
-    assert inbox.kept == []
+    assert inbox.stored == []
 
 
-def test_without_a_token_nothing_is_taken(running: Running, inbox: Inbox) -> None:
+def test_without_a_token_nothing_is_accepted(running: Running, inbox: Inbox) -> None:
     """The answer says what to set."""
     inbox.token = None
     answer = send(running)
@@ -92,7 +92,7 @@ def test_users_of_the_web_configuration_send_the_token_as_password(inbox: Inbox,
     config = tmp_path / "web.yml"
     config.write_text("basic_auth_users:\n" + "".join(f"  {name}: {value}\n" for name, value in hashed.items()))
     inbox.token = Secret("secret")
-    app = build_app(FakeSite(), [receiver.route(lambda: (inbox.token, inbox))])
+    app = build_app(FakeSite(), [history_api.route(lambda: (inbox.token, inbox))])
     with serving(app, config) as running:
         answers = [
             send(running, headers={}, auth=pair).status_code
@@ -101,7 +101,7 @@ def test_users_of_the_web_configuration_send_the_token_as_password(inbox: Inbox,
         bearer = send(running, headers={"Authorization": "Bearer secret"}).status_code
 
     assert (answers, bearer) == ([200, 401, 401], 401)
-    assert len(inbox.kept) == 1
+    assert len(inbox.stored) == 1
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_users_of_the_web_configuration_send_the_token_as_password(inbox: Inbox,
     [
         ([], "Expected `object`, got `array`"),
         (body() | {"version": "3"}, "Invalid enum value '3' - at `$.version`"),
-        ({"version": "4", "receiver": "a", "alerts": []}, "missing required field `groupKey`"),
+        ({"version": "4", "status": "firing", "receiver": "a", "alerts": []}, "missing required field `groupKey`"),
         (body(alert(0) | {"status": "pending"}), "Invalid enum value 'pending' - at `$.alerts[0].status`"),
         (body(alert(0) | {"startsAt": "2026-01-02T03:04:05"}), "timezone component - at `$.alerts[0].startsAt`"),
         (body(alert(0) | {"startsAt": "yesterday"}), "Invalid RFC3339 encoded datetime - at `$.alerts[0].startsAt`"),
@@ -117,13 +117,13 @@ def test_users_of_the_web_configuration_send_the_token_as_password(inbox: Inbox,
         (body(alert(0) | {"labels": {"a": 1}}), "Expected `str`, got `int` - at `$.alerts[0].labels[...]`"),
     ],
 )
-def test_what_is_no_payload_is_refused(running: Running, inbox: Inbox, payload: Any, words: str) -> None:
-    """400, which Alertmanager does not try again, says what was wanted where."""
+def test_an_invalid_notification_is_refused(running: Running, inbox: Inbox, payload: Any, words: str) -> None:
+    """400, which Alertmanager does not try again, with what was expected where."""
     answer = send(running, payload)
 
     assert answer.status_code == 400
     assert words in answer.text
-    assert inbox.kept == []
+    assert inbox.stored == []
 
 
 def test_another_type_is_refused(running: Running) -> None:
@@ -132,16 +132,16 @@ def test_another_type_is_refused(running: Running) -> None:
 
 
 def test_a_body_without_end_is_refused(running: Running, inbox: Inbox) -> None:
-    """Past the limit nothing more is read; chunked, so that no length is told ahead."""
-    chunks = (b" " * 65_536 for _ in range(receiver.MOST_BODY_BYTES // 65_536 + 1))
+    """Past the limit nothing more is read; chunked, so that no length is announced."""
+    chunks = (b" " * 65_536 for _ in range(MOST_BODY_BYTES // 65_536 + 1))
     answer = send(running, json=None, data=chunks, headers=BEARER | {"Content-Type": "application/json"})
 
     assert answer.status_code == 413
-    assert inbox.kept == []
+    assert inbox.stored == []
 
 
 @pytest.mark.parametrize("error", [SpoolError("no room"), psycopg.OperationalError("gone")])
-def test_what_cannot_be_kept_now_is_to_be_sent_again(running: Running, inbox: Inbox, error: Exception) -> None:
+def test_what_cannot_be_stored_now_is_sent_again(running: Running, inbox: Inbox, error: Exception) -> None:
     """503: Alertmanager tries again."""
     inbox.error = error
     answer = send(running)
@@ -151,8 +151,8 @@ def test_what_cannot_be_kept_now_is_to_be_sent_again(running: Running, inbox: In
     assert "gone" not in answer.text
 
 
-def test_what_can_never_be_kept_is_not_to_be_sent_again(running: Running, inbox: Inbox) -> None:
-    """422: trying for ever would help nobody."""
+def test_what_can_never_be_stored_is_not_sent_again(running: Running, inbox: Inbox) -> None:
+    """422: trying again would not help."""
     inbox.error = psycopg.DataError("odd")
 
     assert send(running).status_code == 422
@@ -160,4 +160,4 @@ def test_what_can_never_be_kept_is_not_to_be_sent_again(running: Running, inbox:
 
 def test_only_posts_are_answered(running: Running) -> None:
     """A browser that follows the address sees that it is none for it."""
-    assert requests.get(running.url(receiver.PATH), headers=BEARER, timeout=10).status_code == 405
+    assert requests.get(running.url(history_api.PATH), headers=BEARER, timeout=10).status_code == 405
