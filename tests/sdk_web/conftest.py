@@ -1,4 +1,4 @@
-"""Fixtures of the web middleware's tests: an intake nobody empties, and an event store whose schema is applied once."""
+"""Fixtures for the web middlewares: an intake that is never emptied, and an event store."""
 
 import os
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 from exporter.database import schema
 from platform_sdk import client, options
 from platform_sdk.delivery.intake import Intake
-from platform_sdk.web import plan
+from platform_sdk.web import record as request_record
 from tests.sdk_web.recording import Recorded
 from tests.servers import Database
 from tools.stack.servers import Postgres
@@ -27,7 +27,7 @@ def record(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recorded]:
         intake = Intake(options.read({"dsn": "none", "app": "shop", **given}, {}), lambda: None)
         intake.running = True
         monkeypatch.setattr(client, "current", intake)
-        monkeypatch.setattr(plan, "_newest", None)
+        monkeypatch.setattr(request_record, "_newest", None)
         return Recorded(intake)
 
     return begin

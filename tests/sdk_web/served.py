@@ -1,5 +1,6 @@
 """Applications as real servers load them; each starts the SDK as its interface advises, from the environment."""
 
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +22,7 @@ def flask() -> Flask:
 
     @app.route("/items/<int:item>")
     def item(item: int) -> str:
-        return str(item)
+        return str(os.getpid())
 
     @app.route("/stream")
     def stream() -> Any:
@@ -41,7 +42,7 @@ def flask() -> Flask:
 
 
 async def item(request: Any) -> PlainTextResponse:
-    return PlainTextResponse(str(request.path_params["item"]))
+    return PlainTextResponse(str(os.getpid()))
 
 
 async def stream(request: Any) -> StreamingResponse:

@@ -23,7 +23,7 @@ async def other_page(request: Any) -> PlainTextResponse:
 
 
 class Endpoint:
-    """An application where an endpoint is wanted."""
+    """An application as an endpoint."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await PlainTextResponse("ok")(scope, receive, send)
@@ -87,7 +87,7 @@ def starlette(folder: Path) -> Starlette:
     ],
 )
 def test_starlette(recorded: Recorded, tmp_path: Path, path: str, route: str, status: int, outside: bool) -> None:
-    """The template of the whole path, mounts included, from inside the application and from outside."""
+    """The template of the whole path, mounts included, whether the middleware is inside or outside."""
     app: Any = starlette(tmp_path)
     if outside:
         app.user_middleware.clear()
@@ -249,7 +249,7 @@ def test_fastapi_front_end(recorded: Recorded, tmp_path: Path, path: str, status
 
 
 def test_hook_of_a_plain_application(recorded: Recorded) -> None:
-    """An application without a router may tell its templates itself."""
+    """An application without a router may give its templates by a function."""
     app = PlatformMiddleware(Endpoint(), route=lambda scope: "/told")
     Call(app, "/whatever").run()
 

@@ -1,4 +1,4 @@
-"""What is logged by hand while a request is served tells which request that was."""
+"""What an application logs while it serves a request is recorded with that request."""
 
 import asyncio
 import threading
@@ -108,7 +108,7 @@ def test_what_is_given_wins(recorded: Recorded) -> None:
 
 
 def test_django(recorded: Recorded) -> None:
-    """The user whom the view has asked for, with role and session."""
+    """The user that the view has loaded, with role and session."""
     client, user = Client(), User.objects.create_user("ann", password="x", is_staff=True)
     client.force_login(user)
     client.get("/log/5/", headers={"user-agent": "Mozilla"})

@@ -1,10 +1,10 @@
-"""Tell the template of the route that served an ASGI request, across versions of Starlette and FastAPI.
+"""The template of the route that served an ASGI request, in all versions of Starlette and FastAPI.
 
-What a finished scope says (read in Starlette 0.27 to 1.10 and FastAPI 0.100 to 0.165):
+What a finished scope holds (read in Starlette 0.27 to 1.10 and FastAPI 0.100 to 0.165):
 
 - `route`: FastAPI always sets it, to the innermost route; Starlette since 0.5x, and to a Mount or Host too.
-- `endpoint`: the function, class or mounted application, set by all of them.
-- `app_root_path`: there if and only if a Mount was passed through; `root_path` is then raw, not a template.
+- `endpoint`: the function, class or mounted application, all of them set it.
+- `app_root_path`: only where a Mount was passed through; `root_path` is then raw, not a template.
 - `fastapi`: where a router is included (not copied, since 0.14x) the route lacks the prefix, and the
   `effective_route_context` in here has it.
 
@@ -16,17 +16,17 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from platform_sdk.web.plan import UNMATCHED
+from platform_sdk.web.record import UNMATCHED
 
 Entry = tuple[str, re.Pattern[str] | None]
-"""A template, and the pattern of whole paths that it stands for."""
+"""A template, and the pattern of the whole paths it matches."""
 
 _AGAIN_AFTER_SECONDS = 5.0
 _DEEPEST = 8
 
 
 class Templates:
-    """Find templates, remembering the routes below each outermost router."""
+    """Templates by scope; the routes below each outermost router are remembered."""
 
     def __init__(self) -> None:
         self._indexes: dict[int, _Index] = {}
@@ -59,19 +59,19 @@ class Templates:
 
 
 class _Index:
-    """Hold the routes below a router by their endpoints' identity."""
+    """The routes below a router by their endpoints' identity."""
 
     def __init__(self, router: Any) -> None:
         self.router = router
         self._made_at = time.monotonic()
         self._entries: dict[int, list[Entry]] = {}
-        self._kept: list[Any] = []  # an id is good only as long as its object lives
+        self._kept: list[Any] = []  # an id is valid only as long as its object lives
         for endpoint, entry in _walk(router, "", "", 0):
             self._kept.append(endpoint)
             self._entries.setdefault(id(endpoint), []).append(entry)
 
     def is_stale(self, endpoint: Any) -> bool:
-        """Tell whether routes were added since, and it is time to look again."""
+        """Return whether routes may have been added, and it is time to look again."""
         return id(endpoint) not in self._entries and time.monotonic() - self._made_at > _AGAIN_AFTER_SECONDS
 
     def template(self, endpoint: Any, scope: dict[str, Any]) -> str:
@@ -86,7 +86,7 @@ class _Index:
 
 
 def _walk(router: Any, template: str, pattern: str, depth: int) -> Iterator[tuple[Any, Entry]]:
-    """Yield (endpoint, entry) of all routes below a router; `template` and `pattern` are of what leads to it."""
+    """Yield (endpoint, entry) of all routes below a router; `template` and `pattern` are those of the way to it."""
     if depth > _DEEPEST:
         return
     for route in _expanded(getattr(router, "routes", None) or ()):
@@ -97,7 +97,7 @@ def _walk(router: Any, template: str, pattern: str, depth: int) -> Iterator[tupl
         elif path_format is not None and hasattr(route, "app"):  # a Mount
             inner = re.sub(r"/\(\?P<path>\.\*\)\$$", "", getattr(path_regex, "pattern", "")).removeprefix("^")
             if getattr(route, "routes", None):
-                # Its own name is that of a 404 below it.
+                # The mount itself is the endpoint of a 404 below it.
                 yield route.app, (UNMATCHED, None)
                 yield from _walk(route, template + path_format.removesuffix("/{path}"), pattern + inner, depth + 1)
             else:
@@ -107,7 +107,7 @@ def _walk(router: Any, template: str, pattern: str, depth: int) -> Iterator[tupl
 
 
 def _expanded(routes: Any) -> Iterator[Any]:
-    """Yield routes, those of routers that FastAPI included by reference with their prefixes."""
+    """Yield routes; those of routers that FastAPI included by reference get their prefixes."""
     for route in routes:
         contexts = getattr(route, "effective_route_contexts", None)
         if callable(contexts):
@@ -120,7 +120,7 @@ def _expanded(routes: Any) -> Iterator[Any]:
 def _entry(template: str, pattern: str, path_regex: Any) -> Entry:
     whole = "^" + pattern + getattr(path_regex, "pattern", "$").removeprefix("^")
     try:
-        # Names may occur twice, in a mount and in a route of it, which `re` does not take.
+        # A name may occur twice, in a mount and in a route of it, which `re` rejects.
         return template, re.compile(re.sub(r"\(\?P<\w+>", "(?:", whole))
     except re.error:
         return template, None
@@ -134,7 +134,7 @@ def _included(fastapi: Any, route: Any) -> Any:
 
 
 def _frontend(scope: dict[str, Any]) -> str | None:
-    """Return the template of a front end's files, which FastAPI serves without a route."""
+    """Return the template of front-end files, which FastAPI serves without a route."""
     rest = scope["fastapi"].get("frontend_path")
     if rest is None or scope.get("endpoint") is not None:
         return None
@@ -144,7 +144,7 @@ def _frontend(scope: dict[str, Any]) -> str | None:
 
 
 def _path_below_root(scope: dict[str, Any]) -> str:
-    """Return the path without what the server is mounted at. Old versions of Starlette shorten it at each mount."""
+    """Return the path without the server's mount point. Old versions of Starlette shorten it at each mount."""
     path: str = scope["path"]
     root, mounted = scope.get("app_root_path", ""), scope.get("root_path", "")
     if "app_root_path" in scope and not path.startswith(mounted):

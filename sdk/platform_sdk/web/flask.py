@@ -1,17 +1,17 @@
-"""Ask Flask, where it is used, what only it knows. It is never imported here, only found where it is loaded."""
+"""What only Flask knows of a request, where it is used. It is never imported here, only found where it is loaded."""
 
 import sys
 from typing import Any
 
 from platform_sdk.diagnostics import note
 from platform_sdk.web.actor import UNKNOWN, Actor, actor_of
-from platform_sdk.web.record import KEY
+from platform_sdk.web.record import KEY, UNMATCHED
 
 _listening = False
 
 
 def listen() -> None:
-    """Hear of the exceptions that Flask answers itself: no WSGI layer ever sees those."""
+    """Receive the exceptions that Flask answers itself: no WSGI middleware ever sees those."""
     global _listening
     flask = sys.modules.get("flask")
     if flask is None or _listening:
@@ -19,25 +19,25 @@ def listen() -> None:
     try:
         flask.got_request_exception.connect(_failed, weak=False)
         _listening = True
-    except Exception as trouble:  # noqa: BLE001 - Flask of before 2.3 without blinker
-        note("flask", trouble)
+    except Exception as error:  # noqa: BLE001 - Flask before 2.3 without blinker
+        note("flask", error)
 
 
 def _failed(sender: Any, exception: BaseException | None = None, **_: Any) -> None:
     try:
-        exchange = sys.modules["flask"].request.environ.get(KEY)
-        if exchange is not None:
-            exchange.tell(exception)
-    except Exception as trouble:  # noqa: BLE001 - never into the application
-        note("flask", trouble)
+        request = sys.modules["flask"].request.environ.get(KEY)
+        if request is not None:
+            request.record_exception(exception)
+    except Exception as error:  # noqa: BLE001 - never into the application
+        note("flask", error)
 
 
-def template(environ: dict[str, Any], mounted_at: str) -> str | None:
+def template(environ: dict[str, Any], mounted_at: str) -> str:
     """Return the rule that matched; `mounted_at` is the SCRIPT_NAME that the server gave."""
     rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
     if rule is None:
-        return None
-    # Werkzeug's DispatcherMiddleware moves what an application is mounted at from the path to SCRIPT_NAME.
+        return UNMATCHED
+    # Werkzeug's DispatcherMiddleware moves an application's mount point from the path to SCRIPT_NAME.
     return str(environ.get("SCRIPT_NAME", "")).removeprefix(mounted_at) + str(rule.rule)
 
 

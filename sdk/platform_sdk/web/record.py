@@ -1,74 +1,115 @@
-"""Emit what is known of a request once it has ended."""
+"""What all middlewares share: the options that concern requests, and the events of a request that has ended."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from platform_sdk import emit
 from platform_sdk.delivery.intake import Intake
 from platform_sdk.diagnostics import note
+from platform_sdk.events.http_request import METHODS
+from platform_sdk.options import Options
+from platform_sdk.request_context import Told
 from platform_sdk.web.actor import Actor
-from platform_sdk.web.plan import Plan, Rule
+
+ActivityRule = tuple[str, str | None, str | None]
+"""Activity, module, feature."""
+
+UNMATCHED = "(unmatched)"
 
 KEY = "platform_sdk"
-"""In an ASGI scope or a WSGI environ: a layer further out records this request. A layer further in, which may know
-route and actor better, tells it: the value is a list in a scope, to be filled with the two, and in an environ an object
-with a method `told`."""
+"""In an ASGI scope or a WSGI environ: an outer middleware records this request. An inner one, which may know route and
+actor better, hands them over: in a scope the value is a list to fill with the two, in an environ a `WsgiRequest`."""
 
 CLIENT_GONE = 499
-"""The client went before the response was complete; no such status is ever sent. As nginx has it."""
+"""The client left before the response was complete; nginx's number, which is never sent."""
+
+_METHODS = {method: method for method in METHODS}
+
+
+class RequestOptions:
+    """The options that concern requests, prepared for looking up."""
+
+    __slots__ = ("_exact", "_prefixes", "activity_rules", "leaves_out_admin", "options", "trusted_proxies")
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.trusted_proxies = options.trusted_proxies
+        self._exact = frozenset(path.rstrip("/") or "/" for path in options.excluded_paths)
+        self._prefixes = tuple(path.rstrip("/") + "/" for path in options.excluded_paths if path.strip("/"))
+        self.leaves_out_admin = "/admin" in self._exact
+        self.activity_rules = _activity_rules(options.activity_rules)
+
+    def leaves_out(self, path: str) -> bool:
+        """Return whether requests of this path are left out: /health is and /health/db, but /healthcare is not."""
+        return path.startswith(self._prefixes) or path in self._exact
+
+
+_newest: RequestOptions | None = None
+
+
+def options_of(intake: Intake) -> RequestOptions:
+    """Return the options in force."""
+    global _newest
+    prepared = _newest
+    if prepared is None or prepared.options is not intake.options:
+        prepared = _newest = RequestOptions(intake.options)
+    return prepared
+
+
+def routed(route: Callable[[Any], str | None], request: Any) -> str:
+    """Return the template that the application's function returns."""
+    try:
+        return route(request) or UNMATCHED
+    except Exception as error:  # noqa: BLE001 - the application's code, called by us
+        note("route", error)
+        return UNMATCHED
+
+
+def closed_method(method: Any) -> str:
+    """Return a request's method, "OTHER" for one that is not in the closed list: a scanner can make up any number."""
+    return _METHODS.get(method, "OTHER")
 
 
 def record(
-    plan: Plan,
-    left_out: bool,
-    route: str,
-    method: str,
-    status: int,
-    duration_seconds: float,
-    response_bytes: int | None,
-    actor: Actor,
-    ip: str | None,
-    user_agent: str | None,
+    options: RequestOptions, left_out: bool, route: str, method: str, status: int, duration_seconds: float,
+    response_bytes: int | None, actor: Actor, ip: str | None, user_agent: str | None,
     first_byte_seconds: float | None = None,
-) -> None:
-    """Emit the request, unless it is left out and no 5xx, and the activity it is by the rules, left out or not."""
+) -> None:  # fmt: skip
+    """Emit the request, unless it is left out and no 5xx; and its activity by the rules, left out or not."""
     if not left_out or status >= 500:
         if method == "HEAD":
             response_bytes = 0  # a body that the application made is not sent
         emit.request_finished(
             route, method, status, duration_seconds, response_bytes, *actor, ip, user_agent, first_byte_seconds
         )
-    if plan.rules and (rule := plan.rule(method, route)) is not None:
-        _activity(rule, status, duration_seconds, actor, ip, user_agent)
+    rules = options.activity_rules
+    if rules and (rule := rules.get(f"{method} {route}") or rules.get(route)) is not None:
+        activity, module, feature = rule
+        user_id, role, session_id = actor
+        emit.activity(
+            activity, user_id=user_id, role=role, session_id=session_id, module=module, feature=feature,
+            success=status < 400, duration_seconds=duration_seconds, ip=ip, user_agent=user_agent,
+        )  # fmt: skip
 
 
-def _activity(
-    rule: Rule,
-    status: int,
-    duration_seconds: float,
-    actor: Actor,
-    ip: str | None,
-    user_agent: str | None,
-) -> None:
-    """Emit the activity that a request is by the rules."""
-    activity, module, feature = rule
-    user_id, role, session_id = actor
-    emit.activity(
-        activity, user_id=user_id, role=role, session_id=session_id, module=module, feature=feature,
-        success=status < 400, duration_seconds=duration_seconds, ip=ip, user_agent=user_agent,
-    )  # fmt: skip
-
-
-def record_exception(
-    error: BaseException, route: str, method: str, actor: Actor, ip: str | None, user_agent: str | None
-) -> None:
-    """Emit an exception with the request it belongs to; one that was emitted before is not emitted again."""
+def record_exception(error: BaseException, request: Told) -> None:
+    """Emit an exception with its request; one that was emitted before is not emitted again."""
     emit.exception(
-        error, endpoint=route, user_id=actor[0], ip=ip, user_agent=user_agent, context={"method": method}
+        error, endpoint=request.route, user_id=request.user_id, ip=request.ip, user_agent=request.user_agent,
+        context={"method": request.method},
     )  # fmt: skip
 
 
-def lose(intake: Intake, where: str, trouble: Exception) -> None:
-    """Count an event that was lost to an error of ours. Never raises."""
-    try:
-        intake.fail()
-        note(where, trouble)
-    except Exception:  # noqa: BLE001, S110 - nothing is left to be done
-        pass
+def _activity_rules(given: Mapping[str, Any]) -> dict[str, ActivityRule]:
+    """Return activity rules by "route" or "METHOD route"; (activity,) and "activity" are short for the whole."""
+    rules: dict[str, ActivityRule] = {}
+    for key, value in given.items():
+        parts = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
+        if not 1 <= len(parts) <= 3 or not all(part is None or isinstance(part, str) for part in parts) or not parts[0]:
+            expected = "expected (activity, module, feature), of which the last two may be None"
+            note("activity_rules", f"invalid rule {value!r} for {key!r}: {expected}")
+            continue
+        activity, module, feature = (*parts, None, None)[:3]
+        method, _, route = key.strip().rpartition(" ")
+        rules[f"{method.strip().upper()} {route}" if method else route] = (activity, module, feature)
+    return rules

@@ -9,30 +9,36 @@ its end, as it does when the client has left; 500 that an exception escaped, wha
 """
 
 from collections.abc import Callable, Iterable
+from time import perf_counter
+from types import TracebackType
 from typing import Any
 
 from platform_sdk import client, request_context
+from platform_sdk.delivery.intake import Intake
+from platform_sdk.diagnostics import note
+from platform_sdk.request_context import Told
 from platform_sdk.web import flask
-from platform_sdk.web.record import KEY
-from platform_sdk.web.wsgi_exchange import Environ, Exchange, StartResponse
+from platform_sdk.web.actor import Actor, address_and_agent, identified
+from platform_sdk.web.body import Parts
+from platform_sdk.web.record import CLIENT_GONE, KEY, closed_method, options_of, record, record_exception, routed
 
+Environ = dict[str, Any]
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
+Write = Callable[[bytes], Any]
+StartResponse = Callable[..., Write]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
+Identify = Callable[[Environ], Any]
+RouteOf = Callable[[Environ], str | None]
 
 
 class PlatformMiddleware:
-    """Record what passes through. Hooks may be given, both called when the response starts:
+    """The middleware. Two functions may be given, both called when the response starts:
 
-    identify: environ -> (user id, role, session id); otherwise Flask-Login tells, where it is used.
+    identify: environ -> (user id, role, session id); by default Flask-Login is asked, where it is used.
     route: environ -> template or None, for applications without a router.
     """
 
-    def __init__(
-        self,
-        app: App,
-        *,
-        identify: Callable[[Environ], Any] | None = None,
-        route: Callable[[Environ], str | None] | None = None,
-    ) -> None:
+    def __init__(self, app: App, *, identify: Identify | None = None, route: RouteOf | None = None) -> None:
         self.app = app
         self.identify = identify
         self.route = route
@@ -42,13 +48,212 @@ class PlatformMiddleware:
         intake = client.current
         if intake is None or KEY in environ:
             return self.app(environ, start_response)
-        exchange = Exchange(self, intake, environ, start_response)
-        token = request_context.current.set(exchange)
+        request = WsgiRequest(self, intake, environ, start_response)
+        token = request_context.current.set(request)
         try:
-            result = self.app(environ, exchange.start_response)
+            result = self.app(environ, request.start_response)
         except BaseException as error:
-            exchange.end(500, error)
+            request.end(500, error)
             raise
         finally:
             request_context.current.reset(token)
-        return exchange.follow(result)
+        return request.follow(result)
+
+
+class WsgiRequest:
+    """One request, followed from its first byte to the closing of its response."""
+
+    __slots__ = (
+        "__weakref__", "_actor", "_begun", "_environ", "_headers", "_intake", "_middleware", "_mounted_at", "_path",
+        "_route", "_start_response", "_started", "_status", "_streams", "ended", "size",
+    )  # fmt: skip
+
+    def __init__(
+        self, middleware: PlatformMiddleware, intake: Intake, environ: Environ, start_response: StartResponse
+    ) -> None:
+        self._begun = perf_counter()
+        self._middleware = middleware
+        self._intake = intake
+        self._environ = environ
+        self._start_response = start_response
+        self._path = environ.get("PATH_INFO", "")  # dispatchers change both
+        self._mounted_at = environ.get("SCRIPT_NAME", "")
+        self._route: str | None = None
+        self._actor: Actor | None = None
+        self._status = 0
+        self._started: float | None = None
+        self._streams = False
+        self._headers: Any = ()
+        self.size: int | None = 0
+        self.ended = False
+        environ[KEY] = self
+
+    def start_response(self, status: str, headers: Any, exc_info: ExcInfo | None = None) -> Write:
+        """Pass it on, noting what is known by now; the application's context ends soon after."""
+        try:
+            self._status = int(status[:3])
+            self._headers = headers
+            self._started = perf_counter()
+            self._look_up()
+        except Exception as error:  # noqa: BLE001 - the server refuses what is malformed
+            note("wsgi", error)
+        if exc_info:
+            self.record_exception(exc_info[1])
+            write = self._start_response(status, headers, exc_info)
+        else:
+            write = self._start_response(status, headers)
+
+        def counting(data: bytes) -> Any:
+            if self.size is not None:
+                self.size += len(data)
+            return write(data)
+
+        return counting
+
+    def follow(self, result: Iterable[bytes]) -> Iterable[bytes]:
+        """Return what the server is to send: the application's own object wherever a server looks at its class."""
+        try:
+            if type(result) in (list, tuple):
+                self.size = (self.size or 0) + sum(map(len, result))
+                self.end(self._status)
+                return result
+            wrapper = self._environ.get("wsgi.file_wrapper")
+            if isinstance(wrapper, type) and isinstance(result, wrapper):
+                return self._follow_file(result)
+            if wrapper is not None and hasattr(result, "read"):  # uWSGI: it recognises the very file
+                self.size = self._content_length()
+                self.end(self._status)
+                return result
+            self._streams = True
+            return (SizedBody if hasattr(type(result), "__len__") else Body)(self, result)
+        except Exception as error:  # noqa: BLE001 - never into the application
+            self._intake.fail("wsgi", error)
+            return result
+
+    def _follow_file(self, result: Any) -> Iterable[bytes]:
+        """Keep the server's own wrapper, which it recognises and sends by sendfile(2); learn when it is closed."""
+        close = getattr(result, "close", None)
+        self.size = self._content_length()
+        self._streams = True
+
+        def closing() -> None:
+            try:
+                if close is not None:
+                    close()
+            finally:
+                self.end(self._status)
+
+        try:
+            result.close = closing
+        except (AttributeError, TypeError):  # made in C
+            self.end(self._status)
+        return result  # type: ignore[no-any-return]  # it is the argument
+
+    def _content_length(self) -> int | None:
+        for name, value in self._headers:
+            if name.lower() == "content-length":
+                return int(value)
+        return None
+
+    def body_closed(self, size: int, complete: bool | None, exception: BaseException | None) -> None:
+        """End the request when the server has closed its body."""
+        self.size = (self.size or 0) + size
+        if exception is not None:
+            self.end(500, exception)
+            return
+        try:
+            head = self._environ.get("REQUEST_METHOD") == "HEAD"
+            whole = complete or head or self.size == self._content_length()
+        except Exception:  # noqa: BLE001 - a malformed Content-Length
+            whole = False
+        self.end(self._status if whole else CLIENT_GONE)
+
+    def take_from_inner(self, route: str, actor: Actor) -> None:
+        """Take route and actor from a middleware further in, which knows better."""
+        self._route, self._actor = route, actor
+
+    def describe(self) -> Told:
+        """Return what is known by now, without keeping it: a user may yet be loaded."""
+        route, actor = self._route or self._found_route(), self._actor or self._found_actor()
+        environ = self._environ
+        ip, user_agent = address_and_agent(environ, options_of(self._intake).trusted_proxies)
+        return Told(route, closed_method(environ.get("REQUEST_METHOD")), *actor, ip, user_agent)
+
+    def record_exception(self, exception: BaseException | None) -> None:
+        """Emit an exception of this request."""
+        if not isinstance(exception, Exception):
+            return
+        try:
+            self._look_up()
+            record_exception(exception, self.describe())
+        except Exception as error:  # noqa: BLE001 - never into the application
+            self._intake.fail("wsgi", error)
+
+    def end(self, status: int, exception: BaseException | None = None) -> None:
+        """Emit the exception, and the request, once."""
+        duration_seconds = perf_counter() - self._begun
+        self.record_exception(exception)
+        if self.ended:
+            return
+        self.ended = True
+        try:
+            route, actor = self._look_up()
+            options = options_of(self._intake)
+            ip, user_agent = address_and_agent(self._environ, options.trusted_proxies)
+            method = closed_method(self._environ.get("REQUEST_METHOD"))
+            first_byte = self._started - self._begun if self._streams and self._started is not None else None
+            record(
+                options, options.leaves_out(self._path), route, method, status or 500, duration_seconds, self.size,
+                actor, ip, user_agent, first_byte,
+            )  # fmt: skip
+        except Exception as error:  # noqa: BLE001 - never into the application
+            self._intake.fail("wsgi", error)
+        finally:
+            # It is in the environ, and has the environ: this ends the circle without the garbage collector.
+            self._environ = {}
+
+    def _look_up(self) -> tuple[str, Actor]:
+        """Look up route and actor, once."""
+        if self._route is None:
+            self._route = self._found_route()
+        if self._actor is None:
+            self._actor = self._found_actor()
+        return self._route, self._actor
+
+    def _found_actor(self) -> Actor:
+        identify = self._middleware.identify
+        return flask.actor(self._environ) if identify is None else identified(identify, self._environ)
+
+    def _found_route(self) -> str:
+        route = self._middleware.route
+        return flask.template(self._environ, self._mounted_at) if route is None else routed(route, self._environ)
+
+
+class Body(Parts):
+    """What the server gets in place of what the application returned."""
+
+    __slots__ = ()
+
+    _request: WsgiRequest
+
+    def close(self) -> None:
+        """Close what the application returned. The server calls it however the response ended."""
+        try:
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                close()
+        except BaseException as error:
+            self.error = error
+            raise
+        finally:
+            exception, self.error = self.error, None
+            self._request.body_closed(self.size, self.complete, exception)
+
+
+class SizedBody(Body):
+    """A body that has a length: some servers make a Content-Length of a body of one piece."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return len(self._body)
