@@ -14,7 +14,7 @@ LONG_TEXT = b"many words, " * 500
 
 
 class Api:
-    """The server; `go_on` lets those go on whom it holds up."""
+    """The server; `go_on` releases the requests it holds back."""
 
     def __init__(self) -> None:
         self.go_on = threading.Event()
@@ -38,7 +38,7 @@ class Api:
         return f"http://{user}{'@' if user else ''}{self.host}{path}"
 
     def reset(self) -> None:
-        """Forget what was asked, and hold up again."""
+        """Forget earlier requests, and hold back again."""
         self.go_on.clear()
         self.asked.clear()
 
@@ -93,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, b"at last")
 
     def _hang(self, argument: str) -> None:
-        self.owner.go_on.wait(20)
+        self.owner.go_on.wait(120)
         self._answer(200, b"too late")
 
     def _drip(self, argument: str) -> None:
@@ -101,8 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, LONG_TEXT, pause=lambda: time.sleep(DRIP_SECONDS))
 
     def _held(self, argument: str) -> None:
-        """Send the first bytes of the body, the others when told to go on."""
-        self._answer(200, LONG_TEXT, pause=lambda: self.owner.go_on.wait(20))
+        """Send the first bytes of the body, the others after `go_on`."""
+        self._answer(200, LONG_TEXT, pause=lambda: self.owner.go_on.wait(120))
 
     def _broken(self, argument: str) -> None:
         self._answer(200, b"only ten b", {"Content-Length": "1000"})

@@ -22,7 +22,7 @@ class Caller(Protocol):
     timeouts: type[Exception]
     breaks: type[Exception]
 
-    def get(self, url: str, timeout_seconds: float = 10) -> int:
+    def get(self, url: str, timeout_seconds: float = 60) -> int:
         """Get a page whole, following redirects; return its status."""
 
     def get_stream(self, url: str, then: Callable[[], None]) -> bytes:
@@ -35,14 +35,14 @@ class Requests:
     timeouts = requests.Timeout
     breaks = requests.ConnectionError
 
-    def get(self, url: str, timeout_seconds: float = 10) -> int:
+    def get(self, url: str, timeout_seconds: float = 60) -> int:
         try:
             return requests.get(url, timeout=timeout_seconds).status_code
         except requests.exceptions.ChunkedEncodingError as error:
             raise self.breaks(str(error)) from error
 
     def get_stream(self, url: str, then: Callable[[], None]) -> bytes:
-        with requests.get(url, stream=True, timeout=10) as response:
+        with requests.get(url, stream=True, timeout=60) as response:
             chunks = response.iter_content(12)
             first = next(chunks)
             then()
@@ -55,12 +55,12 @@ class Httpx:
     timeouts = httpx.TimeoutException
     breaks = httpx.TransportError
 
-    def get(self, url: str, timeout_seconds: float = 10) -> int:
+    def get(self, url: str, timeout_seconds: float = 60) -> int:
         with httpx.Client(timeout=timeout_seconds, follow_redirects=True, trust_env=False) as client:
             return client.get(url).status_code
 
     def get_stream(self, url: str, then: Callable[[], None]) -> bytes:
-        with httpx.Client(timeout=10, trust_env=False) as client, client.stream("GET", url) as response:
+        with httpx.Client(timeout=60, trust_env=False) as client, client.stream("GET", url) as response:
             chunks = response.iter_raw()
             first = next(chunks)
             then()
@@ -68,7 +68,7 @@ class Httpx:
 
 
 class HttpxAsync(Httpx):
-    def get(self, url: str, timeout_seconds: float = 10) -> int:
+    def get(self, url: str, timeout_seconds: float = 60) -> int:
         async def run() -> int:
             async with httpx.AsyncClient(timeout=timeout_seconds, follow_redirects=True, trust_env=False) as client:
                 return (await client.get(url)).status_code
@@ -78,7 +78,7 @@ class HttpxAsync(Httpx):
     def get_stream(self, url: str, then: Callable[[], None]) -> bytes:
         async def run() -> bytes:
             async with (
-                httpx.AsyncClient(timeout=10, trust_env=False) as client,
+                httpx.AsyncClient(timeout=60, trust_env=False) as client,
                 client.stream("GET", url) as response,
             ):
                 body = b""
@@ -97,7 +97,7 @@ class Aiohttp:
     timeouts = TimeoutError
     breaks = aiohttp.ClientError
 
-    def get(self, url: str, timeout_seconds: float = 10) -> int:
+    def get(self, url: str, timeout_seconds: float = 60) -> int:
         async def run() -> int:
             timeout = aiohttp.ClientTimeout(total=timeout_seconds)
             async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:

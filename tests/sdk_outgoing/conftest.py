@@ -21,7 +21,7 @@ Rows = list[dict[str, Any]]
 
 @pytest.fixture(scope="session")
 def event_store(postgres: Postgres) -> str:
-    """Return the address of the event store for an application; tests share it, each as an app of its own."""
+    """Return the address of the event store for an application; tests share it, each as another app."""
     with psycopg.connect(postgres.create_database(DATABASE), autocommit=True) as connection:
         schema.apply(connection)
         connection.execute(f"CREATE ROLE {ROLE} LOGIN IN ROLE {schema.WRITER}")
@@ -37,7 +37,7 @@ def recorded(
     assert platform_sdk.init(dsn=event_store, app=app, spool_folder=str(tmp_path_factory.mktemp("spool")))
 
     def rows() -> Rows:
-        assert platform_sdk.flush(10)
+        assert platform_sdk.flush(60)
         assert platform_sdk.stats()["dropped"] == {}
         with postgres.connect(DATABASE, row_factory=dict_row) as connection:
             return connection.execute("SELECT * FROM monitoring.api_call WHERE app = %s ORDER BY at", [app]).fetchall()
@@ -57,7 +57,7 @@ def shared_api() -> Iterator[Api]:
 
 @pytest.fixture
 def api(shared_api: Api) -> Iterator[Api]:
-    """Return the API; whoever is held up by it goes on when the test ends."""
+    """Return the API; requests it holds back go on when the test ends."""
     shared_api.reset()
     yield shared_api
     shared_api.go_on.set()

@@ -29,7 +29,7 @@ def test_trace_config(api: Api, recorded: Recorded) -> None:
 
 
 def test_answer_given_up(api: Api, recorded: Recorded) -> None:
-    """A body that nobody waits for ends its call when the answer is let go of."""
+    """The call of a body that is not read ends when the response is released."""
     outgoing.install()
 
     async def run() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from platform_sdk.outgoing.endpoint import template
+from platform_sdk.outgoing.exchange import template
 
 
 @pytest.mark.parametrize(

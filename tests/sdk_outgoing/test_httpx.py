@@ -31,7 +31,7 @@ class Retrying(httpx.BaseTransport):
 
 
 def test_retrying_transport_is_told_apart(api: Api, recorded: Recorded) -> None:
-    """Each time a request is sent it is a try of its own."""
+    """Each time a request is sent is another try."""
     outgoing.install()
     with httpx.Client(transport=Retrying(httpx.HTTPTransport()), trust_env=False) as client:
         client.get(api.url("/flaky/2"))
@@ -68,7 +68,7 @@ def test_many_at_once(api: Api, recorded: Recorded) -> None:
     outgoing.install()
 
     async def run() -> None:
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             await asyncio.gather(*(client.get(api.url(f"/status/{200 + number % 3}")) for number in range(30)))
 
     asyncio.run(run())

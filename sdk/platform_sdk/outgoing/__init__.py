@@ -1,1 +1,1 @@
-"""Hooks that see calls to outside APIs without a call at the call site; one module per HTTP library."""
+"""Hooks that record calls to external APIs without a change at the call site; one module per HTTP library."""

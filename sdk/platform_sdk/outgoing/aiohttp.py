@@ -5,8 +5,8 @@
     session = aiohttp.ClientSession(trace_configs=[outgoing.trace_config(apis={...})])    # or only this one
 
 Durations end when the last byte of the body has arrived, read by the application or not; where it never does, when the
-connection is given up. Sizes are bytes as they came. aiohttp-retry's tries are told apart. `blocked` is asked about
-bodies that were read whole (`read`, `text`, `json`).
+connection is given up. Sizes are bytes as received. Each try of aiohttp-retry is recorded by itself. `blocked` is asked
+about bodies that were read whole (`read`, `text`, `json`).
 """
 
 from collections.abc import Callable, Mapping
@@ -20,41 +20,24 @@ import aiohttp
 
 from platform_sdk.diagnostics import note
 from platform_sdk.outgoing.exchange import Exchange, begin
-from platform_sdk.outgoing.patch import Patch
-from platform_sdk.outgoing.rules import Answer, Predicate, Rules, rules_of
-
-_rules: Rules | None = None
-_init = Patch(aiohttp.ClientSession, "__init__")
+from platform_sdk.outgoing.hooks import ApiResponse, Apis, Blocked, Hook, Patch, Rules
 
 
-def install(
-    apis: Mapping[str, str] | None = None, *, blocked: Predicate | None = None, only_named: bool = False
-) -> None:
-    """Record the calls of all sessions made from now on; a second call changes the rules."""
-    global _rules
-    _rules = rules_of(apis, blocked, only_named)
-    _init.apply(_patched_init)
-
-
-def uninstall() -> None:
-    """Leave aiohttp as it was found; sessions made meanwhile record nothing more."""
-    global _rules
-    _rules = None
-    _init.remove()
-
-
-def trace_config(
-    apis: Mapping[str, str] | None = None, *, blocked: Predicate | None = None, only_named: bool = False
-) -> aiohttp.TraceConfig:
+def trace_config(apis: Apis = None, *, blocked: Blocked = None, only_named: bool = False) -> aiohttp.TraceConfig:
     """Return what to give a `ClientSession` as one of its `trace_configs`."""
-    rules = rules_of(apis, blocked, only_named)
+    rules = Rules(apis, blocked, only_named)
     return _trace_config(lambda: rules)
 
 
 def _patched_init(session: aiohttp.ClientSession, *args: Any, **kwargs: Any) -> None:
-    if _rules is not None:
-        kwargs["trace_configs"] = [*(kwargs.get("trace_configs") or ()), _trace_config(lambda: _rules)]
+    if _hook.rules is not None:
+        kwargs["trace_configs"] = [*(kwargs.get("trace_configs") or ()), _trace_config(lambda: _hook.rules)]
     _init.original(session, *args, **kwargs)
+
+
+_init = Patch(aiohttp.ClientSession, "__init__", _patched_init)
+_hook = Hook(_init)
+install, uninstall = _hook.install, _hook.uninstall
 
 
 def _trace_config(rules: Callable[[], Rules | None]) -> aiohttp.TraceConfig:
@@ -108,7 +91,7 @@ def _answered(context: Any, params: aiohttp.TraceRequestEndParams) -> None:
 
 
 def _arrived(exchange: Exchange, content: aiohttp.StreamReader, looks: bool) -> None:
-    """The body is here, though perhaps not read. Where it will be looked at, the clock stops and the rest waits."""
+    """Take a body that has arrived, though perhaps is not read. Where `blocked` will see it, only the clock stops."""
     if exchange.ended:
         return
     exchange.bytes = _size(content)
@@ -119,7 +102,7 @@ def _arrived(exchange: Exchange, content: aiohttp.StreamReader, looks: bool) -> 
 
 
 def _parted(exchange: Exchange, content: aiohttp.StreamReader, looks: bool) -> None:
-    """The answer has no connection any more: its body is here, or broke off, or was not wanted."""
+    """Take that the response has lost its connection: its body has arrived, broke off, or was not read."""
     if content.is_eof():
         _arrived(exchange, content, looks)
     else:
@@ -127,23 +110,24 @@ def _parted(exchange: Exchange, content: aiohttp.StreamReader, looks: bool) -> N
 
 
 def _read(context: Any, params: aiohttp.TraceResponseChunkReceivedParams) -> None:
-    """The application has read the whole body."""
+    """Take a whole body that the application has read."""
     exchange: Exchange | None = context.exchange
     rules: Rules | None = context.rules
     if exchange is None or exchange.ended or rules is None:
         return
     status, headers = context.response_status, context.response_headers
-    if status < 400 and rules.blocks(lambda: Answer(status, headers, str(params.url.with_user(None)), params.chunk)):
+    url = str(params.url.with_user(None))
+    if status < 400 and rules.blocks(lambda: ApiResponse(status, headers, url, params.chunk)):
         exchange.blocked()
     exchange.end()
 
 
 def _let_go(exchange: Exchange, content: aiohttp.StreamReader) -> None:
-    """Nobody will read on."""
+    """End the exchange: no more will be read."""
     if exchange.ended:
         return
     error = content.exception()
-    # An answer that the application lets go of gets exactly this class; what breaks off gets one that says how.
+    # A response that the application gives up gets exactly this class; one that breaks off gets one that says how.
     given_up = type(error) is aiohttp.ClientConnectionError
     if error is not None and not given_up and not content.is_eof():
         exchange.failed(error if isinstance(error, BaseException) else error())

@@ -1,30 +1,33 @@
-"""Time a call to an outside API and tell how it ended."""
+"""A call to an external API, timed and recorded by the application itself."""
 
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar, Token
 from time import perf_counter
-from types import TracebackType
 from typing import Any, Never, Self, TypeVar, cast
 
 from platform_sdk import client, emit
 from platform_sdk.diagnostics import note
-from platform_sdk.outgoing import outcomes, rate_limits, watcher
+from platform_sdk.outgoing import outcomes, rate_limits
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+current: ContextVar["APIMonitor | None"] = ContextVar("platform_sdk_monitor", default=None)
+"""The innermost monitor: exchanges that hooks see are reported to it, instead of being recorded."""
+
 
 class APIMonitor:
-    """Be a context manager, an async context manager, or a decorator of functions and coroutine functions.
+    """A context manager, an async context manager, and a decorator of functions and coroutine functions.
 
         with APIMonitor("semantic_scholar", endpoint_url, query_params) as call:
             response = requests.get(endpoint_url, params=query_params)
             call.response(response)
 
     A call that a hook of `platform_sdk.outgoing` sees too is recorded once, here, with the status that the hook saw.
-    Without hook, `response` or `status` a call that raises nothing is a success. `blocked` is asked for each response
-    that is no error by its status, whether it is useless all the same (a captcha page, an empty result). Exceptions of
-    the application pass through; those of the monitor's own are counted and go no further.
+    Without hook, `response` or `status` a call that raises nothing is a success. `blocked` is asked about each response
+    whose status is no error, whether it is useless all the same (a captcha page, an empty result). The application's
+    exceptions pass through; the monitor's own are counted and go no further.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class APIMonitor:
         self._begin()
 
     def _begin(self) -> None:
-        self._by_hand = False
+        self._reported = False
         self._status: int | None = None
         self._reason: str | None = None
         self._bytes: int | None = None
@@ -58,28 +61,28 @@ class APIMonitor:
     def response(self, response: Any) -> Any:
         """Read status, size and rate limit of a response (requests, httpx, aiohttp, urllib ...); return it."""
         try:
-            self._by_hand = True
+            self._reported = True
             self._read(response)
         except Exception as error:  # noqa: BLE001 - never into the application
             note("APIMonitor", error)
         return response
 
     def status(self, code: int) -> None:
-        """Tell the response's status code, where there is no response to hand over."""
+        """Report the response's status code, where there is no response to read."""
         try:
-            self._by_hand, self._status = True, int(code)
+            self._reported, self._status = True, int(code)
         except Exception as error:  # noqa: BLE001 - never into the application
             note("APIMonitor", error)
 
     def failed(self, reason: str) -> None:
-        """Tell that the call failed, and why, whatever its status says; reasons are those of `emit.api_call`."""
+        """Report that the call failed, whatever its status; reasons are those of `emit.api_call`."""
         self._reason = reason
 
-    def told(
+    def take_from_hook(
         self, status: int | None, reason: str | None, size: int | None, limits: tuple[float | None, float | None]
     ) -> None:
-        """Take what a hook saw of the call, unless `response` or `status` said it."""
-        if not self._by_hand:
+        """Take what a hook saw of the call, unless `response` or `status` reported it; the last exchange counts."""
+        if not self._reported:
             self._status, self._bytes, self._limits = status, size, limits
             self._reason = reason if reason == "blocked" else self._reason
 
@@ -94,13 +97,13 @@ class APIMonitor:
         if blocked is not None and outcomes.reason_of_status(self._status) is None and blocked(response):
             self._reason = "blocked"
 
-    def _finish(self, exc: BaseException | None) -> None:
+    def _finish(self, exception: BaseException | None) -> None:
         duration = perf_counter() - self._began
         try:
             reason, status = self._reason, self._status
-            if reason is None and exc is not None and not isinstance(exc, GeneratorExit):
-                reason, told = outcomes.reason_of_exception(exc)
-                status = status if status is not None else told
+            if reason is None and exception is not None and not isinstance(exception, GeneratorExit):
+                reason, status_of_exception = outcomes.reason_of_exception(exception)
+                status = status_of_exception if status is None else status
             if reason is None:
                 reason = outcomes.reason_of_status(status)
             api, endpoint, params = self._given
@@ -115,28 +118,24 @@ class APIMonitor:
 
     def __enter__(self) -> Self:
         self._begin()
-        self._token = watcher.begin(self)
+        self._token: Token[APIMonitor | None] = current.set(self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        watcher.end(self._token)
-        self._finish(exc)
+    def __exit__(self, kind: object, exception: BaseException | None, trace: object) -> None:
+        try:
+            current.reset(self._token)
+        except ValueError:  # entered in another context, which ended with its monitor
+            current.set(None)
+        self._finish(exception)
 
     async def __aenter__(self) -> Self:
-        self._begin()
-        self._token = watcher.begin(self)
-        return self
+        return self.__enter__()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        watcher.end(self._token)
-        self._finish(exc)
+    async def __aexit__(self, kind: object, exception: BaseException | None, trace: object) -> None:
+        self.__exit__(kind, exception, trace)
 
     def __call__(self, function: Function) -> Function:
-        """Monitor each call of `function`, with a monitor of its own; a returned response is read."""
+        """Monitor each call of `function`, with another monitor; a returned response is read."""
 
         def fresh() -> APIMonitor:
             return type(self)(*self._given, **self._options)

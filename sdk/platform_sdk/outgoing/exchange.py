@@ -1,66 +1,81 @@
-"""Follow one exchange with an outside API, from the request to the end of the answer, and emit it.
+"""One exchange with an external API, followed from the request to the end of the response.
 
-An exchange is one request and its answer: a redirect that is followed makes two, a retry that the library does by
+An exchange is one request and its response: a redirect that is followed makes two, a retry that the library makes
 itself makes two with `attempt` 1 and 2. Its duration ends with the last byte of the body where the library reads
 the body, and with the headers where the application streams it; each hook says which. Nothing here raises.
 """
 
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from time import perf_counter
+from typing import Any
 from urllib.parse import urlsplit
 
 from platform_sdk import client, emit
 from platform_sdk.diagnostics import note
-from platform_sdk.outgoing import outcomes, rate_limits, watcher
-from platform_sdk.outgoing.endpoint import template
-from platform_sdk.outgoing.rules import Rules
+from platform_sdk.outgoing import api_monitor, outcomes, rate_limits
+from platform_sdk.outgoing.hooks import Rules
 
-LONGEST_QUERY = 2_000
+ID = "{id}"
+LONGEST_QUERY, LONGEST_PATH, LONGEST_SEGMENT = 2_000, 400, 40
 METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT"))
+
+_VERSION = re.compile(r"v\d+(?:[.-]?(?:\d+|alpha\d*|beta\d*))*", re.IGNORECASE)
+_NUMBER = re.compile(r"\d+(\.[a-z]{2,5})?")
+_HEXADECIMAL = re.compile(r"(?=.*\d)[0-9a-f]{8,}", re.IGNORECASE)
 
 _attempt: ContextVar[int] = ContextVar("platform_sdk_attempt", default=1)
 _quiet: ContextVar[bool] = ContextVar("platform_sdk_quiet", default=False)
 
 
-@contextmanager
-def attempt(number: int) -> Iterator[None]:
-    """Tell that calls made within are the try of this number, for retry loops that the hooks cannot see."""
-    token = _attempt.set(number)
-    try:
-        yield
-    finally:
-        _attempt.reset(token)
+def attempt(number: int) -> AbstractContextManager[None]:
+    """Record calls made within as the try of this number, for retry loops that the hooks cannot see."""
+    return _setting(_attempt, number)
+
+
+def unrecorded() -> AbstractContextManager[None]:
+    """Leave out the calls made within."""
+    return _setting(_quiet, True)
 
 
 @contextmanager
-def unrecorded() -> Iterator[None]:
-    """Leave out calls made within that are nobody's business."""
-    token = _quiet.set(True)
+def _setting(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+    token = variable.set(value)
     try:
         yield
     finally:
-        _quiet.reset(token)
+        variable.reset(token)
 
 
 class _Lowered(dict[str, str]):
-    """Headers by names in lower case; of a class of its own, so that nobody looks for other spellings in it."""
+    """Headers by names in lower case; its class spares a search for other spellings."""
 
 
 class Exchange:
-    """Hold what is known of an exchange. `begin` makes one; `end` emits it, once."""
+    """What is known of an exchange. `begin` makes one; `end` emits it, once."""
 
     __slots__ = (
-        "_api", "_attempt", "_began", "_duration", "_endpoint", "_limits", "_method", "_reason", "_watcher",
-        "bytes", "ended", "status",
+        "_api",
+        "_attempt",
+        "_began",
+        "_duration",
+        "_endpoint",
+        "_limits",
+        "_method",
+        "_monitor",
+        "_reason",
+        "bytes",
+        "ended",
+        "status",
     )  # fmt: skip
 
     def __init__(self, api: str, endpoint: str, method: str, attempt: int) -> None:
         self._api, self._endpoint, self._method, self._attempt = api, endpoint, method, attempt
         self._limits: tuple[float | None, float | None] = (None, None)
         self._reason: str | None = None
-        self._watcher = watcher.get()
+        self._monitor = api_monitor.current.get()
         self._duration: float | None = None
         self.status: int | None = None
         self.bytes: int | None = None
@@ -68,11 +83,11 @@ class Exchange:
         self._began = perf_counter()
 
     def answered(self, status: int, headers: Mapping[str, str] | None) -> None:
-        """Take the status, the rate limit and the announced size of an answer."""
+        """Take the status, the rate limit and the announced size of a response."""
         try:
             self.status = int(status)
             limits = _Lowered()
-            # One pass: most answers tell no limits, and looking a dozen names up in vain takes twice as long.
+            # One pass: most responses have no limits, and looking up a dozen names takes twice as long.
             for key, value in headers.items() if headers is not None else ():
                 name = key.lower()
                 if "limit" in name or name == "retry-after":
@@ -84,28 +99,28 @@ class Exchange:
         except Exception as error:  # noqa: BLE001 - never into the application
             note("outgoing", error)
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, exception: BaseException) -> None:
         """Take an exception that ended the exchange."""
         try:
-            reason, status = outcomes.reason_of_exception(error)
+            reason, status = outcomes.reason_of_exception(exception)
             self._reason = self._reason or reason
             self.status = status if self.status is None else self.status
-        except Exception as trouble:  # noqa: BLE001 - never into the application
-            note("outgoing", trouble)
+        except Exception as error:  # noqa: BLE001 - never into the application
+            note("outgoing", error)
 
     def blocked(self) -> None:
-        """Take that the answer was useless whatever its status."""
+        """Note that the response was useless, whatever its status."""
         self._reason = self._reason or "blocked"
 
     def end(self) -> None:
-        """Emit the exchange unless that was done."""
+        """Emit the exchange, once."""
         if self.ended:
             return
         self.ended = True
         self._emit()
 
     def stop(self) -> None:
-        """End the measured time now; `end` comes later."""
+        """Stop the clock now; `end` comes later."""
         self._duration = perf_counter() - self._began
 
     def try_again(self) -> None:
@@ -117,13 +132,13 @@ class Exchange:
         self.restart()
 
     def restart(self) -> None:
-        """Begin to measure now: the wait before a retry is over."""
+        """Start the clock again: the wait before a retry is over."""
         self._began = perf_counter()
 
     def _emit(self) -> None:
         try:
-            if self._watcher is not None:
-                self._watcher.told(self.status, self._reason, self.bytes, self._limits)
+            if self._monitor is not None:
+                self._monitor.take_from_hook(self.status, self._reason, self.bytes, self._limits)
                 return
             reason = self._reason or outcomes.reason_of_status(self.status)
             duration = perf_counter() - self._began if self._duration is None else self._duration
@@ -157,3 +172,34 @@ def begin(rules: Rules | None, method: object, url: object, tries_before: int = 
     except Exception as error:  # noqa: BLE001 - never into the application
         note("outgoing", error)
         return None
+
+
+def template(path: str) -> str:
+    """Return the path with ids, hashes, DOIs, addresses and tokens replaced by `{id}`; versions (`v1`) stay.
+
+    A segment counts as an id where it is a number, has four digits or more, is hexadecimal, longer than 40 characters,
+    has a character that words do not (`%`, `@`, `:`, `=`, `,`), or looks random.
+    """
+    return "/".join(map(_segment, path[:LONGEST_PATH].split("/"))) or "/"
+
+
+def _segment(text: str) -> str:
+    if text.isalpha() and len(text) < 16:  # nearly all of them
+        return text
+    if number := _NUMBER.fullmatch(text):
+        return ID + (number[1] or "")
+    if _VERSION.fullmatch(text) and len(text) < 16:
+        return text
+    strange = any(mark in text for mark in "%@:=,")
+    digits = sum(character.isdigit() for character in text)
+    if strange or digits >= 4 or len(text) > LONGEST_SEGMENT or _HEXADECIMAL.fullmatch(text) or _is_random(text):
+        return ID
+    return text
+
+
+def _is_random(text: str) -> bool:
+    """Tell tokens from words: CamelCase has a capital in five letters or fewer, and no digits inside of a long word."""
+    if len(text) < 16 or not text.isalnum():
+        return False
+    capitals = sum(character.isupper() for character in text)
+    return capitals * 4 >= len(text) or any(character.isdigit() for character in text)

@@ -1,19 +1,21 @@
-"""Tell how a call to an outside API ended, without importing any HTTP library.
-
-Reasons are those of the event kind api_call.
-"""
+"""How a call to an external API ended, without importing any HTTP library; reasons are those of the event api_call."""
 
 import socket
 from collections.abc import Iterator
 
 FILES = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
-"""What an OSError is that no network has a part in."""
+"""The kinds of OSError that have nothing to do with a network."""
 
+# Of requests, urllib3, httpx, httpcore and aiohttp, in that order.
+_BROKEN = (
+    "ConnectionError", "ProtocolError", "NewConnectionError", "TransportError", "NetworkError",
+    "ClientConnectionError", "ClientPayloadError",
+)  # fmt: skip
 _STATUS_ATTRIBUTES = ("status_code", "status", "code")
 
 
 def is_cancellation(exc: BaseException) -> bool:
-    """Tell whether an exception says that nobody waits for the outcome any more."""
+    """Return whether an exception says that the application stopped waiting."""
     # By name: importing asyncio takes longer than importing all of the SDK. There are two classes of the first name.
     names = {kind.__name__ for kind in type(exc).__mro__}
     return not names.isdisjoint(("CancelledError", "Cancelled", "KeyboardInterrupt", "SystemExit", "GeneratorExit"))
@@ -41,7 +43,7 @@ def reason_of_exception(exc: BaseException) -> tuple[str, int | None]:
     broken = False
     for cause in _chain(exc):
         names = [kind.__name__ for kind in type(cause).__mro__]
-        # What is told for certain ends the search: further on there may be what the application was handling before.
+        # What is certain ends the search: further on may be an exception that the application was handling before.
         # urllib3's NewConnectionError, a refused connection, is a ConnectTimeoutError by descent.
         if isinstance(cause, ConnectionError | socket.gaierror) or "NewConnectionError" in names:
             return "connection", status
@@ -50,20 +52,6 @@ def reason_of_exception(exc: BaseException) -> tuple[str, int | None]:
         network = isinstance(cause, OSError) and not isinstance(cause, FILES)
         broken = broken or network or any(name in _BROKEN for name in names)
     return "connection" if broken else "other", status
-
-
-# Of requests, urllib3, httpx, httpcore and aiohttp, in that order.
-_BROKEN = frozenset(
-    (
-        "ConnectionError",
-        "ProtocolError",
-        "NewConnectionError",
-        "TransportError",
-        "NetworkError",
-        "ClientConnectionError",
-        "ClientPayloadError",
-    )
-)
 
 
 def status_of(response: object) -> int | None:
@@ -76,7 +64,7 @@ def status_of(response: object) -> int | None:
 
 
 def _status_in(exc: BaseException) -> int | None:
-    """Return the status told by the likes of requests.HTTPError, httpx.HTTPStatusError, aiohttp's and urllib's."""
+    """Return the status in exceptions such as requests.HTTPError, httpx.HTTPStatusError, aiohttp's and urllib's."""
     response = getattr(exc, "response", None)
     status = status_of(response) if response is not None else None
     if status is None and not isinstance(exc, SystemExit):

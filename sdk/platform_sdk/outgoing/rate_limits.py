@@ -1,33 +1,27 @@
-"""Read from a response's headers how many calls are left in the provider's window.
+"""The provider's rate limit in a response's headers: how many calls are left, and until when.
 
 Known are `X-RateLimit-*` and its spellings, the IETF draft's `RateLimit` and `RateLimit-*` fields
 (https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/), and `Retry-After` (RFC 9110, 10.2.3).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from time import time
 
-_REMAINING = (
-    "x-ratelimit-remaining",
-    "ratelimit-remaining",
-    "x-rate-limit-remaining",
-    "x-ratelimit-requests-remaining",
-)
-_RESET = ("x-ratelimit-reset", "ratelimit-reset", "x-rate-limit-reset", "x-ratelimit-requests-reset")
+_PREFIXES = ("x-ratelimit-", "ratelimit-", "x-rate-limit-", "x-ratelimit-requests-")
 _REMAINING_ITEM = re.compile(r"(?:^|[;,\s])(?:remaining|r)\s*=\s*(\d+)")
 _RESET_ITEM = re.compile(r"(?:^|[;,\s])(?:reset|t)\s*=\s*(\d+)")
 _EPOCH_FROM = 1e9  # a larger number of seconds is a date, a smaller one a delay
 
 
 def read(headers: Mapping[str, str] | None, now: float | None = None) -> tuple[float | None, float | None]:
-    """Return calls remaining and when the window ends (Unix seconds), None for what is not told or not readable."""
+    """Return calls remaining and when the window ends (Unix seconds), None for what is missing or unreadable."""
     if not headers:
         return None, None
     now = time() if now is None else now
-    remaining = next(filter(_told, (_number(_get(headers, name)) for name in _REMAINING)), None)
-    reset = next(filter(_told, (_moment(_get(headers, name), now) for name in _RESET)), None)
+    remaining = _first(_number(_get(headers, prefix + "remaining")) for prefix in _PREFIXES)
+    reset = _first(_moment(_get(headers, prefix + "reset"), now) for prefix in _PREFIXES)
     combined = _get(headers, "ratelimit")
     if combined:
         remaining = _item(_REMAINING_ITEM, combined) if remaining is None else remaining
@@ -36,12 +30,12 @@ def read(headers: Mapping[str, str] | None, now: float | None = None) -> tuple[f
     return remaining, reset if reset is not None else _moment(_get(headers, "retry-after"), now)
 
 
-def _told(value: float | None) -> bool:
-    return value is not None
+def _first(values: Iterable[float | None]) -> float | None:
+    return next((value for value in values if value is not None), None)
 
 
 def _get(headers: Mapping[str, str], name: str) -> str | None:
-    """Return a header by any capitals; the mappings of HTTP libraries do that, a plain dict does not."""
+    """Return a header whatever its case: the mappings of HTTP libraries ignore case, a plain dict does not."""
     value = headers.get(name)
     if value is None and type(headers) is dict:
         value = next((text for key, text in headers.items() if str(key).lower() == name), None)

@@ -4,11 +4,12 @@
     outgoing.install(apis={"api.semanticscholar.org": "semantic_scholar"})       # every session of this process
     session = outgoing.MonitoredSession(apis={...})                              # or only this one
 
-Durations end with the body's last byte, or with the headers where the caller asked for `stream=True`: then the body is
-the caller's, and its size is what the headers announce. Retries of urllib3's `Retry` are told apart.
+`install` covers sessions made before, too. Durations end with the body's last byte, or with the headers where the
+caller asked for `stream=True`: then the caller reads the body, and its size is what the headers announce. Each try of
+urllib3's `Retry` is recorded by itself.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -19,77 +20,46 @@ from urllib3.util.retry import Retry
 
 from platform_sdk.diagnostics import note
 from platform_sdk.outgoing.exchange import Exchange, begin
-from platform_sdk.outgoing.patch import Patch
-from platform_sdk.outgoing.rules import Answer, Predicate, Rules, rules_of
+from platform_sdk.outgoing.hooks import ApiResponse, Apis, Blocked, Hook, Patch, Rules
 
 
 @dataclass(slots=True)
 class _Call:
-    """What one `Session.send` does: the exchange whose body is not read yet, and the answer it is of."""
+    """One `Session.send`: the exchange whose body is not read yet, and its response."""
 
     exchange: Exchange | None = None
     response: Response | None = None
     rules: Rules | None = None
 
-    def end(self, returned: Response | None = None, error: BaseException | None = None) -> None:
+    def end(self, returned: Response | None = None, exception: BaseException | None = None) -> None:
         exchange, response, rules = self.exchange, self.response, self.rules
         self.exchange = self.response = self.rules = None
         if exchange is None or response is None or rules is None:
             return
         try:
-            if error is not None:
-                exchange.failed(error)
+            if exception is not None:
+                exchange.failed(exception)
             elif response is returned:
-                _look(exchange, response, rules)
-        except Exception as trouble:  # noqa: BLE001 - never into the application
-            note("requests", trouble)
+                exchange.bytes = response.raw.tell()
+                if response.status_code < 400 and rules.blocks(lambda: _complete(response)):
+                    exchange.blocked()
+        except Exception as error:  # noqa: BLE001 - never into the application
+            note("requests", error)
         exchange.end()
 
 
 _call: ContextVar[_Call | None] = ContextVar("platform_sdk_requests_call", default=None)
 _sending: ContextVar[tuple[PreparedRequest, Exchange] | None] = ContextVar("platform_sdk_requests", default=None)
-_rules: Rules | None = None
-
-_session_send = Patch(Session, "send")
-_adapter_send = Patch(HTTPAdapter, "send")
-_retry_increment = Patch(Retry, "increment")
-_retry_sleep = Patch(Retry, "sleep")
-
-
-def install(
-    apis: Mapping[str, str] | None = None, *, blocked: Predicate | None = None, only_named: bool = False
-) -> None:
-    """Record the calls of all sessions, those made before too; a second call changes the rules."""
-    global _rules
-    _rules = rules_of(apis, blocked, only_named)
-    _session_send.apply(_patched_session_send)
-    _adapter_send.apply(_patched_adapter_send)
-    _watch_retries()
-
-
-def uninstall() -> None:
-    """Leave requests as it was found."""
-    global _rules
-    _rules = None
-    for patch in (_session_send, _adapter_send, _retry_increment, _retry_sleep):
-        patch.remove()
 
 
 class MonitoredAdapter(HTTPAdapter):
-    """An adapter that records what goes through it, to be mounted on any session; `max_retries` and such as usual."""
+    """An adapter that records its calls, to be mounted on any session; `options` are those of HTTPAdapter."""
 
-    __attrs__ = [*HTTPAdapter.__attrs__, "rules"]  # noqa: RUF012 - as the base has it; what survives pickling
+    __attrs__ = [*HTTPAdapter.__attrs__, "rules"]  # noqa: RUF012 - as in the base class; what pickling keeps
 
-    def __init__(
-        self,
-        apis: Mapping[str, str] | None = None,
-        *,
-        blocked: Predicate | None = None,
-        only_named: bool = False,
-        **options: Any,
-    ) -> None:
-        self.rules = rules_of(apis, blocked, only_named)
-        _watch_retries()
+    def __init__(self, apis: Apis = None, *, blocked: Blocked = None, only_named: bool = False, **options: Any) -> None:
+        self.rules = Rules(apis, blocked, only_named)
+        _retries.install()
         super().__init__(**options)
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
@@ -98,11 +68,9 @@ class MonitoredAdapter(HTTPAdapter):
 
 
 class MonitoredSession(Session):
-    """A session that records its calls; those of adapters that the user mounts on it are not."""
+    """A session that records its calls, except through adapters that the user mounts on it."""
 
-    def __init__(
-        self, apis: Mapping[str, str] | None = None, *, blocked: Predicate | None = None, only_named: bool = False
-    ) -> None:
+    def __init__(self, apis: Apis = None, *, blocked: Blocked = None, only_named: bool = False) -> None:
         super().__init__()
         for scheme in ("https://", "http://"):
             self.mount(scheme, MonitoredAdapter(apis, blocked=blocked, only_named=only_named))
@@ -118,7 +86,7 @@ def _patched_session_send(session: Session, request: PreparedRequest, **kwargs: 
 
 def _patched_adapter_send(adapter: HTTPAdapter, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
     return _send(
-        lambda *given, **named: _adapter_send.original(adapter, *given, **named), _rules, request, args, kwargs
+        lambda *given, **named: _adapter_send.original(adapter, *given, **named), _hook.rules, request, args, kwargs
     )
 
 
@@ -126,13 +94,13 @@ def _follow(send: Callable[..., Response], request: PreparedRequest, kwargs: dic
     """Send by a session, and end the exchange when the session has read the body."""
     outer = _call.get()
     if outer is not None:
-        outer.end()  # that one was redirected here, or a hook of its answer makes another call
+        outer.end()  # that one was redirected here, or a hook of its response makes another call
     call = _Call()
     token = _call.set(call)
     try:
         response = send(request, **kwargs)
     except BaseException as error:
-        call.end(error=error)
+        call.end(exception=error)
         raise
     finally:
         _call.reset(token)
@@ -145,11 +113,11 @@ def _send(
 ) -> Response:
     """Send by an adapter. Ends the exchange at the headers where no session will read the body."""
     sending = _sending.get()
-    if sending is not None and sending[0] is request:  # an adapter of ours above one that is patched
+    if sending is not None and sending[0] is request:  # a MonitoredAdapter calls one that is patched
         return send(request, *args, **kwargs)
     call = _call.get()
     if call is not None:
-        call.end()  # an authentication hook sends once more
+        call.end()  # an authentication hook sends again
     exchange = begin(rules, request.method, request.url)
     if exchange is None:
         return send(request, *args, **kwargs)
@@ -171,19 +139,8 @@ def _send(
     return response
 
 
-def _look(exchange: Exchange, response: Response, rules: Rules) -> None:
-    """Read size and uselessness off an answer whose body was read."""
-    exchange.bytes = response.raw.tell()
-    if response.status_code < 400 and rules.blocks(
-        lambda: Answer(response.status_code, response.headers, str(response.url), response.content)
-    ):
-        exchange.blocked()
-
-
-def _watch_retries() -> None:
-    """Hear of urllib3's own retries. Outside of a recorded exchange, both methods do as before."""
-    _retry_increment.apply(_patched_increment)
-    _retry_sleep.apply(_patched_sleep)
+def _complete(response: Response) -> ApiResponse:
+    return ApiResponse(response.status_code, response.headers, str(response.url), response.content)
 
 
 def _patched_increment(retry: Retry, *args: Any, **kwargs: Any) -> Any:
@@ -191,14 +148,15 @@ def _patched_increment(retry: Retry, *args: Any, **kwargs: Any) -> Any:
     sending = _sending.get()
     if sending is not None:
         try:
-            response, error = kwargs.get("response"), kwargs.get("error")
+            _, exchange = sending
+            response, exception = kwargs.get("response"), kwargs.get("error")
             if response is not None:
-                sending[1].answered(response.status, response.headers)
-            if error is not None:
-                sending[1].failed(error)
-            sending[1].try_again()
-        except Exception as trouble:  # noqa: BLE001 - never into the application
-            note("requests", trouble)
+                exchange.answered(response.status, response.headers)
+            if exception is not None:
+                exchange.failed(exception)
+            exchange.try_again()
+        except Exception as error:  # noqa: BLE001 - never into the application
+            note("requests", error)
     return following
 
 
@@ -206,4 +164,15 @@ def _patched_sleep(retry: Retry, *args: Any, **kwargs: Any) -> None:
     _retry_sleep.original(retry, *args, **kwargs)
     sending = _sending.get()
     if sending is not None:
-        sending[1].restart()
+        _, exchange = sending
+        exchange.restart()
+
+
+_session_send = Patch(Session, "send", _patched_session_send)
+_adapter_send = Patch(HTTPAdapter, "send", _patched_adapter_send)
+_retry_increment = Patch(Retry, "increment", _patched_increment)
+_retry_sleep = Patch(Retry, "sleep", _patched_sleep)
+
+_retries = Hook(_retry_increment, _retry_sleep)  # outside of a recorded exchange both methods do as before
+_hook = Hook(_session_send, _adapter_send, _retry_increment, _retry_sleep)
+install, uninstall = _hook.install, _hook.uninstall
