@@ -84,13 +84,16 @@ def flush(timeout_seconds: float = 2.0) -> bool:
         return False
 
 
-def flush_now(timeout_seconds: float = 2.0) -> bool:
-    """Store or spool everything before this process ends without running `atexit`: Celery's children, RQ's os._exit."""
-    writer = _writer
-    if writer is None:
+def flush_now(timeout_seconds: float | None = None) -> bool:
+    """Store or spool everything before this process ends without running `atexit`: Celery's children, RQ's os._exit.
+
+    Blocks for at most `timeout_seconds` (None: the option exit_timeout_seconds).
+    """
+    writer, chosen = _writer, _options
+    if writer is None or chosen is None:
         return True
     try:
-        return writer.flush(timeout_seconds, spool=True)
+        return writer.flush(chosen.exit_timeout_seconds if timeout_seconds is None else timeout_seconds, spool=True)
     except Exception as error:  # noqa: BLE001 - never into the application
         note("flush", error)
         return False

@@ -29,7 +29,7 @@ class Store:
         """Return columns of the rows of a table."""
         return self.database.execute(f"SELECT {columns} FROM monitoring.{table} WHERE {where} ORDER BY {columns}")
 
-    def books(self) -> dict[str, tuple[int, int, int]]:
+    def ledger(self) -> dict[str, tuple[int, int, int]]:
         """Return events produced, stored and spooled, by app."""
         found = self.database.execute(
             "SELECT app, sum(produced)::int, sum(stored)::int, sum(spooled)::int FROM monitoring.sdk_ledger GROUP BY 1"
@@ -61,5 +61,10 @@ def programs(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Programs
     folder = tmp_path_factory.mktemp("programs")
     return Programs(
         folder,
-        {"PLATFORM_SDK_DSN": store.dsn, "PLATFORM_SDK_APP": "shop", "PLATFORM_SDK_SPOOL_FOLDER": str(folder / "spool")},
+        {
+            "PLATFORM_SDK_DSN": store.dsn,
+            "PLATFORM_SDK_APP": "shop",
+            "PLATFORM_SDK_SPOOL_FOLDER": str(folder / "spool"),
+            "PLATFORM_SDK_EXIT_TIMEOUT_SECONDS": "60",  # a busy machine may be slow to store
+        },
     )

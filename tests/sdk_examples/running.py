@@ -15,7 +15,7 @@ from tests.servers import poll_until
 from tools.stack.ports import free_port
 
 HERE = Path(__file__).parent
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Programs:
     environment: dict[str, str]
 
     def run(self, *argv: object, cwd: Path, status: int = 0, **environment: str) -> str:
-        """Run a program of the virtual environment to its end and return what it said."""
+        """Run a program of the virtual environment to its end and return its output."""
         end = subprocess.run(
             self._argv(argv), cwd=cwd, env=self._environment(environment), timeout=DEADLINE_SECONDS,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

@@ -1,4 +1,4 @@
-"""docs/sdk.md holds what it says: each of its blocks is run as it stands, and the rows it makes are looked at."""
+"""What docs/sdk.md says is true: each of its blocks is run as it is written, and makes the rows expected."""
 
 import asyncio
 import re
@@ -31,9 +31,9 @@ from tools.stack.servers import Redis
 Run = Callable[..., dict[str, Any]]
 
 BLOCKS = document.blocks()
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 120
 
-OUTSIDE = "export.arxiv.org"
+EXTERNAL = "export.arxiv.org"
 """The API that the document's examples call; here it is a server on loopback."""
 
 
@@ -58,14 +58,14 @@ class _Papers(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Have the document's API be a server on loopback, by its name; return that server's URL."""
+def external(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Resolve the name of the document's API to a server on loopback; return that server's URL."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Papers)
     Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     look_up = socket.getaddrinfo
 
     def here(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
-        names = (OUTSIDE, OUTSIDE.encode())
+        names = (EXTERNAL, EXTERNAL.encode())
         return look_up(*(server.server_address if host in names else (host, port)), *args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", here)
@@ -114,7 +114,7 @@ def requests_of(store: Store) -> list[tuple[Any, ...]]:
 
 
 def test_set_up(store: Store, programs: Programs, tmp_path: Path) -> None:
-    """The role may add events and read none, until it is granted that; the variables are what the SDK reads."""
+    """The role may add events and read none until it is granted that; the SDK reads the variables."""
     store.database.execute(block("Set up", "sql"))
     try:
         with psycopg.connect(store.dsn.replace(store.role, "shop"), autocommit=True) as shop:
@@ -152,6 +152,16 @@ def test_django(store: Store, programs: Programs, tmp_path: Path, empty: None) -
     assert store.rows("error_type, endpoint", "error") == [("LookupError", "/papers/<int:pk>/fail")]
 
 
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_django_settings_of_either_kind(kind: type) -> None:
+    """Lists of applications and middlewares may be tuples, too; ours is the first middleware and the last app."""
+    names = {"INSTALLED_APPS": kind(["shop"]), "MIDDLEWARE": kind(["shop.Middleware"])}
+    exec(block("Django"), names)
+
+    assert names["INSTALLED_APPS"] == ["shop", "platform_sdk.web.django.PlatformConfig"]
+    assert names["MIDDLEWARE"] == ["platform_sdk.web.django.PlatformMiddleware", "shop.Middleware"]
+
+
 def test_fastapi(store: Store, programs: Programs, tmp_path: Path, empty: None) -> None:
     """Routes added to it later are recorded by their templates."""
     routes = '\n\n@app.get("/papers/{pk}")\ndef paper(pk: int) -> int:\n    return pk\n'
@@ -174,7 +184,7 @@ def test_flask(store: Store, programs: Programs, tmp_path: Path, empty: None) ->
 
 
 @pytest.mark.parametrize("library", ["requests", "httpx", "aiohttp"])
-def test_outside_calls(store: Store, run: Run, outside: str, library: str) -> None:
+def test_external_calls(store: Store, run: Run, external: str, library: str) -> None:
     """A call made after the hook was installed is a row, under the name given."""
     run(library)
 
@@ -192,12 +202,12 @@ def test_scraping_job(store: Store, run: Run) -> None:
     ]
 
 
-def test_scrapy(store: Store, programs: Programs, tmp_path: Path, outside: str, empty: None) -> None:
+def test_scrapy(store: Store, programs: Programs, tmp_path: Path, external: str, empty: None) -> None:
     """With these settings a crawl is a run."""
     (tmp_path / "settings.py").write_text(block("Scrapy"))
     (tmp_path / "scrapy.cfg").write_text("[settings]\ndefault = settings\n")
     (tmp_path / "spider.py").write_text(SPIDER)
-    programs.run("scrapy", "runspider", "spider.py", "-a", f"url={outside}", cwd=tmp_path)
+    programs.run("scrapy", "runspider", "spider.py", "-a", f"url={external}", cwd=tmp_path)
 
     assert store.rows("app, scraper, outcome, items_processed", "scraping_run") == [("shop", "papers", "success", 1)]
 
@@ -229,9 +239,9 @@ def test_rq(
     ]
 
 
-def test_by_hand(store: Store, run: Run) -> None:
+def test_manual_calls(store: Store, run: Run) -> None:
     """Each call is one row."""
-    run("By hand")
+    run("Manual calls")
 
     assert store.rows("error_type, severity, message, context->>'order'", "error") == [
         ("LoggedError", "low", "no paper left", None),
@@ -261,7 +271,7 @@ def test_activity_rules(store: Store, programs: Programs, tmp_path: Path, empty:
 
 
 def test_secrets(store: Store, run: Run) -> None:
-    """Names of one's own are hidden as the usual ones are."""
+    """Values of the names added are hidden like those of the usual ones."""
     run("Secrets")
 
     assert store.rows("context->>'matriculation', context->>'url'", "error") == [
@@ -269,12 +279,12 @@ def test_secrets(store: Store, run: Run) -> None:
     ]
 
 
-def test_books(store: Store, run: Run) -> None:
-    """The books balance, and say what is stored."""
+def test_ledger(store: Store, run: Run) -> None:
+    """The ledger balances, and says what is stored."""
     platform_sdk.log_error("one")
     names = run("Under load, and with the database down")
 
-    assert (names["books"]["stored"], names["dropped"]) == (1, 0)
+    assert (names["ledger"]["stored"], names["dropped"]) == (1, 0)
 
 
 def test_reasons_are_explained() -> None:
@@ -300,11 +310,11 @@ def test_options_are_those_there_are() -> None:
     assert document.options_table() == [(name, special.get(name, str(value))) for name, value in defaults.items()]
 
 
-def test_coming_from_scitex(store: Store, run: Run, outside: str) -> None:
-    """With nothing but an import changed its calls are recorded, and its summary has its fields."""
+def test_coming_from_scitex(store: Store, run: Run, external: str) -> None:
+    """With only an import changed its calls are recorded, and its summary has its fields."""
     heading = "SciTeX Cloud's calls"
     store.database.execute(block(heading, "sql").replace("TO shop", f"TO {store.role}"))
-    url, params = f"{outside}/graph/v1/paper/search", {"query": "cells"}
+    url, params = f"{external}/graph/v1/paper/search", {"query": "cells"}
     user = SimpleNamespace(pk=7)
     health = run(heading, requests=requests, endpoint_url=url, query_params=params, user=user)["health"]
 
@@ -316,7 +326,7 @@ def test_coming_from_scitex(store: Store, run: Run, outside: str) -> None:
 
 
 def test_coming_from_stratlogic(store: Store, run: Run) -> None:
-    """With nothing but an import changed its calls are recorded."""
+    """With only an import changed its calls are recorded."""
     names = run("StratLogic's calls", db=object(), minio_client=object())
     asyncio.run(names["finished"]("j1"))
     assert platform_sdk.flush(DEADLINE_SECONDS)
@@ -337,7 +347,7 @@ def test_every_block_is_tested() -> None:
 
 
 def test_readme_has_blocks_of_the_document() -> None:
-    """What the README shows of the SDK stands there as it stands, tested, in the document."""
+    """The README's blocks about the SDK are those of the document, which are tested."""
     tested = {each.text for below in BLOCKS.values() for each in below}
     readme = document.blocks(document.DOCUMENT.parents[1] / "README.md")
 

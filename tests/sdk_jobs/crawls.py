@@ -30,7 +30,7 @@ class Shop(scrapy.Spider):
 
     @property
     def start_urls(self) -> list[str]:
-        """Return where to begin: all that Scrapy's versions agree upon."""
+        """Return where to begin, in a form that all versions of Scrapy accept."""
         return [f"{self.site}{path}" for path in self.paths]
 
     def parse(self, response: Any) -> Iterator[dict[str, Any]]:
@@ -56,14 +56,14 @@ class Limited(Shop):
 
 
 class Refused(Shop):
-    """Nobody there."""
+    """A port without a listener."""
 
     name = "refused"
     paths = ("/",)
 
     @property
     def start_urls(self) -> list[str]:
-        """Return a port where nobody listens."""
+        """Return a port without a listener."""
         return ["http://127.0.0.1:1/"]
 
 

@@ -41,6 +41,7 @@ class Store:
             "PLATFORM_SDK_DSN": self.dsn,
             "PLATFORM_SDK_APP": APP,
             "PLATFORM_SDK_SPOOL_FOLDER": str(self.folder / "spool"),
+            "PLATFORM_SDK_EXIT_TIMEOUT_SECONDS": "60",  # a busy machine may be slow to store
         }
 
     def rows(self, columns: str, table: str = "scraping_run", where: str = "true") -> list[tuple[Any, ...]]:
@@ -54,7 +55,7 @@ class Store:
         return len(self.rows("1", table, where))
 
     def lost(self) -> int:
-        """Return how many events processes took in and did not store, by their ledgers."""
+        """Return how many events processes accepted and did not store, by their ledgers."""
         return int(self.rows("coalesce(sum(produced), 0) - coalesce(sum(stored), 0)", "sdk_ledger")[0][0])
 
     def run(self, *command: str, **environment: str) -> subprocess.Popen[str]:
@@ -66,5 +67,5 @@ class Store:
             )  # fmt: skip
 
     def log(self) -> str:
-        """Return what the processes said."""
+        """Return what the processes printed."""
         return "\n".join(path.read_text() for path in self.folder.glob("*.log"))

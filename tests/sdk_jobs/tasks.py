@@ -16,12 +16,12 @@ def scrape(items: int = 1) -> int:
 
 
 def fail(text: str = "no price") -> None:
-    """Fail for a reason of the application's own."""
+    """Fail for a reason of the application."""
     raise ValueError(text)
 
 
 def die() -> None:
-    """Be killed, as for want of memory."""
+    """Be killed, as by the kernel when memory runs out."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -1,10 +1,11 @@
 """RQ workers on a real Redis: what their jobs emit is stored, though each ends by `os._exit`."""
 
-import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -36,36 +37,111 @@ class Line:
         """Enqueue a job."""
         return self.queue.enqueue(work, args=args, **options)
 
-    def work(self, worker_class: str = "tests.sdk_jobs.test_rq.ShopWorker") -> subprocess.Popen[str]:
+    def work(self, worker_class: str = "tests.sdk_jobs.test_rq.ShopWorker") -> None:
         """Run a worker until the queue is empty."""
         rq = str(Path(sys.executable).with_name("rq"))
         options = ["--burst", "--worker-class", worker_class, "--url", self.url, "--path", "."]
-        process = self.store.run(rq, "worker", *options, self.queue.name)
-        process.wait(240)
-        return process
+        self.store.run(rq, "worker", *options, self.queue.name).wait(240)
+
+
+@contextmanager
+def queueing(store: Store, redis: Redis) -> Iterator[Line]:
+    """Make a queue, and delete it afterwards."""
+    with Connection.from_url(redis.url) as connection:
+        queue = Queue(store.folder.name, connection=connection)
+        yield Line(store, redis.url, queue)
+        queue.delete(delete_jobs=True)
 
 
 @pytest.fixture
 def line(store: Store, redis_server: Redis) -> Iterator[Line]:
     """Return an empty queue on a fresh event store."""
-    with Connection.from_url(redis_server.url) as connection:
-        queue = Queue(store.folder.name, connection=connection)
-        yield Line(store, redis_server.url, queue)
-        queue.delete(delete_jobs=True)
+    with queueing(store, redis_server) as line:
+        yield line
 
 
-def test_work_horses_lose_nothing(line: Line) -> None:
-    """20 jobs, each in a process that ends by os._exit, are 20 runs with all their items, and balanced books."""
-    jobs = [line.add(tasks.scrape, 3) for _ in range(20)]
-    line.work()
+@dataclass(frozen=True)
+class Worked:
+    """What one worker left."""
 
-    assert [job.get_status(refresh=True) for job in jobs] == ["finished"] * 20
-    assert line.store.rows("outcome, items_processed") == [("success", 3)] * 20
-    assert line.store.lost() == 0
+    store: Store
+    good: list[Job]
+    failed: Job
+    failed_no_scraping: Job
+    hung: Job
+    killed: Job
+    elapsed_seconds: float
+
+    def rows(self, job: Job, columns: str, table: str = "scraping_run") -> list[tuple[Any, ...]]:
+        """Return columns of the rows of a job."""
+        return self.store.rows(columns, table, f"job_id = '{job.id}'")
 
 
-def test_scraper_by_the_jobs_own_words(line: Line) -> None:
-    """Where a job's meta names scraper and site, it needs no worker that knows."""
+@pytest.fixture(scope="module")
+def worked(module_store: Store, redis_server: Redis) -> Iterator[Worked]:
+    """Return what a worker left of 20 good jobs, and of one of each other kind."""
+    began = monotonic()
+    with queueing(module_store, redis_server) as line:
+        jobs = (
+            [line.add(tasks.scrape, 3) for _ in range(20)],
+            line.add(tasks.fail, meta={"scraper": "news"}),
+            line.add(tasks.fail),
+            line.add(tasks.hang, job_timeout=1),
+            line.add(tasks.die),
+        )
+        line.work()
+        yield Worked(module_store, *jobs, elapsed_seconds=monotonic() - began)
+
+
+def test_work_horses_lose_nothing(worked: Worked) -> None:
+    """20 jobs, each in a process that ends by os._exit, are 20 runs with all their items, and the ledger balances."""
+    assert [job.get_status(refresh=True) for job in worked.good] == ["finished"] * 20
+    assert worked.store.rows("outcome, items_processed", where="scraper = 'shop'") == [("success", 3)] * 20
+    assert worked.store.lost() == 0
+
+
+def test_failed_job(worked: Worked) -> None:
+    """A job that raises is a failed run, and one error with the job's id and a stack trace."""
+    ((message, trace),) = worked.rows(worked.failed, "message, stack_trace", "error")
+
+    assert worked.rows(worked.failed, "outcome, reason") == [("failure", "other")]
+    assert worked.rows(worked.failed, "status", "scraping_job") == [("failed",)]
+    assert message == "no price"
+    assert "raise ValueError(text)" in trace
+
+
+def test_failed_job_that_is_no_scraping(worked: Worked) -> None:
+    """It is only an error."""
+    assert len(worked.rows(worked.failed_no_scraping, "error_type", "error")) == 1
+    assert worked.rows(worked.failed_no_scraping, "outcome") == []
+
+
+def test_job_that_takes_too_long(worked: Worked) -> None:
+    """RQ's own time limit is a timeout."""
+    assert worked.rows(worked.hung, "scraper, reason") == [("killed", "timeout")]
+
+
+def test_killed_work_horse(worked: Worked) -> None:
+    """The worker ends the run of a process that was killed, and records it."""
+    assert worked.rows(worked.killed, "outcome, reason") == [("failure", "other")]
+    assert worked.rows(worked.killed, "status", "scraping_job") == [("failed",)]
+    assert worked.rows(worked.killed, "error_type", "error") == [("WorkHorseKilled",)]
+
+
+def test_samples(worked: Worked) -> None:
+    """How long jobs waited and took is sampled."""
+    fits = f"bool_and(value BETWEEN 0 AND {worked.elapsed_seconds})"
+    found = worked.store.rows(
+        f"name, kind, unit, count(*), {fits}",
+        "sample",
+        "labels->>'job' = 'tests.sdk_jobs.tasks.scrape' GROUP BY 1, 2, 3",
+    )
+
+    assert found == [(f"rq_{what}", "histogram", "seconds", 20, True) for what in ("job_duration", "queue_wait")]
+
+
+def test_scraper_in_the_jobs_meta(line: Line) -> None:
+    """Where a job's meta names scraper and site, the worker needs no configuration."""
     job = line.add(tasks.scrape, 2, meta={"scraper": "news", "site": "example.org"})
     line.add(tasks.scrape, 5)
     line.work("platform_sdk.jobs.rq.MonitoredWorker")
@@ -79,54 +155,3 @@ def test_simple_worker(line: Line) -> None:
     line.work("platform_sdk.jobs.rq.MonitoredSimpleWorker")
 
     assert line.store.rows("scraper, items_processed") == [("news", 2)]
-
-
-def test_failed_job(line: Line) -> None:
-    """A job that raises is a failed run, and one error with the job's id and a stack trace."""
-    job = line.add(tasks.fail, meta={"scraper": "news"})
-    line.work()
-    ((message, trace),) = line.store.rows("message, stack_trace", "error", f"job_id = '{job.id}'")
-
-    assert line.store.rows("outcome, reason") == [("failure", "other")]
-    assert line.store.rows("status", "scraping_job") == [("failed",)]
-    assert message == "no price"
-    assert "raise ValueError(text)" in trace
-
-
-def test_failed_job_that_is_no_scraping(line: Line) -> None:
-    """Only an error."""
-    line.add(tasks.fail)
-    line.work()
-
-    assert line.store.count("error") == 1
-    assert line.store.count() == 0
-
-
-def test_job_that_takes_too_long(line: Line) -> None:
-    """RQ's own time limit is a timeout."""
-    line.add(tasks.hang, job_timeout=1)
-    line.work()
-
-    assert line.store.rows("scraper, reason") == [("killed", "timeout")]
-
-
-def test_killed_work_horse(line: Line) -> None:
-    """The worker ends the run of a process that was killed, and records it."""
-    line.add(tasks.die)
-    line.work()
-
-    assert line.store.rows("outcome, reason") == [("failure", "other")]
-    assert line.store.rows("status", "scraping_job") == [("failed",)]
-    assert line.store.rows("error_type", "error") == [("WorkHorseKilled",)]
-
-
-def test_samples(line: Line) -> None:
-    """How long jobs waited and took is sampled."""
-    line.add(tasks.scrape)
-    line.work()
-
-    found = line.store.rows("name, kind, unit, labels->>'job', value BETWEEN 0 AND 60", "sample")
-    assert found == [
-        (f"rq_{what}", "histogram", "seconds", "tests.sdk_jobs.tasks.scrape", True)
-        for what in ("job_duration", "queue_wait")
-    ]

@@ -33,7 +33,7 @@ def on(start: Start) -> None:
 
 def run(store: Store, columns: str = "outcome, reason") -> tuple[Any, ...]:
     """Return the one run that was stored."""
-    assert platform_sdk.flush(10)
+    assert platform_sdk.flush(60)
     rows = store.rows(columns)
     assert len(rows) == 1, rows
     return rows[0]
@@ -61,7 +61,7 @@ def test_run_reaches_the_exporter(store: Store) -> None:
     """The exporter counts it as a run with its items."""
     with scraping_job(scraper="counted") as job:
         job.item(3)
-    assert platform_sdk.flush(10)
+    assert platform_sdk.flush(60)
     store.counting.poll("scraping_run")
 
     assert store.counting.value("platform_scraping_runs_total", scraper="counted") == 1
@@ -75,32 +75,32 @@ def test_live_job_reaches_the_exporter(store: Store) -> None:
         worker = store.counting.worker()
         worker.start()
         try:
-            view = poll_until(lambda: worker.view if worker.view.polled_at else None, 20)
+            view = poll_until(lambda: worker.view if worker.view.polled_at else None, 60)
         finally:
             worker.stop()
         return {(reading.metric, reading.labels): reading.value for reading in view.readings}
 
-    began = time.time()
+    before = time.time()
     running = ("platform_scraping_jobs", ("shop", "arxiv", "running"))
     beat = ("platform_scraping_oldest_heartbeat_timestamp_seconds", ("shop", "arxiv"))
     progress = ("platform_scraping_oldest_progress_timestamp_seconds", ("shop", "arxiv"))
     with scraping_job(scraper="arxiv"):
-        assert platform_sdk.flush(10)
+        assert platform_sdk.flush(60)
         during = readings()
-    assert platform_sdk.flush(10)
+    after = time.time()
+    assert platform_sdk.flush(60)
 
     assert during[running] == 1
-    assert during[beat] == pytest.approx(began, abs=5)
-    assert during[progress] == pytest.approx(began, abs=5)
+    assert before - 1 < during[progress] <= during[beat] < after + 1  # the database's clock may differ a little
     assert readings().get(running, 0) == 0
 
 
 def test_idle_job_beats(store: Store) -> None:
-    """A job that does nothing for a while is still told from a dead one."""
+    """A job that does nothing for a while can still be told from a dead one."""
     with scraping_job(scraper="arxiv", heartbeat_seconds=0.1):
-        poll_until(lambda: live(store), 10)
+        poll_until(lambda: live(store), 60)
         first = live(store, "heartbeat_at")
-        poll_until(lambda: live(store, "heartbeat_at") > first, 10)
+        poll_until(lambda: live(store, "heartbeat_at") > first, 60)
 
         assert live(store, "status") == [("running",)]
 
@@ -109,26 +109,29 @@ def test_progress(store: Store) -> None:
     """What is done of how much is in the live row at the next heartbeat."""
     with scraping_job(scraper="arxiv", total=8, heartbeat_seconds=0.1) as job:
         job.progress(2)
-        poll_until(lambda: live(store, "progress, completed_items, total_items") == [(25, 2, 8)], 10)
+        poll_until(lambda: live(store, "progress, completed_items, total_items") == [(25, 2, 8)], 60)
         job.progress(5, 10)
-        poll_until(lambda: live(store, "progress, completed_items, total_items") == [(50, 5, 10)], 10)
+        poll_until(
+            lambda: live(store, "progress, completed_items, total_items") == [(50, 5, 10)],
+            60,
+        )
 
 
 def test_items_are_progress(store: Store) -> None:
     """Without progress() the items count towards the total."""
     with scraping_job(scraper="arxiv", total=4, heartbeat_seconds=0.1) as job:
         job.item(3)
-        poll_until(lambda: live(store, "progress, completed_items") == [(75, 3)], 10)
+        poll_until(lambda: live(store, "progress, completed_items") == [(75, 3)], 60)
 
 
-def test_progress_is_told_from_life(store: Store) -> None:
+def test_progress_differs_from_life(store: Store) -> None:
     """A job that beats but finishes nothing shows since when; an item is progress again."""
     with scraping_job(scraper="arxiv", heartbeat_seconds=0.1) as job:
-        ((began, _),) = poll_until(lambda: live(store, "progressed_at, heartbeat_at"), 10)
-        poll_until(lambda: live(store, "heartbeat_at > progressed_at + interval '0.3 s'") == [(True,)], 10)
+        ((began, _),) = poll_until(lambda: live(store, "progressed_at, heartbeat_at"), 60)
+        poll_until(lambda: live(store, "heartbeat_at > progressed_at + interval '0.3 s'") == [(True,)], 60)
         stood = live(store, "progressed_at")
         job.item()
-        poll_until(lambda: live(store, "progressed_at") > stood, 10)
+        poll_until(lambda: live(store, "progressed_at") > stood, 60)
 
     assert stood == [(began,)]
 
@@ -136,10 +139,10 @@ def test_progress_is_told_from_life(store: Store) -> None:
 def test_a_job_from_before_an_upgrade_makes_progress_from_now_on(store: Store) -> None:
     """Where it was not kept when a job last made progress, its next heartbeat begins to."""
     with scraping_job(scraper="arxiv", heartbeat_seconds=0.1):
-        poll_until(lambda: live(store), 10)
+        poll_until(lambda: live(store), 60)
         with store.postgres.connect(store.name) as connection:
             connection.execute("UPDATE monitoring.scraping_job SET progressed_at = NULL")
-        poll_until(lambda: live(store, "progressed_at IS NOT NULL") == [(True,)], 10)
+        poll_until(lambda: live(store, "progressed_at IS NOT NULL") == [(True,)], 60)
 
 
 def test_end_of_the_live_row(store: Store) -> None:
@@ -150,7 +153,7 @@ def test_end_of_the_live_row(store: Store) -> None:
         raise ValueError("bad")
     with pytest.raises(KeyboardInterrupt), scraping_job(scraper="a", job_id="3"):
         raise KeyboardInterrupt
-    assert platform_sdk.flush(10)
+    assert platform_sdk.flush(60)
 
     found = live(store, "job_id, status, progress, finished_at >= started_at")
     assert found == [("1", "completed", 100, True), ("2", "failed", None, True), ("3", "cancelled", None, True)]
@@ -160,7 +163,7 @@ def test_heartbeat_thread_ends_with_the_last_job() -> None:
     """There is a thread only while a job lives."""
     with scraping_job(scraper="a", heartbeat_seconds=0.1), scraping_job(scraper="b", heartbeat_seconds=0.1):
         names = [thread.name for thread in threading.enumerate()]
-    poll_until(lambda: "platform-sdk-heartbeats" not in [thread.name for thread in threading.enumerate()], 10)
+    poll_until(lambda: "platform-sdk-heartbeats" not in [thread.name for thread in threading.enumerate()], 60)
 
     assert names.count("platform-sdk-heartbeats") == 1
 
@@ -226,7 +229,7 @@ def test_exception_is_recorded_as_an_error_of_the_job(store: Store) -> None:
     """The stack trace is found by the job's id, once, though jobs are nested."""
     with pytest.raises(KeyError), scraping_job(scraper="all"), scraping_job(scraper="arxiv", job_id="j1"):
         raise KeyError("price")
-    assert platform_sdk.flush(10)
+    assert platform_sdk.flush(60)
 
     ((job_id, error_type, trace),) = store.rows("job_id, error_type, stack_trace", "error")
     assert (job_id, error_type) == ("j1", "KeyError")
@@ -237,7 +240,7 @@ def test_cancellation_is_no_error(store: Store) -> None:
     """Ctrl-C is nothing to be mended."""
     with pytest.raises(KeyboardInterrupt), scraping_job(scraper="arxiv"):
         raise KeyboardInterrupt
-    assert platform_sdk.flush(10)
+    assert platform_sdk.flush(60)
 
     assert store.count("error") == 0
 
@@ -259,7 +262,7 @@ def test_nested_jobs(store: Store) -> None:
             inner.item(2)
         assert current_job() is outer
     assert current_job() is None
-    assert platform_sdk.flush(10)
+    assert platform_sdk.flush(60)
 
     assert store.rows("scraper, items_processed") == [("inner", 2), ("outer", 1)]
 
@@ -279,7 +282,7 @@ def test_counts_of_many_threads(store: Store) -> None:
 
 
 def test_decorated_function(store: Store) -> None:
-    """Each call is a job of its own, and the result is the function's."""
+    """Each call is another job, and returns the function's result."""
 
     @scraping_job(scraper="arxiv", site="arxiv.org")
     def scrape(count: int) -> str:
@@ -290,7 +293,7 @@ def test_decorated_function(store: Store) -> None:
         return "done"
 
     assert [scrape(1), scrape(2)] == ["done", "done"]
-    assert platform_sdk.flush(10)
+    assert platform_sdk.flush(60)
 
     assert scrape.__doc__ == "Scrape."
     assert store.rows("items_processed, site") == [(1, "arxiv.org"), (2, "arxiv.org")]
@@ -312,7 +315,7 @@ def test_decorated_coroutines(store: Store) -> None:
         await asyncio.gather(*(scrape(count) for count in range(5)))
 
     asyncio.run(main())
-    assert platform_sdk.flush(10)
+    assert platform_sdk.flush(60)
 
     assert store.rows("items_processed") == [(0,), (1,), (2,), (3,), (4,)]
 
@@ -358,7 +361,7 @@ def test_forked_child_ends_nothing_of_its_parents(store: Store) -> None:
         if child == 0:
             job.item(100)
             job.end()
-            platform_sdk.flush_now(5)
+            platform_sdk.flush_now(60)
             os._exit(0)
         os.waitpid(child, 0)
 
@@ -373,7 +376,7 @@ def test_child_has_heartbeats_of_its_own(store: Store) -> None:
             beats = heartbeats.of_this_process()
             with scraping_job(scraper="child", heartbeat_seconds=0.1):
                 alive = beats._thread is not None and beats._thread.is_alive()
-            platform_sdk.flush_now(5)
+            platform_sdk.flush_now(60)
             os._exit(0 if alive else 1)
         _, status = os.waitpid(child, 0)
 
@@ -392,11 +395,11 @@ with scraping_job(scraper="arxiv", heartbeat_seconds=0.1):
     signal.pause()
 """
     process = store.run("-c", code)
-    poll_until(lambda: live(store), 20)
+    poll_until(lambda: live(store), 60)
     process.send_signal(signal.SIGKILL)
-    process.wait(10)
+    process.wait(60)
     last = live(store, "heartbeat_at")
-    poll_until(lambda: store.count("scraping_job", "heartbeat_at < now() - interval '0.5 s'"), 10)
+    poll_until(lambda: store.count("scraping_job", "heartbeat_at < now() - interval '0.5 s'"), 60)
 
     assert live(store, "status, heartbeat_at") == [("running", last[0][0])]
     assert store.count() == 0

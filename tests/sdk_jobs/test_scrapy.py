@@ -1,4 +1,4 @@
-"""Real crawls of a site on loopback, each in a process of its own."""
+"""Real crawls of a site on loopback, in processes."""
 
 import signal
 import subprocess
@@ -100,7 +100,7 @@ def test_site(crawled: Store) -> None:
     [("banned", "forbidden"), ("limited", "rate_limited"), ("refused", "connection"), ("redesigned", "parse")],
 )
 def test_crawl_that_got_nothing(crawled: Store, scraper: str, reason: str) -> None:
-    """A crawl that ends in order, but with nothing for its trouble, failed."""
+    """A crawl that ends normally but got nothing failed."""
     assert of(crawled, scraper) == [("failure", reason)]
 
 

@@ -1,1 +1,1 @@
-"""Hooks for what runs jobs: Scrapy, Celery, RQ; one module each, imported by its own path."""
+"""Scraping jobs, and hooks for what runs them: Scrapy, Celery, RQ; each imported by its own path."""

@@ -6,13 +6,13 @@
     jobs.install(scrapers={"shop.tasks.scrape_*": "shop"})      # in the module that makes the Celery app
 
 A task is a scraping job only where `scrapers` says so: then each try of it is a run with heartbeats, its job id the
-task's (TASK/2 of the second try), and `platform_sdk.jobs.scraping.current_job()` counts items from inside the task. Of
-every task the failures are recorded as errors with the task's id, and two histograms are sampled:
+task's (TASK/2 for the second try), and `platform_sdk.jobs.scraping.current_job()` counts items from inside the task.
+For every task failures are recorded as errors with the task's id, and two histograms are sampled:
 celery_queue_wait_seconds, from publishing (or the ETA) to the start, where publisher and worker both run this; and
 celery_task_duration_seconds, with its end state.
 
-Nothing is lost with a pool's processes: they flush before they end, and after each scraping job. A process that is
-killed in the middle of a task is noticed by the worker, which ends its run for it.
+A pool's processes lose nothing: they flush before they end, and after each scraping job. Where one is killed in the
+middle of a task, the worker notices and ends its run.
 """
 
 from collections.abc import Mapping
@@ -25,18 +25,15 @@ from celery import signals  # type: ignore[import-untyped]  # ships no types
 
 from platform_sdk import client, emit
 from platform_sdk.diagnostics import note
-from platform_sdk.jobs.outcomes import reason_of
+from platform_sdk.jobs.scrapers import Scrapers, ensure_started, reason_of, scraper_of
 from platform_sdk.jobs.scraping import ScrapingJob
-from platform_sdk.jobs.settings import Scrapers, ensure_started, scraper_of
 
 PUBLISHED = "platform_published_at"
-"""The message header that tells when a task was sent, in Unix seconds."""
-
-FLUSH_SECONDS = 2.0
+"""The message header with the time at which a task was sent, in Unix seconds."""
 
 
 class _Hooks:
-    """Hold what `install` was told, and the tasks that run in this process, by id."""
+    """Receivers, by the names of Celery's signals; what `install` was given, and the tasks that run in this process."""
 
     def __init__(self, scrapers: Scrapers | None, samples: bool, flush_every_task: bool) -> None:
         self._scrapers, self._samples, self._flush_every_task = scrapers, samples, flush_every_task
@@ -51,7 +48,7 @@ class _Hooks:
             headers[PUBLISHED] = time()
 
     def task_received(self, request: Any = None, **_: Any) -> None:
-        """Remember, in the worker itself, what its processes are given: it alone knows, if one is killed."""
+        """Remember, in the worker itself, what its processes are given: only it knows, if one is killed."""
         self._received[str(request.id)] = request
 
     def task_prerun(self, task_id: str, task: Any, **_: Any) -> None:
@@ -78,18 +75,18 @@ class _Hooks:
         if job is not None:
             job.end_with(exception)
             return
-        # Where this is not the process that the task ran in, that one was killed and could not tell.
+        # Where the task ran in another process, that one was killed and could not record it.
         killed = task_id not in self._began
         limit = exception.args[0] if exception.args and isinstance(exception.args[0], int | float) else 0.0
-        if killed and limit and self._told_before(task_id, limit):
+        if killed and limit and self._reported_before(task_id, limit):
             return
         emit.exception(exception, endpoint=name, job_id=task_id)
         scraper = scraper_of(self._scrapers, name) if killed else None
         if scraper is not None:
             self._end_for_another(task_id, scraper, reason_of(exception), float(limit))
 
-    def _told_before(self, task_id: str, limit_seconds: float) -> bool:
-        """Tell whether this time limit was told already: some versions of Celery do so twice, within that limit."""
+    def _reported_before(self, task_id: str, limit_seconds: float) -> bool:
+        """Return whether this time limit was reported already: some versions of Celery report it twice, within it."""
         now = monotonic()
         last = self._exceeded.pop(task_id, None)
         self._exceeded[task_id] = now
@@ -110,15 +107,15 @@ class _Hooks:
         job = self._jobs.pop(task_id, None)
         if job is not None:
             if state is None and self._in_child:
-                job.abandon()  # its process is being ended: the worker knows why, and ends the run
+                job.abandon()  # its process is being ended: the worker knows why and ends the run
             elif state is None or state == "REJECTED":
                 job.fail("cancelled" if state is None else "other")
             job.__exit__(None, None, None)
         if job is not None or self._flush_every_task:
-            client.flush_now(FLUSH_SECONDS)
+            client.flush_now()
 
     def _end_for_another(self, task_id: str, scraper: str, reason: str, limit_seconds: float = 0.0) -> None:
-        """End the run of a try whose process was killed; a time limit says how long it took."""
+        """End the run of a try whose process was killed; a time limit says how long the try took."""
         request = self._received.get(task_id)
         retries = request.request_dict.get("retries") if request is not None else 0
         started = getattr(request, "time_start", None)
@@ -134,30 +131,25 @@ class _Hooks:
         self._in_child = True
 
     def worker_process_shutdown(self, **_: Any) -> None:
-        client.close(FLUSH_SECONDS)
+        client.close()
 
     def worker_shutdown(self, **_: Any) -> None:
-        client.flush_now(FLUSH_SECONDS)
+        client.flush_now()
 
-
-_SIGNALS = (
-    "before_task_publish", "task_received", "task_prerun", "task_retry", "task_failure", "task_revoked", "task_postrun",
-    "worker_process_init", "worker_process_shutdown", "worker_shutdown",
-)  # fmt: skip
 
 _connected: list[tuple[Any, Any]] = []
 
 
 def install(scrapers: Scrapers | None = None, *, samples: bool = True, flush_every_task: bool = False) -> None:
-    """Connect to Celery's signals; a second call changes the options. Starts the SDK from the environment if need be.
+    """Connect to Celery's signals; a second call changes the options. Starts the SDK from the environment if necessary.
 
     `scrapers` maps names of tasks, or patterns of them, to scrapers. `flush_every_task` stores after each task, not
-    only after scraping jobs and before a process ends: a commit per task, for those whose children get killed often.
+    only after scraping jobs and before a process ends: a commit per task, for children that are killed often.
     """
     uninstall()
     ensure_started()
     hooks = _Hooks(scrapers, samples, flush_every_task)
-    for name in _SIGNALS:
+    for name in (name for name in vars(_Hooks) if not name.startswith("_")):
         receiver = _guarded(name, getattr(hooks, name))
         signal = getattr(signals, name)
         signal.connect(receiver, weak=False)
@@ -182,7 +174,7 @@ def _guarded(name: str, hook: Any) -> Any:
 
 
 def _waited(request: Any) -> float | None:
-    """Return for how long a task waited, by the clocks of publisher and worker, None where that was not told."""
+    """Return how long a task waited, by the clocks of publisher and worker, None where the publisher sent no time."""
     headers = getattr(request, "headers", None)
     published = headers.get(PUBLISHED) if isinstance(headers, Mapping) else None
     if published is None:
@@ -203,5 +195,5 @@ def _queue(task: Any) -> str:
 
 
 def _job_id(task_id: str, retries: Any) -> str:
-    """Return the job id of a try; each has its own, as a try may well begin before the one before it has ended."""
+    """Return the job id of a try; each has its own, as one may begin before the previous one has ended."""
     return f"{task_id}/{retries + 1}" if retries else task_id

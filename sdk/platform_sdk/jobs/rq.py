@@ -2,8 +2,8 @@
 
     rq worker --worker-class platform_sdk.jobs.rq.MonitoredWorker    # with PLATFORM_SDK_DSN and PLATFORM_SDK_APP set
 
-RQ runs each job in a process that ends by `os._exit`: no thread and no `atexit` of it gets to store anything. This
-worker stores before that, after each job. Failures are recorded as errors with the job's id and stack trace. A job is
+RQ runs each job in a process that ends by `os._exit`, which stops its threads and runs no `atexit`. This worker stores
+before that, after each job. Failures are recorded as errors with the job's id and stack trace. A job is
 a scraping job only where the user says so: by `job.meta["scraper"]` (and `["site"]`), or by the attribute `scrapers` of
 a subclass; then `platform_sdk.jobs.scraping.current_job()` counts items from inside it. Two histograms are sampled:
 rq_queue_wait_seconds and rq_job_duration_seconds.
@@ -17,17 +17,17 @@ from rq import SimpleWorker, Worker
 
 from platform_sdk import client, emit
 from platform_sdk.diagnostics import note
+from platform_sdk.jobs.scrapers import Scrapers, ensure_started, scraper_of
 from platform_sdk.jobs.scraping import ScrapingJob
-from platform_sdk.jobs.settings import Scrapers, ensure_started, scraper_of
-
-FLUSH_SECONDS = 2.0
 
 
 class Monitored:
-    """Mix into any worker class of RQ, before it."""
+    """Mixin for any worker class of RQ, to be named before it."""
 
     scrapers: Scrapers | None = None
-    """Names of functions (`shop.tasks.scrape`), or patterns of them, to the scrapers they are."""
+    """Scrapers by the names of functions (`shop.tasks.scrape`), or by patterns of them."""
+
+    _run: ScrapingJob | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -36,8 +36,7 @@ class Monitored:
     def perform_job(self, job: Any, *args: Any, **kwargs: Any) -> bool:
         """Perform a job as the worker does, and store what it emitted before the process ends."""
         began = perf_counter()
-        run = self._begin(job)
-        self._platform_run = run
+        run = self._run = self._begin(job)
         succeeded = False
         try:
             succeeded = bool(super().perform_job(job, *args, **kwargs))  # type: ignore[misc]  # of the other base
@@ -46,20 +45,19 @@ class Monitored:
         return succeeded
 
     def handle_exception(self, job: Any, *exc_info: Any) -> Any:
-        """Record why a job failed, and go on as the worker does."""
+        """Record why a job failed, then do what the worker does."""
         try:
-            error = next((each for each in exc_info if isinstance(each, BaseException)), None)
-            run: ScrapingJob | None = getattr(self, "_platform_run", None)
-            if error is not None:
-                if run is not None:
-                    run.end_with(error)
-                emit.exception(error, endpoint=_name_of(job), job_id=str(job.id))  # recorded once
-        except Exception as trouble:  # noqa: BLE001 - never into the worker
-            note("rq", trouble)
+            exception = next((each for each in exc_info if isinstance(each, BaseException)), None)
+            if exception is not None:
+                if self._run is not None:
+                    self._run.end_with(exception)
+                emit.exception(exception, endpoint=_name_of(job), job_id=str(job.id))  # recorded once
+        except Exception as error:  # noqa: BLE001 - never into the worker
+            note("rq", error)
         return super().handle_exception(job, *exc_info)  # type: ignore[misc]  # of the other base
 
     def handle_work_horse_killed(self, job: Any, retpid: Any, ret_val: Any, rusage: Any) -> Any:
-        """Record a job whose process was killed and could not tell; this runs in the worker itself."""
+        """Record a job whose process was killed; this runs in the worker itself."""
         try:
             name = _name_of(job)
             text = f"the work horse of {name} was killed (wait status {ret_val})"
@@ -70,8 +68,8 @@ class Monitored:
                 ran = (datetime.now(UTC) - _utc(started)).total_seconds() if started else 0.0
                 emit.job_heartbeat(str(job.id), scraper, site, "failed", finished_at=time())
                 emit.scraping_run(str(job.id), scraper, site, "failure", max(ran, 0.0), reason="other")
-        except Exception as trouble:  # noqa: BLE001 - never into the worker
-            note("rq", trouble)
+        except Exception as error:  # noqa: BLE001 - never into the worker
+            note("rq", error)
         return super().handle_work_horse_killed(job, retpid, ret_val, rusage)  # type: ignore[misc]  # the other base
 
     def _begin(self, job: Any) -> ScrapingJob | None:
@@ -95,9 +93,9 @@ class Monitored:
                     run.fail("other")
                 run.__exit__(None, None, None)
             if getattr(self, "is_horse", False):
-                client.close(FLUSH_SECONDS)
+                client.close()
             else:
-                client.flush_now(FLUSH_SECONDS)
+                client.flush_now()
         except Exception as error:  # noqa: BLE001 - never into the worker
             note("rq", error)
 
@@ -118,10 +116,10 @@ class MonitoredSimpleWorker(Monitored, SimpleWorker):
 def _name_of(job: Any) -> str:
     try:
         return str(job.func_name)
-    except Exception:  # noqa: BLE001 - the job's data may not be readable, and that may be its very failure
+    except Exception:  # noqa: BLE001 - the job's data may be unreadable, which may be why it failed
         return "unknown"
 
 
 def _utc(moment: datetime) -> datetime:
-    """Return an aware moment: RQ before 2.0 has naive ones, in UTC."""
+    """Return an aware moment: those of RQ before 2.0 are naive, in UTC."""
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -1,10 +1,10 @@
-"""Follow scraping jobs: live while they run, with heartbeats, and one `scraping_run` when they end.
+"""Scraping jobs: live while they run, with heartbeats, and one `scraping_run` when they end.
 
     with scraping_job(scraper="arxiv", site="arxiv.org", total=len(pages)) as job:
         for page in pages:
             job.item(len(scrape(page)))
 
-Works as `async with` and as a decorator of functions and coroutine functions, too; `current_job()` finds the job from
+It is an `async with` and a decorator of functions and coroutine functions, too; `current_job()` finds the job from
 anywhere within.
 """
 
@@ -17,13 +17,12 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from math import isfinite
 from time import perf_counter, time
-from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from platform_sdk import client, emit
 from platform_sdk.delivery import heartbeats
 from platform_sdk.diagnostics import note
-from platform_sdk.jobs.outcomes import reason_of
+from platform_sdk.jobs.scrapers import reason_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -32,27 +31,8 @@ HEARTBEAT_SECONDS = 5.0
 _current: ContextVar["ScrapingJob | None"] = ContextVar("platform_sdk_scraping_job", default=None)
 
 
-def scraping_job(
-    scraper: str,
-    site: str | None = None,
-    job_id: str | None = None,
-    total: int | None = None,
-    *,
-    heartbeat_seconds: float = HEARTBEAT_SECONDS,
-    record_errors: bool = True,
-) -> "ScrapingJob":
-    """Return a job to be entered by `with` or `async with`, or to decorate a function with.
-
-    `job_id` is made up where not given; `total` is how many items are expected. An exception that ends the job is
-    passed on; it gives the run its reason and, with `record_errors`, is recorded as an error of this job.
-    """
-    return ScrapingJob(
-        scraper, site, job_id, total, heartbeat_seconds=heartbeat_seconds, record_errors=record_errors
-    )  # fmt: skip
-
-
 def current_job() -> "ScrapingJob | None":
-    """Return the innermost job that runs here, None outside of any. Threads do not inherit it: hand it to them."""
+    """Return the innermost job that runs here, None outside of any. Threads do not inherit it: pass it to them."""
     job = _current.get()
     while job is not None and not job.live:
         job = job.outer
@@ -60,7 +40,12 @@ def current_job() -> "ScrapingJob | None":
 
 
 class ScrapingJob:
-    """Count what a job does. All methods may be called from any thread; none raises or waits."""
+    """One job, entered by `with` or `async with`, or decorating a function; usually called `scraping_job`.
+
+    Without `job_id` it gets a random one; `total` is how many items are expected. An exception that ends the job is
+    passed on; it gives the run its reason and, with `record_errors`, is recorded as an error of this job. All methods
+    may be called from any thread; none raises or waits.
+    """
 
     def __init__(
         self,
@@ -76,18 +61,18 @@ class ScrapingJob:
         self.heartbeat_seconds = max(heartbeat_seconds, 0.1)
         self.live = False
         self.outer: ScrapingJob | None = None
-        self._given = (job_id, total, record_errors)
+        self._given_id, self._given_total, self._record_errors = job_id, total, record_errors
         self._entered = False
         self._reset()
 
     def _reset(self) -> None:
-        # An RLock: a signal handler of the application's may count, too. Made anew, as a fork may have copied it taken.
+        # An RLock: a signal handler of the application may count, too. A new one: a fork may have copied it locked.
         self._lock = threading.RLock()
         self._process = os.getpid()
         self._items = self._failed = self._dropped = 0
         self._bytes: int | None = None
         self._done: int | None = None
-        self._total = _whole(self._given[1])
+        self._total = _whole(self._given_total)
         self._reason: str | None = None
         self._started_at, self._began = time(), perf_counter()
 
@@ -108,25 +93,25 @@ class ScrapingJob:
         self._count("_bytes", size_bytes)
 
     def progress(self, done: int, total: int | None = None) -> None:
-        """Tell how much is done of how much; without it, items count towards `total`. Shown at the next heartbeat."""
+        """Report how much is done, of how much; without it items count towards `total`. Shown at the next heartbeat."""
         if self._mine:
             with self._lock:
                 self._done = _whole(done)
                 self._total = self._total if total is None else _whole(total)
 
     def fail(self, reason: str = "other") -> None:
-        """Tell that the job fails though it will raise nothing: all was blocked, nothing could be parsed.
+        """Report that the job fails though it raises nothing: all was blocked, nothing could be parsed.
 
         `reason` is timeout, connection, rate_limited, forbidden, server_error, blocked, parse, cancelled or other.
         """
         self._reason = reason
 
     def begin(self) -> Self:
-        """Start the job, where neither `with` nor a decorator fits; `end` it then."""
+        """Start the job, where neither `with` nor a decorator fits; call `end` afterwards."""
         try:
             self._reset()
             self.live = True
-            self._tell("running")
+            self._emit_state("running")
             if client.current is not None:
                 heartbeats.of_this_process().add(self)
         except Exception as error:  # noqa: BLE001 - never into the application
@@ -134,7 +119,7 @@ class ScrapingJob:
         return self
 
     def end(self, reason: str | None = None) -> None:
-        """End the job, in failure where there is a `reason`; a second call does nothing."""
+        """End the job, as failed where there is a `reason`; a second call does nothing."""
         try:
             if not self._mine:
                 return
@@ -144,7 +129,7 @@ class ScrapingJob:
                 self.live = False
                 reason = reason or self._reason
                 status = "completed" if reason is None else "cancelled" if reason == "cancelled" else "failed"
-                self._tell(status, finished_at=time())
+                self._emit_state(status, finished_at=time())
                 emit.scraping_run(
                     self.id, self.scraper, self.site, "success" if reason is None else "failure",
                     perf_counter() - self._began, reason=reason, items_processed=self._items,
@@ -155,34 +140,34 @@ class ScrapingJob:
             note("scraping_job", error)
 
     def abandon(self) -> None:
-        """Stop following the job without ending it: another process will."""
+        """Stop following the job without ending it: another process will end it."""
         try:
             self.live = False
             heartbeats.of_this_process().remove(self)
         except Exception as error:  # noqa: BLE001 - never into the application
             note("scraping_job", error)
 
-    def end_with(self, exc: BaseException) -> None:
-        """End the job in failure for the reason that an exception tells, and record it as an error of this job."""
+    def end_with(self, exception: BaseException) -> None:
+        """End the job as failed for the exception's reason, and record the exception as an error of this job."""
         try:
-            reason = self._reason or reason_of(exc)
-            if self._given[2] and self._mine and isinstance(exc, Exception) and reason != "cancelled":
-                severity = "high" if reason in ("parse", "other") else "medium"  # ours to mend, or the site's doing
-                emit.exception(exc, severity=severity, endpoint=self.scraper, job_id=self.id)
+            reason = self._reason or reason_of(exception)
+            if self._record_errors and self._mine and isinstance(exception, Exception) and reason != "cancelled":
+                severity = "high" if reason in ("parse", "other") else "medium"  # our mistake, or the site
+                emit.exception(exception, severity=severity, endpoint=self.scraper, job_id=self.id)
         except Exception as error:  # noqa: BLE001 - never into the application
             note("scraping_job", error)
             reason = "other"
         self.end(reason)
 
     def beat(self) -> None:
-        """Tell the state now; the heartbeat thread calls this."""
+        """Emit the state now; the heartbeat thread calls this."""
         with self._lock:
             if self.live:
-                self._tell("running")
+                self._emit_state("running")
 
     @property
     def _mine(self) -> bool:
-        """Tell whether this is the process the job runs in: a forked child neither counts nor ends its parent's."""
+        """Return whether the job runs in this process: a forked child neither counts for nor ends its parent's job."""
         return self._process == os.getpid()
 
     def _count(self, name: str, n: int) -> None:
@@ -194,7 +179,7 @@ class ScrapingJob:
         except Exception as error:  # noqa: BLE001 - never into the application
             note("scraping_job", error)
 
-    def _tell(self, status: str, finished_at: float | None = None) -> None:
+    def _emit_state(self, status: str, finished_at: float | None = None) -> None:
         done = self._items if self._done is None else self._done
         percent = min(max(100.0 * done / self._total, 0.0), 100.0) if self._total else None
         if status == "completed":
@@ -204,39 +189,34 @@ class ScrapingJob:
         )
 
     def __enter__(self) -> Self:
-        if self._entered and self._given[0] is None:
+        if self._entered and self._given_id is None:
             self.id = uuid.uuid4().hex  # another job
         self._entered = True
         self.outer = _current.get()
         _current.set(self)
         return self.begin()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if exc is None:
+    def __exit__(self, kind: object, exception: BaseException | None, trace: object) -> None:
+        if exception is None:
             self.end()
         else:
-            self.end_with(exc)
+            self.end_with(exception)
         if _current.get() is self:  # generators may end out of order
             _current.set(self.outer)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.__exit__(kind, exc, trace)
+    async def __aexit__(self, kind: object, exception: BaseException | None, trace: object) -> None:
+        self.__exit__(kind, exception, trace)
 
     def __call__(self, function: Function) -> Function:
-        """Make each call of `function` a job of its own."""
+        """Make each call of `function` another job."""
 
         def fresh() -> ScrapingJob:
-            job_id, total, record_errors = self._given
             return ScrapingJob(
-                self.scraper, self.site, job_id, total,
-                heartbeat_seconds=self.heartbeat_seconds, record_errors=record_errors,
+                self.scraper, self.site, self._given_id, self._given_total,
+                heartbeat_seconds=self.heartbeat_seconds, record_errors=self._record_errors,
             )  # fmt: skip
 
         @functools.wraps(function)
@@ -252,6 +232,9 @@ class ScrapingJob:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(f"scraping_job: {function.__name__} is a generator; use `with scraping_job(...)` inside it")
         return cast(Function, coroutine if inspect.iscoroutinefunction(function) else plain)
+
+
+scraping_job = ScrapingJob
 
 
 def _whole(value: object) -> int | None:

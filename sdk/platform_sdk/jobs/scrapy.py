@@ -4,13 +4,13 @@
     PLATFORM_SDK_DSN, PLATFORM_SDK_APP, PLATFORM_SDK_RELEASE    # there, or in the environment, or platform_sdk.init()
 
 One crawl is one scraping job: scraper is the spider's name, site its first allowed domain, job id Scrapyd's or a new
-one. Items scraped, dropped and failed (in a callback or a pipeline) and bytes as downloaded are the job's; errors keep
-their stack traces. Answers by status, retries and bans (403, 429 and 503 answers) become the samples scrapy_responses,
+one. It counts items scraped, dropped and failed (in a callback or a pipeline) and bytes downloaded; errors keep their
+stack traces. Responses by status, retries and bans (responses 403, 429 and 503) become the samples scrapy_responses,
 scrapy_retries and scrapy_bans, labelled scraper (and status), every minute and at the end.
 """
 
 from collections import Counter
-from typing import Any, Protocol, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from scrapy import signals
@@ -18,35 +18,32 @@ from scrapy.exceptions import NotConfigured
 
 from platform_sdk import emit
 from platform_sdk.diagnostics import note
+from platform_sdk.jobs.scrapers import ensure_started
 from platform_sdk.jobs.scraping import ScrapingJob
-from platform_sdk.jobs.settings import ensure_started
 
 SAMPLE_SECONDS = 60.0
 
 BANS = {403: "forbidden", 429: "rate_limited", 503: "blocked"}
-"""Statuses that sites turn scrapers away with, and the reason of a run that got nothing else."""
+"""Statuses by which sites refuse scrapers, and the reason of a run that got nothing else."""
 
-_WANTED_ENDS = ("finished", "closespider_itemcount", "closespider_pagecount", "closespider_timeout")
+_GOOD_ENDS = ("finished", "closespider_itemcount", "closespider_pagecount", "closespider_timeout")
 _CANCELS = ("shutdown", "cancelled")
 
 
-class Failure(Protocol):
-    """Twisted's, as far as it is used here."""
+_SIGNALS = (
+    "spider_opened", "spider_closed", "item_scraped", "item_dropped", "item_error", "spider_error",
+    "response_downloaded",
+)  # fmt: skip
 
-    value: BaseException
-    frames: list[tuple[Any, ...]]
-    """The innermost last: function, file, line, ..."""
-
-    def getTraceback(self) -> str:  # noqa: N802 - Twisted's name
-        """Return the traceback as text."""
+Failure = Any  # Twisted's
 
 
 class Monitor:
-    """Follow one crawler."""
+    """The extension of one crawler."""
 
     def __init__(self, crawler: Any) -> None:
         self._crawler = crawler
-        self._job: ScrapingJob | None = None
+        self._job = ScrapingJob("unknown")  # until a spider is opened
         self._statuses: Counter[int] = Counter()
         self._reported: Counter[tuple[str, str]] = Counter()
         self._errors = 0
@@ -55,7 +52,7 @@ class Monitor:
 
     @classmethod
     def from_crawler(cls, crawler: Any) -> Self:
-        """Return the extension of a crawler, as Scrapy asks for it. Raises NotConfigured where the SDK is off."""
+        """Return the extension of a crawler, as Scrapy expects. Raises NotConfigured where the SDK is off."""
         settings = crawler.settings
         names = ("dsn", "app", "release")
         if not ensure_started(**{name: settings.get(f"PLATFORM_SDK_{name.upper()}") for name in names}):
@@ -63,16 +60,8 @@ class Monitor:
                 "no PLATFORM_SDK_DSN and PLATFORM_SDK_APP in settings or environment, and no platform_sdk.init()"
             )
         monitor = cls(crawler)
-        for handler, signal in (
-            (monitor.spider_opened, signals.spider_opened),
-            (monitor.spider_closed, signals.spider_closed),
-            (monitor.item_scraped, signals.item_scraped),
-            (monitor.item_dropped, signals.item_dropped),
-            (monitor.item_error, signals.item_error),
-            (monitor.spider_error, signals.spider_error),
-            (monitor.response_downloaded, signals.response_downloaded),
-        ):
-            crawler.signals.connect(handler, signal=signal)
+        for name in _SIGNALS:
+            crawler.signals.connect(getattr(monitor, name), signal=getattr(signals, name))
         return monitor
 
     def spider_opened(self, spider: Any) -> None:
@@ -88,21 +77,18 @@ class Monitor:
             note("scrapy", error)
 
     def response_downloaded(self, response: Any) -> None:
-        """Count an answer, one that will be retried too."""
+        """Count a response, even one that will be retried."""
         self._statuses[int(response.status)] += 1
-        if self._job is not None:
-            self._job.downloaded(len(response.body))
+        self._job.downloaded(len(response.body))
 
     def item_scraped(self) -> None:
         """Count an item that came through all pipelines."""
         self._items += 1
-        if self._job is not None:
-            self._job.item()
+        self._job.item()
 
     def item_dropped(self) -> None:
         """Count an item that a pipeline dropped."""
-        if self._job is not None:
-            self._job.dropped()
+        self._job.dropped()
 
     def item_error(self, failure: Failure, spider: Any) -> None:
         """Count and record an item that a pipeline failed on."""
@@ -122,34 +108,32 @@ class Monitor:
             self._sample()
         except Exception as error:  # noqa: BLE001 - never into the crawl
             note("scrapy", error)
-        if self._job is not None:
-            self._job.end(self._outcome(reason))
+        self._job.end(self._outcome(reason))
 
     def _failed(self, failure: Failure, endpoint: str) -> None:
         self._errors += 1
-        if self._job is None:
-            return
         self._job.failed()
         try:
-            error = failure.value
+            exception = failure.value
             place, context = None, None
-            if error.__traceback__ is None:  # older versions of Twisted keep it as text only
-                frames = failure.frames
-                place = f"{type(error).__name__} in {frames[-1][1]}, {frames[-1][0]}" if frames else None
+            if exception.__traceback__ is None:  # older versions of Twisted keep it as text only
+                if failure.frames:
+                    function, file, *_ = failure.frames[-1]
+                    place = f"{type(exception).__name__} in {file}, {function}"
                 context = {"traceback": failure.getTraceback()[-2000:]}
-            emit.exception(error, endpoint=endpoint, job_id=self._job.id, fingerprint=place, context=context)
-        except Exception as trouble:  # noqa: BLE001 - never into the crawl
-            note("scrapy", trouble)
+            emit.exception(exception, endpoint=endpoint, job_id=self._job.id, fingerprint=place, context=context)
+        except Exception as error:  # noqa: BLE001 - never into the crawl
+            note("scrapy", error)
 
     def _outcome(self, finish: str) -> str | None:
         """Return why the run failed, None where it did not.
 
-        A crawl that ends as wanted yet brought no item failed where there was nothing but trouble: bans, errors in
-        callbacks, requests without any answer.
+        A crawl that ends normally but without an item failed where it met only bans, errors in callbacks, or requests
+        without a response.
         """
         if finish in _CANCELS:
             return "cancelled"
-        if finish not in _WANTED_ENDS:
+        if finish not in _GOOD_ENDS:
             return "parse" if finish == "closespider_errorcount" else "other"
         if self._items:
             return None
@@ -163,10 +147,10 @@ class Monitor:
         if self._statuses:
             commonest = max(self._statuses, key=lambda each: self._statuses[each])
             return BANS.get(commonest) or ("server_error" if commonest >= 500 else "other")
-        return self._download_trouble()
+        return self._download_failure()
 
-    def _download_trouble(self) -> str | None:
-        """Return why no request was answered, None where none was made."""
+    def _download_failure(self) -> str | None:
+        """Return why no request got a response, None where none was made."""
         prefix = "downloader/exception_type_count/"
         names = [name[len(prefix) :] for name in self._stats() if name.startswith(prefix)]
         if not names:
@@ -178,14 +162,14 @@ class Monitor:
         return dict(found) if found else {}
 
     def _sample(self) -> None:
-        """Emit what was counted since the last time."""
+        """Emit what was counted since the last call."""
         totals: Counter[tuple[str, str]] = Counter()
         for status, count in self._statuses.items():
             totals["scrapy_responses", str(status)] = count
             if status in BANS:
                 totals["scrapy_bans", str(status)] = count
         totals["scrapy_retries", ""] = int(self._stats().get("retry/count", 0))
-        scraper = self._job.scraper if self._job is not None else "unknown"
+        scraper = self._job.scraper
         for (name, code), count in (totals - self._reported).items():
             labels = {"scraper": scraper, "status": code} if code else {"scraper": scraper}
             emit.sample(name, count, "counter", labels=labels)
