@@ -8,7 +8,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from exporter.aggregation.poller import View, Worker
+from exporter.aggregation.poller import Worker
+from exporter.aggregation.series import SourceView
 from exporter.alerts.workers import AlertWorkers
 from exporter.config import loader as configuration
 from exporter.config.settings import Config
@@ -50,7 +51,7 @@ class Service:
         self._reload_ok = True
         self._loaded_at = time.time()
         self._lock = threading.Lock()
-        self._cached: tuple[tuple[View, ...], dict[bool, bytes]] = ((), {})
+        self._cached: tuple[tuple[SourceView, ...], dict[bool, bytes]] = ((), {})
         self._encoding = threading.Lock()
         self._formats: dict[bool, Format] = {}
         self._process = CollectorRegistry()
@@ -167,7 +168,7 @@ class Service:
                 except Exception:  # the thread must outlive anything; the scrape that follows raises it again
                     logger.exception("encoding failed")
 
-    def _counted(self, views: tuple[View, ...], form: Format) -> bytes:
+    def _counted(self, views: tuple[SourceView, ...], form: Format) -> bytes:
         """Return the encoded counters, from the cache unless a view changed."""
         with self._encoding:
             seen, encoded = self._cached
@@ -203,7 +204,7 @@ def _workers(config: Config, running: dict[str, Worker], published: Callable[[],
     return workers
 
 
-def _shows_same(a: View, b: View) -> bool:
+def _shows_same(a: SourceView, b: SourceView) -> bool:
     """Tell whether two views have the same series: comparing 2,000 takes a hundredth of the time to encode them."""
     return a is b or (a.totals == b.totals and a.readings == b.readings)
 

@@ -1,8 +1,8 @@
-"""Remember who was active when, to count distinct users and sessions of the last minutes, hours and days."""
+"""Who was active when: distinct users and sessions of the last minutes, hours and days."""
 
 import psycopg
 
-from exporter.aggregation.rollup import IN_TIME, event
+from exporter.aggregation.grouping import IN_TIME, event
 from exporter.sources.mapping import Stream
 from platform_sdk.events.base import LONGEST_LABEL, OTHER
 
@@ -10,7 +10,7 @@ WINDOWS = {"5m": 300, "1h": 3600, "1d": 86400, "7d": 604800}
 """The label `window` of platform_active_users and platform_active_sessions, in seconds."""
 
 PRECISION_SECONDS = 15
-"""An actor noted this shortly before is not written again: most of a poll's actors were in the one before it too."""
+"""An actor noted this shortly before is not written again: most actors of a poll were in the poll before it too."""
 
 APPS = 100
 """How many apps have series of their own; what rows name must not decide how many series there are."""
@@ -22,8 +22,8 @@ MARGIN_SECONDS = 3600
 def statement(stream: Stream, window_sql: str) -> str:
     """Return SQL that notes the users and sessions of the window's rows; same parameters as a count.
 
-    A row that is rejected for a number in it still says that somebody was there; only its time must be right.
-    Only a 64-bit hash of an id is kept: enough to count by, and no second copy of personal data.
+    A row that is rejected for a number in it still says that a user was active; only its time must be right.
+    Only a 64-bit hash of an id is kept: enough to count by, without a second copy of personal data.
     """
     old = f"now() - make_interval(secs => {max(WINDOWS.values())})"
     return f"""WITH {event(stream, window_sql)}, pairs AS (
@@ -54,9 +54,9 @@ def forget(connection: psycopg.Connection, source: str) -> None:
 
 
 def count(connection: psycopg.Connection, source: str) -> list[tuple[str, str, str, float]]:
-    """Return (kind, app, window, distinct actors), windows without anyone as 0.
+    """Return (kind, app, window, distinct actors), windows without actors as 0.
 
-    The apps with the most actors stand for themselves, the others together as `_other_`.
+    The apps with the most actors have series of their own; the others are one, `_other_`.
     """
     columns = ", ".join(
         f'count(*) FILTER (WHERE last_seen > now() - make_interval(secs => {seconds})) AS "{name}"'

@@ -1,4 +1,4 @@
-"""Read what is so now: live jobs, open alerts, error issues, active users. Gauges are computed, never stored."""
+"""Gauges of the current state: live jobs, open alerts, error issues, active users. Computed, never stored."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import psycopg
 
 from exporter.aggregation import actors, ledger, releases
-from exporter.aggregation.reading import Reading
-from exporter.sources.mapping import Plan, State
+from exporter.aggregation.series import Reading
+from exporter.sources.mapping import SourcePlan, StateTable
 from platform_sdk.events.base import LONGEST_LABEL, OTHER, closed
 from platform_sdk.events.error import SEVERITIES
 
@@ -21,13 +21,13 @@ APPS = 100
 """How many apps have gauges of error issues of their own, those with the most; the others are one, `_other_`."""
 
 DUTY = 20
-"""A state query that took D seconds is not asked again for DUTY * D: it never takes over a twentieth of a core."""
+"""A query that took D seconds runs again after DUTY * D at the earliest: it takes at most a twentieth of a core."""
 
 
 class StateReader:
-    """Read the states of one source, each as often as its own cost allows. Belongs to one thread."""
+    """The states of one source, each read as often as its own cost allows. Belongs to one thread."""
 
-    def __init__(self, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, plan: SourcePlan, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._queries: list[Callable[[psycopg.Connection], list[Reading]]] = [
             lambda connection: list(_actors(connection, plan.name)),
@@ -40,7 +40,7 @@ class StateReader:
         self._readings: list[list[Reading]] = [[] for _ in self._queries]
 
     def read(self, connection: psycopg.Connection) -> tuple[tuple[Reading, ...], list[str]]:
-        """Return all readings, asking again those that are due, and what is wrong with those that cannot be read.
+        """Return all readings, those that are due read again, and the problems of those that cannot be read.
 
         Raises psycopg.Error only where the connection is lost.
         """
@@ -60,12 +60,12 @@ class StateReader:
         return tuple(reading for readings in self._readings for reading in readings), problems
 
 
-def _reader(state: State) -> Callable[[psycopg.Connection], list[Reading]]:
+def _reader(state: StateTable) -> Callable[[psycopg.Connection], list[Reading]]:
     read = {"scraping_jobs": _jobs, "open_alerts": _alerts, "error_issues": _issues}[state.kind]
     return lambda connection: list(read(connection, state))
 
 
-def _source(state: State) -> str:
+def _source(state: StateTable) -> str:
     columns = "".join(f", ({text}) AS {name}" for name, text in state.columns.items())
     return f"(SELECT ({state.app})::text AS app{columns} FROM {state.relation} t WHERE {state.where}) state"
 
@@ -75,7 +75,7 @@ def _rows(connection: psycopg.Connection, query: str) -> list[tuple[str, ...]]:
     return connection.execute(query.encode(), []).fetchall()
 
 
-def _jobs(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
+def _jobs(connection: psycopg.Connection, state: StateTable) -> Iterator[Reading]:
     listed = ", ".join(f"'{status}'" for status in JOB_STATUSES)
     rows = _rows(
         connection,
@@ -106,7 +106,7 @@ def _jobs(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
             yield Reading("platform_scraping_oldest_progress_timestamp_seconds", (app, scraper), float(progressed))
 
 
-def _alerts(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
+def _alerts(connection: psycopg.Connection, state: StateTable) -> Iterator[Reading]:
     rows = _rows(
         connection,
         f"""SELECT app, coalesce({closed('lower(severity COLLATE "C")', SEVERITIES)}, 'other'),
@@ -117,8 +117,8 @@ def _alerts(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
         yield Reading("platform_open_alerts", (app, severity, alert_source), float(count))
 
 
-def _issues(connection: psycopg.Connection, state: State) -> Iterator[Reading]:
-    """Count issues; one with any open occurrence is open, and has the severity of its worst one."""
+def _issues(connection: psycopg.Connection, state: StateTable) -> Iterator[Reading]:
+    """Count issues; one with any open occurrence is open, and has the severity of its worst occurrence."""
     severities = f"ARRAY[{', '.join(map(repr, SEVERITIES))}]"
     rows = _rows(
         connection,

@@ -1,14 +1,16 @@
-"""Group errors into issues, count new ones, and open those again that must be.
+"""Error issues: group errors, count new issues, and reopen those that must be.
 
 The life of an issue, each change of it a row of monitoring.audit:
 
     (first occurrence) -> open -> resolved -> open    a regression: it occurred again, see `_REGRESSED`
-                          open -> ignored  -> open    its time is over, or the events it was ignored for have come
+                          open -> ignored  -> open    its time is over, or it has occurred too often
 
-What people do to issues is in `exporter.issues`; what happens by itself is here, as actor `exporter`.
+What people do to issues is in `exporter.issues`; what happens automatically is here, as actor `exporter`.
 """
 
-from exporter.aggregation.rollup import checked
+from collections.abc import Iterable, Iterator
+
+from exporter.aggregation.grouping import checked
 from exporter.sources.mapping import Stream
 from platform_sdk.events.base import LONGEST_LABEL, OTHER, closed
 from platform_sdk.events.error import ISSUE, SEVERITIES
@@ -16,10 +18,10 @@ from platform_sdk.events.error import ISSUE, SEVERITIES
 REGRESSIONS = "platform_error_regressions_total"
 CREATED = "platform_error_issues_created_total"
 ERRORS = "platform_errors_total"
-"""Whose apps have series of their own; the others' issues are counted as those of one app, `_other_`."""
+"""The apps of this metric have issue counters of their own; the issues of others count for one app, `_other_`."""
 
 GRACE_SECONDS = 5
-"""An occurrence this shortly after an issue was resolved may have been on its way: no regression."""
+"""An occurrence this shortly after an issue was resolved may have been under way: no regression."""
 
 _OCCURRENCE = f"""occurrence AS (
     SELECT left(app, {LONGEST_LABEL}) AS app,
@@ -34,13 +36,13 @@ _REGRESSED = f"""regressed AS (
         SELECT app, fingerprint, release, max(at) AS last_seen FROM occurrence GROUP BY 1, 2, 3) o
     JOIN monitoring.error_issue i USING (app, fingerprint)
     LEFT JOIN monitoring.release carried ON carried.app = o.app AND carried.release = o.release
-    LEFT JOIN monitoring.release mended ON mended.app = o.app AND mended.release = i.resolved_release
+    LEFT JOIN monitoring.release fixed ON fixed.app = o.app AND fixed.release = i.resolved_release
     WHERE i.status = 'resolved' AND o.last_seen > i.resolved_at + make_interval(secs => {GRACE_SECONDS})
         AND (i.resolved_release IS NULL OR o.release IS NULL OR o.release = i.resolved_release
-            OR carried.first_seen IS NULL OR carried.first_seen >= mended.first_seen)
+            OR carried.first_seen IS NULL OR carried.first_seen >= fixed.first_seen)
 )"""
-"""Later than the resolution and its grace; and where it was resolved in a release, not from an older one: one first
-seen before that release, which a server not yet updated still runs. A release that was never seen before is newer."""
+"""Issues that occurred later than their resolution and its grace. Where an issue was resolved in a release, occurrences
+in an older release do not count: a server that is not updated yet may run it. A release never seen before is newer."""
 
 _ENDED = """ended AS (
     SELECT s.app, s.fingerprint FROM seen s JOIN monitoring.error_issue i USING (app, fingerprint)
@@ -57,26 +59,9 @@ WAKE = f"""WITH woken AS (
     WHERE status = 'ignored' AND ignored_until <= now() RETURNING app, fingerprint
 ), c AS (SELECT *, 'error.ignore_ended' AS action, NULL::text AS release FROM woken)
 {_AUDITED} FROM c JOIN monitoring.error_issue i USING (app, fingerprint)"""
-"""Open the issues whose time of being ignored is over, whether they occur again or not. One index look-up a poll."""
+"""Reopens the issues that were ignored until now, whether they occur again or not. One index look-up a poll."""
 
-
-def statement(stream: Stream, window_sql: str) -> str:
-    """Return SQL that adds the window's good rows to monitoring.error_issue and counts new issues and regressions.
-
-    All in one statement, so that what is counted are exactly the issues inserted and reopened. Its transaction is
-    REPEATABLE READ: an issue that somebody else inserts or changes meanwhile fails it, and the poll begins anew. Same
-    parameters as a count.
-    """
-    latest = "(array_agg({0} ORDER BY at DESC))[1]"
-    return f"""WITH {checked(stream, window_sql)}, {_OCCURRENCE}, seen AS (
-    SELECT app, fingerprint, {latest.format("severity")} AS severity, {latest.format("error_type")} AS error_type,
-        left({latest.format("message")}, 1000) AS message, {latest.format("endpoint")} AS endpoint,
-        min(at) AS first_seen, max(at) AS last_seen, count(*) AS events, {latest.format("release")} AS release
-    FROM occurrence GROUP BY 1, 2
-), {_REGRESSED}, {_ENDED}, reopened AS (
-    SELECT app, fingerprint, 'error.regression' AS action, 1 AS regressions FROM regressed
-    UNION ALL SELECT app, fingerprint, 'error.ignore_ended', 0 FROM ended
-), upserted AS (
+_UPSERTED = """upserted AS (
     INSERT INTO monitoring.error_issue AS i (app, fingerprint, severity, error_type, message, endpoint,
         first_seen, last_seen, events, first_release, last_release)
     SELECT app, fingerprint, severity, error_type, message, endpoint, first_seen, last_seen, events, release, release
@@ -95,11 +80,9 @@ def statement(stream: Stream, window_sql: str) -> str:
                 CASE WHEN r.app IS NULL THEN i.ignored_until_events END,
                 i.regressions + coalesce(r.regressions, 0)
             FROM (SELECT) one LEFT JOIN reopened r ON r.app = i.app AND r.fingerprint = i.fingerprint)
-), audited AS (
-    {_AUDITED}
-    FROM (SELECT * FROM reopened JOIN (SELECT app, fingerprint, release FROM seen) s USING (app, fingerprint)) c
-    JOIN monitoring.error_issue i USING (app, fingerprint)
-), shown AS (
+)"""
+
+_COUNTED = f"""shown AS (
     SELECT s.*, CASE WHEN app IN (
         SELECT labels->>'app' FROM monitoring.rollup
         WHERE source = %(source)s AND stream = %(stream)s AND metric = '{ERRORS}' AND type = 'counter'
@@ -110,7 +93,50 @@ def statement(stream: Stream, window_sql: str) -> str:
     UNION ALL SELECT '{CREATED}', jsonb_build_object('app', shown, 'severity', {closed("s.severity", SEVERITIES)}),
         count(*) FILTER (WHERE i.app IS NULL)
     FROM shown s LEFT JOIN monitoring.error_issue i USING (app, fingerprint) GROUP BY 2
-)
+)"""
+
+
+def statement(stream: Stream, window_sql: str) -> str:
+    """Return SQL that adds the window's good rows to monitoring.error_issue and counts new issues and regressions.
+
+    One statement, so that exactly the issues inserted and reopened are counted. Its transaction is REPEATABLE READ: an
+    issue that another connection inserts or changes meanwhile fails it, and the poll is tried again. Same parameters
+    as a count.
+    """
+    latest = "(array_agg({0} ORDER BY at DESC))[1]"
+    return f"""WITH {checked(stream, window_sql)}, {_OCCURRENCE}, seen AS (
+    SELECT app, fingerprint, {latest.format("severity")} AS severity, {latest.format("error_type")} AS error_type,
+        left({latest.format("message")}, 1000) AS message, {latest.format("endpoint")} AS endpoint,
+        min(at) AS first_seen, max(at) AS last_seen, count(*) AS events, {latest.format("release")} AS release
+    FROM occurrence GROUP BY 1, 2
+), {_REGRESSED}, {_ENDED}, reopened AS (
+    SELECT app, fingerprint, 'error.regression' AS action, 1 AS regressions FROM regressed
+    UNION ALL SELECT app, fingerprint, 'error.ignore_ended', 0 FROM ended
+), {_UPSERTED}, audited AS (
+    {_AUDITED}
+    FROM (SELECT * FROM reopened JOIN (SELECT app, fingerprint, release FROM seen) s USING (app, fingerprint)) c
+    JOIN monitoring.error_issue i USING (app, fingerprint)
+), {_COUNTED}
 INSERT INTO monitoring.rollup AS r (source, stream, metric, type, labels, value, created_at)
 SELECT %(source)s, %(stream)s, metric, 'counter', labels, value, now() FROM counted
 ON CONFLICT (source, stream, metric, type, labels) DO UPDATE SET value = r.value + excluded.value"""
+
+
+def zeros(series: Iterable[tuple[str, dict[str, str], float]]) -> Iterator[tuple[str, dict[str, str], float]]:
+    """Yield (metric, labels, created) of the counters that are still 0, for every app of `series`, of the same shape.
+
+    A series that appears with 1 shows no increase, so that an app's counters begin before its first error.
+    """
+    known: set[tuple[str, str, str]] = set()
+    since: dict[str, float] = {}
+    for metric, labels, created in series:
+        app = labels.get("app")
+        if app is not None:
+            known.add((metric, app, labels.get("severity", "")))
+            since[app] = min(created, since.get(app, created))
+    for app, created in since.items():
+        if (REGRESSIONS, app, "") not in known:
+            yield REGRESSIONS, {"app": app}, created
+        for severity in SEVERITIES:
+            if (CREATED, app, severity) not in known:
+                yield CREATED, {"app": app, "severity": severity}, created

@@ -1,14 +1,15 @@
-"""Show the books of the SDK: what every process produced and dropped.
+"""The SDK's ledger: what every process produced and dropped.
 
-Each process keeps one row in monitoring.sdk_ledger with its own totals. The rows of processes that said that they have
-ended, and of those long gone, are added to the rollups and removed, so that recycled workers do not fill the table.
+Each process keeps one row in monitoring.sdk_ledger with its own totals. The rows of processes that have ended, and of
+those that have been silent for long, are added to the rollups and removed, so that workers that are replaced often do
+not fill the table.
 """
 
 from collections.abc import Iterator
 
 import psycopg
 
-from exporter.aggregation.reading import Reading
+from exporter.aggregation.series import Reading
 
 PRODUCED = "platform_sdk_events_total"
 DROPPED = "platform_sdk_events_dropped_total"
@@ -17,19 +18,19 @@ STREAM = "sdk_ledger"
 """The rollups' stream for what is folded; no poll advances it."""
 
 GONE_DAYS = 30
-"""A process that wrote nothing for this long is gone. Were it to write again, its row would count a second time."""
+"""A process that wrote nothing for this long has ended. If it wrote again, its row would count twice."""
 
 ENDED_HOURS = 1
-"""How long the books of a process that ended are left to be looked at."""
+"""How long the row of a process that ended can still be seen."""
 
 
 def read(connection: psycopg.Connection, source: str) -> Iterator[Reading]:
-    """Yield events produced by app, and dropped by app and reason. One statement, so that folding shows no dip."""
+    """Yield events produced by app, and dropped by app and reason. One statement, so that folding causes no dip."""
     rows = connection.execute(
         f"""SELECT metric, labels, sum(value), extract(epoch FROM min(since))::double precision FROM (
             SELECT metric, labels, value, created_at AS since FROM monitoring.rollup
             WHERE source = %s AND stream = '{STREAM}'
-            UNION ALL {_books("monitoring.sdk_ledger")}) book
+            UNION ALL {_entries("monitoring.sdk_ledger")}) entry
         GROUP BY metric, labels ORDER BY metric, labels""",
         [source],
     ).fetchall()
@@ -39,7 +40,7 @@ def read(connection: psycopg.Connection, source: str) -> Iterator[Reading]:
 
 
 def fold(connection: psycopg.Connection, source: str) -> None:
-    """Add the rows of processes that are gone and whose books are closed to the rollups, and remove them."""
+    """Add the rows of processes that have ended and have nothing spooled to the rollups, and remove them."""
     connection.execute(
         f"""WITH gone AS (
             DELETE FROM monitoring.sdk_ledger WHERE (updated_at < now() - make_interval(days => {GONE_DAYS})
@@ -47,7 +48,7 @@ def fold(connection: psycopg.Connection, source: str) -> None:
             RETURNING app, produced, dropped, started_at
         )
         INSERT INTO monitoring.rollup AS r (source, stream, metric, type, labels, value, created_at)
-        SELECT %s, '{STREAM}', metric, 'counter', labels, sum(value), min(since) FROM ({_books("gone")}) book
+        SELECT %s, '{STREAM}', metric, 'counter', labels, sum(value), min(since) FROM ({_entries("gone")}) entry
         GROUP BY 3, 5
         ON CONFLICT (source, stream, metric, type, labels) DO UPDATE SET value = r.value + excluded.value,
             created_at = least(r.created_at, excluded.created_at)""",
@@ -55,7 +56,7 @@ def fold(connection: psycopg.Connection, source: str) -> None:
     )
 
 
-def _books(table: str) -> str:
+def _entries(table: str) -> str:
     return f"""SELECT '{PRODUCED}'::text AS metric, jsonb_build_object('app', left(app, 200)) AS labels,
             produced::double precision AS value, started_at AS since FROM {table}
         UNION ALL SELECT '{DROPPED}', jsonb_build_object('app', left(app, 200), 'reason', left(key, 200)),

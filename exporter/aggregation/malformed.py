@@ -1,7 +1,7 @@
-"""Find the rows that a mapping's own SQL fails on, so that one bad row stops no stream.
+"""The rows that a mapping's own SQL fails on: found and left out, so that one bad row does not stop a stream.
 
-The statement that counts is one for all rows: an expression that raises (a cast of text that is no number, a division
-by zero) fails it as a whole. Then the window is read once more, row by row, and what raises is left out and counted.
+One statement counts all rows: an expression that raises (a cast of text that is not a number, a division by zero)
+fails it as a whole. Then the window is read again, row by row, and the rows that raise are left out and counted.
 """
 
 from dataclasses import replace

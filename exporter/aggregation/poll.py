@@ -1,4 +1,4 @@
-"""Poll once: count what is new in one table, in one transaction."""
+"""One poll: count what is new in one table, in one transaction."""
 
 import logging
 from dataclasses import dataclass
@@ -22,13 +22,15 @@ PLANNER = (
 )
 
 TRIES = 5
-"""How often a poll is begun anew after another replica was faster; each try sees that replica's work."""
+"""How often a poll is tried again after another replica was faster; each try sees that replica's work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Hold what one poll did: rows seen, of them rejected, label sets folded. `advanced` is False where another
-    replica holds the source."""
+    """One poll's result: rows seen, of them rejected, label sets folded.
+
+    `advanced` is False where another replica holds the source.
+    """
 
     advanced: bool
     seen: int = 0
@@ -74,20 +76,18 @@ def _poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Cou
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         connection.execute(PLANNER)
-        # look() first: taking the lock writes, which a standby refuses with a less helpful message.
-        here = snapshot.look(connection)
+        # The snapshot first: taking the lock writes, which a standby refuses with a less helpful message.
+        now = snapshot.take(connection)
         if not _lock(connection, stream.source):
             register(connection, stream.source)  # `adopt --undo` removes the row under a running exporter
             return Counted(advanced=False)
         if stream.issues:
             connection.execute(issues.WAKE.encode())
         cursor = snapshot.read(connection, stream)
-        seen = rejected = folded = 0
-        for window in snapshot.windows(connection, stream, cursor, here):
-            row = _count(connection, stream, window, parameters)
-            seen, rejected, folded = seen + row[0], rejected + row[1], folded + row[2]
-        snapshot.write(connection, stream, here)
-    return Counted(True, seen, rejected, folded)
+        windows = snapshot.windows(connection, stream, cursor, now)
+        counts = [_count(connection, stream, window, parameters) for window in windows]
+        snapshot.write(connection, stream, now)
+    return Counted(True, *map(sum, zip(*counts, strict=True)))
 
 
 def _count(
@@ -107,42 +107,40 @@ def _count(
 def _count_whole(
     connection: psycopg.Connection, stream: Stream, window: snapshot.Window, parameters: dict[str, Any]
 ) -> tuple[int, int, int]:
-    row = _execute(connection, rollup.statement(stream, window.sql), parameters | window.parameters)
-    if row[0] > row[1]:
-        _remember(connection, stream, window, parameters)
-    return row
+    parameters = parameters | window.parameters
+    row = connection.execute(rollup.statement(stream, window.sql).encode(), parameters).fetchone()
+    assert row is not None  # noqa: S101 - an aggregate without GROUP BY gives one row
+    seen, rejected, folded = row
+    if seen > rejected:
+        _add_details(connection, stream, window, parameters)
+    return seen, rejected, folded
+
+
+def _add_details(
+    connection: psycopg.Connection, stream: Stream, window: snapshot.Window, parameters: dict[str, Any]
+) -> None:
+    """Add what good rows say of releases, active users and issues."""
+    if releases.has_releases(stream):
+        query = releases.statement(stream, window.sql).encode()
+        if connection.execute(query, parameters).fetchone() == (True,):
+            connection.execute(releases.FORGET.encode())
+    if stream.kind.actors:
+        connection.execute(actors.statement(stream, window.sql).encode(), parameters)
+    if stream.issues:
+        connection.execute(issues.statement(stream, window.sql).encode(), parameters)
 
 
 def _lock(connection: psycopg.Connection, source: str) -> bool:
     """Take the source's row until the transaction ends; False where another replica has it.
 
-    The row is never updated, so waiting for it could not fail; moving the cursor can, and then nothing is counted.
+    The row is never updated, so that waiting for it cannot fail; moving the cursor can, and then nothing is counted.
     """
     query = "SELECT 1 FROM monitoring.source WHERE name = %s FOR UPDATE SKIP LOCKED"
     return connection.execute(query, [source]).fetchone() is not None
 
 
-def _remember(
-    connection: psycopg.Connection, stream: Stream, window: snapshot.Window, parameters: dict[str, Any]
-) -> None:
-    if releases.names_releases(stream):
-        query = releases.statement(stream, window.sql).encode()
-        if connection.execute(query, parameters | window.parameters).fetchone() == (True,):
-            connection.execute(releases.FORGET.encode())
-    if stream.kind.actors:
-        connection.execute(actors.statement(stream, window.sql).encode(), parameters | window.parameters)
-    if stream.issues:
-        connection.execute(issues.statement(stream, window.sql).encode(), parameters | window.parameters)
-
-
-def _execute(connection: psycopg.Connection, query: str, parameters: dict[str, Any]) -> tuple[int, int, int]:
-    row = connection.execute(query.encode(), parameters).fetchone()
-    assert row is not None  # noqa: S101 - an aggregate without GROUP BY gives one row
-    return row[0], row[1], row[2]
-
-
 def register(connection: psycopg.Connection, source: str) -> None:
-    """Make the source's row, which polls lock. Raises SchemaError where the schema is missing."""
+    """Insert the source's row, which polls lock. Raises SchemaError where the schema is missing."""
     try:
         connection.execute("INSERT INTO monitoring.source (name) VALUES (%s) ON CONFLICT DO NOTHING", [source])
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
@@ -153,5 +151,5 @@ def register(connection: psycopg.Connection, source: str) -> None:
     except psycopg.errors.InsufficientPrivilege as error:
         raise explain.missing_right(error, connection, "monitoring.source") from error
     except psycopg.errors.ReadOnlySqlTransaction as error:
-        snapshot.look(connection)  # says it better, if it is a standby
+        snapshot.take(connection)  # has the better message for a standby
         raise explain.read_only(connection) from error

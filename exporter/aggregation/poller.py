@@ -1,63 +1,28 @@
-"""Poll one source for ever, in a thread of its own, and publish what it counted."""
+"""The thread that polls one source again and again, and publishes what it counted."""
 
 import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import psycopg
 
-from exporter.aggregation import poll, retention, snapshot
+from exporter.aggregation import poll, retention
 from exporter.aggregation.gauges import StateReader
-from exporter.aggregation.reading import Reading
-from exporter.aggregation.zeros import issue_zeros
+from exporter.aggregation.series import SourceView, read_totals
 from exporter.config.settings import Database, Limits, Retention
 from exporter.database import schema
 from exporter.database.connection import backoff_seconds, connect
 from exporter.errors import PlatformError, SchemaError
 from exporter.sources import explain
-from exporter.sources.mapping import Plan, Stream
+from exporter.sources.mapping import SourcePlan, Stream
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
-    """Hold one committed rollup row; `created` is in Unix seconds, `buckets` are cumulative without +Inf."""
-
-    metric: str
-    type: str
-    labels: dict[str, str]
-    value: float
-    total: float | None
-    buckets: list[float] | None
-    at: float | None
-    created: float
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """Hold what is known of one source: an immutable value that scrapes read while the thread works on.
-
-    `polled_at` and `advanced_at` are on this process's monotonic clock; None before the first success.
-    """
-
-    source: str
-    totals: tuple[Total, ...] = ()
-    readings: tuple[Reading, ...] = ()
-    polled_at: float | None = None
-    advanced_at: float | None = None
-    poll_duration_seconds: float = 0.0
-    problems: tuple[str, ...] = field(default=("not polled yet",))
-
-    def lag_seconds(self, now: float) -> float | None:
-        """Return how old the newest count is; it grows while polls fail or hang. None before the first."""
-        return None if self.advanced_at is None else max(0.0, now - self.advanced_at)
-
-
 class Worker:
-    """Poll one source in a daemon thread.
+    """The daemon thread that polls one source.
 
     `view` may be read from any thread. A failed stream does not stop the others; a lost server is tried again with
     backoff, while the last counts stay visible and their lag grows.
@@ -65,7 +30,7 @@ class Worker:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: SourcePlan,
         settings: Database,
         limits: Limits,
         retention: Retention,
@@ -82,19 +47,19 @@ class Worker:
         self._maintained_at: float | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"source-{plan.name}", daemon=True)
-        self.view = View(plan.name)
+        self.view = SourceView(plan.name)
 
     @property
     def interval_seconds(self) -> float:
         return self._settings.poll_interval_seconds
 
     def same_as(self, other: "Worker") -> bool:
-        """Tell whether another worker would do just the same, so that a reload can leave this one alone."""
+        """Return whether another worker would do exactly the same, so that a reload can keep this one."""
         mine = (self.plan, self._settings, self._limits, self._retention)
         return mine == (other.plan, other._settings, other._limits, other._retention)
 
     def counts_as(self, other: "Worker") -> bool:
-        """Tell whether another worker would count the same tables of the same database, however often."""
+        """Return whether another worker would count the same tables of the same database, however often."""
         same_place = (self._settings.dsn, self._settings.password) == (other._settings.dsn, other._settings.password)
         return same_place and self.plan == other.plan
 
@@ -102,14 +67,14 @@ class Worker:
         self._thread.start()
 
     def stop(self, timeout_seconds: float = 5.0) -> None:
-        """End the thread after its current statement; a poll that is cut off is rolled back and counted next time."""
+        """End the thread after its current statement; a cancelled poll is rolled back and counted next time."""
         self._stopping.set()
         connection = self._connection
         if connection is not None and self._thread.is_alive():
             try:
                 connection.cancel_safe(timeout=1.0)
             except psycopg.Error:
-                logger.debug("source %s: the server did not take the cancellation", self.plan.name)
+                logger.debug("source %s: the server did not accept the cancellation", self.plan.name)
         self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
@@ -128,7 +93,7 @@ class Worker:
         self._disconnect()
 
     def poll(self) -> None:
-        """Poll every stream once and publish the result. Raises what made the whole poll fail."""
+        """Poll every stream once and publish the result. Raises the error that made the whole poll fail."""
         began = time.monotonic()
         connection = self._connected()
         problems = [problem for stream in self.plan.streams if (problem := self._advance(connection, stream))]
@@ -139,7 +104,7 @@ class Worker:
         if self.view.problems != tuple(problems):
             level = logging.ERROR if problems else logging.INFO
             logger.log(level, "source %s: %s", self.plan.name, "; ".join(problems) or "counting")
-        self.view = View(
+        self.view = SourceView(
             source=self.plan.name,
             totals=totals,
             readings=readings,
@@ -152,11 +117,11 @@ class Worker:
         self._maintain(connection)
 
     def _advance(self, connection: psycopg.Connection, stream: Stream) -> str | None:
-        """Count one stream; return what is wrong with it, None where it is well."""
+        """Count one stream; return its problem, None without one."""
         try:
             counted = poll.poll(connection, stream, self._limits)
         except (PlatformError, psycopg.Error) as error:
-            # A lock not had or a full disk is an OperationalError too, and concerns this stream; a lost server, all.
+            # A missing lock or a full disk is an OperationalError too, but concerns one stream; a lost server, all.
             if connection.closed or self._stopping.is_set():
                 raise
             return str(error).strip()
@@ -200,22 +165,3 @@ class Worker:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-
-def read_totals(connection: psycopg.Connection, plan: Plan) -> tuple[tuple[Total, ...], float | None]:
-    """Return the committed rollups of a source, zeros of issues among them, and `snapshot.age_seconds`."""
-    totals = stored_totals(connection, plan.name, [stream.name for stream in plan.streams])
-    if any(stream.issues for stream in plan.streams):
-        begun = issue_zeros((total.metric, total.labels, total.created) for total in totals)
-        totals += [Total(metric, "counter", labels, 0.0, None, None, None, since) for metric, labels, since in begun]
-    return tuple(totals), snapshot.age_seconds(connection, plan)
-
-
-def stored_totals(connection: psycopg.Connection, source: str, streams: list[str]) -> list[Total]:
-    """Return the committed rollups of some streams of a source."""
-    rows = connection.execute(
-        """SELECT metric, type, labels, value, total, buckets, at, extract(epoch FROM created_at)::double precision
-        FROM monitoring.rollup WHERE source = %s AND stream = ANY(%s) ORDER BY metric, labels""",
-        [source, streams],
-    ).fetchall()
-    return [Total(*row) for row in rows]

@@ -1,28 +1,28 @@
-"""Note when each app's releases were first seen: what Grafana annotates, and what tells older releases from newer."""
+"""When each app's releases were first seen: annotations in Grafana, and the order of releases."""
 
 from collections.abc import Iterator
 
 import psycopg
 
-from exporter.aggregation.reading import Reading
-from exporter.aggregation.rollup import IN_TIME, event
-from exporter.sources.mapping import Plan, Stream
+from exporter.aggregation.grouping import IN_TIME, event
+from exporter.aggregation.series import Reading
+from exporter.sources.mapping import SourcePlan, Stream
 from platform_sdk.events.base import LONGEST_LABEL
 
 SHOWN = 200
 """How many releases of an app have series: the newest."""
 
 KEPT = 1000
-"""How many of an app are remembered. A writer that names a release after each request must not fill the disk."""
+"""How many of an app are stored. A writer that makes up a release for each request must not fill the disk."""
 
 MOST_APPS = 500
-"""How many apps have releases remembered: as many as have series by default."""
+"""How many apps have releases stored: as many as have series by default."""
 
 
 def statement(stream: Stream, window_sql: str) -> str:
     """Return SQL that adds the window's releases to monitoring.release. Same parameters as a count.
 
-    Result: one row, whether any was new. An event that comes late moves the first sight of its release back.
+    Result: one row, whether any was new. A late event makes its release older.
     """
     return f"""WITH {event(stream, window_sql)}, seen AS (
     SELECT left(app, {LONGEST_LABEL}) AS app, left(release, {LONGEST_LABEL}) AS release, min(at) AS first_seen
@@ -46,17 +46,17 @@ FORGET = f"""DELETE FROM monitoring.release WHERE (app, release) IN (
             dense_rank() OVER (ORDER BY app) AS app_place
         FROM monitoring.release) ranked
     WHERE place > {KEPT} OR app_place > {2 * MOST_APPS})"""
-"""Forget all but an app's newest. One statement may add up to MOST_APPS too many apps; twice as many never stay."""
+"""Remove all but an app's newest. One statement may add up to MOST_APPS too many apps; twice as many never stay."""
 
 
-def names_releases(stream: Stream) -> bool:
-    """Tell whether a stream's events say which release they are of."""
+def has_releases(stream: Stream) -> bool:
+    """Return whether a stream's events name their release."""
     return "release" in stream.columns
 
 
-def read(connection: psycopg.Connection, plan: Plan) -> Iterator[Reading]:
-    """Yield when the newest releases of each app were first seen; nothing where the plan's events name none."""
-    if not any(names_releases(stream) for stream in plan.streams):
+def read(connection: psycopg.Connection, plan: SourcePlan) -> Iterator[Reading]:
+    """Yield when the newest releases of each app were first seen; nothing where the source's events name none."""
+    if not any(has_releases(stream) for stream in plan.streams):
         return
     rows = connection.execute(
         """SELECT app, release, extract(epoch FROM first_seen)::double precision FROM (

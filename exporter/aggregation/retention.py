@@ -9,7 +9,7 @@ from msgspec import structs
 from exporter.aggregation import actors, ledger
 from exporter.config.settings import Retention
 from exporter.database import schema
-from exporter.sources.mapping import Plan
+from exporter.sources.mapping import SourcePlan
 from platform_sdk.events import EVENTS
 from platform_sdk.events.error import ERROR
 
@@ -22,7 +22,9 @@ FINISHED_JOBS_DAYS = 7
 BATCH_DAYS = 30
 
 
-def maintain(connection: psycopg.Connection, plan: Plan, retention: Retention, now: datetime | None = None) -> None:
+def maintain(
+    connection: psycopg.Connection, plan: SourcePlan, retention: Retention, now: datetime | None = None
+) -> None:
     """Do what is due, each step in a transaction of its own with a short lock timeout.
 
     A step that does not get its lock is left for the next time: writers never wait for us longer than that timeout.

@@ -1,4 +1,4 @@
-"""Keep the cursor: which rows of a table are counted, told by a PostgreSQL snapshot.
+"""The cursor of a stream: which rows of a table are counted, as a PostgreSQL snapshot.
 
 Serial ids commit out of order, and a row's xmin may be a savepoint's id, which snapshots do not list. So every row
 stores its top-level transaction id, and the cursor is the snapshot of the last count: whatever is visible now and was
@@ -10,22 +10,13 @@ from typing import Any
 
 import psycopg
 
-from exporter.aggregation import rollup
 from exporter.errors import StandbyError
-from exporter.sources.mapping import Plan, Stream
-
-
-@dataclass(frozen=True, slots=True)
-class Here:
-    """Say where and when a poll looks: the cluster, and this transaction's own snapshot as text."""
-
-    system_identifier: int
-    snapshot: str
+from exporter.sources.mapping import SourcePlan, Stream
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Say up to where a stream was counted: all that `snapshot` sees in that cluster."""
+    """All that a snapshot, as text, sees in one cluster: what a stream has counted, or what a poll can see now."""
 
     system_identifier: int
     snapshot: str
@@ -33,14 +24,14 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Name the rows one statement counts: SQL and the parameters it needs."""
+    """The rows that one statement counts: SQL and the parameters it needs."""
 
     sql: str
     parameters: dict[str, Any]
 
 
-def look(connection: psycopg.Connection) -> Here:
-    """Return this transaction's place. Raises StandbyError on a server in recovery.
+def take(connection: psycopg.Connection) -> Cursor:
+    """Return this transaction's own snapshot. Raises StandbyError on a server in recovery.
 
     A standby's snapshots list no transactions in progress: with one as cursor, rows committed later would be lost.
     """
@@ -49,13 +40,14 @@ def look(connection: psycopg.Connection) -> Here:
         "CASE WHEN NOT pg_is_in_recovery() THEN pg_current_snapshot()::text END"
     ).fetchone()
     assert row is not None  # noqa: S101 - a SELECT without FROM gives one row
-    if row[0]:
+    in_recovery, system_identifier, snapshot = row
+    if in_recovery:
         info = connection.info
         raise StandbyError(
-            f"{info.host}:{info.port} is a hot standby, whose snapshots list no transactions, so counting there would "
-            "lose rows; wanted the primary: change the DSN, or add target_session_attrs=read-write to it"
+            f"{info.host}:{info.port} is a hot standby, whose snapshots list no transactions, so that counting there "
+            "would lose rows: expected the primary; change the DSN, or add target_session_attrs=read-write to it"
         )
-    return Here(row[1], row[2])
+    return Cursor(system_identifier, snapshot)
 
 
 def read(connection: psycopg.Connection, stream: Stream) -> Cursor | None:
@@ -67,7 +59,7 @@ def read(connection: psycopg.Connection, stream: Stream) -> Cursor | None:
     return Cursor(*row) if row else None
 
 
-def write(connection: psycopg.Connection, stream: Stream, here: Here) -> None:
+def write(connection: psycopg.Connection, stream: Stream, now: Cursor) -> None:
     """Set the stream's cursor to this transaction's snapshot.
 
     Raises psycopg.errors.SerializationFailure where another replica moved it since this transaction began.
@@ -77,11 +69,11 @@ def write(connection: psycopg.Connection, stream: Stream, here: Here) -> None:
         VALUES (%s, %s, %s, %s, %s::pg_snapshot, now())
         ON CONFLICT (source, stream) DO UPDATE SET relation = excluded.relation,
             system_identifier = excluded.system_identifier, snapshot = excluded.snapshot, advanced_at = now()""",
-        [stream.source, stream.name, stream.relation, here.system_identifier, here.snapshot],
+        [stream.source, stream.name, stream.relation, now.system_identifier, now.snapshot],
     )
 
 
-def age_seconds(connection: psycopg.Connection, plan: Plan) -> float | None:
+def age_seconds(connection: psycopg.Connection, plan: SourcePlan) -> float | None:
     """Return how long ago the least advanced stream of a source was counted; None while one never was."""
     names = [stream.name for stream in plan.streams]
     row = connection.execute(
@@ -92,8 +84,49 @@ def age_seconds(connection: psycopg.Connection, plan: Plan) -> float | None:
     return float(row[1]) if row and names and row[0] == len(names) else None
 
 
-def arrive(connection: psycopg.Connection, stream: Stream, cursor: Cursor, here: Here) -> str:
-    """Note that the cursor's cluster was left, and return the last transaction counted in this one, 0 if none was.
+def windows(connection: psycopg.Connection, stream: Stream, cursor: Cursor | None, now: Cursor) -> list[Window]:
+    """Return what to count now.
+
+    At first everything. Then what became visible since the cursor. After a dump was restored into another cluster two
+    windows: what the old cursor had not seen among rows of the old cluster (one last time), and every row written
+    here since, whose transaction ids say nothing against the old cursor. Rows keep the cluster they were written in,
+    so no row is in both, and those of the old cluster are never read again.
+    """
+    if cursor is None:
+        return [Window(everything(stream), {})]
+    moved = cursor.system_identifier != now.system_identifier
+    since = Window(window(stream, elsewhere=moved), {"cluster": cursor.system_identifier, "snapshot": cursor.snapshot})
+    if not moved:
+        return [since]
+    written_here = f"{stream.cluster} = %(cluster)s AND {stream.tx} > %(last_tx)s::xid8"
+    last_tx = _change_cluster(connection, stream, cursor, now)
+    return [since, Window(written_here, {"cluster": now.system_identifier, "last_tx": last_tx})]
+
+
+def everything(stream: Stream) -> str:
+    """Return the window of a first count: all rows there are.
+
+    It names the columns that later windows need: a first count of a table that is not adopted must fail, for rows
+    written between it and the adoption could not be distinguished from those it counted.
+    """
+    return f"(true OR {stream.tx} IS NULL OR {stream.cluster} IS NULL)"
+
+
+def window(stream: Stream, *, elsewhere: bool = False) -> str:
+    """Return SQL that is true for rows of %(cluster)s that became visible after %(snapshot)s was taken.
+
+    No row can belong to a transaction that has not begun yet: one that a writer forged would be new at every poll.
+    `elsewhere` says that the cluster is another one, whose transactions may well be ahead of those here.
+    """
+    begun = "" if elsewhere else f"AND {stream.tx} < pg_snapshot_xmax(pg_current_snapshot()) "
+    return (
+        f"{stream.cluster} = %(cluster)s AND {stream.tx} >= pg_snapshot_xmin(%(snapshot)s::pg_snapshot) "
+        f"{begun}AND NOT pg_visible_in_snapshot({stream.tx}, %(snapshot)s::pg_snapshot)"
+    )
+
+
+def _change_cluster(connection: psycopg.Connection, stream: Stream, cursor: Cursor, now: Cursor) -> str:
+    """Record that the cursor's cluster was left; return the last transaction counted in this one, 0 if none was.
 
     A database may come back: dumped here, restored elsewhere, dumped there and restored here. Transactions of rows
     written after that come after all those that any dump can hold.
@@ -114,26 +147,6 @@ def arrive(connection: psycopg.Connection, stream: Stream, cursor: Cursor, here:
     )
     row = connection.execute(
         "SELECT last_tx::text FROM monitoring.former_cluster WHERE (source, stream, system_identifier) = (%s, %s, %s)",
-        [stream.source, stream.name, here.system_identifier],
+        [stream.source, stream.name, now.system_identifier],
     ).fetchone()
     return row[0] if row else "0"
-
-
-def windows(connection: psycopg.Connection, stream: Stream, cursor: Cursor | None, here: Here) -> list[Window]:
-    """Return what to count now.
-
-    At first everything. Then what became visible since the cursor. After a dump was restored into another cluster two
-    windows: what the old cursor had not seen among rows of the old cluster (one last time), and every row written
-    here since, whose transaction ids say nothing against the old cursor. Rows keep the cluster they were written in,
-    so no row is in both, and those of the old cluster are never looked at again.
-    """
-    if cursor is None:
-        return [Window(rollup.everything(stream), {})]
-    moved = cursor.system_identifier != here.system_identifier
-    parameters = {"cluster": cursor.system_identifier, "snapshot": cursor.snapshot}
-    since = Window(rollup.window(stream, elsewhere=moved), parameters)
-    if not moved:
-        return [since]
-    written_here = f"{stream.cluster} = %(cluster)s AND {stream.tx} > %(last_tx)s::xid8"
-    last_tx = arrive(connection, stream, cursor, here)
-    return [since, Window(written_here, {"cluster": here.system_identifier, "last_tx": last_tx})]

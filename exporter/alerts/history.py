@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from exporter.aggregation.poller import Total, stored_totals
+from exporter.aggregation.series import Total, stored_totals
 from exporter.alerts.notification import Delivery, HistoryAlert
 from exporter.config.settings import Alerts
 from exporter.database.connection import AdvisoryLock

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import psycopg
 
-from exporter.aggregation.poller import View
-from exporter.aggregation.reading import Reading
+from exporter.aggregation.series import Reading, SourceView
 from exporter.alerts import history
 from exporter.alerts.notification import Delivery, HistoryAlert, Notification
 from exporter.alerts.spool import NotificationSpool
@@ -47,7 +46,7 @@ class HistoryWorker:
         self._problem = ""
         self._pruned_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="alert-history", daemon=True)
-        self.view = View(history.SOURCE)
+        self.view = SourceView(history.SOURCE)
 
     def start(self) -> None:
         self._thread.start()
@@ -111,7 +110,9 @@ class HistoryWorker:
             else:
                 self._spool.remove(file)
         self._prune(connection)
-        self.view = View(history.SOURCE, totals=history.totals(connection), readings=self.view.readings, problems=())
+        self.view = SourceView(
+            history.SOURCE, totals=history.totals(connection), readings=self.view.readings, problems=()
+        )
 
     def _publish(self) -> None:
         try:
@@ -119,7 +120,7 @@ class HistoryWorker:
         except OSError:
             return
         readings = (Reading("platform_alert_spooled_posts", (), float(waiting)),)
-        self.view = View(history.SOURCE, totals=self.view.totals, readings=readings, problems=self.view.problems)
+        self.view = SourceView(history.SOURCE, totals=self.view.totals, readings=readings, problems=self.view.problems)
         self._published()
 
     def _store(self, delivery: Delivery) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from exporter.aggregation.poller import View
+from exporter.aggregation.series import SourceView
 from exporter.alerts import alertmanager
 from exporter.alerts.history_worker import HistoryWorker
 from exporter.alerts.resender import Resender
@@ -35,7 +35,7 @@ class AlertWorkers:
         return tuple(worker for worker in (self.history, self._resender) if worker)
 
     @property
-    def views(self) -> tuple[View, ...]:
+    def views(self) -> tuple[SourceView, ...]:
         """Return what `/metrics` shows beside the sources' counts."""
         return (self.history.view,) if self.history else ()
 

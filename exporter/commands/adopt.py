@@ -1,4 +1,4 @@
-"""Make an application's own tables a source."""
+"""`adopt`: make an application's own tables a source."""
 
 from pathlib import Path
 
@@ -10,20 +10,20 @@ from exporter.database import schema
 from exporter.database.connection import connect
 from exporter.errors import ConfigError
 from exporter.sources import adopt as adoption
-from exporter.sources import mapping
+from exporter.sources import checks, mapping
 
 
 @click.command()
 @click.argument("preset", metavar="PRESET|FILE")
 @config_option
-@click.option("--dry-run", is_flag=True, help="Print the SQL that is still to be run, and run nothing.")
-@click.option("--undo", is_flag=True, help="Remove the columns, indexes and counters again.")
+@click.option("--dry-run", is_flag=True, help="Print the SQL that is still to run, and change nothing.")
+@click.option("--undo", is_flag=True, help="Remove the columns, indexes and counters.")
 @reports_errors
 def adopt(preset: str, path: Path, dry_run: bool, undo: bool) -> None:
     """Make the tables of PRESET (or of the mapping in FILE) a source.
 
-    Adds two columns and an index to each table, without a rewrite and without a lock longer than half a second. What
-    the tables hold already is counted once; from then on every new row is. May run again at any time.
+    Adds two columns and an index to each table, without a rewrite and without a lock longer than half a second. The
+    rows that the tables hold are counted once, and from then on every new row. It may run again at any time.
 
     \b
     Examples:
@@ -36,24 +36,24 @@ def adopt(preset: str, path: Path, dry_run: bool, undo: bool) -> None:
     with connect(config.database_of(source), "adopt") as connection:
         schema.check_server(connection)
         make = adoption.undo_steps if undo else adoption.steps
-        plan = make(connection, source, chosen)
+        steps = make(connection, source, chosen)
         if dry_run:
-            for item in plan:
-                click.echo(f"-- {item.purpose}\n{item.sql.rstrip(';')};\n")
+            for step in steps:
+                click.echo(f"-- {step.purpose}\n{step.sql.rstrip(';')};\n")
             return
-        adoption.carry_out(connection, plan, click.echo)
+        adoption.carry_out(connection, steps, click.echo)
         if not undo:
-            adoption.verify(connection, source)
+            checks.require_readable(connection, source)
         state = "no longer a source" if undo else "a source"
         click.echo(f"{source.label}: {', '.join(mapping.tables(chosen))} is {state} in {connection.info.dbname}")
 
 
 def _source(config: Config, preset: str, path: Path) -> Source:
     """Return the configured source that `preset` means. Raises ConfigError."""
-    wanted = str(path.parent / preset) if preset.endswith((".yml", ".yaml")) else preset
-    matches = [s for s in config.sources if preset in (s.preset, s.label) or s.preset in (wanted, str(Path(preset)))]
+    file = str(path.parent / preset) if preset.endswith((".yml", ".yaml")) else preset
+    matches = [s for s in config.sources if preset in (s.preset, s.label) or s.preset in (file, str(Path(preset)))]
     if preset == "native":
-        raise ConfigError("preset `native` is the event store itself; wanted `schema apply` instead of `adopt`")
+        raise ConfigError("invalid preset `native`: it is the event store; run `schema apply` instead of `adopt`")
     if not matches:
         mapping.load(preset)  # an unknown preset has the better message
         raise ConfigError(
@@ -61,5 +61,5 @@ def _source(config: Config, preset: str, path: Path) -> Source:
             "(and its `database`, if the tables are not in the event store)"
         )
     if len(matches) > 1:
-        raise ConfigError(f"{path}: several entries of `sources` have the preset {preset!r}; give one's `name` instead")
+        raise ConfigError(f"{path}: several entries of `sources` have the preset {preset!r}; give the `name` of one")
     return matches[0]

@@ -20,7 +20,7 @@ from exporter.database.connection import connect, describe
 from exporter.errors import PlatformError, SchemaError
 from exporter.printing import plural
 from exporter.probes.redact import Redactor
-from exporter.sources import adopt, mapping
+from exporter.sources import checks, mapping
 
 TIMEOUT_SECONDS = 5
 
@@ -84,7 +84,7 @@ def _source(config: Config, source: Source) -> Iterator[Finding]:
             yield Finding(subject, OK, f"{describe(config.database_of(source))} answers")
             plan = mapping.plan(source)
             schema.check_version(connection, "store" if plan.native else "counting")
-            adopt.verify(connection, source)
+            checks.require_readable(connection, source)
             yield Finding(
                 subject, OK, f"{plural(len(plan.streams), 'table')} readable, schema version {schema.VERSION}"
             )

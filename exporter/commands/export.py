@@ -1,4 +1,4 @@
-"""Write rows to a file, for a spreadsheet or a notebook."""
+"""`export`: rows written to a file, for a spreadsheet or a notebook."""
 
 import contextlib
 import os
@@ -17,6 +17,7 @@ from exporter.database.connection import connect
 from exporter.errors import ConfigError, ExportError
 from exporter.history import filters, formats, tables
 from exporter.history.tables import Table
+from exporter.printing import plural
 from exporter.times import parse_time
 
 
@@ -27,12 +28,10 @@ from exporter.times import parse_time
     "--source", "source_name", help="Read this source of the configuration (default: the first that has KIND)."
 )
 @click.option("--since", default="24h", show_default=True, help="From when: 90m, 24h, 7d (ago), or a date or time.")
-@click.option("--until", help="To when, not included; as --since (default: now).")
-@click.option(
-    "--where", "conditions", multiple=True, metavar="CONDITION", help="Only rows for which all of these are so."
-)
-@click.option("--columns", help="Only these, separated by commas.")
-@click.option("--personal", is_flag=True, help="With addresses, user agents and details, which are left out otherwise.")
+@click.option("--until", help="Until when, exclusive; as --since (default: now).")
+@click.option("--where", "conditions", multiple=True, metavar="CONDITION", help="Only rows that meet all of these.")
+@click.option("--columns", help="Only these columns, separated by commas.")
+@click.option("--personal", is_flag=True, help="Include addresses, user agents and details.")
 @click.option("--format", "format_", type=click.Choice(list(formats.FORMATS)), default="csv", show_default=True)
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="The file (default: standard output)."
@@ -45,7 +44,7 @@ def export(
     """Write the rows of KIND, oldest first, as CSV, JSON or Parquet.
 
     A CONDITION is COLUMN OPERATOR VALUE: = != < <= > >= and ~ !~ for regular expressions, or `COLUMN is null`. Rows
-    travel a piece at a time: a million of them need no more memory than a thousand.
+    are written in batches: a million of them need no more memory than a thousand.
 
     \b
     Examples:
@@ -55,30 +54,34 @@ def export(
     """
     config = load(path)
     now = datetime.now(UTC)
-    span = parse_time(since, now), parse_time(until, now) if until else now
-    if span[0] >= span[1]:
-        raise ConfigError(f"--since {since} is not before --until {until or 'now'}; wanted an earlier time")
+    begin, end = parse_time(since, now), parse_time(until, now) if until else now
+    if begin >= end:
+        raise ConfigError(f"--since {since} is not before --until {until or 'now'}: expected an earlier time")
     source = tables.choose(config, kind, source_name)
     table = tables.find(kind, source)
     chosen = tables.chosen(table, columns, personal)
     if format_ == "parquet" and output is None and sys.stdout.isatty():
-        raise ExportError("--format parquet would write bytes to the terminal; wanted --output FILE")
+        raise ExportError("--format parquet would write bytes to the terminal: expected --output FILE")
     with connect(config.database_of(source), "export") as connection, connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")  # what is counted is written
-        query = _query(connection, table, [column.name for column in chosen], span, conditions)
+        connection.execute(
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        )  # the rows counted are those written
+        query = _query(connection, table, [column.name for column in chosen], (begin, end), conditions)
         total = connection.execute(b"SELECT count(*) FROM (" + query + b") counted").fetchone()
         rows = total[0] if total else 0
         with _destination(output) as out, progress("rows", rows, show_pos=True) as bar:
             formats.FORMATS[format_](connection, query.decode(), chosen, out, bar.update)
-    click.echo(f"{rows} rows of {kind} from {source.label} written to {output or 'standard output'}", err=True)
+    click.echo(
+        f"{plural(rows, 'row')} of {kind} from {source.label} written to {output or 'standard output'}", err=True
+    )
 
 
 def _query(
-    connection: psycopg.Connection, table: Table, names: list[str], span: tuple[datetime, datetime],
+    connection: psycopg.Connection, table: Table, names: list[str], times: tuple[datetime, datetime],
     conditions: tuple[str, ...],
 ) -> bytes:  # fmt: skip
-    """Return the finished SQL: COPY takes no parameters, so that they are written into it as literals."""
-    texts, values = [f'"{table.at}" >= %s', f'"{table.at}" < %s'], list[object](span)
+    """Return SQL with its parameters as literals: COPY takes none."""
+    texts, values = [f'"{table.at}" >= %s', f'"{table.at}" < %s'], list[object](times)
     for text in conditions:
         condition, parameters = filters.condition(text, table)
         texts.append(condition)
@@ -90,7 +93,7 @@ def _query(
 
 @contextlib.contextmanager
 def _destination(output: Path | None) -> Iterator[BinaryIO]:
-    """Give standard output, or a file that takes its name only once it is whole. Raises ExportError."""
+    """Yield standard output, or a file that gets its name only once it is complete. Raises ExportError."""
     if output is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -107,7 +110,7 @@ def _destination(output: Path | None) -> Iterator[BinaryIO]:
                 partial.unlink(missing_ok=True)
     except OSError as error:
         raise ExportError(
-            f"--output {output}: cannot be written ({error.strerror}); wanted a file in a folder of yours"
+            f"--output {output}: cannot be written ({error.strerror}): expected a file in a writable folder"
         ) from error
 
 

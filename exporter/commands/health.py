@@ -1,4 +1,4 @@
-"""Say how the platform is, once."""
+"""`health`: the state of every component and source, once."""
 
 import json
 import sys
@@ -25,10 +25,10 @@ EXIT = {Status.HEALTHY: 0, Status.DEGRADED: 1, Status.UNKNOWN: 1, Status.UNHEALT
 @json_option
 @reports_errors
 def health(path: Path, as_json: bool) -> None:
-    """Probe every component and look how far every source is counted.
+    """Probe every component and check when every source was last counted.
 
-    Needs no running exporter. Exit status 0 if all is healthy, 1 for a warning or something unknown, 2 if anything is
-    critical.
+    It needs no running exporter. Exit status 0: all is healthy; 1: something is degraded or unknown; 2: something is
+    unhealthy.
     """
     config = load(path)
     runner = ProbeRunner(build(config.probes))
@@ -54,7 +54,7 @@ def _component(key: tuple[str, str], result: ProbeResult) -> dict[str, str]:
 
 
 def _source(config: Config, source: Source) -> dict[str, str]:
-    """Say how old a source's newest count is, by the thresholds of `source_lag_seconds`."""
+    """Return how old a source's newest count is, judged by the thresholds of `source_lag_seconds`."""
     status, cause = Status.UNKNOWN, "never counted: is `platform-exporter serve` running?"
     try:
         with connect(config.database_of(source), "health") as connection:

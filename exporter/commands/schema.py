@@ -1,4 +1,4 @@
-"""Create, upgrade or show the schema `monitoring`."""
+"""`schema`: create, upgrade or show the schema `monitoring`."""
 
 from pathlib import Path
 
@@ -20,8 +20,8 @@ def schema() -> None:
 def apply(path: Path) -> None:
     """Create or upgrade the schema in the event store (`database` in the configuration).
 
-    May run as often as you like and from any earlier version. Wants a user that may create schemas and roles; the
-    exporter itself then needs no more than the role platform_exporter:
+    It may run any number of times and from any earlier version. The user needs the rights to create schemas and roles;
+    the exporter itself needs the role platform_exporter only:
 
     \b
       GRANT platform_exporter TO your_exporter_user;
@@ -29,7 +29,7 @@ def apply(path: Path) -> None:
       GRANT platform_grafana TO your_grafana_user;
       GRANT platform_grafana_restricted TO your_other_grafana_user;
 
-    The last two are for dashboards; give their users limits of their own, as docs/access.md shows.
+    The last two are for dashboards; set limits for their users as in docs/access.md.
     """
     config = load(path)
     with connect(config.database, "schema") as connection:

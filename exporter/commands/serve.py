@@ -1,4 +1,4 @@
-"""Run the exporter until it is told to stop."""
+"""`serve`: run the exporter until SIGTERM."""
 
 import contextlib
 import signal
@@ -28,13 +28,13 @@ from exporter.errors import ConfigError
 def serve(path: Path, listen: str | None, web_config: Path | None, log_level: str) -> None:
     """Count events, probe components and answer on /metrics.
 
-    SIGHUP or POST /-/reload reads the configuration again; a bad one is refused and the old one stays. SIGTERM ends.
+    SIGHUP or POST /-/reload reads the configuration again; an invalid one is rejected. SIGTERM ends the exporter.
 
     \b
     Example:
       platform-exporter serve --config platform-exporter.yml
     """
-    # Imported here: other commands start faster without a server.
+    # Imported here: other commands start faster without a web server.
     from exporter.alerts import history_api
     from exporter.issues import api as issues
     from exporter.service import Service
@@ -42,7 +42,7 @@ def serve(path: Path, listen: str | None, web_config: Path | None, log_level: st
     from exporter.web.server import serve as serve_http
     from exporter.web.web_config import WebConfig
 
-    # Until the server listens to it, a reload signal must not end the process, as it would by default.
+    # Before the server handles it, a reload signal would end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     log_to_stderr(log_level)
     config = load(path)

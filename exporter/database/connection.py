@@ -1,4 +1,4 @@
-"""Connect to PostgreSQL: the one place where a DSN is revealed. And the advisory locks that connections take."""
+"""Connections to PostgreSQL, the only place where a DSN is revealed; and the advisory locks that they take."""
 
 import enum
 import random
@@ -11,14 +11,13 @@ import psycopg.conninfo
 from exporter.config.settings import Database
 from exporter.errors import UnreachableError
 
-# A peer that is gone without a word is noticed after about 15 s instead of two hours.
+# A peer that vanished is noticed after about 15 s instead of two hours.
 _KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 2, "tcp_user_timeout": 15_000}
 
 _SESSION = """SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '10s'; SET timezone = 'UTC';
 SET search_path = pg_catalog, pg_temp; SET statement_timeout = 0; SET row_security = off"""
-"""A frozen replica must not hold a source for ever; names mean what the SQL says, whatever the user's settings; and
-a first count of years of rows takes as long as it takes, where the role's own timeout would cut it off for ever.
-Rows that a policy hides from this user are an error rather than a count too low."""
+"""A frozen replica must not hold a source forever; the user's own settings must not change what names mean; a first
+count of years of rows may outlast the role's own timeout. Rows that a policy hides are an error, not a low count."""
 
 
 def connect(database: Database, purpose: str) -> psycopg.Connection:
@@ -64,7 +63,7 @@ def describe(database: Database) -> str:
 def backoff_seconds(failures: int, interval_seconds: float) -> float:
     """Return how long to wait after the n-th failure in a row: doubling to half a minute, with jitter.
 
-    Replicas that lost one server must not come back all at once.
+    Replicas that lost one server must not return all at once.
     """
     longest = max(interval_seconds, 30.0)
     base: float = min(interval_seconds * 2.0 ** min(failures - 1, 10), longest)
@@ -75,7 +74,7 @@ _PREAMBLE = re.compile(r"^(- host: '.*?', port: '.*?', hostaddr: '.*?': )?(conne
 
 
 def reason_of(error: psycopg.Error) -> str:
-    """Return what an error says in one line: without hints, and of several attempts each failure once."""
+    """Return an error's message in one line: without hints, and each failure of several attempts once."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("\t")]
     parts = (_PREAMBLE.sub("", line) for line in lines)
     text = "; ".join(part for part in dict.fromkeys(parts) if not part.startswith("Multiple connection attempts"))

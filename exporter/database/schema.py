@@ -1,9 +1,10 @@
 """The SQL of the schema `monitoring`, made from the declared kinds, and its application to a database.
 
-The SQL converges: it may run twice, and from any earlier version, whose missing tables and columns it adds.
+The SQL may run any number of times and from any earlier version: it adds the tables and columns that are missing.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from importlib import resources
 
@@ -64,7 +65,7 @@ def apply(connection: psycopg.Connection, *, store: bool = True) -> None:
     Raises VersionError, SchemaError (the schema is newer than this program) or RightsError.
     """
     check_server(connection)
-    with connection.transaction(), _translated(connection):
+    with connection.transaction(), _rights_to_apply(connection):
         AdvisoryLock.SCHEMA.wait(connection)
         connection.execute("SET LOCAL lock_timeout = '10s'; SET LOCAL client_min_messages = warning")
         for part in ("counting", "store"):
@@ -119,24 +120,19 @@ def partition_day(name: str, kind: str) -> date | None:
     return datetime.strptime(suffix, "%Y%m%d").date()  # noqa: DTZ007 - a day has no zone
 
 
-class _translated:  # noqa: N801 - reads as a statement
+@contextmanager
+def _rights_to_apply(connection: psycopg.Connection) -> Iterator[None]:
     """Turn a missing privilege into a RightsError that says what to grant."""
-
-    def __init__(self, connection: psycopg.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, psycopg.errors.InsufficientPrivilege):
-            info = self._connection.info
-            database = sql.Identifier(info.dbname).as_string(None)
-            raise RightsError(
-                f"user {info.user} may not create the schema `monitoring` in database {info.dbname} "
-                f"({error.diag.message_primary}); run this as the database's owner, or: "
-                f"GRANT CREATE ON DATABASE {database} TO {sql.Identifier(info.user).as_string(None)};"
-            ) from error
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        info = connection.info
+        database, user = sql.Identifier(info.dbname).as_string(None), sql.Identifier(info.user).as_string(None)
+        raise RightsError(
+            f"user {info.user} may not create the schema `monitoring` in database {info.dbname} "
+            f"({error.diag.message_primary}); run this as the database's owner, or: "
+            f"GRANT CREATE ON DATABASE {database} TO {user};"
+        ) from error
 
 
 def _read(name: str) -> str:
@@ -174,9 +170,9 @@ CREATE TABLE IF NOT EXISTS {table} (
 
 
 def _column(column: Column) -> str:
-    constraint = " NOT NULL" if column.required else ""
+    required = " NOT NULL" if column.required else ""
     default = f" DEFAULT {column.default}" if column.default else ""
-    return f"{column.name} {column.type}{constraint}{default}"
+    return f"{column.name} {column.type}{required}{default}"
 
 
 def _view(kind: EventKind) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Declare every family of series there is: the reference that documents, rules and dashboards are checked against."""
+"""Every family of series: the reference that documents, rules and dashboards are checked against."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from platform_sdk.events.sample import BUDGET, PREFIX, bounds_of
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Declare a family: its full name (counters with `_total`), type, help and label names in order."""
+    """A family of series: its full name (counters with `_total`), type, help and label names in order."""
 
     name: str
     type: str
@@ -18,6 +18,11 @@ class Family:
     labels: tuple[str, ...] = ()
     bounds: tuple[float, ...] = ()
     zero_fill: ZeroFill | None = None
+
+    @property
+    def base_name(self) -> str:
+        """Return the name without a counter's `_total`, as OpenMetrics declares it."""
+        return self.name.removesuffix("_total") if self.type == "counter" else self.name
 
 
 def _gauge(name: str, text: str, *labels: str) -> Family:
@@ -39,19 +44,19 @@ STATE_FAMILIES = (
     _gauge("platform_scraping_jobs", "Scraping jobs by what they are doing now.", "app", "scraper", "status"),
     _gauge(
         "platform_scraping_oldest_pending_timestamp_seconds",
-        "When the longest waiting scraping job was created.", "app", "scraper",
+        "When the scraping job that waits longest was created.", "app", "scraper",
     ),
     _gauge(
         "platform_scraping_oldest_heartbeat_timestamp_seconds",
-        "When the running scraping job that is silent for longest gave its last sign of life.", "app", "scraper",
+        "Last heartbeat of the running scraping job that has been silent for longest.", "app", "scraper",
     ),
     _gauge(
         "platform_scraping_oldest_progress_timestamp_seconds",
-        "When the running scraping job that stands still for longest last made progress.", "app", "scraper",
+        "Last progress of the running scraping job that has made none for longest.", "app", "scraper",
     ),
     _gauge("platform_active_users", "Distinct users seen in the window.", "app", "window"),
     _gauge("platform_active_sessions", "Distinct sessions seen in the window.", "app", "window"),
-    _gauge("platform_error_issues", "Groups of alike errors, by state.", "app", "severity", "status"),
+    _gauge("platform_error_issues", "Error issues, groups of similar errors, by status.", "app", "severity", "status"),
     _gauge("platform_release_first_seen_timestamp_seconds", "When a release was first seen.", "app", "release"),
     _counter(
         "platform_error_issues_created_total",
@@ -66,10 +71,10 @@ STATE_FAMILIES = (
 ALERT_FAMILIES = (
     _counter(
         "platform_alert_notifications_total",
-        "Alerts that Alertmanager told of, once for each firing and once for its end.",
+        "Alerts that Alertmanager notified of, once for each firing and once for its end.",
         "alertname", "severity", "status",
     ),
-    _counter("platform_alert_repeats_total", "Firings told once more.", "alertname", "severity"),
+    _counter("platform_alert_repeats_total", "Repeated notifications of one firing.", "alertname", "severity"),
     _counter(
         "platform_alert_firing_seconds_total",
         "Time that alerts fired, added when they resolve.", "alertname", "severity",
@@ -80,7 +85,7 @@ ALERT_FAMILIES = (
     ),
     _counter("platform_alert_flaps_total", "Alerts that fired again soon after their end.", "alertname", "severity"),
     _counter("platform_alert_noise_total", "Alerts that ended soon after they fired.", "alertname", "severity"),
-    _gauge("platform_alert_spooled_posts", "Posts of Alertmanager's that wait on disk for the event store."),
+    _gauge("platform_alert_spooled_posts", "Posts from Alertmanager that wait on disk for the event store."),
 )  # fmt: skip
 
 PROBE_FAMILIES = (

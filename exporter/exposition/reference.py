@@ -30,7 +30,7 @@ PROCESS_FAMILIES = (
     Family("process_start_time_seconds", "gauge", "Start time of the process since unix epoch in seconds."),
     Family("process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes."),
 )
-"""What prometheus_client tells of the exporter's own process."""
+"""What prometheus_client shows of the exporter's own process."""
 
 METRICS: dict[str, Family] = {
     name: family for family in (*FAMILIES.values(), *PROCESS_FAMILIES) for name in series_names(family)
@@ -40,10 +40,10 @@ METRICS: dict[str, Family] = {
 SECTIONS = (
     ("Events", "Counted exactly once from the event tables, and from an application's own adopted tables.",
      EVENT_FAMILIES),
-    ("State", "Read from tables at every poll: what is so now.", STATE_FAMILIES),
+    ("State", "The current state, read from tables at every poll.", STATE_FAMILIES),
     ("Alerts", "The history of notifications: derived with its rows, in the same transaction.", ALERT_FAMILIES),
     ("Components", "Probed at every scrape.", PROBE_FAMILIES),
-    ("The exporter", "How well it counts, and what it was told.", EXPORTER_FAMILIES),
+    ("The exporter", "How well it counts, and its configuration.", EXPORTER_FAMILIES),
     ("Its process", "As of any Prometheus client.", PROCESS_FAMILIES),
 )  # fmt: skip
 
@@ -65,7 +65,7 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "A label that is empty is left out. Counters and histograms carry created timestamps in OpenMetrics."
     for title, text, families in SECTIONS:
-        yield from ("", f"## {title}", "", text, "", "| metric | type | labels | what it tells |", "|---|---|---|---|")
+        yield from ("", f"## {title}", "", text, "", "| metric | type | labels | description |", "|---|---|---|---|")
         yield from (_row(family) for family in families)
         if families is PROBE_FAMILIES:
             yield from _probes()

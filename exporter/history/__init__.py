@@ -1,1 +1,1 @@
-"""Read the rows that are kept: to export them, and to give Prometheus the past it has not seen."""
+"""The stored rows, read to export them and to give Prometheus the time before its start."""

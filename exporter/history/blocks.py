@@ -1,4 +1,4 @@
-"""Make blocks of Prometheus's database of OpenMetrics text and of rules, by Prometheus's own promtool.
+"""Blocks of Prometheus's database, made from OpenMetrics text by promtool; and the order of recording rules.
 
 https://prometheus.io/docs/prometheus/latest/storage/#backfilling-from-openmetrics-format
 """
@@ -17,18 +17,15 @@ from exporter.errors import BackfillError
 BLOCK_SECONDS = 18 * 3600
 """Of the lengths that Prometheus aligns blocks to (2 h times powers of 3): few blocks, and no text too large."""
 
-
 _CREATE = ("tsdb", "create-blocks-from", f"--max-block-duration={BLOCK_SECONDS}s", "--quiet")
 
 
 def program(name: str, given: Path | None = None) -> Path:
-    """Return the program given, or that in PATH. Raises BackfillError."""
+    """Return the given program, or the one in PATH. Raises BackfillError."""
     found = shutil.which(given or name)
     if found is None:
         where = f"at {given}" if given else "in PATH"
-        raise BackfillError(
-            f"{name} is not {where}; it comes with Prometheus 2.42 or newer: say where by --{name} FILE"
-        )
+        raise BackfillError(f"no {name} {where}: install Prometheus 2.42 or newer, or give its path by --{name} FILE")
     return Path(found)
 
 
@@ -38,10 +35,10 @@ def from_openmetrics(promtool: Path, text: Path, folder: Path) -> None:
 
 
 def layers(files: Iterable[Path]) -> list[list[dict[str, Any]]]:
-    """Return the recording rules of rule files, each after all those it reads: layer by layer.
+    """Return the recording rules of rule files, in layers: each rule after those it reads.
 
-    A rule is evaluated over what Prometheus holds already: one that reads another's series would find nothing of what
-    is just being made. Raises BackfillError where rules read each other in a circle.
+    A rule is evaluated over what Prometheus holds already: in the same layer it would find nothing of another rule.
+    Raises BackfillError where rules read each other in a circle.
     """
     rules = [
         {name: rule[name] for name in ("record", "expr", "labels") if name in rule}

@@ -1,4 +1,4 @@
-"""Read conditions such as `status>=500`, as people type them."""
+"""Conditions such as `status>=500`, as people type them, parsed into SQL."""
 
 import re
 
@@ -9,18 +9,11 @@ _CONDITION = re.compile(
     r"\s*(?P<column>[a-z_]+)(?:\.(?P<key>[\w.-]+))?\s*(?P<operator>!=|<=|>=|!~|=|<|>|~)(?P<value>.*)", re.DOTALL
 )
 _NULL = re.compile(r"\s*(?P<column>[a-z_]+)\s+is\s+(?P<negated>not\s+)?null\s*", re.IGNORECASE)
-_NUMERIC = (
-    "integer",
-    "bigint",
-    "smallint",
-    "double precision",
-    "numeric",
-    "real",
-    "boolean",
-    "timestamp with time zone",
-    "timestamptz",
-    "inet",
-)
+_CAST = (
+    "integer", "bigint", "smallint", "double precision", "numeric", "real", "boolean", "timestamp with time zone",
+    "timestamptz", "inet",
+)  # fmt: skip
+"""The types whose values are compared as such, all others as text."""
 
 
 def condition(text: str, table: Table) -> tuple[str, list[str]]:
@@ -35,17 +28,17 @@ def condition(text: str, table: Table) -> tuple[str, list[str]]:
     match = _CONDITION.fullmatch(text)
     if not match:
         raise FilterError(
-            f"--where {text!r} is no condition; wanted COLUMN OPERATOR VALUE such as 'status>=500', 'route~^/api/', "
-            "'labels.endpoint=/x' or 'user_id is null'"
+            f"invalid condition {text!r} for --where: expected COLUMN OPERATOR VALUE such as 'status>=500', "
+            "'route~^/api/', 'labels.endpoint=/x' or 'user_id is null'"
         )
     name, operator, value = _column(match["column"], table, text), match["operator"], match["value"].strip()
     column = f'"{name}"'
     type_ = table.columns[name].type
     if match["key"]:
         if type_ != "jsonb":
-            raise FilterError(f"--where {text!r}: {name} is {type_}; wanted a column of JSON before `.{match['key']}`")
+            raise FilterError(f"--where {text!r}: {name} is {type_}: expected JSON before `.{match['key']}`")
         return f"{column}->>%s {operator} %s", [match["key"], value]
-    if operator.endswith("~") or type_ not in _NUMERIC:
+    if operator.endswith("~") or type_ not in _CAST:
         return f"{column}::text {operator} %s", [value]
     return f"{column} {operator} %s::{type_}", [value]
 
@@ -53,6 +46,6 @@ def condition(text: str, table: Table) -> tuple[str, list[str]]:
 def _column(name: str, table: Table, text: str) -> str:
     if name not in table.columns:
         raise FilterError(
-            f"--where {text!r}: {table.name} has no column {name}; wanted one of {', '.join(table.columns)}"
+            f"--where {text!r}: {table.name} has no column {name}: expected one of {', '.join(table.columns)}"
         )
     return name

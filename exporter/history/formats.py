@@ -1,4 +1,4 @@
-"""Write rows as CSV, JSON or Parquet, a piece at a time: what is in memory does not grow with the rows."""
+"""Rows written as CSV, JSON or Parquet, a batch at a time: the memory needed does not grow with the rows."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
@@ -11,11 +11,11 @@ from platform_sdk.events.base import Column
 BATCH_ROWS = 5_000
 
 Advance = Callable[[int], None]
-"""Told how many rows were written since it was last told."""
+"""Called with the number of rows written since its last call."""
 
 
 def csv(connection: psycopg.Connection, query: str, columns: list[Column], out: BinaryIO, advance: Advance) -> None:
-    """Write what PostgreSQL itself makes of the rows: a header, then a line a row; NULL is empty, a text quoted."""
+    """Write PostgreSQL's own CSV: a header, then a line a row; NULL is empty, an empty text is quoted."""
     with connection.cursor().copy(f"COPY ({query}) TO STDOUT (FORMAT csv, HEADER)") as copy:
         next_rows = 0
         header = True
@@ -51,7 +51,7 @@ def parquet(connection: psycopg.Connection, query: str, columns: list[Column], o
         raise ExportError(
             "`--format parquet` needs pyarrow; install it: pip install 'platform-exporter[parquet]'"
         ) from error
-    pyarrow.set_memory_pool(pyarrow.system_memory_pool())  # gives back what the others keep
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())  # returns memory that the other pools keep
     types = {
         "timestamptz": pyarrow.timestamp("us", tz="UTC"),
         "double precision": pyarrow.float64(),
@@ -75,7 +75,7 @@ def parquet(connection: psycopg.Connection, query: str, columns: list[Column], o
 
 
 def _as_known(column: Column, known: bool) -> str:
-    """Return SQL that gives a column in a type that Parquet has: addresses and JSON as text."""
+    """Return SQL of a column in a type that Parquet has: addresses and JSON as text."""
     if known:
         return f'"{column.name}"'
     return f'host("{column.name}")' if column.type == "inet" else f'"{column.name}"::text'

@@ -1,8 +1,8 @@
-"""Ask the tables when their events happened: what every series grew by in each step of the past.
+"""Increments of the past: what every series grew by in each step, read from the tables.
 
-The same SQL groups as when counting, so that the past has the series, the folds and the rejections of the present. A
-series' value at the end of the past is what the exporter shows now less all that happened since: the past joins the
-present without a jump, also where retention has removed the rows that a counter began with.
+The same SQL groups as when counting, so that the past has the series, the folds and the rejections of the present. The
+value of a series at the end of the past is its value now less all that happened since: the past joins the present
+without a jump, even where retention has removed the rows that a counter began with.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,20 +12,19 @@ from typing import Any
 
 import psycopg
 
-from exporter.aggregation import malformed, rollup, snapshot
-from exporter.aggregation.poller import Total, read_totals
+from exporter.aggregation import grouping, malformed, snapshot
+from exporter.aggregation.series import Total, read_totals
 from exporter.config.settings import Limits
 from exporter.errors import BackfillError
-from exporter.sources.mapping import Plan, Stream
+from exporter.sources.mapping import SourcePlan, Stream
 
-Labels = tuple[tuple[str, str], ...]
-Key = tuple[str, str, Labels]
+SeriesKey = tuple[str, str, tuple[tuple[str, str], ...]]
 """A series: metric, type, sorted labels."""
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """Say which past: `steps` + 1 moments from `start`, `step_seconds` apart. `start` is in Unix seconds."""
+class TimeGrid:
+    """The `steps` + 1 times of samples from `start` (in Unix seconds), `step_seconds` apart."""
 
     start: int
     step_seconds: int
@@ -36,11 +35,11 @@ class Span:
         return self.start + self.steps * self.step_seconds
 
     def at(self, step: int) -> int:
-        """Return the time of a moment by its number."""
+        """Return a time by its number."""
         return self.start + step * self.step_seconds
 
     def pieces(self, seconds: int) -> Iterator[tuple[int, int]]:
-        """Yield the first and last number of the moments between two multiples of `seconds`."""
+        """Yield the first and last number of the times between two multiples of `seconds`."""
         first = 0
         while first <= self.steps:
             ends = (self.at(first) // seconds + 1) * seconds
@@ -51,73 +50,73 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Increment:
-    """Hold what a series grew by (a gauge: what it was set to) in the step that ends at moment number `step`."""
+    """What a series grew by (a gauge: what it was set to) in the step that ends at time number `step`."""
 
     step: int
-    key: Key
+    key: SeriesKey
     value: float
     total: float | None
     buckets: list[float] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
-    """Hold a source's series as they are now, what each grew by since the span's start, and the steps in order.
+class SourcePast:
+    """A source's series as they are now, what each grew by since the grid's start, and the increments in order.
 
-    `increments` gives those of the span by step; those after it are in `since` alone.
+    `increments` yields those of the grid by step; those after it are in `since` alone.
     """
 
     totals: tuple[Total, ...]
-    since: dict[Key, Increment]
+    since: dict[SeriesKey, Increment]
     increments: Iterator[Increment]
 
 
-def key(metric: str, kind: str, labels: dict[str, str]) -> Key:
-    """Return what tells a series apart; an empty label is no label."""
+def key(metric: str, kind: str, labels: dict[str, str]) -> SeriesKey:
+    """Return the key of a series; an empty label counts as missing."""
     return metric, kind, tuple(sorted((name, value) for name, value in labels.items() if value != ""))
 
 
 @contextmanager
 def read(
-    connection: psycopg.Connection, plan: Plan, span: Span, limits: Limits, tell: Callable[[str], None]
-) -> Iterator[Past]:
-    """Give the past of a source while the block lasts. `tell` learns of each table before it is read.
+    connection: psycopg.Connection, plan: SourcePlan, grid: TimeGrid, limits: Limits, report: Callable[[str], None]
+) -> Iterator[SourcePast]:
+    """Yield the past of a source. `report` is called with each table before it is read.
 
-    Blocks for as long as PostgreSQL needs to group every row since the span's start; the groups stay in temporary
+    Blocks for as long as PostgreSQL needs to group every row since the grid's start; the groups stay in temporary
     tables there. Nothing is changed. Raises BackfillError where a table was never counted.
     """
     with connection.transaction(force_rollback=True):
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         connection.execute("SET LOCAL jit = off; SET LOCAL work_mem = '64MB'")
-        # Making a block of what was read takes as long as it takes, and a reader locks nobody out.
+        # Making a block of what was read may take long, and a reader does not block others.
         connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        here = snapshot.look(connection)
+        now = snapshot.take(connection)
         for number, stream in enumerate(plan.streams):
-            tell(stream.relation)
-            _group(connection, stream, f"past_{number}", span, limits, here)
+            report(stream.relation)
+            _group(connection, stream, f"past_{number}", grid, limits, now)
         union = " UNION ALL ".join(f"SELECT * FROM pg_temp.past_{number}" for number in range(len(plan.streams)))
         totals, _ = read_totals(connection, plan)
         since = {found.key: found for found in _all_since(connection, union)}
         with connection.cursor(name="past") as cursor:
             cursor.itersize = 5_000
-            cursor.execute(f"SELECT * FROM ({union}) past WHERE step <= {span.steps} ORDER BY step".encode())
-            yield Past(totals, since, map(_increment, cursor))
+            cursor.execute(f"SELECT * FROM ({union}) past WHERE step <= {grid.steps} ORDER BY step".encode())
+            yield SourcePast(totals, since, map(_increment, cursor))
 
 
 def _group(
-    connection: psycopg.Connection, stream: Stream, table: str, span: Span, limits: Limits, here: snapshot.Here
+    connection: psycopg.Connection, stream: Stream, table: str, grid: TimeGrid, limits: Limits, now: snapshot.Cursor
 ) -> None:
     cursor = snapshot.read(connection, stream)
-    if cursor is None or cursor.system_identifier != here.system_identifier:
+    if cursor is None or cursor.system_identifier != now.system_identifier:
         raise BackfillError(
-            f"{stream.relation} of source {stream.source} was never counted in this database, so that nothing says "
-            "where its series end; start `platform-exporter serve` (it counts at once), then run this again"
+            f"{stream.relation} of source {stream.source} was never counted in this database, so that the end "
+            "of its series is unknown; start `platform-exporter serve` (it counts at once), then run this again"
         )
-    uncounted = rollup.window(stream)
+    uncounted = snapshot.window(stream)
     recent = f"({stream.columns['at']}) > to_timestamp(%(start)s) AND NOT ({uncounted})"
     parameters: dict[str, Any] = {
         "cluster": cursor.system_identifier, "snapshot": cursor.snapshot,
-        "start": span.start, "step": span.step_seconds, "after": span.steps + 1,
+        "start": grid.start, "step": grid.step_seconds, "after": grid.steps + 1,
         "source": stream.source, "stream": stream.name,
         "future_tolerance_seconds": limits.future_tolerance_seconds, "sample_labels": list(stream.sample_labels),
     }  # fmt: skip
@@ -134,11 +133,11 @@ def _create(
     connection: psycopg.Connection, stream: Stream, table: str, window: snapshot.Window, parameters: dict[str, Any]
 ) -> None:
     step = "least(ceil((extract(epoch FROM at) - %(start)s) / %(step)s), %(after)s)::integer"
-    bins = rollup.bin_names(stream.kind)
+    bins = grouping.bin_names(stream.kind)
     array = f"ARRAY[{', '.join(f'sum(c.{name})' for name in bins)}]::double precision[]"
     # The series that the exporter shows: a candidate's own where it has one, or what it was folded into.
     query = f"""CREATE TEMP TABLE {table} ON COMMIT DROP AS
-WITH {rollup.grouped(stream, window.sql, step)}
+WITH {grouping.grouped(stream, window.sql, step)}
 SELECT c.step, x.metric, x.type, x.labels,
     CASE x.type WHEN 'gauge' THEN (max(c.latest))[2] ELSE sum(c.value) END AS value,
     sum(c.total) AS total, CASE x.type WHEN 'histogram' THEN {array} END AS buckets

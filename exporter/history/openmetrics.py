@@ -1,6 +1,6 @@
-"""Write the past of series as OpenMetrics text with timestamps, a piece of time at a time.
+"""The past of series as OpenMetrics text with timestamps, written piece by piece.
 
-What is in memory is one number a series (a histogram: one a bucket) and the piece's own increments.
+Memory holds one number a series (a histogram: one a bucket) and the increments of one piece.
 https://prometheus.io/docs/specs/om/open_metrics_spec/
 """
 
@@ -11,18 +11,18 @@ from typing import TextIO
 
 from prometheus_client import utils
 
-from exporter.aggregation.poller import Total
-from exporter.exposition import collector
+from exporter.aggregation.series import Total
 from exporter.exposition.families import Family
-from exporter.history.increments import Increment, Key, Past, Span, key
+from exporter.exposition.rollups import families_of
+from exporter.history.increments import Increment, SeriesKey, SourcePast, TimeGrid, key
 
 END = "# EOF\n"
-"""What stands at the end of OpenMetrics text."""
+"""The last line of OpenMetrics text."""
 
 
 @dataclass(slots=True)
 class _Series:
-    """Hold a series: what stands before each of its values, and the values now (buckets, then sum; or one)."""
+    """A series: the text before each of its values, and the current values (buckets, count and sum; or one)."""
 
     family: Family
     lines: list[str]
@@ -32,24 +32,29 @@ class _Series:
 
 
 class Timeline:
-    """Play the past of some sources forward. `labels` are those that Prometheus adds to what it scrapes."""
+    """The past of some sources, written in the order of time. `labels` are those that Prometheus adds to a scrape."""
 
-    def __init__(self, pasts: Iterable[Past], constants: Iterable[tuple[str, Mapping[str, str], float]], span: Span,
-                 labels: Mapping[str, str]) -> None:  # fmt: skip
-        """`constants` are gauges that were the same all the time: name, labels, value."""
+    def __init__(
+        self,
+        pasts: Iterable[SourcePast],
+        constants: Iterable[tuple[str, Mapping[str, str], float]],
+        grid: TimeGrid,
+        labels: Mapping[str, str],
+    ) -> None:
+        """Take the pasts; `constants` are gauges that never changed: name, labels, value."""
         pasts = list(pasts)
-        self._span = span
-        self._series: dict[Key, _Series] = {}
+        self._grid = grid
+        self._series: dict[SeriesKey, _Series] = {}
         self._families: list[tuple[Family, list[_Series]]] = []
-        since: dict[Key, list[Increment]] = {}
+        since: dict[SeriesKey, list[Increment]] = {}
         for past in pasts:
             for found, increment in past.since.items():
                 since.setdefault(found, []).append(increment)
-        for family, totals in collector.declared(total for past in pasts for total in past.totals):
+        for family, totals in families_of(total for past in pasts for total in past.totals):
             made = [self._begin(family, total, since, labels) for total in totals]
             self._families.append((family, made))
         self._constants = [f"{name}{braces({**given, **labels})} {_number(value)} " for name, given, value in constants]
-        self._coming = [_ahead(past.increments) for past in pasts]
+        self._coming = [_Lookahead(past.increments) for past in pasts]
 
     @property
     def series(self) -> int:
@@ -57,18 +62,17 @@ class Timeline:
         return len(self._constants) + sum(len(one.lines) for _, made in self._families for one in made)
 
     def write(self, first: int, last: int, out: TextIO) -> None:
-        """Write the moments number `first` to `last`, both included; call it for one piece after the other."""
-        for increment in chain.from_iterable(ahead.until(last) for ahead in self._coming):
+        """Write the times number `first` to `last`, both included; call it for one piece after the other."""
+        for increment in chain.from_iterable(coming.until(last) for coming in self._coming):
             series = self._series.get(increment.key)
             if series is not None:
                 known = series.coming.get(increment.step)
                 series.coming[increment.step] = (
                     increment if known is None else _sum(known, increment, gauge=series.family.type == "gauge")
                 )
-        times = [str(self._span.start + step * self._span.step_seconds) + "\n" for step in range(first, last + 1)]
+        times = [str(self._grid.at(step)) + "\n" for step in range(first, last + 1)]
         for family, made in self._families:
-            name = family.name.removesuffix("_total") if family.type == "counter" else family.name
-            out.write(f"# TYPE {name} {family.type}\n")
+            out.write(f"# TYPE {family.base_name} {family.type}\n")
             for series in made:
                 _write(series, first, times, out)
         for name in dict.fromkeys(line.partition("{")[0] for line in self._constants):
@@ -77,7 +81,7 @@ class Timeline:
         out.write(END)
 
     def _begin(
-        self, family: Family, total: Total, since: Mapping[Key, list[Increment]], labels: Mapping[str, str]
+        self, family: Family, total: Total, since: Mapping[SeriesKey, list[Increment]], labels: Mapping[str, str]
     ) -> _Series:
         found = key(total.metric, total.type, total.labels)
         shown = {name: value for name in family.labels if (value := total.labels.get(name, "")) != ""}
@@ -90,7 +94,7 @@ class Timeline:
         else:
             lines = [f"{name}{braces(shown)} "]
         gauge = total.type == "gauge"
-        # A gauge is not known before it was first set; what it was set to before the span is not looked for.
+        # A gauge is unknown until it is first set in the grid; earlier values are not read.
         values = _values(total.value, total.total, total.buckets, family)
         for increment in () if gauge else since.get(found, ()):
             grown = _values(increment.value, increment.total, increment.buckets, family)
@@ -108,7 +112,7 @@ def _values(value: float, total: float | None, buckets: list[float] | None, fami
 
 
 def _write(series: _Series, first: int, times: list[str], out: TextIO) -> None:
-    """Write a series at each moment; consecutive lines of one name must be in the order of time."""
+    """Write a series at each time; consecutive lines of one name must be in the order of time."""
     columns: list[list[str]] = [[] for _ in series.lines]
     texts = [line + _number(value) + " " for line, value in zip(series.lines, series.values, strict=True)]
     for number, time in enumerate(times):
@@ -141,8 +145,8 @@ def _sum(a: Increment, b: Increment, *, gauge: bool) -> Increment:
     return Increment(a.step, a.key, a.value + b.value, (a.total or 0.0) + (b.total or 0.0), buckets)
 
 
-class _ahead:  # noqa: N801 - a small iterator
-    """Take increments up to a step, keeping the first one beyond it for later."""
+class _Lookahead:
+    """Increments up to a step at a time; the first one beyond it is kept for later."""
 
     def __init__(self, increments: Iterator[Increment]) -> None:
         self._increments = increments
@@ -162,7 +166,7 @@ def _number(value: float) -> str:
 
 
 def braces(labels: Mapping[str, str]) -> str:
-    """Return labels as they stand behind a name."""
+    """Return labels in the form that follows a name."""
     pairs = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
     return f"{{{pairs}}}"
 

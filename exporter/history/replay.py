@@ -1,4 +1,4 @@
-"""Evaluate recording rules over the past, by a Prometheus of our own on the blocks being made."""
+"""Recording rules evaluated over the past, by a Prometheus of our own on the new blocks."""
 
 import contextlib
 import socket
@@ -13,7 +13,7 @@ import requests
 
 from exporter.errors import BackfillError
 from exporter.history import blocks
-from exporter.history.increments import Span
+from exporter.history.increments import TimeGrid
 from exporter.history.openmetrics import END, braces
 
 QUERY_SECONDS = 600
@@ -22,30 +22,29 @@ QUERY_SECONDS = 600
 START_SECONDS = 120
 """A Prometheus opens a month of blocks in seconds; more means that it will not."""
 
-
 Rule = Mapping[str, Any]
 """A recording rule: `record`, `expr` and perhaps `labels`."""
 
 
 def evaluate(
-    programs: tuple[Path, Path], layers: Sequence[Sequence[Rule]], span: Span, folder: Path,
+    programs: tuple[Path, Path], layers: Sequence[Sequence[Rule]], grid: TimeGrid, folder: Path,
     done: Callable[[int], None],
 ) -> None:  # fmt: skip
-    """Add what recording rules give over the blocks in `folder` to them. `programs` are prometheus and promtool.
+    """Add the results of recording rules to the blocks in `folder`. `programs` are prometheus and promtool.
 
-    Layer by layer, the Prometheus being started anew for each: a running one looks for new blocks once a minute.
-    promtool's own `create-blocks-from rules` would make a block of each rule. `done` is told of rules evaluated over a
-    piece. Raises BackfillError.
+    Prometheus is started again for each layer: a running one looks for new blocks once a minute only. promtool's own
+    `create-blocks-from rules` would make a block of each rule. `done` is called with the number of rules evaluated
+    over a piece. Raises BackfillError.
     """
     prometheus, promtool = programs
     for rules in layers:
         with tempfile.TemporaryDirectory(prefix="platform-backfill-") as name:
             texts = []
             with _running(prometheus, folder, Path(name)) as url, requests.Session() as session:
-                for number, piece in enumerate(span.pieces(blocks.BLOCK_SECONDS)):
+                for number, piece in enumerate(grid.pieces(blocks.BLOCK_SECONDS)):
                     text = Path(name) / f"{number}.om"
                     with text.open("w", encoding="utf-8") as out:
-                        _write(session, url, rules, (span.at(piece[0]), span.at(piece[1]), span.step_seconds), out)
+                        _write(session, url, rules, (grid.at(piece[0]), grid.at(piece[1]), grid.step_seconds), out)
                     texts.append(text)
                     done(len(rules))
             for text in texts:
@@ -56,7 +55,7 @@ def evaluate(
 def _write(
     session: requests.Session, url: str, rules: Sequence[Rule], times: tuple[int, int, int], out: TextIO
 ) -> None:
-    """Write what rules give from, to, and every so many seconds, as OpenMetrics text: each name in one place."""
+    """Write the results of rules at `times` (from, to, step in seconds) as OpenMetrics text, each name in one place."""
     lines: dict[str, list[str]] = {}
     for rule in rules:
         found = lines.setdefault(rule["record"], [])
@@ -88,7 +87,7 @@ def _query(session: requests.Session, url: str, rule: Rule, times: tuple[int, in
 
 @contextlib.contextmanager
 def _running(prometheus: Path, data: Path, scratch: Path) -> Iterator[str]:
-    """Run a Prometheus that scrapes nothing on `data`, on loopback, and give its address."""
+    """Run a Prometheus that scrapes nothing on `data`, on loopback, and yield its address."""
     config, log_path = scratch / "prometheus.yml", scratch / "log"
     config.write_text("{}\n", encoding="utf-8")
     with socket.socket() as probe:
@@ -115,5 +114,5 @@ def _await_ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -> Non
             if requests.get(f"{url}/-/ready", timeout=5).ok:
                 return
         time.sleep(0.1)
-    said = log.read_text(errors="replace").strip().splitlines()[-3:]
-    raise BackfillError(f"prometheus did not start on the blocks: {' | '.join(said)}")
+    output = log.read_text(errors="replace").strip().splitlines()[-3:]
+    raise BackfillError(f"prometheus did not start on the blocks: {' | '.join(output)}")

@@ -61,7 +61,7 @@ def find(name: str, source: Source) -> Table:
         return Table(name, at, {column.name: column for column in columns})
     streams = tuple(stream for stream in mapping.plan(source).streams if stream.kind.name == name)
     if not streams:
-        raise ConfigError(f"source {source.label} holds no {name}; wanted one of {', '.join(_kinds(source))}")
+        raise ConfigError(f"source {source.label} holds no {name}: expected one of {', '.join(_kinds(source))}")
     return Table(name, "at", {column.name: column for column in KINDS[name].all_columns}, streams)
 
 
@@ -70,14 +70,14 @@ def named(config: Config, name: str) -> Source:
     found = next((source for source in config.sources if source.label == name), None)
     if found is None:
         known = ", ".join(source.label for source in config.sources)
-        raise ConfigError(f"`sources` has no entry named {name!r}; wanted one of {known}")
+        raise ConfigError(f"`sources` has no entry named {name!r}: expected one of {known}")
     return found
 
 
-def choose(config: Config, name: str, wanted: str | None) -> Source:
+def choose(config: Config, name: str, given: str | None) -> Source:
     """Return the source of this name, or the first that holds `name`. Raises ConfigError."""
-    if wanted is not None:
-        return named(config, wanted)
+    if given is not None:
+        return named(config, given)
     if name in STATES:
         return Source()  # the event store itself
     holding = (source for source in config.sources if name in _kinds(source))
@@ -96,7 +96,7 @@ def chosen(table: Table, names: str | None, personal: bool) -> list[Column]:
         column = table.columns.get(name)
         if column is None:
             raise FilterError(
-                f"--columns: {table.name} has no column {name!r}; wanted some of {', '.join(table.columns)}"
+                f"--columns: {table.name} has no column {name!r}: expected some of {', '.join(table.columns)}"
             )
         if column.personal and not personal:
             raise FilterError(f"--columns: {name} is personal; add --personal if you may see it")

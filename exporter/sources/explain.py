@@ -1,35 +1,43 @@
-"""Explain what PostgreSQL refuses: which table, column or privilege is missing, and what gives it."""
+"""Explanations of what PostgreSQL refuses: which table, column or privilege is missing, and what gives it."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
+from psycopg import sql
 
 from exporter.errors import MappingError, RightsError, SchemaError, StandbyError
 from exporter.sources.mapping import Stream
 
 
 def read_only(connection: psycopg.Connection) -> StandbyError:
-    """Say that a database takes no writes although it is no standby."""
+    """Return the error of a database that takes no writes although it is not a standby."""
     info = connection.info
-    return StandbyError(f"database {info.dbname} at {info.host}:{info.port} is read-only; wanted one that takes writes")
+    return StandbyError(
+        f"database {info.dbname} at {info.host}:{info.port} is read-only: expected one that takes writes; "
+        "change the DSN, or default_transaction_read_only"
+    )
 
 
 def mapping_error(error: psycopg.Error, connection: psycopg.Connection, stream: Stream) -> MappingError | SchemaError:
-    """Say what a mapping wants and the database lacks."""
-    problem = error.diag.message_primary or str(error)
+    """Return the error of a mapping that names what the database does not have."""
+    problem, database = error.diag.message_primary or str(error), connection.info.dbname
     if "monitoring." in problem and not stream.relation.startswith("monitoring."):
-        return SchemaError(f"{problem} in database {connection.info.dbname}; run `platform-exporter adopt` again")
+        return SchemaError(f"{problem} in database {database}; run `platform-exporter adopt` again")
     if "platform_tx" in problem or "platform_cluster" in problem:
         return MappingError(
-            f"table {stream.relation} in database {connection.info.dbname} is not adopted ({problem}); "
+            f"table {stream.relation} in database {database} is not adopted ({problem}); "
             f"run `platform-exporter adopt` for source {stream.source}"
         )
     return MappingError(
-        f"stream {stream.name}: {problem} in database {connection.info.dbname}; "
-        f"wanted table {stream.relation} with the columns that its mapping names: change the mapping or the table"
+        f"stream {stream.name}: {problem} in database {database}: expected table {stream.relation} with the columns "
+        "that its mapping names; change the mapping or the table"
     )
 
 
 def missing_right(error: psycopg.Error, connection: psycopg.Connection, relation: str) -> RightsError:
-    """Say which GRANT is missing."""
+    """Return the error of a privilege that is missing to read a table, with the GRANT that gives it."""
     user = connection.info.user
     if relation.startswith("monitoring."):
         grant = f"GRANT platform_exporter TO {user};"
@@ -38,5 +46,32 @@ def missing_right(error: psycopg.Error, connection: psycopg.Connection, relation
         grant = f"GRANT USAGE ON SCHEMA {schema} TO {user}; GRANT SELECT ON {relation} TO {user};"
     return RightsError(
         f"user {user} may not use {relation} in database {connection.info.dbname} "
-        f"({error.diag.message_primary}); wanted: {grant}"
+        f"({error.diag.message_primary}); run: {grant}"
     )
+
+
+@contextmanager
+def rights_to_adopt(connection: psycopg.Connection, table: str | None = None) -> Iterator[None]:
+    """Turn a missing privilege into a RightsError that says what to grant."""
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        user, problem = connection.info.user, error.diag.message_primary or str(error)
+        raise RightsError(
+            f"user {user} may not adopt in database {connection.info.dbname} ({problem}); run adopt with "
+            f"the DSN of the tables' owner, or: {_grant_to_adopt(connection, table, problem)}"
+        ) from error
+
+
+def _grant_to_adopt(connection: psycopg.Connection, table: str | None, problem: str) -> str:
+    name = sql.Identifier(connection.info.user).as_string(None)
+    schema = re.search(r"permission denied for schema (\S+)", problem)
+    if schema:
+        if schema[1] == "monitoring":
+            return f"GRANT platform_exporter TO {name}; and run the remaining steps as the owner of that schema"
+        return f"GRANT USAGE ON SCHEMA {schema[1]} TO {name};"
+    if "permission denied for database" in problem:
+        return f"GRANT CREATE ON DATABASE {sql.Identifier(connection.info.dbname).as_string(None)} TO {name};"
+    query = "SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class WHERE oid = to_regclass(%s)"
+    owner = connection.execute(query, [table]).fetchone() if table else None
+    return f"GRANT {owner[0]} TO {name};" if owner else "have a superuser run it"

@@ -1,6 +1,6 @@
-"""Read mappings: which tables of a database hold which kind of event, and how their columns become ours.
+"""Mappings: which tables of a database hold which kind of event, and how their columns become ours.
 
-A mapping is YAML: streams (tables of events), states (tables of what is so now) and one SQL expression per column,
+A mapping is YAML: streams (tables of events), states (tables of the current state) and one SQL expression per column,
 over the alias `t` of the table. Presets are mappings that ship with the package; `native` is the event store itself.
 """
 
@@ -32,9 +32,10 @@ class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class StreamMapping(_Section, frozen=True):
-    """Map one table of events. `columns` gives SQL per column of the kind; `issues: false` leaves issues to the app.
+    """The mapping of one table of events. `columns` gives SQL per column of the kind.
 
-    `join` must not multiply rows; the tables it reads are listed in `reads`, for the exporter's rights.
+    `issues: false` leaves issues to the application. `join` must not multiply rows; `reads` lists the tables that it
+    reads, for the exporter's rights.
     """
 
     table: _Relation
@@ -47,7 +48,7 @@ class StreamMapping(_Section, frozen=True):
 
 
 class StateMapping(_Section, frozen=True):
-    """Map one table of state: live jobs, open alerts or error issues."""
+    """The mapping of one table of state: live jobs, open alerts or error issues."""
 
     table: _Relation
     kind: Literal["scraping_jobs", "open_alerts", "error_issues"]
@@ -56,7 +57,7 @@ class StateMapping(_Section, frozen=True):
 
 
 class Mapping(_Section, frozen=True):
-    """Map one application's tables."""
+    """The mapping of one application's tables."""
 
     app: str
     streams: dict[str, StreamMapping]
@@ -70,12 +71,12 @@ STATE_COLUMNS = {
     "error_issues": ("severity", "fingerprint", "resolved"),
 }
 OPTIONAL_COLUMNS = {"scraping_jobs": {"progressed_at": "NULL::timestamptz"}}
-"""What a state's mapping may leave out, and what stands for it then."""
+"""What a state's mapping may leave out, and what replaces it then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Name one table of events and how to read it. `columns` maps each column of the kind to SQL over alias `t`."""
+    """One table of events and how to read it. `columns` maps each column of the kind to SQL over alias `t`."""
 
     source: str
     name: str
@@ -91,8 +92,8 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """Name one table of state, and SQL for each of its columns, `app` being SQL as well."""
+class StateTable:
+    """One table of state, and SQL for each of its columns; `app` is SQL as well."""
 
     kind: str
     relation: str
@@ -102,13 +103,13 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Hold all that is read of one source."""
+class SourcePlan:
+    """All that is read of one source."""
 
     name: str
     native: bool
     streams: tuple[Stream, ...]
-    states: tuple[State, ...] = field(default=())
+    states: tuple[StateTable, ...] = field(default=())
 
 
 def tables(mapping: Mapping) -> list[str]:
@@ -118,8 +119,8 @@ def tables(mapping: Mapping) -> list[str]:
     return list(dict.fromkeys([*streams, *joined, *(state.table for state in mapping.states.values())]))
 
 
-def plan(source: Source) -> Plan:
-    """Build the plan of a configured source. Raises MappingError."""
+def plan(source: Source) -> SourcePlan:
+    """Return the plan of a configured source. Raises MappingError."""
     if source.preset == "native":
         return _native(source)
     mapping = load(source.preset)
@@ -142,7 +143,7 @@ def plan(source: Source) -> Plan:
         for name, stream in mapping.streams.items()
     )
     states = tuple(
-        State(
+        StateTable(
             kind=state.kind,
             relation=state.table,
             columns=OPTIONAL_COLUMNS.get(state.kind, {})
@@ -152,7 +153,7 @@ def plan(source: Source) -> Plan:
         )
         for state in mapping.states.values()
     )
-    return Plan(source.label, native=False, streams=streams, states=states)
+    return SourcePlan(source.label, native=False, streams=streams, states=states)
 
 
 def load(preset: str) -> Mapping:
@@ -169,7 +170,7 @@ def load(preset: str) -> Mapping:
         shipped = resources.files("exporter.sources").joinpath(f"{path.name}.yml")
         if path.name != preset or not shipped.is_file():
             raise MappingError(
-                f"preset `{preset}` is unknown; wanted native, {', '.join(presets())}, or the path of a .yml file"
+                f"unknown preset `{preset}`: expected native, {', '.join(presets())}, or the path of a .yml file"
             )
         text = shipped.read_text(encoding="utf-8")
     try:
@@ -188,28 +189,30 @@ def presets() -> list[str]:
 
 def _check(preset: str, mapping: Mapping) -> None:
     if not mapping.streams and not mapping.states:
-        raise MappingError(f"mapping {preset}: `streams` is empty; wanted at least one table")
+        raise MappingError(f"mapping {preset}: `streams` is empty: expected at least one table")
     for name, stream in mapping.streams.items():
         where = f"mapping {preset}: `streams.{name}"
         kind = KINDS.get(stream.kind)
         if kind is None:
-            raise MappingError(f"{where}.kind` is {stream.kind!r}; wanted one of {', '.join(KINDS)}")
+            raise MappingError(f"{where}.kind` is {stream.kind!r}: expected one of {', '.join(KINDS)}")
         known = {column.name for column in kind.all_columns} - {"app"}
         for column in stream.columns:
             if column not in known:
-                raise MappingError(f"{where}.columns` names {column!r}; wanted columns of {kind.name}: {sorted(known)}")
+                raise MappingError(
+                    f"{where}.columns` names {column!r}: expected columns of {kind.name}: {sorted(known)}"
+                )
         for column in kind.required:
             if column != "app" and column not in stream.columns:
                 raise MappingError(f"{where}.columns` lacks {column!r}, which {kind.name} requires")
     for name, state in mapping.states.items():
-        wanted = STATE_COLUMNS[state.kind]
-        if set(state.columns) - set(OPTIONAL_COLUMNS.get(state.kind, ())) != set(wanted):
+        required = STATE_COLUMNS[state.kind]
+        if set(state.columns) - set(OPTIONAL_COLUMNS.get(state.kind, ())) != set(required):
             raise MappingError(
-                f"mapping {preset}: `states.{name}.columns` has {sorted(state.columns)}; wanted {wanted}"
+                f"mapping {preset}: `states.{name}.columns` has {sorted(state.columns)}: expected {required}"
             )
 
 
-def _native(source: Source) -> Plan:
+def _native(source: Source) -> SourcePlan:
     streams = tuple(
         Stream(
             source=source.label,
@@ -227,15 +230,15 @@ def _native(source: Source) -> Plan:
     jobs = {"scraper": "t.scraper", "status": "t.status", "created_at": "t.created_at"}
     jobs |= {"heartbeat_at": "coalesce(t.heartbeat_at, t.started_at)", "progressed_at": "t.progressed_at"}
     states = (
-        State("scraping_jobs", "monitoring.scraping_job", jobs, "t.app"),
-        State(
+        StateTable("scraping_jobs", "monitoring.scraping_job", jobs, "t.app"),
+        StateTable(
             "error_issues",
             "monitoring.error_issue",
             {"severity": "t.severity", "fingerprint": "t.fingerprint", "resolved": "t.status"},
             "t.app",
         ),
     )
-    return Plan(source.label, native=True, streams=streams, states=states)
+    return SourcePlan(source.label, native=True, streams=streams, states=states)
 
 
 def _literal(text: str) -> str:

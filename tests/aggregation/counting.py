@@ -21,7 +21,7 @@ from exporter.database import schema
 from exporter.database.connection import connect
 from exporter.sections import Secret
 from exporter.sources import mapping
-from exporter.sources.mapping import Plan
+from exporter.sources.mapping import SourcePlan
 from tools.stack.servers import Postgres
 
 NATIVE = mapping.plan(Source(preset="native", sample_labels=("endpoint", "table")))
@@ -38,7 +38,7 @@ class Store:
     """A database with events in it, written by the superuser and counted as the exporter counts."""
 
     dsn: str
-    plan: Plan = NATIVE
+    plan: SourcePlan = NATIVE
     limits: Limits = field(default_factory=Limits)
 
     def execute(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:

@@ -47,7 +47,7 @@ def history(store: Store) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("resolved_in", "occurs_in", "wanted"),
+    ("resolved_in", "occurs_in", "expected"),
     [
         ("2.0", "1.0", "resolved"),
         ("2.0", "2.0", "open"),
@@ -60,7 +60,7 @@ def history(store: Store) -> list[tuple[object, ...]]:
     ],
 )
 def test_an_older_release_is_no_regression(
-    store: Store, resolved_in: str | None, occurs_in: str | None, wanted: str
+    store: Store, resolved_in: str | None, occurs_in: str | None, expected: str
 ) -> None:
     """Older is what was first seen before the release it was resolved in; where that cannot be said, time decides."""
     add_error(store)
@@ -70,8 +70,8 @@ def test_an_older_release_is_no_regression(
     store.execute("DELETE FROM monitoring.release WHERE release = 'never seen'")
     add_error(store, "1 minute", occurs_in)
 
-    assert status(store) == wanted
-    assert store.value("platform_error_regressions_total", app="a") == (wanted == "open")
+    assert status(store) == expected
+    assert store.value("platform_error_regressions_total", app="a") == (expected == "open")
 
 
 def test_one_new_occurrence_among_old_ones_is_a_regression(store: Store) -> None:

@@ -60,10 +60,10 @@ def test_dry_run_runs_nothing(database: Database, call: Adopt) -> None:
 
 
 def test_dry_run_prints_sql_that_works(database: Database, call: Adopt) -> None:
-    """What --dry-run prints may be run by a DBA; afterwards there is nothing left to do."""
+    """A DBA may run the statements of --dry-run; afterwards nothing is left to do."""
     database.execute(TABLE.format("t"))
     script = call("--dry-run")[1]
-    for statement in script.split("-- find new rows fast"):
+    for statement in script.split("-- find new rows quickly"):
         index, _, rest = statement.partition(";\n") if "CONCURRENTLY" in statement else ("", "", statement)
         for part in (index, rest):
             database.execute(part.strip() or "SELECT 1")
@@ -142,8 +142,8 @@ def test_long_transaction_is_waited_for_in_short_turns(
          "table public.gone does not exist"),
         (MAPPING.replace("t.s,", "t.gone,"), "column t.gone does not exist in database"),
         (MAPPING.replace("t.s,", "t.s )),"), "syntax error at or near"),
-        (MAPPING.replace("public.t", "public.v"), "public.v is no table (a view or foreign table)"),
-        (MAPPING.replace("scraping_run", "scraping_ruin"), "`streams.one.kind` is 'scraping_ruin'; wanted one of"),
+        (MAPPING.replace("public.t", "public.v"), "public.v is a view or foreign table: expected the table"),
+        (MAPPING.replace("scraping_run", "scraping_ruin"), "`streams.one.kind` is 'scraping_ruin': expected one of"),
         (MAPPING.replace("at: t.at, ", ""), "`streams.one.columns` lacks 'at', which scraping_run requires"),
         (MAPPING.replace("public.t", "t"), "Expected `str` matching regex"),
         (MAPPING + MAPPING, "line 7, column 1: key `app` is given twice"),
@@ -206,12 +206,12 @@ def test_missing_ownership_is_told_with_its_grant(database: Database, call: Adop
     database.execute(f"DROP OWNED BY {stranger}; DROP ROLE {stranger}")
 
 
-def test_index_left_half_built_is_replaced(database: Database, call: Adopt) -> None:
+def test_incomplete_index_is_replaced(database: Database, call: Adopt) -> None:
     """An index whose concurrent build broke is dropped and built anew."""
     database.execute(TABLE.format("t"))
     call()
     database.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 't_platform'::regclass")
-    assert "remove an index left half built" in call()[1]
+    assert "remove an index that was left incomplete" in call()[1]
 
     assert database.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = 't_platform'::regclass") == [(True,)]
 
@@ -295,7 +295,7 @@ def test_native_is_no_preset_to_adopt(call: Adopt, tmp_path: Path) -> None:
     result = run("adopt", "native", "--config", str(tmp_path / "n.yml"))
 
     assert result.exit_code == 2
-    assert "wanted `schema apply` instead of `adopt`" in result.output
+    assert "run `schema apply` instead of `adopt`" in result.output
 
 
 def test_unconfigured_preset_is_told(tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_unknown_preset_lists_those_there_are(tmp_path: Path) -> None:
     result = run("adopt", "scitexx", "--config", str(tmp_path / "n.yml"))
 
     assert result.exit_code == 1
-    assert "preset `scitexx` is unknown; wanted native, scitex, stratlogic, or the path of a .yml file" in result.output
+    assert "unknown preset `scitexx`: expected native, scitex, stratlogic, or the path of a .yml file" in result.output
 
 
 def test_connection_that_breaks_is_one_line(database: Database, call: Adopt, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from prometheus_client.core import Metric
 
-from exporter.aggregation.poller import Total, View
-from exporter.aggregation.reading import Reading
+from exporter.aggregation.series import Reading, SourceView, Total
 from exporter.config.settings import convert
 from exporter.exposition import collector
 from exporter.exposition.families import EVENT_FAMILIES, FAMILIES
@@ -109,12 +108,12 @@ def readings() -> tuple[Reading, ...]:
     )
 
 
-def views() -> tuple[View, ...]:
+def views() -> tuple[SourceView, ...]:
     """Return two sources that share series, and one that was never read."""
-    well = View("native", (*totals(), *others()), readings(), NOW - 1, NOW - 2, 0.125, ())
-    same = View("copy", (total("platform_api_calls_total", 6, {"app": "shop", "api": "arxiv"}),), readings()[4:6],
+    well = SourceView("native", (*totals(), *others()), readings(), NOW - 1, NOW - 2, 0.125, ())
+    same = SourceView("copy", (total("platform_api_calls_total", 6, {"app": "shop", "api": "arxiv"}),), readings()[4:6],
                 NOW - 900, NOW - 900, 0.5, ())  # fmt: skip
-    return well, same, View("new")
+    return well, same, SourceView("new")
 
 
 def gauge(family: GaugeFamily) -> Gauge:

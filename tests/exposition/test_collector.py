@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_classic
 
-from exporter.aggregation.poller import Total, View
+from exporter.aggregation.series import SourceView, Total
 from exporter.config.settings import convert
 from exporter.exposition import collector, reference
 from exporter.exposition.families import FAMILIES, Family
@@ -88,7 +88,7 @@ BOUNDS = {
 }
 
 
-def expose(*views: View, accept: str = OPENMETRICS) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+def expose(*views: SourceView, accept: str = OPENMETRICS) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     """Return the series of these views as a strict parser reads them; fails where a family or series stands twice."""
     form = Format(accept)
     body = form.join([form.encode(collector.counted(views, created=form.openmetrics))]).decode()
@@ -141,7 +141,7 @@ def test_two_sources_of_one_series_are_added() -> None:
     """Where two sources feed one series, it stands once with the sum of both; the earlier start is its start."""
     a = golden.total("platform_api_calls_total", 4, {"app": "a", "api": "b"}, after=50)
     b = golden.total("platform_api_calls_total", 6, {"app": "a", "api": "b"})
-    series = expose(View("x", (a,)), View("y", (b,)))
+    series = expose(SourceView("x", (a,)), SourceView("y", (b,)))
     labels = (("api", "b"), ("app", "a"))
 
     assert series["platform_api_calls_total", labels] == 10
@@ -153,14 +153,14 @@ def test_two_sources_of_one_gauge_show_the_newest() -> None:
     old = Total("platform_api_rate_limit_remaining", "gauge", {"app": "a", "api": "b"}, 5.0, None, None, 10.0, 0.0)
     new = Total("platform_api_rate_limit_remaining", "gauge", {"app": "a", "api": "b"}, 3.0, None, None, 20.0, 0.0)
 
-    assert list(expose(View("x", (new,)), View("y", (old,))).values()) == [3.0]
+    assert list(expose(SourceView("x", (new,)), SourceView("y", (old,))).values()) == [3.0]
 
 
 def test_known_failures_start_at_zero() -> None:
     """Beside every attempt stands each reason it may fail for, at 0, so that the first failure is an increase."""
     calls = golden.total("platform_api_calls_total", 4, {"app": "a", "api": "b"})
     failed = golden.total("platform_api_call_failures_total", 1, {"app": "a", "api": "b", "reason": "timeout"})
-    series = expose(View("x", (calls, failed)))
+    series = expose(SourceView("x", (calls, failed)))
     found = {
         dict(labels)["reason"]: value for (name, labels), value in series.items() if name.endswith("failures_total")
     }
@@ -172,7 +172,7 @@ def test_known_failures_start_at_zero() -> None:
 
 def test_known_failures_start_at_zero_before_any_failure() -> None:
     """The zeros are there where nothing failed yet: a family that does not exist cannot increase."""
-    series = expose(View("x", (golden.total("platform_scraping_runs_total", 4, {"app": "a", "scraper": "b"}),)))
+    series = expose(SourceView("x", (golden.total("platform_scraping_runs_total", 4, {"app": "a", "scraper": "b"}),)))
 
     assert ("platform_scraping_run_failures_total", (("app", "a"), ("reason", "timeout"), ("scraper", "b"))) in series
 
@@ -240,7 +240,7 @@ def rollups(chance: random.Random) -> Iterator[Total]:
 def test_no_rollups_make_an_invalid_exposition(seed: int) -> None:
     """Whatever is stored, every format stays valid, and no family or series stands in it twice."""
     chance = random.Random(seed)
-    views = [View(f"s{index}", tuple(rollups(chance))) for index in range(3)]
+    views = [SourceView(f"s{index}", tuple(rollups(chance))) for index in range(3)]
 
     expose(*views)
     expose(*views, accept="text/plain")

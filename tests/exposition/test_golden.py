@@ -199,5 +199,5 @@ def test_rollups_of_another_version_are_left_out(caplog: pytest.LogCaptureFixtur
         golden.Total("platform_sample_x", "histogram", {"app": "a"}, 1.0, 1.0, None, None, 0.0),
     ]
 
-    assert list(golden.collector.counted([golden.View("s", tuple(old))], created=True)) == []
+    assert list(golden.collector.counted([golden.SourceView("s", tuple(old))], created=True)) == []
     assert caplog.text.count("an older version's") == len(old)

@@ -9,8 +9,8 @@ import ssl
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -84,39 +84,45 @@ def is_closed(connection: socket.socket, within_seconds: float) -> bool:
     return True
 
 
+@pytest.fixture
+def no_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let clients stall for ten minutes, so that a scrape that waited for one of them would time out."""
+    monkeypatch.setattr(server_module, "HANDSHAKE_SECONDS", 600.0)
+    monkeypatch.setattr(connection_module, "REQUEST_SECONDS", 600.0)
+
+
+@pytest.mark.usefixtures("no_deadlines")
 @pytest.mark.parametrize("sent", [b"", half_a_client_hello()], ids=["nothing", "half a ClientHello"])
-def test_stalled_tls_clients_stall_nobody(running_tls: Running, ca_file: str, sent: bytes) -> None:
-    """While 50 clients stall in their handshake, a scrape takes less than a second."""
+def test_stalled_tls_clients_do_not_stall_others(running_tls: Running, ca_file: str, sent: bytes) -> None:
+    """While 50 clients stall in their handshake, a scrape is answered."""
     with contextlib.ExitStack() as stalled:
         for _ in range(50):
             stalled.enter_context(running_tls.connect()).sendall(sent)
-        start = time.monotonic()
-        answer = requests.get(running_tls.url("/metrics"), verify=ca_file, timeout=5)
+        answer = requests.get(running_tls.url("/metrics"), verify=ca_file, timeout=DEADLINE_SECONDS)
 
         assert answer.status_code == 200
-        assert time.monotonic() - start < 1
 
 
+@pytest.mark.usefixtures("no_deadlines")
 @pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.1\r\nHost: "], ids=["nothing", "half a request"])
-def test_more_stalled_clients_than_connections_stall_nobody(running: Running, sent: bytes) -> None:
-    """Where more clients stall than there may be connections, those waited for longest make room for a scrape."""
+def test_more_stalled_clients_than_connections_do_not_stall_others(running: Running, sent: bytes) -> None:
+    """Where more clients stall than there may be connections, those that stall for longest are closed for a scrape."""
     with contextlib.ExitStack() as stalled:
         for _ in range(MOST_CONNECTIONS + 50):
             stalled.enter_context(running.connect()).sendall(sent)
-        start = time.monotonic()
-        answer = requests.get(running.url("/metrics"), timeout=5)
+        answer = requests.get(running.url("/metrics"), timeout=DEADLINE_SECONDS)
 
         assert answer.status_code == 200
-        assert time.monotonic() - start < 1
         assert len(running.server.server_state.connections) <= MOST_CONNECTIONS
 
 
-def test_more_stalled_tls_clients_than_connections_stall_nobody(running_tls: Running, ca_file: str) -> None:
+@pytest.mark.usefixtures("no_deadlines")
+def test_more_stalled_tls_clients_than_connections_do_not_stall_others(running_tls: Running, ca_file: str) -> None:
     """The bound on connections counts handshakes too."""
     with contextlib.ExitStack() as stalled:
         for _ in range(MOST_CONNECTIONS + 50):
             stalled.enter_context(running_tls.connect())
-        answer = requests.get(running_tls.url("/metrics"), verify=ca_file, timeout=1)
+        answer = requests.get(running_tls.url("/metrics"), verify=ca_file, timeout=DEADLINE_SECONDS)
 
         assert answer.status_code == 200
 
@@ -182,12 +188,10 @@ def test_idle_connection_is_kept(monkeypatch: pytest.MonkeyPatch, running: Runni
 def test_kept_connection_is_fast(running: Running) -> None:
     """Head and body of an answer do not wait for the client's acknowledgement, which may take 40 ms."""
     with requests.Session() as session:
-        session.get(running.url("/metrics"), timeout=5)
-        start = time.monotonic()
-        for _ in range(20):
-            session.get(running.url("/metrics"), timeout=5)
+        durations = [session.get(running.url("/metrics"), timeout=5).elapsed for _ in range(40)]
 
-        assert time.monotonic() - start < 0.5
+        # A client acknowledges the first requests of a connection at once; a busy machine delays some, never all.
+        assert min(durations[20:]) < timedelta(milliseconds=30)
 
 
 def test_endless_headers_are_refused(running: Running) -> None:
@@ -321,14 +325,14 @@ def test_signal_lets_a_scrape_finish(process: tuple[subprocess.Popen[str], str],
 
 
 def test_signal_ends_a_scrape_that_hangs(process: tuple[subprocess.Popen[str], str]) -> None:
-    """A scrape that hangs does not keep the process beyond five seconds."""
+    """A scrape that hangs for ten minutes does not keep the process: it is cancelled after SHUTDOWN_SECONDS."""
     child, url = process
     with scrape_under_way(child, url, "600") as scrape:
-        start = time.monotonic()
         child.send_signal(signal.SIGTERM)
 
         assert child.wait(DEADLINE_SECONDS) == 0
-        assert time.monotonic() - start < 5.5
+        assert child.stdout
+        assert "graceful shutdown exceeded" in child.stdout.read()
         with pytest.raises(requests.RequestException):
             scrape.result().raise_for_status()
 
@@ -338,11 +342,11 @@ def test_signal_closes_idle_connections(process: tuple[subprocess.Popen[str], st
     child, url = process
     with requests.Session() as session, socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))):
         session.get(f"{url}/-/healthy", timeout=5)
-        start = time.monotonic()
         child.send_signal(signal.SIGTERM)
 
         assert child.wait(DEADLINE_SECONDS) == 0
-        assert time.monotonic() - start < 2
+        assert child.stdout
+        assert "graceful shutdown exceeded" not in child.stdout.read()
 
 
 def test_sighup_is_survived(process: tuple[subprocess.Popen[str], str]) -> None:

@@ -17,7 +17,7 @@ from exporter.database import schema
 from exporter.database.connection import connect
 from exporter.errors import BackfillError
 from exporter.history import blocks, increments
-from exporter.history.increments import Span
+from exporter.history.increments import TimeGrid
 from exporter.sources import mapping
 from tests.prometheus.names import ROOT
 from tests.servers import PrometheusBinaries, fresh_database
@@ -137,7 +137,7 @@ def test_making_blocks_may_take_its_time(config: Path) -> None:
     """However long nothing is read while blocks are made, PostgreSQL does not end the session."""
     settings = configuration.load(config)
     plan = mapping.plan(settings.sources[0])
-    span = Span(int(at(6)), 60, 60)
+    span = TimeGrid(int(at(6)), 60, 60)
     with connect(settings.database, "test") as connection:
         with increments.read(connection, plan, span, settings.limits, lambda text: None):
             allowed = connection.execute("SHOW idle_in_transaction_session_timeout").fetchone()
@@ -257,8 +257,8 @@ def test_nothing_is_left_behind(config: Path, prometheus_binaries: PrometheusBin
     ("options", "status", "said"),
     [
         (["--since", "1h"], 2, "is not before --until 3h"),
-        (["--source", "elsewhere"], 2, "no entry named 'elsewhere'; wanted one of native"),
-        (["--promtool", "/nowhere"], 1, "promtool is not at /nowhere"),
+        (["--source", "elsewhere"], 2, "no entry named 'elsewhere': expected one of native"),
+        (["--promtool", "/nowhere"], 1, "no promtool at /nowhere"),
         (["--step", "300"], 2, "240"),
     ],
     ids=str,
@@ -266,7 +266,7 @@ def test_nothing_is_left_behind(config: Path, prometheus_binaries: PrometheusBin
 def test_mistakes_are_named(
     config: Path, prometheus_binaries: PrometheusBinaries, tmp_path: Path, options: list[str], status: int, said: str
 ) -> None:
-    """What was wrong and what was wanted."""
+    """The message says what is invalid and what was expected."""
     result = run(config, tmp_path, prometheus_binaries, *options)
 
     assert result.exit_code == status

@@ -103,18 +103,18 @@ def test_conditions(config: Path, conditions: list[str], routes: list[str]) -> N
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--where", "nonsense"], "'nonsense' is no condition; wanted COLUMN OPERATOR VALUE"),
-        (["--where", "colour=red"], "http_request has no column colour; wanted one of at, app"),
-        (["--where", "route.x=1"], "route is text; wanted a column of JSON"),
+        (["--where", "nonsense"], "invalid condition 'nonsense' for --where: expected COLUMN OPERATOR VALUE"),
+        (["--where", "colour=red"], "http_request has no column colour: expected one of at, app"),
+        (["--where", "route.x=1"], "route is text: expected JSON"),
         (["--since", "yesterday"], "invalid time 'yesterday': expected e.g. 90m, 24h or 7d"),
         (["--since", "2026-03-03"], "is not before --until"),
-        (["--source", "elsewhere"], "`sources` has no entry named 'elsewhere'; wanted one of native"),
+        (["--source", "elsewhere"], "`sources` has no entry named 'elsewhere': expected one of native"),
         (["--columns", "at,colour"], "no column 'colour'"),
     ],
     ids=str,
 )
 def test_mistakes_are_named(config: Path, options: list[str], said: str) -> None:
-    """What was wrong and what was wanted, in one line, with the exit status of wrong usage."""
+    """One line says what is invalid and what was expected; the exit status is that of wrong usage."""
     result = export(config, "http_request", *options)
 
     assert result.exit_code == 2

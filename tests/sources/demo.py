@@ -9,7 +9,8 @@ from click.testing import CliRunner, Result
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from exporter.__main__ import main
-from exporter.aggregation.poller import View, Worker
+from exporter.aggregation.poller import Worker
+from exporter.aggregation.series import SourceView
 from exporter.config import loader
 from exporter.exposition import collector
 from exporter.exposition.negotiation import Format
@@ -50,7 +51,7 @@ class Counted:
         assert view.problems == ()
         return parse(view)
 
-    def view(self) -> View:
+    def view(self) -> SourceView:
         """Count what is new and return what became of it."""
         settings = loader.load(self.path)
         source = settings.sources[0]
@@ -67,7 +68,7 @@ class Counted:
         return {tuple(sorted(zip(labels, row[:-1], strict=True))): float(row[-1]) for row in rows}
 
 
-def parse(view: View) -> Series:
+def parse(view: SourceView) -> Series:
     """Return the series of a view as a strict parser reads them."""
     form = Format("application/openmetrics-text")
     body = form.join([form.encode(collector.counted([view], created=True))]).decode()

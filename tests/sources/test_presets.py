@@ -10,7 +10,7 @@ import pytest
 from platform_sdk.events import api_call, http_request, scraping_run
 from tests.servers import fresh_database
 from tests.sources.demo import Counted, Series, placeholders, without
-from tools.stack import demo
+from tools.stack import databases
 from tools.stack.servers import Postgres
 
 FOLDER = Path(__file__).parent
@@ -68,9 +68,9 @@ def expected_by_sql(source: Counted, queries: dict[str, tuple[tuple[str, ...], s
 def load(postgres: Postgres, preset: str, folder: Path) -> Iterator[Counted]:
     """Load a demonstration database, moved to the present as `make up` does, and adopt its tables."""
     with fresh_database(postgres) as database:
-        database.load_sql(demo.dump_of(preset))
+        database.load_sql(databases.dump_of(preset))
         with postgres.connect(database.name) as connection:
-            demo.move_to_now(connection)
+            databases.move_to_now(connection)
         source = Counted(database, preset, folder)
         adopted = source.adopt()
         assert adopted.exit_code == 0, adopted.output

@@ -122,7 +122,7 @@ def with_history(postgres: Postgres, rows: int) -> Connection:
     # Counting them would take a while and prove nothing here: the cursor is put behind them.
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        snapshot.write(connection, STREAMS["http_request"], snapshot.look(connection))
+        snapshot.write(connection, STREAMS["http_request"], snapshot.take(connection))
     return connection
 
 

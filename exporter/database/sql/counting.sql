@@ -1,4 +1,4 @@
--- What counting needs in every database that holds a source: cursors, rollups, and three functions.
+-- Needed in every database that holds a source: cursors, rollups, and three functions.
 
 CREATE SCHEMA IF NOT EXISTS monitoring;
 
@@ -8,15 +8,15 @@ CREATE TABLE IF NOT EXISTS monitoring.schema_version (
     applied_at timestamptz NOT NULL DEFAULT now()
 );
 
--- Which cluster a row was born in. After a dump is restored elsewhere, the transaction ids in old rows mean nothing;
--- this tells them from new ones. IMMUTABLE although it reads the control file: it cannot change under a running
--- server, and only so is it evaluated once a statement rather than once a row (a COPY of 300,000 rows costs the same
+-- The cluster that a row was written in. After a dump is restored elsewhere, the transaction ids in old rows mean nothing;
+-- this distinguishes them from new ones. IMMUTABLE although it reads the control file: it cannot change under a running
+-- server, and is then evaluated once a statement rather than once a row (a COPY of 300,000 rows costs the same
 -- with and without it; called per row it costs 4 us each).
 CREATE OR REPLACE FUNCTION monitoring.cluster_id() RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS 'SELECT system_identifier FROM pg_catalog.pg_control_system()';
 
--- JSON kept as text may be malformed. It comes back as a JSON string then, which the check for `malformed` rejects.
+-- JSON stored as text may be malformed. It is returned as a JSON string then, which the check for `malformed` rejects.
 CREATE OR REPLACE FUNCTION monitoring.try_jsonb(input text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
     AS $$
@@ -26,7 +26,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN to_jsonb('malformed'::text);
 END $$;
 
--- Numbers kept as text may be no numbers. They come back as NaN then, which the check for `not_finite` rejects.
+-- Text that should be a number may not be one. It is returned as NaN then, which the check for `not_finite` rejects.
 CREATE OR REPLACE FUNCTION monitoring.try_number(input text) RETURNS double precision
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
     AS $$
@@ -36,8 +36,8 @@ EXCEPTION WHEN OTHERS THEN
     RETURN 'NaN';
 END $$;
 
--- Which rows of a window make a mapping's own expressions fail. Only called after one did: it tries row by row.
--- `window_query` gives (table's oid, ctid); `row_query` reads one row, named by $1 and $2, as the mapping wants it.
+-- The rows of a window that make a mapping's own expressions fail. Only called after one did: it tries row by row.
+-- `window_query` gives (table's oid, ctid); `row_query` reads one row, named by $1 and $2, as the mapping reads it.
 CREATE OR REPLACE FUNCTION monitoring.failing_rows(window_query text, row_query text) RETURNS SETOF text
     LANGUAGE plpgsql
     AS $$
@@ -53,7 +53,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- One row a source. Whoever locks it advances the source; the others only read.
+-- One row a source. The replica that locks it advances the source; the others only read.
 CREATE TABLE IF NOT EXISTS monitoring.source (
     name text PRIMARY KEY,
     created_at timestamptz NOT NULL DEFAULT now()
@@ -70,8 +70,8 @@ CREATE TABLE IF NOT EXISTS monitoring.cursor (
     PRIMARY KEY (source, stream)
 );
 
--- Clusters a stream was counted in before, and the last transaction there that any of its rows can be of. Where the
--- database comes back to one of them, only what is written after that is new.
+-- Clusters a stream was counted in before, and the last transaction there that any of its rows can have. Where the
+-- database returns to one of them, only what is written after that is new.
 CREATE TABLE IF NOT EXISTS monitoring.former_cluster (
     source text NOT NULL,
     stream text NOT NULL,
@@ -97,7 +97,7 @@ CREATE TABLE IF NOT EXISTS monitoring.rollup (
     PRIMARY KEY (source, stream, metric, type, labels)
 ) WITH (fillfactor = 70);
 
--- Who was active when, as a hash: only for counting distinct users and sessions in the last days.
+-- When each user and session, as a hash, was last active: only for counting distinct users and sessions in the last days.
 CREATE TABLE IF NOT EXISTS monitoring.actor (
     source text NOT NULL,
     app text NOT NULL,
@@ -130,7 +130,7 @@ CREATE TABLE IF NOT EXISTS monitoring.error_issue (
 );
 -- `id` names an issue in commands and addresses; two may share one, by accident or malice: nothing relies on it being
 -- unique. `changed_*`: the last change of status, whose history is in `audit`. Ignored until that time or until `events`
--- is that high, whichever comes first; for ever where both are NULL.
+-- is that high, whichever comes first; forever where both are NULL.
 ALTER TABLE monitoring.error_issue
     ADD COLUMN IF NOT EXISTS id text GENERATED ALWAYS AS (left(md5(app || E'\n' || fingerprint), 16)) STORED,
     ADD COLUMN IF NOT EXISTS changed_by text,
@@ -141,7 +141,7 @@ CREATE INDEX IF NOT EXISTS error_issue_id ON monitoring.error_issue (id text_pat
 CREATE INDEX IF NOT EXISTS error_issue_seen ON monitoring.error_issue (last_seen);
 CREATE INDEX IF NOT EXISTS error_issue_ignored ON monitoring.error_issue (ignored_until) WHERE status = 'ignored';
 
--- When each app's releases were first seen: how a resolved issue tells older releases from newer ones.
+-- When each app's releases were first seen: for a resolved issue the order of releases.
 CREATE TABLE IF NOT EXISTS monitoring.release (
     app text NOT NULL,
     release text NOT NULL,
@@ -149,7 +149,7 @@ CREATE TABLE IF NOT EXISTS monitoring.release (
     PRIMARY KEY (app, release)
 );
 
--- Who did what. `object` is `error_issue/ID` for an issue; `actor` is `exporter` for what happened by itself.
+-- Who did what. `object` is `error_issue/ID` for an issue; `actor` is `exporter` for what happened automatically.
 CREATE TABLE IF NOT EXISTS monitoring.audit (
     at timestamptz NOT NULL DEFAULT now(),
     actor text NOT NULL,

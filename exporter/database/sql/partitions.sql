@@ -1,7 +1,7 @@
 -- Daily partitions of the event tables. The functions run with their owner's rights, so that the exporter's role
 -- needs no right to create or drop anything else.
 
--- Times are written into statements here: as ISO and UTC, for `IST` in a session's own style means three zones.
+-- Times are written into statements here: as ISO and UTC, because `IST` in a session's own style means three zones.
 CREATE OR REPLACE FUNCTION monitoring.ensure_partition(kind text, day date) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET timezone = 'UTC'
     AS $$
@@ -15,7 +15,7 @@ BEGIN
     END IF;
     -- CREATE ... PARTITION OF would lock the parent against every writer; ATTACH does not.
     EXECUTE format('CREATE TABLE monitoring.%I (LIKE monitoring.%I INCLUDING ALL)', child, kind);
-    -- Rows that came before their partition existed wait in the default one. They keep their tx: none is counted twice.
+    -- Rows older than their partition wait in the default one. They keep their tx, so that none is counted twice.
     EXECUTE format('LOCK TABLE monitoring.%I IN ACCESS EXCLUSIVE MODE', kind || '_default');
     EXECUTE format(
         'WITH moved AS (DELETE FROM monitoring.%I WHERE at >= %L AND at < %L RETURNING *) '
@@ -25,8 +25,8 @@ BEGIN
     RETURN true;
 END $$;
 
--- Whether `child`, a partition of `parent`, may hold a row that some source has not counted. Where nobody counts yet,
--- or the cursors are still those of another cluster, every row may be one.
+-- Whether `child`, a partition of `parent`, may hold a row that some source has not counted. Where no source counts
+-- yet, or the cursors are still those of another cluster, every row may be one.
 CREATE OR REPLACE FUNCTION monitoring.has_uncounted(child text, parent text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
@@ -50,7 +50,7 @@ BEGIN
     RETURN NOT counted;
 END $$;
 
--- Drop one day if every row in it is counted. False means: not yet, ask again later.
+-- Drop one day if every row in it is counted. False means: not yet, try again later.
 CREATE OR REPLACE FUNCTION monitoring.drop_partition(kind text, day date) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
@@ -68,7 +68,7 @@ BEGIN
     RETURN true;
 END $$;
 
--- Rows outside every daily partition are few (a writer's clock was off); here alone rows are deleted.
+-- Rows outside every daily partition are few (a writer's clock was wrong); only here rows are deleted.
 CREATE OR REPLACE FUNCTION monitoring.trim_default(kind text, before timestamptz) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET timezone = 'UTC'
     AS $$

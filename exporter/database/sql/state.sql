@@ -1,4 +1,4 @@
--- What is not an event: live jobs, the history of notifications, and the SDK's books.
+-- State rather than events: live jobs, the history of notifications, and the SDK's ledger.
 
 CREATE TABLE IF NOT EXISTS monitoring.scraping_job (
     app text NOT NULL,
@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS monitoring.scraping_job (
     finished_at timestamptz,
     PRIMARY KEY (app, job_id)
 );
--- When progress, completed items or status last changed; NULL where the job's writer does not tell.
+-- When progress, completed items or status last changed; NULL where the job's writer does not set it.
 ALTER TABLE monitoring.scraping_job ADD COLUMN IF NOT EXISTS progressed_at timestamptz;
 CREATE INDEX IF NOT EXISTS scraping_job_live ON monitoring.scraping_job (status)
     WHERE status IN ('pending', 'running');
@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS monitoring.alert_notification (
     annotations jsonb NOT NULL,
     PRIMARY KEY (fingerprint, starts_at, status, group_key)
 );
--- The same told again is no row of its own: it is counted in `repeats`, and `last_received_at` is when it last came.
+-- A repeated notification has no row of its own: it is counted in `repeats`, and `last_received_at` is its time.
 ALTER TABLE monitoring.alert_notification ADD COLUMN IF NOT EXISTS repeats bigint NOT NULL DEFAULT 0;
 ALTER TABLE monitoring.alert_notification ADD COLUMN IF NOT EXISTS last_received_at timestamptz;
 CREATE INDEX IF NOT EXISTS alert_notification_received_at ON monitoring.alert_notification (received_at);
@@ -75,7 +75,7 @@ CREATE TABLE IF NOT EXISTS monitoring.batch (
 );
 CREATE INDEX IF NOT EXISTS batch_at ON monitoring.batch USING brin (at);
 
--- What views read by Grafana are in; and what makes the hashes of users in them, which tell users apart and name none.
+-- The schemas of the views that Grafana reads; and the salt of the hashes of users in them, which identify nobody.
 CREATE SCHEMA IF NOT EXISTS monitoring_views;
 CREATE SCHEMA IF NOT EXISTS monitoring_restricted;
 CREATE TABLE IF NOT EXISTS monitoring.view_salt (
