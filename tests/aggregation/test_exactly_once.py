@@ -13,8 +13,8 @@ from exporter.aggregation import poll, snapshot
 from exporter.aggregation.poll import Counted
 from tests.aggregation.counting import NATIVE, Poller, Store, add_runs, fresh_store, pollers, runs
 from tests.servers import ServerFactory, TcpProxy, poll_until
-from tools.benchmarks.counting_load import Writers, lost_and_doubled
 from tools.stack.servers import Postgres
+from tools.testing.writers import Writers, lost_and_doubled
 
 RUN = """INSERT INTO monitoring.scraping_run (at, app, scraper, outcome, duration_seconds)
 VALUES (now(), 'a', 's', 'success', 1)"""

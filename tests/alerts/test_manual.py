@@ -11,11 +11,11 @@ from click.testing import CliRunner
 
 from exporter.__main__ import main
 from exporter.database import schema
-from tests.commands.exporting import exporting
 from tests.servers import Database, PrometheusBinaries, ServerFactory
 from tools.stack.ports import free_port
 from tools.stack.process import Command, poll_until
 from tools.stack.servers import Alertmanager, Postgres
+from tools.testing.exporter import exporting
 
 
 @dataclass

@@ -12,10 +12,10 @@ import pytest
 import requests
 
 from exporter.database import schema
-from tests.commands.exporting import Exporter, exporting, value
 from tests.servers import Database, PrometheusBinaries
 from tools.stack.process import poll_until
 from tools.stack.servers import Alertmanager, Postgres
+from tools.testing.exporter import Exporter, exporting, value
 
 ROUTES = """
 route:

@@ -10,9 +10,9 @@ from click.testing import CliRunner, Result
 
 from exporter.__main__ import COMMANDS, main
 from exporter.database import schema as sql
-from tests.commands.exporting import command, exporting
 from tests.servers import Database
 from tools.stack.servers import Postgres, Redis
+from tools.testing.exporter import command, exporting
 
 STORE = "database: {{dsn: '{}', poll_interval_seconds: 0.2}}\n"
 DOWN = "postgresql://someone:hunter2@127.0.0.1:1/d"

@@ -13,9 +13,9 @@ import requests
 import trustme
 
 from exporter.database import schema
-from tests.commands.exporting import Exporter, answers, command, exporting, value
 from tests.servers import Database, fresh_database, poll_until
 from tools.stack.servers import Postgres, Redis
+from tools.testing.exporter import Exporter, answers, command, exporting, value
 
 RELOADED = "platform_exporter_config_last_reload_successful"
 SECRET = "hunter2-tOp"

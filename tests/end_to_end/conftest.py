@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.running import RunningStack
+from tools.testing.stack import RunningStack
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.running import DOWN, RunningStack
 from tools.stack import status
 from tools.stack.pidfile import descendants, identity_of
 from tools.stack.process import poll_until
+from tools.testing.stack import DOWN, RunningStack
 
 # Worst case from the comment at the head of prometheus.yml, with room for a busy machine.
 DETECTION_SECONDS = 45

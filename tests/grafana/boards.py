@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from grafana.generate import FOLDER, boards
+from grafana.generate import boards
+from tools.testing.dashboard_sql import DASHBOARDS, POSTGRESQL, Json, panels
 
-Json = dict[str, Any]
 BOARDS = boards()
-DASHBOARDS: dict[str, Json] = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
 # What users may rely on: no uid may ever change, as their own dashboards and alerts name them.
 DATASOURCES = {
     "platform-prometheus": "prometheus",
@@ -21,7 +20,7 @@ DATASOURCES = {
     "platform-alertmanager": "alertmanager",
     "platform-issues": "alertmanager",
 }
-PROMETHEUS, POSTGRESQL = "prometheus", "grafana-postgresql-datasource"
+PROMETHEUS = "prometheus"
 WITHOUT_QUERIES = ("row", "text")
 
 every_dashboard = pytest.mark.parametrize("name", list(DASHBOARDS))
@@ -54,12 +53,6 @@ def reread(dashboard: Json) -> Json:
     for shown in [*found["links"], *found["annotations"].get("list", [])]:
         del shown["placement"]
     return found
-
-
-def panels(board: Json, *, without: tuple[str, ...] = ()) -> list[Json]:
-    """Return the panels, those in collapsed rows too, but those of some types."""
-    found = [one for panel in board["panels"] for one in (panel, *panel.get("panels", []))]
-    return [panel for panel in found if panel["type"] not in without]
 
 
 def every(value: Any, key: str) -> Iterator[Any]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.grafana import demo_rows, demo_series, past_rules, remote_write
-from tests.grafana.asking_sql import Viewer
+from tests.grafana import demo_series, past_rules, remote_write
 from tests.servers import PrometheusBinaries, ServerFactory, fresh_database
 from tools.stack.servers import Postgres, Prometheus
+from tools.testing import event_rows
+from tools.testing.dashboard_sql import Viewer
 
 CONFIG = "global: {scrape_interval: 15s}\nstorage: {tsdb: {out_of_order_time_window: 5w}}\n"
 ROWS = 20_000
@@ -60,6 +61,6 @@ def viewer(postgres: Postgres) -> Iterator[Viewer]:
     """Return one who looks at the last six hours of a small event store."""
     with fresh_database(postgres) as database:
         with database.connect() as connection:
-            demo_rows.load(connection, ROWS, hours=6)
+            event_rows.load(connection, ROWS, hours=6)
             connection.execute("ANALYZE")
         yield Viewer(database.dsn, time.time())

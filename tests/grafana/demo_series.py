@@ -14,6 +14,7 @@ from exporter.exposition.collector import thresholds
 from exporter.exposition.families import FAMILIES, Family, sample_family
 from tests.grafana.foreign import FOREIGN
 from tests.grafana.remote_write import Samples
+from tools.testing.dashboard_sql import VALUES
 
 STEP_SECONDS = 15
 HOUR_SECONDS = 3600
@@ -24,37 +25,6 @@ SCRAPED = {"instance": "127.0.0.1:9847", "job": "platform-exporter"}
 
 Labels = dict[str, str]
 
-VALUES: dict[str, tuple[str, ...]] = {
-    "app": ("shop", "library"),
-    "route": ("/", "/search", "/items/{id}"),
-    "method": ("GET", "POST"),
-    "code": ("200", "302", "404", "500"),
-    "api": ("arxiv", "crossref", "openai"),
-    "scraper": ("papers", "authors"),
-    "site": ("example.org",),
-    "status": ("open", "resolved", "ignored"),
-    "severity": ("low", "medium", "high", "critical"),
-    "error_type": ("ValueError", "TimeoutError"),
-    "activity": ("login", "logout", "search", "export"),
-    "role": ("reader", "editor"),
-    "window": ("5m", "1h", "1d", "7d"),
-    "source": ("native", "stratlogic"),
-    "metric": ("platform_http_requests_total",),
-    "reason": ("timeout", "rate_limited", "forbidden", "other"),
-    "alert_source": ("monitor",),
-    "alertname": ("PlatformHttpErrorsHigh", "PlatformComponentDown"),
-    "component": ("postgresql", "redis", "minio"),
-    "name": ("main",),
-    "bucket": ("artifacts",),
-    "queue": ("celery",),
-    "release": ("1.4.0", "1.5.0"),
-    "gauge": ("platform_sample_index_size_bytes",),
-    "counter": ("platform_sample_cache_hits_total",),
-    "distribution": ("platform_sample_render_seconds",),
-    "slo": ("http_availability", "http_latency", "scraping_success"),
-    "version": ("0.1.0",),
-    "python_version": ("3.11.2",),
-}
 OF_FAMILY = {
     ("platform_scraping_jobs", "status"): ("pending", "running", "completed", "failed", "cancelled"),
     ("platform_alert_notifications_total", "status"): ("firing", "resolved"),

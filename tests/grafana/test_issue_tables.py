@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from exporter.issues.parsing import from_query
-from tests.grafana.asking_sql import Viewer, targets
+from tools.testing.dashboard_sql import Viewer, targets
 
 Chosen = dict[str, Sequence[str]]
 Row = dict[str, Any]

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.grafana.asking_sql import ROLES, Viewer, targets
 from tests.grafana.boards import BOARDS, DASHBOARDS, DATASOURCES, POSTGRESQL, every_dashboard
-from tests.grafana.sql_macros import expanded
+from tools.testing.dashboard_sql import ROLES, Viewer, expanded, targets
 
 
 @every_dashboard

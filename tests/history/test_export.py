@@ -14,10 +14,10 @@ from click.testing import CliRunner, Result
 
 from exporter.__main__ import main
 from exporter.database import schema
-from tests.commands.exporting import command
 from tests.servers import Database, fresh_database
 from tests.sources.demo import DEMO
 from tools.stack.servers import Postgres
+from tools.testing.exporter import command
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

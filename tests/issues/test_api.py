@@ -12,11 +12,11 @@ import yaml
 from exporter.database import schema
 from grafana import actions
 from tests.aggregation.counting import Store
-from tests.commands.exporting import Exporter, exporting
 from tests.issues.grafana_stand_in import NEWER, OLDER, PROXY, StandIn, standing_in
 from tests.issues.listing import audit, id_of, statuses
 from tests.prometheus.names import ROOT
 from tools.stack.servers import Postgres
+from tools.testing.exporter import Exporter, exporting
 
 TOKEN = "0123456789abcdef"
 PROVISIONED = yaml.safe_load((ROOT / "grafana/provisioning/datasources/platform.yml").read_text())["datasources"]

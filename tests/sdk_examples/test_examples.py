@@ -13,13 +13,13 @@ import pytest
 import requests
 
 from platform_sdk.events import EVENTS
-from tests.commands.exporting import Exporter, exporting
 from tests.sdk_examples.conftest import Store
 from tests.sdk_examples.running import HERE, Programs
 from tests.servers import ServerFactory, poll_until
 from tools.stack.errors import StackError
 from tools.stack.ports import free_port
 from tools.stack.servers import Prometheus
+from tools.testing.exporter import Exporter, exporting
 
 SCRAPE = """
 global: {{scrape_interval: 500ms, scrape_timeout: 400ms}}

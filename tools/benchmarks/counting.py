@@ -35,10 +35,10 @@ from exporter.database import schema
 from exporter.database.connection import connect as connect_as_exporter
 from exporter.sections import Secret
 from exporter.sources import mapping
-from tools.benchmarks.counting_load import Writers, lost_and_doubled
 from tools.stack.ports import free_port
 from tools.stack.process import poll_until
 from tools.stack.servers import Postgres
+from tools.testing.writers import Writers, lost_and_doubled
 
 NEW_ROWS = 100_000
 HISTORIES = (1_000_000, 10_000_000)

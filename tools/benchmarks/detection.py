@@ -15,8 +15,8 @@ import threading
 import time
 from pathlib import Path
 
-from tests.end_to_end.running import DOWN, RunningStack
 from tools.stack.process import poll_until
+from tools.testing.stack import DOWN, RunningStack
 
 TARGET_SECONDS = 45
 DEADLINE_SECONDS = 120

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from exporter.database import schema
 from exporter.history.formats import FORMATS
-from tests.servers import Database, fresh_database
 from tools.stack.servers import Postgres
+from tools.testing.databases import Database, fresh_database
 
 TARGET_MEGABYTES = 60
 

@@ -15,9 +15,10 @@ import psycopg
 import requests
 
 from exporter.database import schema
-from tests.commands.exporting import Exporter, exporting, value
-from tests.servers import Database, fresh_database, poll_until
+from tools.stack.process import poll_until
 from tools.stack.servers import Postgres, Redis
+from tools.testing.databases import Database, fresh_database
+from tools.testing.exporter import Exporter, exporting, value
 
 T = TypeVar("T")
 

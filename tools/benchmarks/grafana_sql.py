@@ -17,10 +17,9 @@ from typing import Any
 
 import psycopg
 
-from tests.grafana import demo_rows
-from tests.grafana.asking_sql import Viewer, targets
-from tests.grafana.boards import DASHBOARDS
 from tools.stack.servers import Postgres
+from tools.testing import event_rows
+from tools.testing.dashboard_sql import DASHBOARDS, Viewer, targets
 
 ROWS = 10_000_000
 BOUND_SECONDS = 0.2
@@ -51,7 +50,7 @@ def _slow(dsn: str, rows: int) -> list[str]:
     with psycopg.connect(dsn, autocommit=True) as connection:
         if not _exists(connection, "monitoring.audit"):
             started = time.monotonic()
-            demo_rows.load(connection, rows)
+            event_rows.load(connection, rows)
             connection.execute("VACUUM (ANALYZE)")
             print(f"{rows} rows loaded in {time.monotonic() - started:.0f} s")
         # Where they were loaded earlier, the viewer looks at that time.

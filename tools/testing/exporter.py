@@ -13,8 +13,8 @@ from typing import Any
 
 import requests
 
-from tests.servers import poll_until
 from tools.stack.ports import free_port
+from tools.stack.process import poll_until
 
 DEADLINE_SECONDS = 60
 
