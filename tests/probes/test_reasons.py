@@ -29,7 +29,7 @@ def peer(*, answer: bytes | None = None, resets: bool = False) -> Iterator[int]:
                 elif resets:
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 else:
-                    done.wait(5)
+                    done.wait(20)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -40,8 +40,8 @@ def peer(*, answer: bytes | None = None, resets: bool = False) -> Iterator[int]:
             thread.join()
 
 
-def get(url: str) -> object:
-    with urllib3.PoolManager(timeout=urllib3.Timeout(total=0.2), retries=False) as pool:
+def get(url: str, timeout_seconds: float = 20) -> object:
+    with urllib3.PoolManager(timeout=urllib3.Timeout(total=timeout_seconds), retries=False) as pool:
         return pool.request("GET", url)
 
 
@@ -70,7 +70,7 @@ def test_unreachable() -> None:
 def test_timeout() -> None:
     """A peer that says nothing is a timeout."""
     with peer() as port:
-        assert reason_of(failure_of(lambda: get(f"http://127.0.0.1:{port}/"))) is Reason.TIMEOUT
+        assert reason_of(failure_of(lambda: get(f"http://127.0.0.1:{port}/", 0.2))) is Reason.TIMEOUT
 
 
 def test_dns() -> None:
