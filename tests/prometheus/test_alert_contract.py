@@ -150,7 +150,7 @@ def test_runbook_entry(rule: dict[str, Any]) -> None:
     """The address of the runbook ends with the anchor of an entry of its name, which says what on-call needs."""
     name = rule["alert"]
     entry = ENTRIES[name]
-    parts = ["Meaning", "Impact", "First checks", "Mend", "Who to call"]
+    parts = ["Meaning", "Impact", "First checks", "Fix", "Who to call"]
 
     assert rule["annotations"]["runbook_url"] == f"{{{{ $externalLabels.runbook_url }}}}#{name.lower()}"
     assert re.findall(r"^\*\*([\w ]+)\.\*\*", entry, re.MULTILINE) == parts
