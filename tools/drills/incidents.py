@@ -144,7 +144,7 @@ APPLICATIONS = (
         "minio-drive",
         "one of MinIO's four drives is lost",
         "applications",
-        component("minio", text="drives of minio"),
+        component("minio", text="drives? of minio"),
         Expected("PlatformMinioDrivesOffline", "high", pages=0),
         lambda testbed: testbed.store().take_drive_away(1),
         lambda testbed: testbed.store().give_drive_back(1),
