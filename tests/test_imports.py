@@ -39,14 +39,13 @@ DIRECTIONS = {
     "platform_sdk.capture": {"request_context"},
     "platform_sdk.delivery": {"capture", "diagnostics", "errors", "events", "libpq", "loading", "options"},
     "platform_sdk.client": {"delivery", "diagnostics", "errors", "loading", "options"},
-    "platform_sdk.guard": {"client"},
     "platform_sdk.emit": {"capture", "client", "delivery", "diagnostics", "events"},
     "platform_sdk.outgoing": {"client", "diagnostics", "emit"},
     "platform_sdk.web": {"client", "delivery", "diagnostics", "emit", "events", "options", "request_context"},
     "platform_sdk.jobs": {"client", "delivery", "diagnostics", "emit", "events", "outgoing"},
     "platform_sdk.health": {"client", "delivery", "diagnostics", "libpq"},
-    "platform_sdk.api": {"emit", "guard", "outgoing", "request_context", "web"},
-    "platform_sdk.migrate": {"api", "emit", "guard", "health", "outgoing", "web"},
+    "platform_sdk.api": {"client", "emit", "outgoing", "request_context", "web"},
+    "platform_sdk.migrate": {"api", "client", "emit", "health", "outgoing", "web"},
 }  # fmt: skip
 """What each part may import, by the last name of what is meant; `exporter` itself, the version, is for all."""
 

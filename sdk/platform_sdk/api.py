@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from platform_sdk import emit
-from platform_sdk.guard import guarded
+from platform_sdk.client import guarded
 from platform_sdk.outgoing import outcomes
-from platform_sdk.request_context import described
+from platform_sdk.request_context import request_details
 from platform_sdk.web.actor import session_digest
 
 
@@ -33,10 +33,13 @@ def log_error(
     exception's. `stack_trace` is for texts that have one. `fingerprint` groups occurrences by this text. Other keyword
     arguments become part of `context`. Missing arguments are taken from the request that is being served, if any.
     """
-    if (told := described()) is not None:
-        endpoint, user_id = told.route if endpoint is None else endpoint, told.user_id if user_id is None else user_id
-        ip, user_agent = told.ip if ip is None else ip, told.user_agent if user_agent is None else user_agent
-        context = {"method": told.method, **_mapping(context)}
+    if (request := request_details()) is not None:
+        endpoint, user_id = (
+            request.route if endpoint is None else endpoint,
+            request.user_id if user_id is None else user_id,
+        )
+        ip, user_agent = request.ip if ip is None else ip, request.user_agent if user_agent is None else user_agent
+        context = {"method": request.method, **_mapping(context)}
     if isinstance(error, BaseException):
         if more or message is not None:
             context = {**_mapping(context), **({} if message is None else {"message": message}), **more}
@@ -77,10 +80,12 @@ def log_activity(
     if more:
         details = {**_mapping(details), **more}
     session_id = session_digest(session_id)
-    if (told := described()) is not None:
-        role = told.role if role is None and user_id in (None, told.user_id) else role
-        user_id, session_id = told.user_id if user_id is None else user_id, session_id or told.session_id
-        ip, user_agent = told.ip if ip is None else ip, told.user_agent if user_agent is None else user_agent
+    if (request := request_details()) is not None:
+        role = request.role if role is None and user_id in (None, request.user_id) else role
+        user_id = request.user_id if user_id is None else user_id
+        session_id = session_id or request.session_id
+        ip = request.ip if ip is None else ip
+        user_agent = request.user_agent if user_agent is None else user_agent
     emit.activity(
         activity, user_id=user_id, role=role, session_id=session_id, module=module,
         feature=feature, success=success, duration_seconds=duration_seconds, ip=ip, user_agent=user_agent,

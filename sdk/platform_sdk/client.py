@@ -5,9 +5,11 @@ Options and writer are imported by `init`, so that a process which only imports 
 """
 
 import atexit
+import functools
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from platform_sdk import loading
 from platform_sdk.diagnostics import note
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from platform_sdk.delivery.intake import Intake
     from platform_sdk.delivery.writer import Writer
     from platform_sdk.options import Options
+
+Parameters = ParamSpec("Parameters")
 
 current: "Intake | None" = None
 
@@ -110,6 +114,25 @@ def stats() -> dict[str, Any]:
     if writer is not None:
         return writer.stats()
     return {"process": "", "produced": 0, "stored": 0, "spooled": 0, "buffered": 0, "dropped": {}, "adopted": 0}
+
+
+def guarded(function: Callable[Parameters, None]) -> Callable[Parameters, None]:
+    """Return a function that counts as dropped, and logs, what goes wrong in `function` or in calling it.
+
+    It does nothing while the SDK is off.
+    """
+
+    @functools.wraps(function)
+    def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        intake = current
+        if intake is None:
+            return
+        try:
+            function(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - never into the application
+            intake.fail(function.__name__, error)
+
+    return call
 
 
 def _begin(chosen: "Options") -> None:

@@ -121,7 +121,7 @@ def test_an_exception_raised_anew_is_taken_anew() -> None:
 
     assert [found is None for found in taken] == [False, True] * 3
     assert len({fingerprint(found, Stacks()) for found in taken if found is not None}) == 1
-    assert [len(found.chain[0].places) for found in taken if found is not None] == [2, 2, 2]
+    assert [len(found.chain[0].positions) for found in taken if found is not None] == [2, 2, 2]
 
 
 def test_an_exception_raised_anew_in_a_loop_is_taken_anew() -> None:
@@ -205,7 +205,7 @@ def test_deep_recursion_is_cut_in_the_middle() -> None:
         captured = capture(error)
 
     assert captured is not None
-    assert len(captured.chain[0].places) == 60
+    assert len(captured.chain[0].positions) == 60
 
 
 def test_capture_is_cheap() -> None:

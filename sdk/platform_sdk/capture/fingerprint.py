@@ -1,6 +1,6 @@
-"""Make of an error the text that groups its occurrences. For the writer thread.
+"""Compute the text that groups an error's occurrences, in the writer thread.
 
-Versioned: a change of the rules must begin a new series of groups knowingly, not break the old ones up.
+The rules have a version: a change of them begins new groups knowingly.
 
 v1: of each exception in the chain, and of each member of a group, its type and its frames: the application's own where
 there are any, as module and function, without line numbers, a repeated one (a recursion) once; then the source line
@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 
-from platform_sdk.capture.exceptions import Captured, Link
+from platform_sdk.capture.exceptions import Captured, CapturedException
 from platform_sdk.capture.stacktrace import Frame, Stacks
 
 VERSION = "v1"
@@ -31,26 +31,26 @@ _VARYING = re.compile(
 
 
 def fingerprint(captured: Captured, stacks: Stacks, explicit: str | None = None) -> str:
-    """Return the fingerprint of an error: "v1:" and 16 hexadecimal digits; an explicit one is taken as it is."""
+    """Return "v1:" and 16 hexadecimal digits, or the explicit fingerprint."""
     if explicit:
         return explicit[:200]
-    parts = [part for link in captured.chain for part in _parts(link, stacks)]
+    parts = [part for exc in captured.chain for part in _parts(exc, stacks)]
     if captured.error_type is not captured.chain[0].name:
         parts.insert(0, f"{captured.error_type}")
-    if not any(link.places or link.members for link in captured.chain):
-        parts += [normalised(link.message) for link in captured.chain]
+    if not any(exc.positions or exc.members for exc in captured.chain):
+        parts += [normalised(exc.message) for exc in captured.chain]
     digest = hashlib.blake2b("\x1f".join(parts).encode("utf-8", "replace"), digest_size=8)
     return f"{VERSION}:{digest.hexdigest()}"
 
 
 def normalised(message: str) -> str:
-    """Return a message with numbers, ids, addresses, quoted texts and the like replaced by what they are."""
+    """Return a message in which numbers, ids, addresses, quoted texts and the like are replaced by placeholders."""
     return _VARYING.sub(lambda match: f"<{match.lastgroup}>", message[:1000]).strip()
 
 
-def _parts(link: Link, stacks: Stacks) -> Iterator[str]:
-    yield f"{link.module}.{link.name}"
-    frames = stacks.frames(link)
+def _parts(exc: CapturedException, stacks: Stacks) -> Iterator[str]:
+    yield f"{exc.module}.{exc.name}"
+    frames = stacks.frames(exc)
     own = [frame for frame in frames if frame.in_app] or frames
     previous: tuple[str, str] | None = None
     for frame in own:
@@ -61,7 +61,7 @@ def _parts(link: Link, stacks: Stacks) -> Iterator[str]:
     if own:
         yield _crash_line(own[-1])
     # Which member failed first is chance.
-    yield from sorted({"(" + "\x1e".join(_parts(member, stacks)) + ")" for member in link.members})
+    yield from sorted({"(" + "\x1e".join(_parts(member, stacks)) + ")" for member in exc.members})
 
 
 def _crash_line(frame: Frame) -> str:

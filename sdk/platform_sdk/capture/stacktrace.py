@@ -1,15 +1,11 @@
-"""Describe captured stacks: find lines and sources, tell the application's own frames, write the trace as Python does.
-
-For the writer thread.
-"""
+"""Describe captured stacks, in the writer thread: lines, sources, which frames are the application's, the trace."""
 
 import linecache
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType
 
-from platform_sdk.capture.exceptions import Captured, Link, Place
-from platform_sdk.capture.libraries import is_library
+from platform_sdk.capture.exceptions import Captured, CapturedException, Position, is_library
 
 LONGEST_TRACE = 30_000
 _LONGEST_LINE = 300
@@ -33,45 +29,45 @@ class Frame:
 
 
 class Stacks:
-    """Resolve places to frames, remembering the last few thousand."""
+    """Frames by position, of which the last few thousand are remembered."""
 
     def __init__(self, in_app: tuple[str, ...] = ()) -> None:
         self._in_app = in_app
         # By the code's id, which cannot be another's while the code is held here; hashing a code object is slow.
         self._known: dict[tuple[int, int], tuple[CodeType, Frame]] = {}
 
-    def frames(self, link: Link) -> list[Frame]:
+    def frames(self, exc: CapturedException) -> list[Frame]:
         """Return the frames of one exception, outermost first."""
-        return [self._frame(place) for place in link.places]
+        return [self._frame(position) for position in exc.positions]
 
     def trace(self, captured: Captured) -> str | None:
-        """Return the stack trace of a chain, what came first on top; None where nothing has a stack."""
-        if not any(link.places or link.members for link in captured.chain):
+        """Return the stack trace of a chain, the first cause on top; None if nothing has a stack."""
+        if not any(exc.positions or exc.members for exc in captured.chain):
             return None
         parts: list[str] = []
-        for link in reversed(captured.chain):
-            parts += self._lines(link, "")
-            parts.append(_RELATIONS.get(link.relation, ""))
+        for exc in reversed(captured.chain):
+            parts += self._lines(exc, "")
+            parts.append(_RELATIONS.get(exc.relation, ""))
         text = "".join(parts)
         if len(text) > LONGEST_TRACE:
             text = f"{text[: LONGEST_TRACE // 3]}\n  ...\n{text[-LONGEST_TRACE * 2 // 3 :]}"
         return text
 
-    def _lines(self, link: Link, indent: str) -> Iterator[str]:
-        if link.places:
+    def _lines(self, exc: CapturedException, indent: str) -> Iterator[str]:
+        if exc.positions:
             yield f"{indent}Traceback (most recent call last):\n"
-        for frame in self.frames(link):
+        for frame in self.frames(exc):
             yield f'{indent}  File "{frame.file}", line {frame.line}, in {frame.function}\n'
             if frame.source:
                 yield f"{indent}    {frame.source}\n"
-        name = link.name if link.module in ("builtins", "") else f"{link.module}.{link.name}"
-        yield f"{indent}{name}: {link.message}\n" if link.message else f"{indent}{name}\n"
-        for number, member in enumerate(link.members, 1):
+        name = exc.name if exc.module in ("builtins", "") else f"{exc.module}.{exc.name}"
+        yield f"{indent}{name}: {exc.message}\n" if exc.message else f"{indent}{name}\n"
+        for number, member in enumerate(exc.members, 1):
             yield f"{indent}  +---------------- {number} ----------------\n"
             yield from self._lines(member, f"{indent}  | ")
 
-    def _frame(self, place: Place) -> Frame:
-        code, instruction, module = place
+    def _frame(self, position: Position) -> Frame:
+        code, instruction, module = position
         key = (id(code), instruction)
         known = self._known.get(key)
         if known is None:

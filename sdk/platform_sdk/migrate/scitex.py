@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from platform_sdk import api
-from platform_sdk.guard import guarded
+from platform_sdk.client import guarded
 from platform_sdk.health import get_system_health_summary
 from platform_sdk.outgoing import api_monitor
 from platform_sdk.web.actor import actor_of

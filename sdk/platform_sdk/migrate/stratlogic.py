@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Any, ParamSpec
 
 from platform_sdk import api, emit
-from platform_sdk.guard import guarded
+from platform_sdk.client import guarded
 
 Parameters = ParamSpec("Parameters")
 

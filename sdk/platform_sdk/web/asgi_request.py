@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from platform_sdk.delivery.intake import Intake
 from platform_sdk.diagnostics import note
-from platform_sdk.request_context import Told
+from platform_sdk.request_context import RequestDetails
 from platform_sdk.web.actor import UNKNOWN, Actor, actor_of, client_address, identified
 from platform_sdk.web.asgi_routes import Templates
 from platform_sdk.web.record import CLIENT_GONE, KEY, closed_method, options_of, record, record_exception, routed
@@ -96,7 +96,7 @@ class AsgiConnection:
             known: tuple[str, Actor] = self._by_inner or (self._route(), self._actor())
             route, actor = known
             if exception is not None and isinstance(exception, Exception):
-                record_exception(exception, Told(route, method, *actor, ip, user_agent))
+                record_exception(exception, RequestDetails(route, method, *actor, ip, user_agent))
             if not self.ended:
                 self.ended = True
                 path = self._path.removeprefix(self._root) if self._root else self._path
@@ -109,13 +109,13 @@ class AsgiConnection:
         finally:
             self.ended = True
 
-    def describe(self) -> Told:
+    def describe(self) -> RequestDetails:
         """Return what is known of it by now."""
         method = "GET" if self._scope["type"] == "websocket" else closed_method(self._scope["method"])
         ip, user_agent = _address_and_agent(self._scope, options_of(self._intake).trusted_proxies)
         known: tuple[str, Actor] = self._by_inner or (self._route(), self._actor())
         route, actor = known
-        return Told(route, method, *actor, ip, user_agent)
+        return RequestDetails(route, method, *actor, ip, user_agent)
 
     def _route(self) -> str:
         route = self._hooks.route

@@ -11,7 +11,9 @@ class _Followed:
 
     __slots__ = ("_body", "_iterator", "_on_error", "_request", "complete", "error", "size")
 
-    def __init__(self, request: request_context.Served, body: Any, on_error: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, request: request_context.ServedRequest, body: Any, on_error: Callable[[], None] | None = None
+    ) -> None:
         self._request = request
         self._body = body
         self._iterator: Any = None

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from django.utils.functional import LazyObject  # type: ignore[import-untyped]  # Django has no types
 
 from platform_sdk.delivery.intake import Intake
-from platform_sdk.request_context import Told
+from platform_sdk.request_context import RequestDetails
 from platform_sdk.web.actor import UNKNOWN, Actor, address_and_agent, identified, role_of, session_digest
 from platform_sdk.web.body import AsyncParts, Parts
 from platform_sdk.web.record import (
@@ -119,24 +119,24 @@ class DjangoRequest:
         ip, user_agent = address_and_agent(request.META, options.trusted_proxies)
         method = closed_method(request.method)
         if isinstance(exception, Exception):
-            record_exception(exception, Told(route, method, *actor, ip, user_agent))
+            record_exception(exception, RequestDetails(route, method, *actor, ip, user_agent))
         record(
             options, self._hooks.leaves_out(options, request), route, method, status, duration_seconds, size, actor,
             ip, user_agent, first_byte_seconds,
         )  # fmt: skip
 
-    def describe(self) -> Told:
+    def describe(self) -> RequestDetails:
         """Return what is known of it by now."""
         return describe(self._request, self._intake, self._hooks.identify)
 
 
-def describe(request: Request, intake: Intake, identify: Identify | None) -> Told:
+def describe(request: Request, intake: Intake, identify: Identify | None) -> RequestDetails:
     """Return what is known of a request by now."""
     match = request.resolver_match
     route = UNMATCHED if match is None else template(match.route)
     actor = actor_of(request) if identify is None else identified(identify, request)
     ip, user_agent = address_and_agent(request.META, options_of(intake).trusted_proxies)
-    return Told(route, closed_method(request.method), *actor, ip, user_agent)
+    return RequestDetails(route, closed_method(request.method), *actor, ip, user_agent)
 
 
 def _status_of(exception: BaseException) -> int:

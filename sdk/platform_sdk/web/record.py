@@ -8,7 +8,7 @@ from platform_sdk.delivery.intake import Intake
 from platform_sdk.diagnostics import note
 from platform_sdk.events.http_request import METHODS
 from platform_sdk.options import Options
-from platform_sdk.request_context import Told
+from platform_sdk.request_context import RequestDetails
 from platform_sdk.web.actor import Actor
 
 ActivityRule = tuple[str, str | None, str | None]
@@ -92,7 +92,7 @@ def record(
         )  # fmt: skip
 
 
-def record_exception(error: BaseException, request: Told) -> None:
+def record_exception(error: BaseException, request: RequestDetails) -> None:
     """Emit an exception with its request; one that was emitted before is not emitted again."""
     emit.exception(
         error, endpoint=request.route, user_id=request.user_id, ip=request.ip, user_agent=request.user_agent,

@@ -16,7 +16,7 @@ from typing import Any
 from platform_sdk import client, request_context
 from platform_sdk.delivery.intake import Intake
 from platform_sdk.diagnostics import note
-from platform_sdk.request_context import Told
+from platform_sdk.request_context import RequestDetails
 from platform_sdk.web import flask
 from platform_sdk.web.actor import Actor, address_and_agent, identified
 from platform_sdk.web.body import Parts
@@ -172,12 +172,12 @@ class WsgiRequest:
         """Take route and actor from a middleware further in, which knows better."""
         self._route, self._actor = route, actor
 
-    def describe(self) -> Told:
+    def describe(self) -> RequestDetails:
         """Return what is known by now, without keeping it: a user may yet be loaded."""
         route, actor = self._route or self._found_route(), self._actor or self._found_actor()
         environ = self._environ
         ip, user_agent = address_and_agent(environ, options_of(self._intake).trusted_proxies)
-        return Told(route, closed_method(environ.get("REQUEST_METHOD")), *actor, ip, user_agent)
+        return RequestDetails(route, closed_method(environ.get("REQUEST_METHOD")), *actor, ip, user_agent)
 
     def record_exception(self, exception: BaseException | None) -> None:
         """Emit an exception of this request."""
