@@ -72,7 +72,7 @@ def receiver(file: Path, out: io.StringIO) -> Iterator[Running]:
 
 
 def post(receiver: Running, body: object, path: str = "/") -> requests.Response:
-    return requests.post(receiver.url(path), json=body, timeout=5)
+    return requests.post(receiver.url(path), json=body, timeout=60)
 
 
 def lines(file: Path) -> list[dict[str, Any]]:
@@ -156,14 +156,14 @@ def test_invalid_json_is_refused(receiver: Running) -> None:
     """A body that is not JSON gets 400."""
     headers = {"Content-Type": "application/json"}
 
-    assert requests.post(receiver.url(), data=b"{", headers=headers, timeout=5).status_code == 400
+    assert requests.post(receiver.url(), data=b"{", headers=headers, timeout=60).status_code == 400
 
 
 def test_form_of_a_web_page_is_refused(receiver: Running) -> None:
     """A page in a browser cannot forge notifications: without JSON's content type they are refused."""
     headers = {"Content-Type": "text/plain"}
 
-    assert requests.post(receiver.url(), data=json.dumps(payload()), headers=headers, timeout=5).status_code == 415
+    assert requests.post(receiver.url(), data=json.dumps(payload()), headers=headers, timeout=60).status_code == 415
 
 
 def test_body_is_bounded(receiver: Running, file: Path) -> None:
@@ -177,7 +177,7 @@ def test_page_shows_the_newest_first(receiver: Running) -> None:
     """The page lists the notifications, the newest on top."""
     post(receiver, payload(alert(app="first")))
     post(receiver, payload(alert(app="second")))
-    page = requests.get(receiver.url(), timeout=5).text
+    page = requests.get(receiver.url(), timeout=60).text
 
     assert 0 < page.index("<td>second</td>") < page.index("<td>first</td>")
     assert "<td>2026-03-01 12:34:56 UTC</td>" in page
@@ -185,13 +185,13 @@ def test_page_shows_the_newest_first(receiver: Running) -> None:
 
 def test_page_without_notifications(receiver: Running) -> None:
     """The page says so where nothing came yet."""
-    assert "None yet" in requests.get(receiver.url(), timeout=5).text
+    assert "None yet" in requests.get(receiver.url(), timeout=60).text
 
 
 def test_page_escapes(receiver: Running) -> None:
     """What stands in a label is text, never markup."""
     post(receiver, payload(alert(app="<script>")))
-    page = requests.get(receiver.url(), timeout=5).text
+    page = requests.get(receiver.url(), timeout=60).text
 
     assert "<td>&lt;script&gt;</td>" in page
     assert "<script>" not in page
@@ -201,7 +201,7 @@ def test_api_gives_what_was_stored(receiver: Running, file: Path) -> None:
     """The API gives the lines of the file, the newest first."""
     post(receiver, payload(alert(app="first")))
     post(receiver, payload(alert(app="second")))
-    answer = requests.get(receiver.url("/api/v1/notifications"), timeout=5).json()
+    answer = requests.get(receiver.url("/api/v1/notifications"), timeout=60).json()
 
     assert answer["notifications"] == lines(file)[::-1]
 
@@ -211,7 +211,7 @@ def test_only_the_last_are_shown(file: Path) -> None:
     line = {"received_at": "2026-03-01T12:34:56Z", "status": "firing", "receiver": "r", "groupKey": "", "alerts": []}
     file.write_text("".join(json.dumps({**line, "groupKey": str(number)}) + "\n" for number in range(MOST_SHOWN + 5)))
     with serving(build_receiver(file)) as receiver:
-        shown = requests.get(receiver.url("/api/v1/notifications"), timeout=5).json()["notifications"]
+        shown = requests.get(receiver.url("/api/v1/notifications"), timeout=60).json()["notifications"]
 
     assert [one["groupKey"] for one in shown] == [str(number) for number in range(MOST_SHOWN + 4, 4, -1)]
 
@@ -250,7 +250,7 @@ def test_without_file_nothing_is_stored(out: io.StringIO) -> None:
     with serving(build_receiver(None, out)) as receiver:
         post(receiver, payload())
 
-        assert len(requests.get(receiver.url("/api/v1/notifications"), timeout=5).json()["notifications"]) == 1
+        assert len(requests.get(receiver.url("/api/v1/notifications"), timeout=60).json()["notifications"]) == 1
 
 
 def test_a_file_without_a_folder_is_refused(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_a_file_without_a_folder_is_refused(tmp_path: Path) -> None:
 
 def test_healthy(receiver: Running) -> None:
     """The receiver answers that it is healthy."""
-    assert requests.get(receiver.url("/-/healthy"), timeout=5).status_code == 200
+    assert requests.get(receiver.url("/-/healthy"), timeout=60).status_code == 200
 
 
 def test_receive_runs_as_a_process(file: Path) -> None:
@@ -279,7 +279,7 @@ receive("127.0.0.1", int(sys.argv[1]), pathlib.Path(sys.argv[2]))
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, env=environment) as child:
         assert child.stdout
         assert "listening on" in child.stdout.readline()
-        requests.post(f"http://127.0.0.1:{port}/", json=payload(), timeout=5)
+        requests.post(f"http://127.0.0.1:{port}/", json=payload(), timeout=60)
         line = child.stdout.readline()
         child.send_signal(signal.SIGTERM)
 

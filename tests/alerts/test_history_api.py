@@ -52,7 +52,7 @@ def running(inbox: Inbox) -> Iterator[Running]:
 
 def send(running: Running, payload: Any = None, **options: Any) -> requests.Response:
     options = {"json": body(alert(0)) if payload is None else payload, "headers": BEARER} | options
-    return requests.post(running.url(history_api.PATH), timeout=10, **options)
+    return requests.post(running.url(history_api.PATH), timeout=60, **options)
 
 
 def test_a_notification_is_stored(running: Running, inbox: Inbox) -> None:
@@ -160,4 +160,4 @@ def test_what_can_never_be_stored_is_not_sent_again(running: Running, inbox: Inb
 
 def test_only_posts_are_answered(running: Running) -> None:
     """A browser that follows the address sees that it is none for it."""
-    assert requests.get(running.url(history_api.PATH), headers=BEARER, timeout=10).status_code == 405
+    assert requests.get(running.url(history_api.PATH), headers=BEARER, timeout=60).status_code == 405

@@ -143,7 +143,7 @@ def shown(simulated: Simulated, tmp_path_factory: pytest.TempPathFactory) -> dic
     exporter = Service(path, loader.load(path))
     exporter.start()
     try:
-        poll_until(lambda: not exporter.not_ready(), 30)
+        poll_until(lambda: not exporter.not_ready(), 60)
         body, _ = exporter.render("application/openmetrics-text", None)
     finally:
         exporter.stop()

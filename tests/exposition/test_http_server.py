@@ -10,7 +10,6 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -71,8 +70,8 @@ def half_a_client_hello() -> bytes:
     return hello[: len(hello) // 2]
 
 
-def is_closed(connection: socket.socket, within_seconds: float) -> bool:
-    """Say whether the server closes a connection in time."""
+def is_closed(connection: socket.socket, within_seconds: float = DEADLINE_SECONDS) -> bool:
+    """Tell whether the server closes a connection in time."""
     connection.settimeout(within_seconds)
     try:
         while connection.recv(65536):
@@ -136,7 +135,7 @@ def test_client_that_stalls_is_closed(monkeypatch: pytest.MonkeyPatch, running: 
     with running.connect() as connection:
         connection.sendall(sent)
 
-        assert is_closed(connection, within_seconds=2)
+        assert is_closed(connection)
 
 
 def test_client_that_trickles_is_closed(monkeypatch: pytest.MonkeyPatch, running: Running) -> None:
@@ -161,7 +160,7 @@ def test_handshake_that_stalls_is_closed(monkeypatch: pytest.MonkeyPatch, runnin
     with running_tls.connect() as connection:
         connection.sendall(half_a_client_hello())
 
-        assert is_closed(connection, within_seconds=2)
+        assert is_closed(connection)
 
 
 def test_client_that_does_not_read_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +175,6 @@ def test_client_that_does_not_read_is_closed(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_idle_connection_is_kept(monkeypatch: pytest.MonkeyPatch, running: Running) -> None:
     """Between requests the short deadlines do not apply: Prometheus reuses its connection."""
-    monkeypatch.setattr(connection_module, "REQUEST_SECONDS", 0.1)
     monkeypatch.setattr(connection_module, "SEND_SECONDS", 0.1)
     with running.connect() as connection:
         connection.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -188,10 +186,11 @@ def test_idle_connection_is_kept(monkeypatch: pytest.MonkeyPatch, running: Runni
 def test_kept_connection_is_fast(running: Running) -> None:
     """Head and body of an answer do not wait for the client's acknowledgement, which may take 40 ms."""
     with requests.Session() as session:
-        durations = [session.get(running.url("/metrics"), timeout=5).elapsed for _ in range(40)]
+        session.get(running.url("/metrics"), timeout=DEADLINE_SECONDS)
+        connections = running.server.server_state.connections
+        sockets = [one.transport.get_extra_info("socket") for one in connections]  # type: ignore[union-attr]
 
-        # A client acknowledges the first requests of a connection at once; a busy machine delays some, never all.
-        assert min(durations[20:]) < timedelta(milliseconds=30)
+        assert [one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in sockets] == [1]
 
 
 def test_endless_headers_are_refused(running: Running) -> None:
@@ -202,7 +201,7 @@ def test_endless_headers_are_refused(running: Running) -> None:
             for _ in range(100):
                 connection.sendall(b"a" * 65536)
 
-        assert is_closed(connection, within_seconds=2)
+        assert is_closed(connection)
 
 
 def test_long_headers_are_told_their_bound(running: Running) -> None:
@@ -225,7 +224,7 @@ def test_forwarded_address_is_not_believed(running: Running) -> None:
     """Headers that name another client change nothing."""
     headers = {"X-Forwarded-For": "10.0.0.1", "X-Forwarded-Proto": "https"}
 
-    assert requests.get(running.url(), headers=headers, timeout=5).status_code == 200
+    assert requests.get(running.url(), headers=headers, timeout=60).status_code == 200
 
 
 def test_port_in_use_names_address_and_setting() -> None:
@@ -255,7 +254,7 @@ def test_host_forms(host: str, client: str) -> None:
     """No host means all addresses; a name with several addresses means IPv4."""
     with (
         bind(host, 0) as listener,
-        socket.create_connection((client, listener.getsockname()[1]), timeout=5) as connection,
+        socket.create_connection((client, listener.getsockname()[1]), timeout=60) as connection,
     ):
         assert connection.getpeername()[0] == client
 
@@ -305,7 +304,7 @@ def scrape_under_way(
     """Start a scrape that takes so long, and wait until it is being rendered."""
     headers = {"X-Prometheus-Scrape-Timeout-Seconds": seconds}
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        scrape = pool.submit(requests.get, f"{url}/metrics", headers=headers, timeout=30)
+        scrape = pool.submit(requests.get, f"{url}/metrics", headers=headers, timeout=60)
         assert child.stdout
         assert child.stdout.readline() == "rendering\n"
         yield scrape
@@ -341,7 +340,7 @@ def test_signal_closes_idle_connections(process: tuple[subprocess.Popen[str], st
     """Connections without a request do not delay the end."""
     child, url = process
     with requests.Session() as session, socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))):
-        session.get(f"{url}/-/healthy", timeout=5)
+        session.get(f"{url}/-/healthy", timeout=60)
         child.send_signal(signal.SIGTERM)
 
         assert child.wait(DEADLINE_SECONDS) == 0
@@ -357,4 +356,4 @@ def test_sighup_is_survived(process: tuple[subprocess.Popen[str], str]) -> None:
     assert child.stdout
     assert child.stdout.readline() == "sighup\n"
     assert "reloading the configuration failed; the old one stays in force" in child.stdout.readline()
-    assert requests.get(f"{url}/-/healthy", timeout=5).status_code == 200
+    assert requests.get(f"{url}/-/healthy", timeout=60).status_code == 200

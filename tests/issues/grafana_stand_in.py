@@ -72,7 +72,7 @@ class StandIn:
             f"{self.base}{fill(fetch['url'])}?{query}",
             data=fill(fetch["body"]),
             headers={**dict(fetch["headers"]), "X-Grafana-Action": "1"},
-            timeout=20,
+            timeout=60,
         )
 
 
@@ -126,5 +126,5 @@ def forward(grafana: StandIn, request: BaseHTTPRequestHandler) -> tuple[int, byt
         headers["X-Grafana-User"] = grafana.login
     headers |= grafana.headers
     url = f"{grafana.url}/{path}" + (f"?{parts.query}" if parts.query else "")
-    answer = requests.request(request.command, url, data=body, headers=headers, timeout=20)
+    answer = requests.request(request.command, url, data=body, headers=headers, timeout=60)
     return (400 if answer.status_code == 401 else answer.status_code), answer.content

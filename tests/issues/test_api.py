@@ -95,7 +95,7 @@ def test_a_viewer_changes_nothing(grafana: StandIn, store: Store, routes: list[t
     grafana.routes, grafana.role = routes, "Viewer"
     answers = [grafana.run(one, {"__data.fields.id": id_of(store, "prices")}).status_code for one in actions.of_row()]
     url = f"{grafana.base}{PROXY}api/v2/alerts?action=resolve&ids={id_of(store, 'prices')}"
-    others = [requests.request(method, url, timeout=20).status_code for method in ("GET", "PUT", "PATCH", "DELETE")]
+    others = [requests.request(method, url, timeout=60).status_code for method in ("GET", "PUT", "PATCH", "DELETE")]
 
     assert set(answers) == {403}
     assert set(others) <= {403, 405}
@@ -106,7 +106,7 @@ def test_a_viewer_reads_nothing_through_it(grafana: StandIn, store: Store) -> No
     """Grafana may let Viewers GET: there is nothing to be had."""
     grafana.routes, grafana.role = OLDER, "Viewer"
     for path in ("", "..", "../resolve", "api/v2/alerts", "api/v2/alerts/groups", "../../../../metrics", "/resolve"):
-        assert requests.get(f"{grafana.base}{PROXY}{path}", timeout=20).status_code in (404, 405)
+        assert requests.get(f"{grafana.base}{PROXY}{path}", timeout=60).status_code in (404, 405)
 
 
 def test_an_editor_cannot_act_as_another(grafana: StandIn, store: Store) -> None:
@@ -114,7 +114,7 @@ def test_an_editor_cannot_act_as_another(grafana: StandIn, store: Store) -> None
     url = f"{grafana.base}{PROXY}api/v2/alerts?action=resolve&ids={id_of(store, 'prices')}"
     headers = {"X-Grafana-User": "boss", "X-Platform-Token": "wrong"}
 
-    assert requests.post(url, headers=headers, timeout=20).status_code == 200
+    assert requests.post(url, headers=headers, timeout=60).status_code == 200
     assert audit(store)[0][0] == "ann"
 
 
@@ -162,7 +162,7 @@ def test_who_did_it_must_be_known(grafana: StandIn, store: Store) -> None:
 def post(exporter: Exporter, path: str, body: object = None, **headers: str) -> requests.Response:
     """Post as a script with the token does."""
     given = {"X-Platform-Token": TOKEN, "X-Grafana-User": "ann", **{k.replace("_", "-"): v for k, v in headers.items()}}
-    return requests.post(f"{exporter.base}{path}", json=body, headers=given, timeout=20)
+    return requests.post(f"{exporter.base}{path}", json=body, headers=given, timeout=60)
 
 
 @pytest.mark.parametrize("token", ["", "x", TOKEN[:-1], TOKEN + "0", "é"])
@@ -174,7 +174,7 @@ def test_without_the_token_nothing_happens(exporter: Exporter, store: Store, tok
             exporter.base + path,
             json=body,
             headers={"X-Platform-Token": token.encode(), "X-Grafana-User": "ann"},
-            timeout=20,
+            timeout=60,
         )
         assert response.status_code == 401
         assert "error" in response.json()
@@ -251,8 +251,8 @@ def test_grafana_finds_its_data_source_well(exporter: Exporter) -> None:
     """Save & test asks for the status of an Alertmanager."""
     url = f"{exporter.base}/api/v1/errors/grafana/api/v2/status"
 
-    assert requests.get(url, headers={"X-Platform-Token": TOKEN}, timeout=20).json()["cluster"]["status"] == "disabled"
-    assert requests.get(url, timeout=20).status_code == 401
+    assert requests.get(url, headers={"X-Platform-Token": TOKEN}, timeout=60).json()["cluster"]["status"] == "disabled"
+    assert requests.get(url, timeout=60).status_code == 401
 
 
 def test_without_a_token_in_the_configuration_it_is_off(store: Store, tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_a_resolution_covers_what_a_poll_counted_before_it(store: Store) -> None
         poll.execute("UPDATE monitoring.error_issue SET events = events + 1, last_seen = clock_timestamp()")
         person = threading.Thread(target=lambda: apply(store, Change(action="resolve")))
         person.start()
-        poll_until(lambda: store.one("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"), 20)
+        poll_until(lambda: store.one("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"), 60)
     person.join(20)
 
     assert store.execute("SELECT DISTINCT status, resolved_at > last_seen FROM monitoring.error_issue") == [
