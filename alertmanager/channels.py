@@ -1,19 +1,21 @@
-"""Turn each kind of channel into the block that Alertmanager knows it by."""
+"""The kinds of channels, and the blocks of Alertmanager's configuration that they become."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from alertmanager.errors import ChannelsError
-
 Block = dict[str, Any]
 Version = tuple[int, ...]
 
 
+class ChannelsError(ValueError):
+    """Raised when the file of channels is invalid."""
+
+
 @dataclass(frozen=True)
 class Channel:
-    """One channel as its owner wrote it, with what is needed to make a block of it."""
+    """One channel of the file; `secrets` is the folder of its secrets, `alertmanager` the oldest version."""
 
     name: str
     keys: dict[str, Any]
@@ -115,7 +117,7 @@ def discord(channel: Channel) -> Block:
 def webhook(channel: Channel) -> Block:
     """Return an entry of webhook_configs: Alertmanager's own JSON."""
     if ("url" in channel.keys) == ("url_file" in channel.keys):
-        raise ChannelsError(f"`channels.{channel.name}` wants one of `url` and `url_file`")
+        raise ChannelsError(f"`channels.{channel.name}` has none or both of `url` and `url_file`: expected one of them")
     block: Block = {}
     if "url" in channel.keys:
         block["url"] = channel["url"]
@@ -129,7 +131,7 @@ def webhook(channel: Channel) -> Block:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of channel: Alertmanager's key for it, how its block is made, and what its owner may write."""
+    """A kind of channel: Alertmanager's key for it, the function that makes its block, and its keys in the file."""
 
     section: str
     block: Callable[[Channel], Block]

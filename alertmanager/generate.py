@@ -1,9 +1,9 @@
 """Write Alertmanager's configuration: python -m alertmanager.generate, from the top of the repository.
 
-Without arguments all that is committed is written: alertmanager.yml of channels.yml, alertmanager.compose.yml of the
-same for docker-compose.yml, and alertmanager.example.yml of channels.example.yml; with --check nothing is written, and
-exit status 1 tells that a file differs from what would be. With a file of channels, the configuration is printed.
-Routes and inhibition are taken from routes.yml as they stand.
+Without arguments it writes the committed files: alertmanager.yml from channels.yml, alertmanager.compose.yml from the
+same for docker-compose.yml, and alertmanager.example.yml from channels.example.yml. With --check it writes nothing, and
+exits with status 1 where a file is not up to date. With a file of channels, it prints the configuration. Routes and
+inhibition come from routes.yml unchanged.
 """
 
 import re
@@ -14,8 +14,7 @@ from typing import Any
 import yaml
 
 from alertmanager import settings
-from alertmanager.channels import KINDS, Channel
-from alertmanager.errors import ChannelsError
+from alertmanager.channels import KINDS, Channel, ChannelsError
 
 FOLDER = Path(__file__).parent
 ROUTES = FOLDER / "routes.yml"
@@ -24,7 +23,7 @@ FILES = {
     FOLDER / "alertmanager.example.yml": FOLDER / "channels.example.yml",
 }
 COMPOSE = FOLDER / "alertmanager.compose.yml"
-"""As alertmanager.yml; and the exporter gets the history, where the owner names nobody else for it."""
+"""As alertmanager.yml, but `history` goes to the exporter unless the file names another channel for it."""
 
 COMPOSE_HISTORY = {
     "kind": "webhook",
@@ -32,33 +31,33 @@ COMPOSE_HISTORY = {
     "token_file": "/run/secrets/alerts_token",
 }
 HEAD = """\
-# Made by `python -m alertmanager.generate` of routes.yml and {channels}: change those, not this.
-# Alertmanager {version} reads it, and so does the newest.
+# Made by `python -m alertmanager.generate` from routes.yml and {channels}: change those, not this file.
+# For Alertmanager {version} and newer.
 #
 """
-NOBODY = "  # amlint: disable=empty-receiver"
+NO_CHANNEL = "  # amlint: disable=empty-receiver"
 
 
 def configuration(channels: Path, history: dict[str, Any] | None = None) -> str:
     """Return the text of Alertmanager's configuration for a file of channels. Raises ChannelsError.
 
-    history: a channel for the history, as one would be written in the file; for a file that names none.
+    history: the channel for the history, as in the file, where the file names none.
     """
-    owner = settings.read(channels, history)
+    chosen = settings.read(channels, history)
     routes = ROUTES.read_text(encoding="utf-8")
-    if owner.tell["history"]:
+    if chosen.notify["history"]:
         routes = re.sub(r" *# </?history>\n", "", routes)
     else:
         routes = re.sub(r" *# <history>\n.*?# </history>\n", "", routes, flags=re.DOTALL)
     intervals = [
-        {"name": "working-hours", "time_intervals": [owner.working_hours]},
-        {"name": "digest", "time_intervals": [owner.digest]},
+        {"name": "working-hours", "time_intervals": [chosen.working_hours]},
+        {"name": "digest", "time_intervals": [chosen.digest]},
     ]
     where = channels.relative_to(FOLDER) if channels.is_relative_to(FOLDER) else channels.name
-    head = HEAD.format(channels=where, version=owner.alertmanager)
+    head = HEAD.format(channels=where, version=chosen.alertmanager)
     text = head + routes.rstrip() + "\n\n" + _dumped({"time_intervals": intervals}) + "\nreceivers:\n"
-    told = {name: told for name, told in owner.tell.items() if name != "history" or told}
-    return text + "".join(_receiver(name, channels) for name, channels in {**told, "nobody": []}.items())
+    receivers = {name: channels for name, channels in chosen.notify.items() if name != "history" or channels}
+    return text + "".join(_receiver(name, channels) for name, channels in {**receivers, "nobody": []}.items())
 
 
 def committed() -> dict[Path, str]:
@@ -69,7 +68,7 @@ def committed() -> dict[Path, str]:
 
 def _receiver(name: str, channels: list[Channel]) -> str:
     if not channels:
-        return f"  - name: {name}{NOBODY}\n"
+        return f"  - name: {name}{NO_CHANNEL}\n"
     receiver: dict[str, Any] = {"name": name}
     for channel in channels:
         kind = KINDS[channel["kind"]]
@@ -78,7 +77,7 @@ def _receiver(name: str, channels: list[Channel]) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Write lists indented, as the rest of the file does, and nothing by reference."""
+    """Indents lists like the rest of the file, and writes no references."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, indentless=False)
@@ -92,7 +91,7 @@ def _dumped(value: Any) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write, check or print; return the exit status: 1 where a file differs or cannot be used, 2 for wrong usage."""
+    """Write, check or print; return the exit status: 1 where a file differs or is invalid, 2 for wrong usage."""
     check = arguments == ["--check"]
     if len(arguments) > 1 or (arguments and arguments[0].startswith("-") and not check):
         print("usage: python -m alertmanager.generate [--check | FILE]", file=sys.stderr)
@@ -108,7 +107,7 @@ def main(arguments: list[str]) -> int:
     stale = [path for path, text in texts.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in stale:
         if check:
-            print(f"{path} is not what the generator writes; run: python -m alertmanager.generate", file=sys.stderr)
+            print(f"{path} is not up to date; run: python -m alertmanager.generate", file=sys.stderr)
         else:
             # In place: a container that has this very file mounted would not see a new one.
             path.write_text(texts[path], encoding="utf-8")

@@ -54,4 +54,4 @@ def post(
     ends = now - timedelta(seconds=1) if resolved else now + timedelta(minutes=5)
     span = {"startsAt": (now - timedelta(seconds=began_seconds_ago)).isoformat(), "endsAt": ends.isoformat()}
     alerts = [{"labels": one, "annotations": annotations or {}, **span} for one in labels]
-    requests.post(f"{server.url}/api/v2/alerts", json=alerts, timeout=5).raise_for_status()
+    requests.post(f"{server.url}/api/v2/alerts", json=alerts, timeout=60).raise_for_status()

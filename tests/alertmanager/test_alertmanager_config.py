@@ -29,7 +29,7 @@ def for_oldest(tmp_path: Path) -> Path:
     content: dict[str, Any] = yaml.safe_load((FOLDER / "channels.example.yml").read_text())
     content["alertmanager"] = "0.25"
     content["channels"] = {name: one for name, one in content["channels"].items() if name not in TOO_NEW}
-    content["tell"] = {name: [one for one in told if one not in TOO_NEW] for name, told in content["tell"].items()}
+    content["notify"] = {name: [one for one in told if one not in TOO_NEW] for name, told in content["notify"].items()}
     (tmp_path / "channels.yml").write_text(yaml.safe_dump(content))
     return laid_out(generate.configuration(tmp_path / "channels.yml"), tmp_path / "am")
 
@@ -57,13 +57,13 @@ def test_amlint_finds_nothing() -> None:
 
 
 def test_committed_files_are_what_the_generator_writes() -> None:
-    """Whoever changes routes.yml or channels.yml runs the generator."""
+    """After a change of routes.yml or channels.yml the generator was run."""
     for path, text in generate.committed().items():
         assert path.read_text() == text, f"run: python -m alertmanager.generate ({path})"
 
 
 def test_containers_differ_by_the_history_alone(prometheus_binaries: PrometheusBinaries) -> None:
-    """In docker-compose.yml the exporter gets every alert; people are told as by the other file."""
+    """In docker-compose.yml the exporter gets every alert; people are notified as by the other file."""
     plain, compose = (yaml.safe_load(path.read_text()) for path in (SHIPPED, generate.COMPOSE))
     done = amtool(prometheus_binaries.amtool, "check-config", generate.COMPOSE)
     [history] = [one for one in compose["receivers"] if one["name"] == "history"]
@@ -76,8 +76,8 @@ def test_containers_differ_by_the_history_alone(prometheus_binaries: PrometheusB
     assert block["http_config"]["authorization"]["credentials_file"] == "/run/secrets/alerts_token"
 
 
-def test_every_receiver_is_routed_to_and_tells_of_resolution() -> None:
-    """No receiver is left over, and every block says when it is over."""
+def test_every_receiver_has_a_route_and_sends_resolutions() -> None:
+    """No receiver is unused, and every block sends resolutions."""
     config = yaml.safe_load(EXAMPLE.read_text())
     route = config["route"]
     routed = {one["receiver"] for one in [route, *route["routes"]]}
@@ -113,27 +113,37 @@ def test_oldest_alertmanager_is_not_given_what_it_does_not_know(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("critical: [local]", "critical: []", "`tell.critical` is []; wanted a list of at least one"),
-        ("critical: [local]", "critical: [chat]", "`tell.critical` names 'chat'; `channels` has local"),
-        ("  high: [local]\n", "", "`tell` lacks the key `high`"),
-        ("  high:", "  hihg: []\n  high:", "`tell` has the unknown key `hihg`"),
-        ("kind: webhook", "kind: fax", "`channels.local.kind` is 'fax'; wanted one of email"),
-        ("kind: webhook,", "kind: slack,", "`channels.local` has the unknown key `url`"),
-        ("kind: webhook, url:", "kind: webhook, uri:", "`channels.local` has the unknown key `uri`"),
-        (', url: "http://127.0.0.1:9848/"', "", "`channels.local` wants one of `url` and `url_file`"),
-        ("time_zone: UTC}", "time_zone: Mars}", "`working_hours.time_zone` is 'Mars'"),
-        ('to: "18:00"', "to: 18:00", "`working_hours.to` is 1080; wanted a time in quotes"),
-        ('to: "18:00"', 'to: "08:00"', "`working_hours` ends at 08:00, which is not after 09:00"),
-        ('{from: "09:00", time', '{from: "23:30", time', "`digest.from` is '23:30'; wanted 23:00 or before"),
-        ("monday:friday", "mon-fri", "`working_hours.days` is 'mon-fri'"),
-        ('"0.25"', '"0.24"', "`alertmanager` is '0.24'"),
-        ("secrets: /etc", "secrets: etc", "`secrets` is 'etc/alertmanager/secrets'; wanted an absolute path"),
+        (
+            "critical: [local]",
+            "critical: []",
+            "invalid value [] for `notify.critical`: expected a list of at least one",
+        ),
+        ("critical: [local]", "critical: [chat]", "unknown channel 'chat' in `notify.critical`: expected one of local"),
+        ("  high: [local]\n", "", "missing key `high` in `notify`"),
+        ("  high:", "  hihg: []\n  high:", "unknown key `hihg` in `notify`"),
+        ("kind: webhook", "kind: fax", "invalid `channels.local.kind` 'fax': expected one of email"),
+        ("kind: webhook,", "kind: slack,", "unknown key `url` in `channels.local`"),
+        ("kind: webhook, url:", "kind: webhook, uri:", "unknown key `uri` in `channels.local`"),
+        (
+            ', url: "http://127.0.0.1:9848/"',
+            "",
+            "`channels.local` has none or both of `url` and `url_file`: expected one",
+        ),
+        ("time_zone: UTC}", "time_zone: Mars}", "invalid `working_hours.time_zone` 'Mars'"),
+        ('to: "18:00"', "to: 18:00", "invalid time 1080 for `working_hours.to`: expected a time in quotes"),
+        ('to: "18:00"', 'to: "08:00"', "invalid `working_hours.to` 08:00: expected a time after 09:00"),
+        ('{from: "09:00", time', '{from: "23:30", time', "invalid `digest.from` '23:30': expected at most 23:00"),
+        ("monday:friday", "mon-fri", "invalid `working_hours.days` 'mon-fri'"),
+        ('"0.25"', '"0.24"', "invalid version '0.24' for `alertmanager`"),
+        (
+            "secrets: /etc",
+            "secrets: etc",
+            "invalid path 'etc/alertmanager/secrets' for `secrets`: expected an absolute path",
+        ),
     ],
 )
-def test_mistakes_are_told_with_key_value_and_what_was_wanted(
-    tmp_path: Path, before: str, after: str, message: str
-) -> None:
-    """A file of channels that cannot be used is refused before Alertmanager sees it."""
+def test_errors_name_key_value_and_what_is_expected(tmp_path: Path, before: str, after: str, message: str) -> None:
+    """An invalid file of channels is refused before Alertmanager sees it."""
     text = (FOLDER / "channels.yml").read_text()
     assert before in text
     (tmp_path / "channels.yml").write_text(text.replace(before, after, 1))
@@ -143,14 +153,14 @@ def test_mistakes_are_told_with_key_value_and_what_was_wanted(
     assert message in str(error.value)
 
 
-def test_command_prints_one_file_and_says_what_is_stale(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """A file of one's own is printed; a wrong one and wrong usage are told by status and on stderr."""
+def test_command_prints_one_file_and_reports_outdated_ones(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A file of one's own is printed; an invalid one and wrong usage are reported by status and on stderr."""
     assert generate.main([str(FOLDER / "channels.yml")]) == 0
     assert capsys.readouterr().out == generate.configuration(FOLDER / "channels.yml")
 
-    (tmp_path / "channels.yml").write_text("tell: {}\n")
+    (tmp_path / "channels.yml").write_text("notify: {}\n")
     assert generate.main([str(tmp_path / "channels.yml")]) == 1
-    assert "`the file` lacks the key `alertmanager`" in capsys.readouterr().err
+    assert "missing key `alertmanager` in `the file`" in capsys.readouterr().err
 
     assert generate.main(["--help-me"]) == 2
     assert generate.main(["--check"]) == 0

@@ -48,7 +48,7 @@ def pair(
         start_alertmanager(config, cluster=first, **options),
         start_alertmanager(config, cluster=Cluster(peers=(first.address,)), **options),
     ]
-    poll_until(lambda: [members(one) for one in pair] == [2, 2], 30)
+    poll_until(lambda: [members(one) for one in pair] == [2, 2], 60)
     return pair
 
 
@@ -65,7 +65,7 @@ def first_to_send(pair: Pair) -> int:
 
 def metric(server: Alertmanager, name: str) -> float:
     """Return the value of one of its own metrics."""
-    lines = requests.get(f"{server.url}/metrics", timeout=5).text.splitlines()
+    lines = requests.get(f"{server.url}/metrics", timeout=60).text.splitlines()
     return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
 
 
@@ -88,17 +88,17 @@ def test_one_is_killed_and_nothing_is_lost_or_sent_twice(pair: Pair, receiver: H
     survivor = pair[1 - pair.index(victim)]
     for one in pair:
         post(one, outage("before"))
-    poll_until(lambda: told(receiver, "firing")["before"], 15)
+    poll_until(lambda: told(receiver, "firing")["before"], 60)
     let_the_other_take_its_turn()
     # In its group_wait, not yet told: the worst moment.
     for one in pair:
         post(one, outage("during"), began_seconds_ago=0)
     victim.kill()
     post(survivor, outage("after"))
-    poll_until(lambda: told(receiver, "firing").keys() >= {"during", "after"}, 30)
+    poll_until(lambda: told(receiver, "firing").keys() >= {"during", "after"}, 60)
     let_the_other_take_its_turn()
     post(survivor, outage("before"), outage("during"), outage("after"), resolved=True)
-    poll_until(lambda: told(receiver, "resolved").keys() >= {"before", "during", "after"}, 30)
+    poll_until(lambda: told(receiver, "resolved").keys() >= {"before", "during", "after"}, 60)
     let_the_other_take_its_turn()
 
     assert told(receiver, "firing") == {"before": 1, "during": 1, "after": 1}
@@ -110,13 +110,13 @@ def test_who_comes_back_does_not_tell_again(pair: Pair, receiver: HttpReceiver) 
     victim, survivor = pair
     post(victim, outage("before"))
     post(survivor, outage("before"))
-    poll_until(lambda: told(receiver, "firing")["before"], 15)
+    poll_until(lambda: told(receiver, "firing")["before"], 60)
     let_the_other_take_its_turn()
     victim.kill()
     post(survivor, outage("meanwhile"))
-    poll_until(lambda: told(receiver, "firing")["meanwhile"], 30)
+    poll_until(lambda: told(receiver, "firing")["meanwhile"], 60)
     victim.start()
-    poll_until(lambda: [members(one) for one in pair] == [2, 2], 30)
+    poll_until(lambda: [members(one) for one in pair] == [2, 2], 60)
     for one in pair:
         post(one, outage("before"), outage("meanwhile"))
     let_the_other_take_its_turn()
@@ -133,11 +133,11 @@ def test_a_silence_is_known_to_both(pair: Pair, receiver: HttpReceiver) -> None:
         "createdBy": "a test",
         "comment": "known",
     }
-    requests.post(f"{pair[0].url}/api/v2/silences", json=silence, timeout=5).raise_for_status()
-    poll_until(lambda: pair[1].get("/api/v2/silences"), 15)
+    requests.post(f"{pair[0].url}/api/v2/silences", json=silence, timeout=60).raise_for_status()
+    poll_until(lambda: pair[1].get("/api/v2/silences"), 60)
     for one in pair:
         post(one, outage("noisy"), outage("other"))
-    poll_until(lambda: told(receiver, "firing")["other"], 15)
+    poll_until(lambda: told(receiver, "firing")["other"], 60)
     let_the_other_take_its_turn()
 
     assert told(receiver, "firing") == {"other": 1}

@@ -72,7 +72,7 @@ def channels(services: Services, folder: Path, generation: str) -> Path:
         "secrets": str(folder),
         "channels": {name: {"kind": name, **keys} for name, keys in made.items()},
     }
-    content["tell"] = {name: list(made) if told else [] for name, told in content["tell"].items()}
+    content["notify"] = {name: list(made) if told else [] for name, told in content["notify"].items()}
     (folder / "channels.yml").write_text(yaml.safe_dump(content))
     return folder / "channels.yml"
 
@@ -112,9 +112,9 @@ def test_every_channel_tells_and_tells_of_the_end(
     """Each service gets one message of the alert and one of its end, of its documented shape, with what people need."""
     receivers = told(services, prometheus_binaries.generation)
     post(alertmanager, ALERT, annotations=ANNOTATIONS)
-    poll_until(lambda: all(one.arrivals for one in receivers), 20)
+    poll_until(lambda: all(one.arrivals for one in receivers), 60)
     post(alertmanager, ALERT, annotations=ANNOTATIONS, resolved=True)
-    poll_until(lambda: all(len(one.arrivals) > 1 for one in receivers), 20)
+    poll_until(lambda: all(len(one.arrivals) > 1 for one in receivers), 60)
 
     assert {one.name: one.problems for one in receivers if one.problems} == {}
     assert {one.name: len(one.arrivals) for one in receivers} == {one.name: 2 for one in receivers}
@@ -135,9 +135,9 @@ def test_what_is_particular_to_each_service(
 ) -> None:
     """PagerDuty opens and closes one incident; e-mail has its subject, Slack its colours; secrets come from files."""
     post(alertmanager, ALERT, annotations=ANNOTATIONS)
-    poll_until(lambda: all(one.arrivals for one in told(services, prometheus_binaries.generation)), 20)
+    poll_until(lambda: all(one.arrivals for one in told(services, prometheus_binaries.generation)), 60)
     post(alertmanager, ALERT, annotations=ANNOTATIONS, resolved=True)
-    poll_until(lambda: all(len(one.arrivals) > 1 for one in told(services, prometheus_binaries.generation)), 20)
+    poll_until(lambda: all(len(one.arrivals) > 1 for one in told(services, prometheus_binaries.generation)), 60)
     [opened, closed] = [one.content for one in services["pagerduty"].arrivals]
     [red, green] = [one.content["attachments"][0] for one in services["slack"].arrivals]
 
@@ -158,9 +158,9 @@ def test_a_service_that_fails_is_tried_again(alertmanager: Alertmanager, service
     assert isinstance(pager, HttpReceiver)
     pager.failing = True
     post(alertmanager, ALERT, annotations=ANNOTATIONS)
-    poll_until(lambda: pager.attempts >= 2 and slack.arrivals, 20)
+    poll_until(lambda: pager.attempts >= 2 and slack.arrivals, 60)
     pager.failing = False
-    poll_until(lambda: pager.arrivals, 20)
+    poll_until(lambda: pager.arrivals, 60)
 
     assert len(pager.arrivals) == 1
     assert len(slack.arrivals) == 1

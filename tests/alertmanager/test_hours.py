@@ -72,7 +72,7 @@ def test_within_their_hours_each_is_told_once(
     """Medium is told, and all that is low in one message, however often Alertmanager looks at the group."""
     server = start_alertmanager(config(receiver, tmp_path / "am", now=True), binary=prometheus_binaries.alertmanager)
     post(server, *LOW, MEDIUM, began_seconds_ago=0)
-    poll_until(lambda: told(receiver, "low") and told(receiver, "medium"), 15)
+    poll_until(lambda: told(receiver, "low") and told(receiver, "medium"), 60)
     some_looks_later()
 
     assert told(receiver, "low") == [3]
@@ -88,7 +88,7 @@ def test_out_of_their_hours_nobody_is_told(
     """Neither medium nor low is told, while high is; they stay visible as alerts."""
     server = start_alertmanager(config(receiver, tmp_path / "am", now=False), binary=prometheus_binaries.alertmanager)
     post(server, *LOW, MEDIUM, SENTINEL)
-    poll_until(lambda: told(receiver, "high"), 20)
+    poll_until(lambda: told(receiver, "high"), 60)
     some_looks_later(2)
 
     assert told(receiver, "low") == told(receiver, "medium") == []

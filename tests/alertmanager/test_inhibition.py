@@ -160,9 +160,9 @@ def muted(alertmanager: Alertmanager, count: int) -> list[Labels]:
         alerts: list[dict[str, Any]] = alertmanager.alerts()
         return [one["labels"] for one in alerts if one["status"]["inhibitedBy"]]
 
-    poll_until(lambda: all(one["status"]["state"] != "unprocessed" for one in alertmanager.alerts()), 15)
+    poll_until(lambda: all(one["status"]["state"] != "unprocessed" for one in alertmanager.alerts()), 60)
     if count:
-        poll_until(lambda: len(inhibited()) >= count, 10)
+        poll_until(lambda: len(inhibited()) >= count, 60)
     return inhibited()
 
 
@@ -172,11 +172,11 @@ def test_who_mutes_whom(alertmanager: Alertmanager, case: str) -> None:
     cause, follows, apart = CASES[case]
     try:
         post(alertmanager, cause, *follows, *apart)
-        poll_until(lambda: len(alertmanager.alerts()) == 1 + len(follows) + len(apart), 10)
+        poll_until(lambda: len(alertmanager.alerts()) == 1 + len(follows) + len(apart), 60)
         found = muted(alertmanager, len(follows))
     finally:
         post(alertmanager, cause, *follows, *apart, resolved=True)
-        poll_until(lambda: not alertmanager.alerts(), 20)
+        poll_until(lambda: not alertmanager.alerts(), 60)
 
     assert sorted(found, key=str) == sorted(follows, key=str)
 
@@ -231,13 +231,13 @@ def test_ten_alerts_of_one_outage_are_one_page(
     server = start_alertmanager(config, binary=prometheus_binaries.alertmanager)
     cause = alert("ComponentDown", "critical", **POSTGRESQL)
     post(server, cause)
-    poll_until(lambda: receiver.arrivals, 10)
+    poll_until(lambda: receiver.arrivals, 60)
     symptoms = [alert("HttpErrorsHigh", "critical", app=f"app{n}", indicator="http_error_ratio") for n in range(5)]
     symptoms += [alert("SourceDown", "high", source=f"source{n}") for n in range(5)]
     post(server, *symptoms)
-    poll_until(lambda: sum(bool(one["status"]["inhibitedBy"]) for one in server.alerts()) == 10, 15)
+    poll_until(lambda: sum(bool(one["status"]["inhibitedBy"]) for one in server.alerts()) == 10, 60)
     post(server, cause, *symptoms, resolved=True)
-    poll_until(lambda: receiver.alerts("resolved"), 10)
+    poll_until(lambda: receiver.alerts("resolved"), 60)
 
     assert [arrival.content["status"] for arrival in receiver.arrivals] == ["firing", "resolved"]
     assert [one["labels"] for one in receiver.alerts("firing")] == [cause]

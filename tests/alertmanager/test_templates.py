@@ -1,4 +1,4 @@
-"""What people read, as amtool of both generations renders it of one and the same notification."""
+"""What people read, as amtool of both releases renders it from the same notification."""
 
 import html.parser
 import json
@@ -21,7 +21,7 @@ FIRING = {
     "labels": {"alertname": "PlatformComponentDown", "severity": "critical", "component": "redis", "name": NAME},
     "annotations": {
         "summary": "redis <main> is down",
-        "description": "platform_component_up is 0, wanted 1.",
+        "description": "platform_component_up is 0, expected 1.",
         "runbook_url": "http://runbook/#platformcomponentdown",
         "dashboard_url": "http://grafana/d/platform-components/components?var-name=a",
     },
@@ -33,7 +33,7 @@ RESOLVED = {
     "status": "resolved",
     "labels": {"alertname": "PlatformHttpErrorsHigh", "severity": "critical", "app": "shop"},
     "annotations": {
-        "summary": "shop is well again",
+        "summary": "shop is healthy again",
         "description": "0 % of requests fail; critical above 5 %.",
         "runbook_url": "http://runbook/#platformhttperrorshigh",
         "dashboard_url": "http://grafana/d/platform-http/http?var-app=shop",
@@ -67,7 +67,7 @@ def rendered(binaries: PrometheusBinaries, folder: Path, template: str, *alerts:
 
 
 def test_title_says_severity_and_summary_or_how_many(prometheus_binaries: PrometheusBinaries, tmp_path: Path) -> None:
-    """One alert is named; of several the number is told."""
+    """One alert is named; several are counted."""
     titles = [
         rendered(prometheus_binaries, tmp_path, "platform.title", *alerts)
         for alerts in ([FIRING], [RESOLVED], [FIRING, RESOLVED])
@@ -75,16 +75,16 @@ def test_title_says_severity_and_summary_or_how_many(prometheus_binaries: Promet
 
     assert titles == [
         "[CRITICAL] redis <main> is down",
-        "[RESOLVED] shop is well again",
+        "[RESOLVED] shop is healthy again",
         "[CRITICAL] 1 firing, 1 resolved",
     ]
 
 
-def test_text_says_all(prometheus_binaries: PrometheusBinaries, tmp_path: Path) -> None:
-    """What, since when, value against threshold, the links, and of what is over how long it lasted."""
+def test_text_has_everything(prometheus_binaries: PrometheusBinaries, tmp_path: Path) -> None:
+    """What, since when, value against threshold, the links; for a resolved alert how long it lasted."""
     assert rendered(prometheus_binaries, tmp_path, "platform.text", FIRING, RESOLVED).splitlines() == [
         "FIRING redis <main> is down",
-        "platform_component_up is 0, wanted 1.",
+        "platform_component_up is 0, expected 1.",
         "Since:     2026-01-02 03:04:05 UTC",
         "Severity:  critical",
         f"Labels:    component: redis, name: {NAME}",
@@ -93,7 +93,7 @@ def test_text_says_all(prometheus_binaries: PrometheusBinaries, tmp_path: Path) 
         "Query:     http://prometheus/graph",
         f"Silence:   {SILENCE}",
         "",
-        "RESOLVED shop is well again",
+        "RESOLVED shop is healthy again",
         "0 % of requests fail; critical above 5 %.",
         "Since:     2026-01-02 03:04:05 UTC, until 04:05:10 UTC: lasted 1h1m5s",
         "Severity:  critical",
@@ -121,7 +121,7 @@ def test_every_channel_says_the_same(
     text = rendered(prometheus_binaries, tmp_path, template, FIRING, RESOLVED, kind=kind)
     plain = text.replace("\\_", "_")
 
-    assert "platform_component_up is 0, wanted 1." in plain
+    assert "platform_component_up is 0, expected 1." in plain
     assert "2026-01-02 03:04:05 UTC" in text
     assert "lasted 1h1m5s" in text
     assert "http://runbook/#platformcomponentdown" in text
@@ -132,7 +132,7 @@ def test_every_channel_says_the_same(
 
 
 def test_slack_markup_is_escaped(prometheus_binaries: PrometheusBinaries, tmp_path: Path) -> None:
-    """A summary cannot make a link or mention everybody."""
+    """A summary cannot create a link or mention everyone."""
     text = rendered(prometheus_binaries, tmp_path, "platform.slack.text", FIRING)
 
     assert "redis &lt;main&gt; is down" in text

@@ -112,7 +112,7 @@ def alertmanager(state: StackState) -> tuple[Path, str]:
         "url": f"{state.url('exporter')}/api/v1/alerts/notifications",
         "token_file": "alerts_token.password",
     }
-    content["tell"]["history"] = ["history"]
+    content["notify"]["history"] = ["history"]
     channels = _write(state, "config/alertmanager/channels.yml", content)
     templates = CHECKOUT / "alertmanager/templates"
     _link(state.folder / "config/alertmanager/templates", templates)
