@@ -10,17 +10,23 @@ PYTHON := $(VENV)/bin/python
 STATE ?= .stack
 ARGS ?=
 PYTEST_ARGS ?=
-# More than cores: the tests mostly wait for real servers to see, to tell or to give up. A file stays with one worker.
+# More than cores: the tests mostly wait for what real servers do. A file stays with one worker.
 WORKERS ?= 4
+# LOCKED=1 installs the versions that the tests last passed with, instead of the newest that fit.
+LOCKED ?=
+LOCK := requirements-dev.lock
 # Not compiled beforehand: Python does that for the few modules that are used.
-PIP := $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-input --no-compile
+PIP := $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-input --no-compile $(if $(LOCKED),--constraint $(LOCK))
+
+# Each writes its files from the top of the checkout; tests/test_generate.py holds them to what is committed.
+GENERATORS := exporter.exposition.reference alertmanager.generate grafana.generate tests.exposition.golden
 
 # The first that is new enough; tried by running it, as pyenv leaves names in PATH that do not run.
 FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
 	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then command -v $$name; exit 0; fi; done; \
 	echo "make: no Python 3.11 or newer found in PATH: install one (Debian 12: apt-get install python3 python3-venv)" >&2; exit 1
 
-.PHONY: help up backfill-demo down status test lint format types bench drill clean distclean
+.PHONY: help up backfill-demo down status test lint format types generate lock dist bench drill clean distclean
 
 help: ## Show this
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +37,7 @@ up: $(VENV)/stack.stamp ## Start the whole platform on this machine, with demo d
 down: ## End what `make up` started; its data stay
 	@python=$(PYTHON); [ -x $$python ] || python=$$($(FIND_PYTHON)); $$python -m tools.stack down --state $(STATE)
 
-status: $(VENV)/stack.stamp ## Show what runs, what it counted and what it told
+status: $(VENV)/stack.stamp ## Show what runs, what it has counted and the latest notifications
 	@$(PYTHON) -m tools.stack status --state $(STATE)
 
 backfill-demo: $(VENV)/stack.stamp ## Give Prometheus the week before `make up`: takes some minutes
@@ -40,25 +46,34 @@ backfill-demo: $(VENV)/stack.stamp ## Give Prometheus the week before `make up`:
 test: lint types ## Check everything: lint, types, all tests on real servers
 	@$(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-lint: $(VENV)/dev.stamp ## Check style, YAML and the direction of imports
+lint: $(VENV)/dev.stamp ## Check style and YAML
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/ruff format --quiet --check . || { echo "make: run 'make format'" >&2; exit 1; }
 	@$(VENV)/bin/yamllint --strict --config-data \
 		'{extends: default, ignore: [.venv, .tools, .stack], rules: {line-length: {max: 300}, document-start: disable, braces: disable, comments: {min-spaces-from-content: 1}, truthy: {check-keys: false}}}' .
-	@if [ -f .importlinter ] || grep -q '^\[tool.importlinter' pyproject.toml; then $(VENV)/bin/lint-imports; fi
 
 types: $(VENV)/dev.stamp ## Check types
 	@$(VENV)/bin/mypy
 
-format: $(VENV)/dev.stamp ## Put the code in shape
+generate: $(VENV)/dev.stamp ## Write all generated files again: documents, dashboards, Alertmanager's files, golden files
+	@for module in $(GENERATORS); do $(PYTHON) -m $$module; done
+
+format: $(VENV)/dev.stamp ## Format the code
 	@$(VENV)/bin/ruff check --fix --quiet . || true
 	@$(VENV)/bin/ruff format .
 
-bench: $(VENV)/dev.stamp ## Measure what the project promises in figures (all, or ONLY=detection)
+lock: $(VENV)/dev.stamp ## Write the versions installed here into requirements-dev.lock, after the tests passed
+	@{ echo "# Written by 'make lock': what the tests last passed with ($$($(PYTHON) --version), Linux). Use: make LOCKED=1 test"; \
+		$(PYTHON) -m pip freeze --exclude-editable --disable-pip-version-check; } > $(LOCK)
+
+dist: $(VENV)/dev.stamp ## Build the packages of both distributions into dist/
+	@for folder in sdk .; do $(PYTHON) -m build --outdir dist $$folder; done
+
+bench: $(VENV)/dev.stamp ## Measure what the README promises (all, or ONLY=detection)
 	@for file in tools/benchmarks/$(or $(ONLY),[a-z]*).py; do echo "== $$file"; \
 		name=$${file%.py}; $(PYTHON) -m $${name//\//.} $(ARGS); done
 
-drill: $(VENV)/dev.stamp ## Play incidents and watch who is told what, when (all, or ONLY=redis-frozen)
+drill: $(VENV)/dev.stamp ## Simulate incidents and watch who is notified and when (all, or ONLY=redis-frozen)
 	@$(PYTHON) -m tools.drills $(ONLY) $(ARGS)
 
 clean: ## End the stack and remove its data
@@ -68,7 +83,7 @@ distclean: clean ## Remove the virtual environment and the programs obtained, to
 	@for record in .tools/*.location; do [ -f $$record ] && rm -rf "$$(cat $$record)" || true; done
 	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache
 
-# Made anew where pyproject.toml changed, which is a matter of a second where nothing is missing.
+# Again where pyproject.toml has changed, which takes a second where nothing is missing.
 $(VENV)/stack.stamp: pyproject.toml sdk/pyproject.toml
 	@$(MAKE) $(VENV)/bin/pip
 	@echo "Installing what the stack needs into $(VENV)"

@@ -71,7 +71,8 @@ class Board:
 
     def build(self) -> models.Dashboard:
         """Return the dashboard. Raises ValueError where panels do not fit."""
-        board = builders.Dashboard(self.title).uid(f"platform-{self.name}").description(self.question)
+        origin = f"Generated from grafana/boards/{self.name}.py."
+        board = builders.Dashboard(self.title).uid(f"platform-{self.name}").description(f"{self.question} {origin}")
         board.tags(["platform"]).readonly().tooltip(models.DashboardCursorSync.CROSSHAIR).refresh(self.refresh)
         board.time("now-6h", "now").timepicker(_time_picker()).timezone("browser").week_start("").version(1)
         for variable in self.variables:
