@@ -73,31 +73,3 @@ class UnknownIssueError(PlatformError):
 
 class CountError(PlatformError):
     """Raised when a change would affect another number of issues than expected, or too many."""
-
-
-class VersionError(DatabaseError):
-    """Raised when the server is older than PostgreSQL 13, which brought pg_snapshot and xid8."""
-
-
-class StandbyError(DatabaseError):
-    """Raised when the server is in recovery: its snapshots list no transactions, so nothing can be counted there."""
-
-
-class RightsError(DatabaseError):
-    """Raised when a privilege is missing, with the GRANT that gives it."""
-
-
-class FilterError(ConfigError):
-    """Raised when a column or a condition on the command line is invalid."""
-
-
-class AdoptError(PlatformError):
-    """Raised when a table cannot be adopted."""
-
-
-class ExportError(PlatformError):
-    """Raised when rows cannot be written."""
-
-
-class BackfillError(PlatformError):
-    """Raised when the past cannot be turned into blocks of Prometheus's database."""

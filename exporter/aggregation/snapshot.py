@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from exporter.errors import StandbyError
+from exporter.errors import DatabaseError
 from exporter.sources.mapping import SourcePlan, Stream
 
 
@@ -31,7 +31,7 @@ class Window:
 
 
 def take(connection: psycopg.Connection) -> Cursor:
-    """Return this transaction's own snapshot. Raises StandbyError on a server in recovery.
+    """Return this transaction's own snapshot. Raises DatabaseError on a server in recovery.
 
     A standby's snapshots list no transactions in progress: with one as cursor, rows committed later would be lost.
     """
@@ -43,7 +43,7 @@ def take(connection: psycopg.Connection) -> Cursor:
     in_recovery, system_identifier, snapshot = row
     if in_recovery:
         info = connection.info
-        raise StandbyError(
+        raise DatabaseError(
             f"{info.host}:{info.port} is a hot standby, whose snapshots list no transactions, so that counting there "
             "would lose rows: expected the primary; change the DSN, or add target_session_attrs=read-write to it"
         )

@@ -12,7 +12,7 @@ import click
 from exporter.commands.common import config_option, load, progress, reports_errors
 from exporter.config.settings import Config
 from exporter.database.connection import connect
-from exporter.errors import BackfillError, ConfigError
+from exporter.errors import ConfigError, PlatformError
 from exporter.exposition import collector
 from exporter.history import blocks, increments, openmetrics, replay, tables
 from exporter.history.increments import TimeGrid
@@ -122,7 +122,7 @@ def _deliver(staging: Path, folder: Path) -> int:
     """Move complete blocks to Prometheus's folder, owned by its user if we are root; return how many."""
     made = [block for block in staging.iterdir() if (block / "meta.json").exists()]
     if not made:
-        raise BackfillError(f"no blocks were made: the sources hold no counted rows; {folder} is unchanged")
+        raise PlatformError(f"no blocks were made: the sources hold no counted rows; {folder} is unchanged")
     owner = folder.stat()
     for block in made:
         if os.geteuid() == 0:

@@ -14,7 +14,7 @@ import psycopg
 
 from exporter.commands.common import config_option, load, progress, reports_errors
 from exporter.database.connection import connect
-from exporter.errors import ConfigError, ExportError
+from exporter.errors import ConfigError, PlatformError
 from exporter.history import filters, formats, tables
 from exporter.history.tables import Table
 from exporter.printing import plural
@@ -61,7 +61,7 @@ def export(
     table = tables.find(kind, source)
     chosen = tables.chosen(table, columns, personal)
     if format_ == "parquet" and output is None and sys.stdout.isatty():
-        raise ExportError("--format parquet would write bytes to the terminal: expected --output FILE")
+        raise PlatformError("--format parquet would write bytes to the terminal: expected --output FILE")
     with connect(config.database_of(source), "export") as connection, connection.transaction():
         connection.execute(
             "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -93,7 +93,7 @@ def _query(
 
 @contextlib.contextmanager
 def _destination(output: Path | None) -> Iterator[BinaryIO]:
-    """Yield standard output, or a file that gets its name only once it is complete. Raises ExportError."""
+    """Yield standard output, or a file that gets its name only once it is complete. Raises PlatformError."""
     if output is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -109,7 +109,7 @@ def _destination(output: Path | None) -> Iterator[BinaryIO]:
             finally:
                 partial.unlink(missing_ok=True)
     except OSError as error:
-        raise ExportError(
+        raise PlatformError(
             f"--output {output}: cannot be written ({error.strerror}): expected a file in a writable folder"
         ) from error
 

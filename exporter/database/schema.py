@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from exporter.database.connection import AdvisoryLock
-from exporter.errors import RightsError, SchemaError, VersionError
+from exporter.errors import DatabaseError, SchemaError
 from platform_sdk.events import EVENTS
 from platform_sdk.events.base import Column, EventKind
 from platform_sdk.events.error import SEVERITIES
@@ -62,7 +62,7 @@ FROM unnest(ARRAY[{kinds}]) kind, generate_series(-1, {DAYS_AHEAD}) days;"""
 def apply(connection: psycopg.Connection, *, store: bool = True) -> None:
     """Create or upgrade the schema in one transaction; `store=False` leaves the event tables out.
 
-    Raises VersionError, SchemaError (the schema is newer than this program) or RightsError.
+    Raises SchemaError where the schema is newer than this program, DatabaseError.
     """
     check_server(connection)
     with connection.transaction(), _rights_to_apply(connection):
@@ -77,10 +77,10 @@ def apply(connection: psycopg.Connection, *, store: bool = True) -> None:
 
 
 def check_server(connection: psycopg.Connection) -> None:
-    """Raise VersionError where the server is older than PostgreSQL 13."""
+    """Raise DatabaseError where the server is older than PostgreSQL 13."""
     version = connection.info.server_version
     if version < OLDEST_SERVER:
-        raise VersionError(
+        raise DatabaseError(
             f"PostgreSQL at {connection.info.host}:{connection.info.port} is version {version // 10000}; "
             f"expected {OLDEST_SERVER // 10000} or newer (xid8 and pg_snapshot came with it): upgrade the server"
         )
@@ -122,13 +122,13 @@ def partition_day(name: str, kind: str) -> date | None:
 
 @contextmanager
 def _rights_to_apply(connection: psycopg.Connection) -> Iterator[None]:
-    """Turn a missing privilege into a RightsError that says what to grant."""
+    """Turn a missing privilege into a DatabaseError that says what to grant."""
     try:
         yield
     except psycopg.errors.InsufficientPrivilege as error:
         info = connection.info
         database, user = sql.Identifier(info.dbname).as_string(None), sql.Identifier(info.user).as_string(None)
-        raise RightsError(
+        raise DatabaseError(
             f"user {info.user} may not create the schema `monitoring` in database {info.dbname} "
             f"({error.diag.message_primary}); run this as the database's owner, or: "
             f"GRANT CREATE ON DATABASE {database} TO {user};"

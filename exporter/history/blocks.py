@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from exporter.errors import BackfillError
+from exporter.errors import PlatformError
 
 BLOCK_SECONDS = 18 * 3600
 """Of the lengths that Prometheus aligns blocks to (2 h times powers of 3): few blocks, and no text too large."""
@@ -21,16 +21,16 @@ _CREATE = ("tsdb", "create-blocks-from", f"--max-block-duration={BLOCK_SECONDS}s
 
 
 def program(name: str, given: Path | None = None) -> Path:
-    """Return the given program, or the one in PATH. Raises BackfillError."""
+    """Return the given program, or the one in PATH. Raises PlatformError."""
     found = shutil.which(given or name)
     if found is None:
         where = f"at {given}" if given else "in PATH"
-        raise BackfillError(f"no {name} {where}: install Prometheus 2.42 or newer, or give its path by --{name} FILE")
+        raise PlatformError(f"no {name} {where}: install Prometheus 2.42 or newer, or give its path by --{name} FILE")
     return Path(found)
 
 
 def from_openmetrics(promtool: Path, text: Path, folder: Path) -> None:
-    """Add blocks made of the file `text` to `folder`. Raises BackfillError."""
+    """Add blocks made of the file `text` to `folder`. Raises PlatformError."""
     _run([promtool, *_CREATE, "openmetrics", text, folder])
 
 
@@ -38,7 +38,7 @@ def layers(files: Iterable[Path]) -> list[list[dict[str, Any]]]:
     """Return the recording rules of rule files, in layers: each rule after those it reads.
 
     A rule is evaluated over what Prometheus holds already: in the same layer it would find nothing of another rule.
-    Raises BackfillError where rules read each other in a circle.
+    Raises PlatformError where rules read each other in a circle.
     """
     rules = [
         {name: rule[name] for name in ("record", "expr", "labels") if name in rule}
@@ -60,7 +60,7 @@ def _depths(rules: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
     def depth(name: str, above: tuple[str, ...]) -> int:
         if name in above:
-            raise BackfillError(f"recording rules read each other in a circle: {' -> '.join((*above, name))}")
+            raise PlatformError(f"recording rules read each other in a circle: {' -> '.join((*above, name))}")
         if name not in depths:
             inner = (depth(other, (*above, name)) for other in reads[name] if other in reads and other != name)
             depths[name] = 1 + max(inner, default=-1)
@@ -74,6 +74,6 @@ def _depths(rules: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 def _run(arguments: list[object]) -> None:
     run = subprocess.run([str(one) for one in arguments], capture_output=True, text=True, check=False)  # noqa: S603 - promtool
     if run.returncode:
-        raise BackfillError(
+        raise PlatformError(
             f"promtool failed with status {run.returncode}: {(run.stderr or run.stdout).strip()[-500:]}"
         )

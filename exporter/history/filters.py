@@ -2,7 +2,7 @@
 
 import re
 
-from exporter.errors import FilterError
+from exporter.errors import ConfigError
 from exporter.history.tables import Table
 
 _CONDITION = re.compile(
@@ -20,14 +20,14 @@ def condition(text: str, table: Table) -> tuple[str, list[str]]:
     """Return SQL over the table's column names, and its parameters, of a condition: COLUMN OPERATOR VALUE.
 
     Operators are = != < <= > >= and ~ !~ (regular expression), or `COLUMN is null`, `COLUMN is not null`. A column of
-    JSON may be followed by a key: `labels.endpoint=/x`. Raises FilterError.
+    JSON may be followed by a key: `labels.endpoint=/x`. Raises ConfigError.
     """
     if match := _NULL.fullmatch(text):
         name = _column(match["column"], table, text)
         return f'"{name}" IS {"NOT " if match["negated"] else ""}NULL', []
     match = _CONDITION.fullmatch(text)
     if not match:
-        raise FilterError(
+        raise ConfigError(
             f"invalid condition {text!r} for --where: expected COLUMN OPERATOR VALUE such as 'status>=500', "
             "'route~^/api/', 'labels.endpoint=/x' or 'user_id is null'"
         )
@@ -36,7 +36,7 @@ def condition(text: str, table: Table) -> tuple[str, list[str]]:
     type_ = table.columns[name].type
     if match["key"]:
         if type_ != "jsonb":
-            raise FilterError(f"--where {text!r}: {name} is {type_}: expected JSON before `.{match['key']}`")
+            raise ConfigError(f"--where {text!r}: {name} is {type_}: expected JSON before `.{match['key']}`")
         return f"{column}->>%s {operator} %s", [match["key"], value]
     if operator.endswith("~") or type_ not in _CAST:
         return f"{column}::text {operator} %s", [value]
@@ -45,7 +45,7 @@ def condition(text: str, table: Table) -> tuple[str, list[str]]:
 
 def _column(name: str, table: Table, text: str) -> str:
     if name not in table.columns:
-        raise FilterError(
+        raise ConfigError(
             f"--where {text!r}: {table.name} has no column {name}: expected one of {', '.join(table.columns)}"
         )
     return name

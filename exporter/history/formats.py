@@ -5,7 +5,7 @@ from typing import Any, BinaryIO
 
 import psycopg
 
-from exporter.errors import ExportError
+from exporter.errors import PlatformError
 from platform_sdk.events.base import Column
 
 BATCH_ROWS = 5_000
@@ -43,12 +43,12 @@ def json(connection: psycopg.Connection, query: str, columns: list[Column], out:
 
 
 def parquet(connection: psycopg.Connection, query: str, columns: list[Column], out: BinaryIO, advance: Advance) -> None:
-    """Write Parquet with zstd; JSON and addresses become text. Raises ExportError where pyarrow is missing."""
+    """Write Parquet with zstd; JSON and addresses become text. Raises PlatformError where pyarrow is missing."""
     try:
         import pyarrow  # type: ignore[import-untyped]  # it has no annotations
         import pyarrow.parquet  # type: ignore[import-untyped]
     except ImportError as error:
-        raise ExportError(
+        raise PlatformError(
             "`--format parquet` needs pyarrow; install it: pip install 'platform-exporter[parquet]'"
         ) from error
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())  # returns memory that the other pools keep

@@ -15,7 +15,7 @@ import psycopg
 from exporter.aggregation import grouping, malformed, snapshot
 from exporter.aggregation.series import Total, read_totals
 from exporter.config.settings import Limits
-from exporter.errors import BackfillError
+from exporter.errors import PlatformError
 from exporter.sources.mapping import SourcePlan, Stream
 
 SeriesKey = tuple[str, str, tuple[tuple[str, str], ...]]
@@ -83,7 +83,7 @@ def read(
     """Yield the past of a source. `report` is called with each table before it is read.
 
     Blocks for as long as PostgreSQL needs to group every row since the grid's start; the groups stay in temporary
-    tables there. Nothing is changed. Raises BackfillError where a table was never counted.
+    tables there. Nothing is changed. Raises PlatformError where a table was never counted.
     """
     with connection.transaction(force_rollback=True):
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -108,7 +108,7 @@ def _group(
 ) -> None:
     cursor = snapshot.read(connection, stream)
     if cursor is None or cursor.system_identifier != now.system_identifier:
-        raise BackfillError(
+        raise PlatformError(
             f"{stream.relation} of source {stream.source} was never counted in this database, so that the end "
             "of its series is unknown; start `platform-exporter serve` (it counts at once), then run this again"
         )

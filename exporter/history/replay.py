@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import requests
 
-from exporter.errors import BackfillError
+from exporter.errors import PlatformError
 from exporter.history import blocks
 from exporter.history.increments import TimeGrid
 from exporter.history.openmetrics import END, braces
@@ -34,7 +34,7 @@ def evaluate(
 
     Prometheus is started again for each layer: a running one looks for new blocks once a minute only. promtool's own
     `create-blocks-from rules` would make a block of each rule. `done` is called with the number of rules evaluated
-    over a piece. Raises BackfillError.
+    over a piece. Raises PlatformError.
     """
     prometheus, promtool = programs
     for rules in layers:
@@ -78,9 +78,9 @@ def _query(session: requests.Session, url: str, rule: Rule, times: tuple[int, in
         answer = session.post(f"{url}/api/v1/query_range", data=form, timeout=QUERY_SECONDS)
         content = answer.json()
     except (requests.RequestException, ValueError) as error:
-        raise BackfillError(f"rule {rule['record']}: prometheus did not answer ({type(error).__name__})") from error
+        raise PlatformError(f"rule {rule['record']}: prometheus did not answer ({type(error).__name__})") from error
     if content["status"] != "success":
-        raise BackfillError(f"rule {rule['record']}: {content.get('error')}")
+        raise PlatformError(f"rule {rule['record']}: {content.get('error')}")
     result: list[dict[str, Any]] = content["data"]["result"]
     return result
 
@@ -115,4 +115,4 @@ def _await_ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -> Non
                 return
         time.sleep(0.1)
     output = log.read_text(errors="replace").strip().splitlines()[-3:]
-    raise BackfillError(f"prometheus did not start on the blocks: {' | '.join(output)}")
+    raise PlatformError(f"prometheus did not start on the blocks: {' | '.join(output)}")

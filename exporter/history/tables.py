@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from exporter.config.settings import Config, Source
-from exporter.errors import ConfigError, FilterError
+from exporter.errors import ConfigError
 from exporter.sources import mapping
 from exporter.sources.mapping import Stream
 from platform_sdk.events import EVENTS, KINDS
@@ -88,18 +88,18 @@ def choose(config: Config, name: str, given: str | None) -> Source:
 
 
 def chosen(table: Table, names: str | None, personal: bool) -> list[Column]:
-    """Return the columns to show: those named, or all but personal ones. Raises FilterError."""
+    """Return the columns to show: those named, or all but personal ones. Raises ConfigError."""
     if names is None:
         return [column for column in table.columns.values() if personal or not column.personal]
     found = []
     for name in (part.strip() for part in names.split(",")):
         column = table.columns.get(name)
         if column is None:
-            raise FilterError(
+            raise ConfigError(
                 f"--columns: {table.name} has no column {name!r}: expected some of {', '.join(table.columns)}"
             )
         if column.personal and not personal:
-            raise FilterError(f"--columns: {name} is personal; add --personal if you may see it")
+            raise ConfigError(f"--columns: {name} is personal; add --personal if you may see it")
         found.append(column)
     return found
 

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from exporter.config.settings import Source
 from exporter.database import schema
-from exporter.errors import AdoptError, SchemaError
+from exporter.errors import PlatformError, SchemaError
 from exporter.sources import checks, mapping
 from exporter.sources.explain import rights_to_adopt
 from exporter.sources.mapping import CLUSTER, TX, Mapping
@@ -37,7 +37,7 @@ class Step:
 
 
 def steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> list[Step]:
-    """Return what is still to do in this database. Raises AdoptError, MappingError or RightsError."""
+    """Return what is still to do in this database. Raises PlatformError."""
     with rights_to_adopt(connection):
         checks.require_tables(connection, source, adopted)
         checks.require_columns(connection, source)
@@ -76,7 +76,7 @@ def undo_steps(connection: psycopg.Connection, source: Source, adopted: Mapping)
 
 
 def carry_out(connection: psycopg.Connection, todo: list[Step], report: Callable[[str], None]) -> None:
-    """Run the steps, each in a short transaction, calling `report` with each. Raises AdoptError or RightsError."""
+    """Run the steps, each in a short transaction, calling `report` with each. Raises PlatformError."""
     for item in todo:
         report(f"{item.purpose}: {_shorten(item.sql)}")
         _patiently(connection, item)
@@ -186,7 +186,7 @@ def _patiently(connection: psycopg.Connection, item: Step) -> None:
             return
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
             if attempt == TRIES:
-                raise AdoptError(
+                raise PlatformError(
                     f"no lock after {TRIES} tries of {LOCK_TIMEOUT_MS} ms for: {_shorten(item.sql)}; "
                     "a long transaction holds the table (see pg_stat_activity): run this again when it has ended"
                 ) from error

@@ -3,7 +3,7 @@
 import psycopg
 
 from exporter.config.settings import Source
-from exporter.errors import AdoptError, MappingError
+from exporter.errors import MappingError, PlatformError
 from exporter.sources import explain, mapping
 from exporter.sources.mapping import Mapping, Stream
 
@@ -15,17 +15,17 @@ def relation_kind(connection: psycopg.Connection, table: str) -> str | None:
 
 
 def require_tables(connection: psycopg.Connection, source: Source, adopted: Mapping) -> None:
-    """Raise AdoptError where a table is missing, or is a view: before anything is changed."""
+    """Raise PlatformError where a table is missing, or is a view: before anything is changed."""
     owned = {stream.table for stream in adopted.streams.values()}
     for table in mapping.tables(adopted):
         kind = relation_kind(connection, table)
         if kind is None:
-            raise AdoptError(
+            raise PlatformError(
                 f"source {source.label}: table {table} does not exist in database {connection.info.dbname}; "
                 "change the mapping, or the database of this source"
             )
         if table in owned and kind not in "rp":
-            raise AdoptError(
+            raise PlatformError(
                 f"{table} is a view or foreign table: expected the table that applications write; change the mapping"
             )
 
@@ -42,7 +42,7 @@ def require_columns(connection: psycopg.Connection, source: Source) -> None:
 
 
 def require_readable(connection: psycopg.Connection, source: Source) -> None:
-    """Raise MappingError or RightsError where a stream or state cannot be read as it will be: after the adoption."""
+    """Raise MappingError or DatabaseError where a stream or state cannot be read as it will be: after the adoption."""
     plan = mapping.plan(source)
     for stream in plan.streams:
         try:

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import sql
 
-from exporter.errors import MappingError, RightsError, SchemaError, StandbyError
+from exporter.errors import DatabaseError, MappingError, SchemaError
 from exporter.sources.mapping import Stream
 
 
-def read_only(connection: psycopg.Connection) -> StandbyError:
+def read_only(connection: psycopg.Connection) -> DatabaseError:
     """Return the error of a database that takes no writes although it is not a standby."""
     info = connection.info
-    return StandbyError(
+    return DatabaseError(
         f"database {info.dbname} at {info.host}:{info.port} is read-only: expected one that takes writes; "
         "change the DSN, or default_transaction_read_only"
     )
@@ -36,7 +36,7 @@ def mapping_error(error: psycopg.Error, connection: psycopg.Connection, stream: 
     )
 
 
-def missing_right(error: psycopg.Error, connection: psycopg.Connection, relation: str) -> RightsError:
+def missing_right(error: psycopg.Error, connection: psycopg.Connection, relation: str) -> DatabaseError:
     """Return the error of a privilege that is missing to read a table, with the GRANT that gives it."""
     user = connection.info.user
     if relation.startswith("monitoring."):
@@ -44,7 +44,7 @@ def missing_right(error: psycopg.Error, connection: psycopg.Connection, relation
     else:
         schema = relation.split(".")[0]
         grant = f"GRANT USAGE ON SCHEMA {schema} TO {user}; GRANT SELECT ON {relation} TO {user};"
-    return RightsError(
+    return DatabaseError(
         f"user {user} may not use {relation} in database {connection.info.dbname} "
         f"({error.diag.message_primary}); run: {grant}"
     )
@@ -52,12 +52,12 @@ def missing_right(error: psycopg.Error, connection: psycopg.Connection, relation
 
 @contextmanager
 def rights_to_adopt(connection: psycopg.Connection, table: str | None = None) -> Iterator[None]:
-    """Turn a missing privilege into a RightsError that says what to grant."""
+    """Turn a missing privilege into a DatabaseError that says what to grant."""
     try:
         yield
     except psycopg.errors.InsufficientPrivilege as error:
         user, problem = connection.info.user, error.diag.message_primary or str(error)
-        raise RightsError(
+        raise DatabaseError(
             f"user {user} may not adopt in database {connection.info.dbname} ({problem}); run adopt with "
             f"the DSN of the tables' owner, or: {_grant_to_adopt(connection, table, problem)}"
         ) from error

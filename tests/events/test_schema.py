@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from exporter.database import schema
-from exporter.errors import RightsError, SchemaError, VersionError
+from exporter.errors import DatabaseError, SchemaError
 from platform_sdk.events import EVENTS, KINDS
 from platform_sdk.events.base import EventKind
 from tests.servers import Database
@@ -177,7 +177,7 @@ def test_servers_older_than_13_are_refused(version: int, refused: bool) -> None:
     connection = cast(psycopg.Connection, SimpleNamespace(info=info))
 
     if refused:
-        with pytest.raises(VersionError, match="db:5432 is version 12; expected 13 or newer"):
+        with pytest.raises(DatabaseError, match="db:5432 is version 12; expected 13 or newer"):
             schema.check_server(connection)
     else:
         schema.check_server(connection)
@@ -190,7 +190,7 @@ def test_a_user_without_rights_is_told_the_grant(database: Database) -> None:
     with database.connect() as connection:
         connection.execute("CREATE ROLE nobody_special_schema; SET ROLE nobody_special_schema")
         try:
-            with pytest.raises(RightsError, match="GRANT CREATE ON DATABASE"):
+            with pytest.raises(DatabaseError, match="GRANT CREATE ON DATABASE"):
                 schema.apply(connection)
         finally:
             connection.execute("RESET ROLE; DROP ROLE nobody_special_schema")

@@ -15,7 +15,7 @@ from exporter.aggregation.poller import Worker
 from exporter.config import loader as configuration
 from exporter.database import schema
 from exporter.database.connection import connect
-from exporter.errors import BackfillError
+from exporter.errors import PlatformError
 from exporter.history import blocks, increments
 from exporter.history.increments import TimeGrid
 from exporter.sources import mapping
@@ -278,5 +278,5 @@ def test_rules_in_a_circle_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "r.yml"
     file.write_text("groups: [{name: g, rules: [{record: 'a:b', expr: 'c:d'}, {record: 'c:d', expr: 'a:b + 1'}]}]")
 
-    with pytest.raises(BackfillError, match="a:b -> c:d -> a:b"):
+    with pytest.raises(PlatformError, match="a:b -> c:d -> a:b"):
         blocks.layers([file])
