@@ -1,4 +1,4 @@
-"""Ask for PostgreSQL, Redis and MinIO."""
+"""Queries about components: PostgreSQL, Redis, MinIO and HTTP endpoints."""
 
 from grafana.queries.shared import UNKNOWN, increase
 
