@@ -152,14 +152,10 @@ class Monitor:
     def _download_failure(self) -> str | None:
         """Return why no request got a response, None where none was made."""
         prefix = "downloader/exception_type_count/"
-        names = [name[len(prefix) :] for name in self._stats() if name.startswith(prefix)]
+        names = [name[len(prefix) :] for name in self._crawler.stats.get_stats() if name.startswith(prefix)]
         if not names:
             return None
         return "timeout" if all("Timeout" in name for name in names) else "connection"
-
-    def _stats(self) -> dict[str, Any]:
-        found = self._crawler.stats.get_stats()
-        return dict(found) if found else {}
 
     def _sample(self) -> None:
         """Emit what was counted since the last call."""
@@ -168,7 +164,7 @@ class Monitor:
             totals["scrapy_responses", str(status)] = count
             if status in BANS:
                 totals["scrapy_bans", str(status)] = count
-        totals["scrapy_retries", ""] = int(self._stats().get("retry/count", 0))
+        totals["scrapy_retries", ""] = int(self._crawler.stats.get_value("retry/count", 0))
         scraper = self._job.scraper
         for (name, code), count in (totals - self._reported).items():
             labels = {"scraper": scraper, "status": code} if code else {"scraper": scraper}

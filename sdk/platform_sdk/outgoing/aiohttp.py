@@ -25,13 +25,14 @@ from platform_sdk.outgoing.hooks import ApiResponse, Apis, Blocked, Hook, Patch,
 
 def trace_config(apis: Apis = None, *, blocked: Blocked = None, only_named: bool = False) -> aiohttp.TraceConfig:
     """Return what to give a `ClientSession` as one of its `trace_configs`."""
-    rules = Rules(apis, blocked, only_named)
-    return _trace_config(lambda: rules)
+    hook = Hook()
+    hook.install(apis, blocked=blocked, only_named=only_named)
+    return _trace_config(hook)
 
 
 def _patched_init(session: aiohttp.ClientSession, *args: Any, **kwargs: Any) -> None:
     if _hook.rules is not None:
-        kwargs["trace_configs"] = [*(kwargs.get("trace_configs") or ()), _trace_config(lambda: _hook.rules)]
+        kwargs["trace_configs"] = [*(kwargs.get("trace_configs") or ()), _trace_config(_hook)]
     _init.original(session, *args, **kwargs)
 
 
@@ -40,10 +41,10 @@ _hook = Hook(_init)
 install, uninstall = _hook.install, _hook.uninstall
 
 
-def _trace_config(rules: Callable[[], Rules | None]) -> aiohttp.TraceConfig:
+def _trace_config(hook: Hook) -> aiohttp.TraceConfig:
     config = aiohttp.TraceConfig()
-    config.on_request_start.append(partial(_guarded, partial(_started, rules)))
-    config.on_request_redirect.append(partial(_guarded, partial(_redirected, rules)))
+    config.on_request_start.append(partial(_guarded, partial(_started, hook)))
+    config.on_request_redirect.append(partial(_guarded, partial(_redirected, hook)))
     config.on_request_end.append(partial(_guarded, _answered))
     config.on_request_exception.append(partial(_guarded, _failed))
     config.on_response_chunk_received.append(partial(_guarded, _read))
@@ -57,14 +58,14 @@ async def _guarded(step: Callable[[Any, Any], None], _session: object, context: 
         note("aiohttp", error)
 
 
-def _started(rules: Callable[[], Rules | None], context: Any, params: aiohttp.TraceRequestStartParams) -> None:
-    context.rules = rules()
+def _started(hook: Hook, context: Any, params: aiohttp.TraceRequestStartParams) -> None:
+    context.rules = hook.rules
     given = context.trace_request_ctx  # of aiohttp-retry: {"current_attempt": 2}
     tries = given.get("current_attempt", 1) - 1 if isinstance(given, Mapping) else 0
     context.exchange = begin(context.rules, params.method, params.url, tries)
 
 
-def _redirected(rules: Callable[[], Rules | None], context: Any, params: aiohttp.TraceRequestRedirectParams) -> None:
+def _redirected(hook: Hook, context: Any, params: aiohttp.TraceRequestRedirectParams) -> None:
     exchange, response = context.exchange, params.response
     if exchange is None:
         return
@@ -72,7 +73,7 @@ def _redirected(rules: Callable[[], Rules | None], context: Any, params: aiohttp
     exchange.end()
     to = response.headers.get("Location") or response.headers.get("URI") or ""
     method = "GET" if response.status == 303 and params.method != "HEAD" else params.method
-    context.exchange = begin(rules(), method, urljoin(str(response.url), to))
+    context.exchange = begin(hook.rules, method, urljoin(str(response.url), to))
 
 
 def _answered(context: Any, params: aiohttp.TraceRequestEndParams) -> None:

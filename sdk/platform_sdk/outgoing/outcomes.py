@@ -11,7 +11,6 @@ _BROKEN = (
     "ConnectionError", "ProtocolError", "NewConnectionError", "TransportError", "NetworkError",
     "ClientConnectionError", "ClientPayloadError",
 )  # fmt: skip
-_STATUS_ATTRIBUTES = ("status_code", "status", "code")
 
 
 def is_cancellation(exc: BaseException) -> bool:
@@ -56,7 +55,7 @@ def reason_of_exception(exc: BaseException) -> tuple[str, int | None]:
 
 def status_of(response: object) -> int | None:
     """Return the status of a response of requests, httpx, aiohttp, urllib or Django."""
-    for name in _STATUS_ATTRIBUTES:
+    for name in ("status_code", "status", "code"):
         status = getattr(response, name, None)
         if isinstance(status, int) and not isinstance(status, bool):
             return int(status)

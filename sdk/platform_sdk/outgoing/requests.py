@@ -12,6 +12,7 @@ urllib3's `Retry` is recorded by itself.
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from requests import PreparedRequest, Response, Session
@@ -81,13 +82,11 @@ class MonitoredSession(Session):
 
 
 def _patched_session_send(session: Session, request: PreparedRequest, **kwargs: Any) -> Response:
-    return _follow(lambda *args, **named: _session_send.original(session, *args, **named), request, kwargs)
+    return _follow(partial(_session_send.original, session), request, kwargs)
 
 
 def _patched_adapter_send(adapter: HTTPAdapter, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
-    return _send(
-        lambda *given, **named: _adapter_send.original(adapter, *given, **named), _hook.rules, request, args, kwargs
-    )
+    return _send(partial(_adapter_send.original, adapter), _hook.rules, request, args, kwargs)
 
 
 def _follow(send: Callable[..., Response], request: PreparedRequest, kwargs: dict[str, Any]) -> Response:

@@ -11,10 +11,9 @@ No query is ever caused: the user is recorded where the view or a middleware has
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.apps import AppConfig  # type: ignore[import-untyped]  # Django has no types
@@ -27,7 +26,7 @@ from platform_sdk.delivery.intake import Intake
 from platform_sdk.diagnostics import note
 from platform_sdk.web.asgi import store_before_uvicorn_ends
 from platform_sdk.web.django_request import DjangoRequest, Identify, Request, Response, describe
-from platform_sdk.web.record import RequestOptions, record_exception
+from platform_sdk.web.record import record_exception
 
 
 class PlatformConfig(AppConfig):  # type: ignore[misc]  # Django is untyped
@@ -61,13 +60,11 @@ class PlatformMiddleware:
     def __init__(self, get_response: Callable[[Request], Any]) -> None:
         configure()
         self.get_response = get_response
-        self.identify = _identify()
+        self._identify = _identify()
         self._asynchronous = iscoroutinefunction(get_response)
         if self._asynchronous:
             markcoroutinefunction(self)
             store_before_uvicorn_ends()
-        self._options: RequestOptions | None = None
-        self._files: tuple[str, ...] = ()
         got_request_exception.connect(_on_exception, dispatch_uid="platform_sdk")
 
     def __call__(self, request: Request) -> Any:
@@ -76,7 +73,7 @@ class PlatformMiddleware:
             return self.get_response(request)
         if self._asynchronous:
             return self._call_asynchronously(request, intake)
-        served = DjangoRequest(self, request, intake)
+        served = DjangoRequest(request, intake, self._identify)
         token = request_context.current.set(served)
         try:
             response = self.get_response(request)
@@ -89,7 +86,7 @@ class PlatformMiddleware:
         return response
 
     async def _call_asynchronously(self, request: Request, intake: Intake) -> Response:
-        served = DjangoRequest(self, request, intake)
+        served = DjangoRequest(request, intake, self._identify)
         token = request_context.current.set(served)
         try:
             response = await self.get_response(request)
@@ -101,17 +98,6 @@ class PlatformMiddleware:
                 request_context.current.reset(token)
         served.answered(response)
         return response
-
-    def leaves_out(self, options: RequestOptions, request: Request) -> bool:
-        """Return whether a request is left out."""
-        path, match = request.path_info, request.resolver_match
-        if options.leaves_out(path):
-            return True
-        if options.leaves_out_admin and match is not None and match.app_name == "admin":
-            return True
-        if options is not self._options:
-            self._options, self._files = options, tuple(_paths_of_files(options))
-        return path.startswith(self._files)  # type: ignore[no-any-return]  # a str
 
 
 def _on_exception(sender: Any, request: Request = None, **_: Any) -> None:
@@ -133,11 +119,3 @@ def _identify() -> Identify | None:
     except Exception as error:  # noqa: BLE001 - never into the application
         note("PLATFORM_SDK", f"identify: {error}")
         return None
-
-
-def _paths_of_files(options: RequestOptions) -> Iterator[str]:
-    """Yield the paths of this project's static and media files, where the usual ones are left out."""
-    for usual, name in (("/static/", "STATIC_URL"), ("/media/", "MEDIA_URL")):
-        path = urlsplit(getattr(settings, name, None) or "").path
-        if path.startswith("/") and path != "/" and options.leaves_out(usual):
-            yield path

@@ -4,8 +4,10 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
+from urllib.parse import urlsplit
 
+from django.conf import settings  # type: ignore[import-untyped]  # Django has no types
 from django.utils.functional import LazyObject  # type: ignore[import-untyped]  # Django has no types
 
 from platform_sdk.delivery.intake import Intake
@@ -31,27 +33,18 @@ Identify = Callable[[Request], Any]
 _GROUP = re.compile(r"\((?:\?P<(?P<name>\w+)>|(?P<other>\?))?")
 
 
-class DjangoHooks(Protocol):
-    """What a request needs of the middleware."""
-
-    identify: Identify | None
-
-    def leaves_out(self, options: RequestOptions, request: Request) -> bool:
-        """Return whether a request is left out."""
-
-
 class DjangoRequest:
     """One request, followed to the end of its response."""
 
     __slots__ = (
-        "__weakref__", "_begun", "_first_byte_seconds", "_hooks", "_intake", "_parts", "_request", "_response",
+        "__weakref__", "_begun", "_first_byte_seconds", "_identify", "_intake", "_parts", "_request", "_response",
     )  # fmt: skip
 
-    def __init__(self, hooks: DjangoHooks, request: Request, intake: Intake) -> None:
+    def __init__(self, request: Request, intake: Intake, identify: Identify | None) -> None:
         self._begun = perf_counter()
-        self._hooks = hooks
         self._request = request
         self._intake = intake
+        self._identify = identify
 
     def answered(self, response: Response) -> None:
         """Emit a request whose response is complete, or follow its stream."""
@@ -112,8 +105,7 @@ class DjangoRequest:
         request = self._request
         match = request.resolver_match
         route = UNMATCHED if match is None else template(match.route)
-        identify = self._hooks.identify
-        actor = actor_of(request) if identify is None else identified(identify, request)
+        actor = actor_of(request) if self._identify is None else identified(self._identify, request)
         if _handed_out(request, route, actor):
             return
         ip, user_agent = address_and_agent(request.META, options.trusted_proxies)
@@ -121,13 +113,13 @@ class DjangoRequest:
         if isinstance(exception, Exception):
             record_exception(exception, RequestDetails(route, method, *actor, ip, user_agent))
         record(
-            options, self._hooks.leaves_out(options, request), route, method, status, duration_seconds, size, actor,
+            options, _leaves_out(options, request), route, method, status, duration_seconds, size, actor,
             ip, user_agent, first_byte_seconds,
         )  # fmt: skip
 
     def describe(self) -> RequestDetails:
         """Return what is known of it by now."""
-        return describe(self._request, self._intake, self._hooks.identify)
+        return describe(self._request, self._intake, self._identify)
 
 
 def describe(request: Request, intake: Intake, identify: Identify | None) -> RequestDetails:
@@ -141,6 +133,21 @@ def describe(request: Request, intake: Intake, identify: Identify | None) -> Req
 
 def _status_of(exception: BaseException) -> int:
     return CLIENT_GONE if type(exception).__name__ in ("CancelledError", "GeneratorExit") else 500
+
+
+def _leaves_out(options: RequestOptions, request: Request) -> bool:
+    path, match = request.path_info, request.resolver_match
+    if options.leaves_out(path) or (options.leaves_out_admin and match is not None and match.app_name == "admin"):
+        return True
+    return path.startswith(_paths_of_files(options))  # type: ignore[no-any-return]  # a str
+
+
+@lru_cache(maxsize=1)
+def _paths_of_files(options: RequestOptions) -> tuple[str, ...]:
+    """Return the paths of this project's static and media files, where the usual ones are left out."""
+    names = {"/static/": "STATIC_URL", "/media/": "MEDIA_URL"}
+    paths = [urlsplit(getattr(settings, names[usual], None) or "").path for usual in names if options.leaves_out(usual)]
+    return tuple(path for path in paths if path.startswith("/") and path != "/")
 
 
 def _handed_out(request: Request, route: str, actor: Actor) -> bool:

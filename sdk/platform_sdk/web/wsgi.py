@@ -10,7 +10,6 @@ its end, as it does when the client has left; 500 that an exception escaped, wha
 
 from collections.abc import Callable, Iterable
 from time import perf_counter
-from types import TracebackType
 from typing import Any
 
 from platform_sdk import client, request_context
@@ -23,7 +22,6 @@ from platform_sdk.web.body import Parts
 from platform_sdk.web.record import CLIENT_GONE, KEY, closed_method, options_of, record, record_exception, routed
 
 Environ = dict[str, Any]
-ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 Write = Callable[[bytes], Any]
 StartResponse = Callable[..., Write]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
@@ -88,7 +86,7 @@ class WsgiRequest:
         self.ended = False
         environ[KEY] = self
 
-    def start_response(self, status: str, headers: Any, exc_info: ExcInfo | None = None) -> Write:
+    def start_response(self, status: str, headers: Any, exc_info: Any = None) -> Write:
         """Pass it on, noting what is known by now; the application's context ends soon after."""
         try:
             self._status = int(status[:3])
