@@ -202,7 +202,7 @@ def uninstall() -> None:
 def _guarded(name: str, hook: Any) -> Any:
     def receiver(**kwargs: Any) -> None:
         try:
-            hook(**{key: value for key, value in kwargs.items() if key != "signal"})
+            hook(**kwargs)
         except Exception as error:  # noqa: BLE001 - never into the task
             note(f"celery {name}", error)
 

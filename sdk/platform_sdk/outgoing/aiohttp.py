@@ -117,8 +117,9 @@ def _read(context: Any, params: aiohttp.TraceResponseChunkReceivedParams) -> Non
     if exchange is None or exchange.ended or rules is None:
         return
     status, headers = context.response_status, context.response_headers
-    url = str(params.url.with_user(None))
-    if status < 400 and rules.blocks(lambda: ApiResponse(status, headers, url, params.chunk)):
+    if status < 400 and rules.blocks(
+        lambda: ApiResponse(status, headers, str(params.url.with_user(None)), params.chunk)
+    ):
         exchange.blocked()
     exchange.end()
 
