@@ -1,4 +1,4 @@
-"""Queries about components: PostgreSQL, Redis, MinIO and HTTP endpoints."""
+"""Ask for PostgreSQL, Redis and MinIO."""
 
 from grafana.queries.shared import UNKNOWN, increase
 

@@ -40,20 +40,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "APIMonitor",
-    "close",
-    "current_job",
-    "flush",
-    "flush_now",
-    "get_system_health_summary",
-    "init",
-    "log_activity",
-    "log_api_usage",
-    "log_error",
-    "sample",
-    "scraping_job",
-    "stats",
-]
+    "APIMonitor", "close", "current_job", "flush", "flush_now", "get_system_health_summary", "init", "log_activity",
+    "log_api_usage", "log_error", "sample", "scraping_job", "stats",
+]  # fmt: skip
 
 _HOMES = {
     "APIMonitor": "outgoing.api_monitor",

@@ -74,8 +74,8 @@ def log_activity(
 ) -> None:
     """Log something a user did; other keyword arguments become part of `details`.
 
-    Of `session_id` a digest is stored, the same as the middlewares store: the key itself would let a reader take it.
-    What is not given is taken from the request that is being served, if there is one; its role, if its user is.
+    A digest of `session_id` is stored, as by the middlewares: the key itself would let a reader take the session.
+    Missing arguments are taken from the request that is being served, if any; its role only with its user.
     """
     if more:
         details = {**_mapping(details), **more}
@@ -110,7 +110,7 @@ def log_api_usage(
 ) -> None:
     """Log a call to an external API that was timed elsewhere.
 
-    Where `success` is None, the status or the error decides. Other keyword arguments become part of `params`.
+    If `success` is None, the status or the error decides. Other keyword arguments become part of `params`.
     """
     if reason is None and success is not True:
         if error is not None:
@@ -128,7 +128,7 @@ def log_api_usage(
 def sample(name: str, value: float, kind: str = "gauge", unit: str | None = None, **labels: Any) -> None:
     """Log a value of a custom metric; `kind` is counter (an amount to add), gauge, histogram or summary.
 
-    `unit` may be ms, KB, % and such; base units are made of them. Only labels on the exporter's allow-list are shown.
+    `unit` may be ms, KB, % and such; it is converted to base units. Only labels on the exporter's allow-list are shown.
     """
     emit.sample(name, value, kind, unit, labels or None)
 

@@ -1,4 +1,4 @@
-"""Start, flush and end the SDK: one client per process, a new one after a fork.
+"""The SDK's start, flush and end: one client per process, a new one after a fork.
 
 Options and writer are imported by `init`, so that a process which only imports the SDK does not pay for them.
 `current` is what application threads write to, None before `init` and after `close`.
@@ -7,7 +7,6 @@ Options and writer are imported by `init`, so that a process which only imports 
 import atexit
 import functools
 import os
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -26,7 +25,6 @@ current: "Intake | None" = None
 
 _writer: "Writer | None" = None
 _options: "Options | None" = None
-_starting = threading.Lock()
 _hooked = False
 
 
@@ -54,12 +52,12 @@ def init(dsn: str | None = None, app: str | None = None, release: str | None = N
 
 
 def active_options() -> "Options | None":
-    """Return the options in force, None where the SDK is off. Integrations read theirs here."""
+    """Return the options in force, None if the SDK is off. Integrations read theirs here."""
     return _options
 
 
 def close(timeout_seconds: float | None = None) -> bool:
-    """Stop recording: store what waits, or spool it where the database does not answer in time; then let go of all.
+    """Stop recording: store what waits, or spool it if the database does not answer in time, and close everything.
 
     Return whether everything was stored. Blocks for at most `timeout_seconds` (None: the option
     exit_timeout_seconds). Runs at exit by itself.
@@ -77,15 +75,8 @@ def close(timeout_seconds: float | None = None) -> bool:
 
 
 def flush(timeout_seconds: float = 2.0) -> bool:
-    """Store everything emitted before this call; return whether that was done in time. Recording goes on."""
-    writer = _writer
-    if writer is None:
-        return True
-    try:
-        return writer.flush(timeout_seconds)
-    except Exception as error:  # noqa: BLE001 - never into the application
-        note("flush", error)
-        return False
+    """Store everything emitted before this call; return whether that was done in time. Recording continues."""
+    return _flush(timeout_seconds, spool=False)
 
 
 def flush_now(timeout_seconds: float | None = None) -> bool:
@@ -93,18 +84,22 @@ def flush_now(timeout_seconds: float | None = None) -> bool:
 
     Blocks for at most `timeout_seconds` (None: the option exit_timeout_seconds).
     """
+    return _flush(timeout_seconds, spool=True)
+
+
+def _flush(timeout_seconds: float | None, *, spool: bool) -> bool:
     writer, chosen = _writer, _options
     if writer is None or chosen is None:
         return True
     try:
-        return writer.flush(chosen.exit_timeout_seconds if timeout_seconds is None else timeout_seconds, spool=True)
+        return writer.flush(chosen.exit_timeout_seconds if timeout_seconds is None else timeout_seconds, spool=spool)
     except Exception as error:  # noqa: BLE001 - never into the application
         note("flush", error)
         return False
 
 
 def stats() -> dict[str, Any]:
-    """Return this process's ledger, all zero where the SDK is off.
+    """Return this process's ledger, all zero if the SDK is off.
 
     Keys: process, produced, stored, spooled, buffered, dropped (reason -> events), adopted (events of dead processes
     that this one stored; not among the others). Once no thread emits,
@@ -149,10 +144,9 @@ def _begin(chosen: "Options") -> None:
 
 
 def _after_fork() -> None:
-    """Start anew in a child: what the parent had not yet stored is the parent's to store, and so is its connection."""
-    global current, _writer, _starting
+    """Replace the writer in a child: the parent keeps its connection, and what it has not stored yet."""
+    global current, _writer
     try:
-        _starting = threading.Lock()
         if _options is None or _writer is None:
             return
         _writer.abandon()

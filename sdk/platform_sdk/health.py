@@ -1,8 +1,8 @@
-"""Sum up how the system fares, from the event store.
+"""A summary of how the system is doing, from the event store.
 
-This is the one part of the SDK that reads and waits: for its timeout at most. Its role needs SELECT on the event
-tables, which platform_writer has not: `GRANT SELECT ON monitoring.http_request, monitoring.api_call, monitoring.error
-TO <role>`, or give it a `dsn` of its own. The exporter's /api/v1/health and its metrics tell the same without that.
+Only this part of the SDK reads and waits: for its timeout at most. Its role needs SELECT on the event tables, which
+platform_writer does not have: `GRANT SELECT ON monitoring.http_request, monitoring.api_call, monitoring.error
+TO <role>`, or give it a `dsn` of its own. The exporter's /api/v1/health and its metrics need none of that.
 """
 
 import json
@@ -15,9 +15,9 @@ from platform_sdk.delivery.store import connection_string, load_driver, quoted
 from platform_sdk.diagnostics import note
 
 MINIMUM_EVENTS = 20
-"""Below that many events in the window an indicator is unknown, never good."""
+"""With fewer events in the window an indicator is unknown, never good."""
 
-# Worse than the first is a warning, worse than the second critical; the seeds' figures, as the exporter's defaults.
+# Worse than the first is a warning, worse than the second critical, as the exporter's defaults.
 LATENCY_SECONDS = (0.5, 1.0)
 ERROR_RATIO = (0.02, 0.05)
 API_SUCCESS_RATIO = (0.95, 0.90)
@@ -37,10 +37,10 @@ def get_system_health_summary(
 ) -> dict[str, Any]:
     """Return health_status, error_count, avg_response_time and api_success_rate over the last hours. Never raises.
 
-    health_status is healthy, warning, critical, or unknown where there are too few events or no answer in time;
-    avg_response_time is in milliseconds and api_success_rate in percent, as SciTeX's helper has them, None where there
-    is nothing to average. `error_rate` (percent of requests with status >= 500), `total_requests` and
-    `total_api_calls` come beside them. `app` None means the application of `init`.
+    health_status is healthy, warning, critical, or unknown if there are too few events or no answer in time;
+    avg_response_time is in milliseconds and api_success_rate in percent, as SciTeX's helper has them, None if there is
+    nothing to average. `error_rate` (percent of requests with status >= 500), `total_requests` and
+    `total_api_calls` are added. `app` None means the application of `init`.
     """
     try:
         return _summary(_query(hours, timeout_seconds, dsn, app))
@@ -89,7 +89,7 @@ def _summary(found: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _band(value: float | None, bounds: tuple[float, float], *, falling: bool = False) -> int:
-    """Return 0 for good, 1 for a warning, 2 for critical; `falling` where small values are the bad ones."""
+    """Return 0 for good, 1 for a warning, 2 for critical; `falling` if small values are bad."""
     if value is None:
         return 0
     warning, critical = bounds

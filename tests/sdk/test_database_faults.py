@@ -50,7 +50,7 @@ def dsn(store: Store, cable: TcpProxy) -> str:
 
 
 def pending_bytes() -> int:
-    return client._writer._work.books.pending_bytes  # type: ignore[union-attr]
+    return client._writer._pipeline.accounts.pending_bytes  # type: ignore[union-attr]
 
 
 def test_server_killed_and_started_again(start_postgres: Callable[..., Postgres], start: Start) -> None:
@@ -146,7 +146,7 @@ def test_connection_cut_at_commit_of_a_replay(
         serve(20)
         platform_sdk.flush(0.05)
     poll_until(lambda: platform_sdk.stats()["spooled"] > 40, DEADLINE_SECONDS)
-    store_of_it = client._writer._work.store  # type: ignore[union-attr]
+    store_of_it = client._writer._pipeline.store  # type: ignore[union-attr]
     transact = store_of_it._transact
     spooled = {path.stem.rpartition("-")[2] for path in (tmp_path / "spool").glob("*/*/*.batch")}
     lost: list[str] = []

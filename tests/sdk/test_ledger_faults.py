@@ -68,7 +68,7 @@ def test_connection_cut_at_commit(
     start_on_cable(flush_interval_seconds=60)
     serve(1)
     settled()
-    link = client._writer._work.store._connection  # type: ignore[union-attr]
+    link = client._writer._pipeline.store._connection  # type: ignore[union-attr]
     results = link._results
 
     def lose_the_answer(*arguments: Any) -> Any:
@@ -234,8 +234,8 @@ def test_unwritable_event_is_counted(store: Store, start: Start) -> None:
 def test_thread_killed_in_mid_round(store: Store, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another thread goes on where the one that was ended left off."""
     start(flush_interval_seconds=0.02)
-    work = client._writer._work  # type: ignore[union-attr]
-    encode, killed = work._encode, []
+    pipeline = client._writer._pipeline  # type: ignore[union-attr]
+    encode, killed = pipeline._encode, []
 
     def die_once(*arguments: Any) -> None:
         if not killed:
@@ -243,7 +243,7 @@ def test_thread_killed_in_mid_round(store: Store, start: Start, monkeypatch: pyt
             raise SystemExit
         encode(*arguments)
 
-    monkeypatch.setattr(work, "_encode", die_once)
+    monkeypatch.setattr(pipeline, "_encode", die_once)
     serve(10)
     poll_until(lambda: killed and not client.current.running, 10)  # type: ignore[union-attr]
     assert difference() == 0
@@ -258,9 +258,9 @@ def test_error_of_our_own_is_given_up_on_and_counted(
 ) -> None:
     """A round that fails again and again drops what it stumbles over; the next one works."""
     start(flush_interval_seconds=0.02)
-    work = client._writer._work  # type: ignore[union-attr]
+    pipeline = client._writer._pipeline  # type: ignore[union-attr]
     with monkeypatch.context() as patch:
-        patch.setattr(work, "_encode", lambda *_: 1 / 0)
+        patch.setattr(pipeline, "_encode", lambda *_: 1 / 0)
         serve(10)
         poll_until(lambda: platform_sdk.stats()["dropped"] == {"internal": 10}, 10)
     serve(5)

@@ -88,7 +88,7 @@ def test_exit_while_the_name_server_hangs_loses_nothing(store: Store, run: Run, 
         from platform_sdk import client
         socket.getaddrinfo = lambda *_, **__: time.sleep(60)
         serve(10)
-        while not client._writer._work.store.looking_up:
+        while not client._writer._pipeline.store.looking_up:
             time.sleep(0.01)
         serve(5)
         began = time.monotonic()
@@ -154,11 +154,11 @@ def test_spool_of_a_living_process_is_left_alone(
     cable.restore()
     serve(1)
     assert platform_sdk.flush()
-    work = client._writer._work  # type: ignore[union-attr]
+    pipeline = client._writer._pipeline  # type: ignore[union-attr]
     with client._writer._working:  # type: ignore[union-attr]
-        assert list(work.spool.abandoned()) == []
+        assert list(pipeline.spool.abandoned()) == []
     process.communicate("\n", timeout=30)
-    work._adopt_at = 0.0
+    pipeline._adopt_at = 0.0
     poll_until(lambda: platform_sdk.stats()["adopted"] == 10, 20)
 
     assert store.count() == 11
@@ -268,7 +268,7 @@ def test_child_that_exits_leaves_the_parent_s_connection_alone(store: Store, run
         import gc, os, sys
         serve(1); assert platform_sdk.flush()
         from platform_sdk import client
-        backend = client._writer._work.store.run("SELECT pg_backend_pid()")
+        backend = client._writer._pipeline.store.run("SELECT pg_backend_pid()")
         child = os.fork()
         if child == 0:
             serve(1)
@@ -276,7 +276,7 @@ def test_child_that_exits_leaves_the_parent_s_connection_alone(store: Store, run
             sys.exit(0)
         assert os.waitpid(child, 0)[1] == 0
         serve(1); assert platform_sdk.flush()
-        assert client._writer._work.store.run("SELECT pg_backend_pid()") == backend
+        assert client._writer._pipeline.store.run("SELECT pg_backend_pid()") == backend
         """,
         flush_interval_seconds=60,
     )
@@ -297,9 +297,9 @@ def test_live_events_go_on_while_much_is_adopted(
     finish(run(code, dsn=dsn, flush_interval_seconds=60))
     cable.restore()
     start(dsn=dsn, flush_interval_seconds=0.05)
-    work = client._writer._work  # type: ignore[union-attr]
-    adopt = work._adopt
-    work._adopt = lambda _: adopt(time.monotonic() + 0.01)  # type: ignore[method-assign]
+    pipeline = client._writer._pipeline  # type: ignore[union-attr]
+    adopt = pipeline._adopt
+    pipeline._adopt = lambda _: adopt(time.monotonic() + 0.01)  # type: ignore[method-assign]
     serve(1)
     poll_until(lambda: serve(1) or platform_sdk.stats()["adopted"] == 300, 20)
     assert platform_sdk.flush()

@@ -1,4 +1,4 @@
-"""Copy what an application hands over as context, so that it can neither change nor grow afterwards."""
+"""Copy what an application passes as context, so that it can neither change nor grow afterwards."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -15,9 +15,9 @@ _SPELLED = frozenset(("datetime", "decimal", "ipaddress", "pathlib", "uuid"))
 
 
 def freeze(value: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, int]:
-    """Return a bounded copy of plain values, and its size in bytes, roughly. Objects become "<their class>".
+    """Return a bounded copy of plain values, and its approximate size in bytes. Objects become "<their class>".
 
-    No method of an object is called: neither its `__str__` nor its `__repr__` may run queries or tell secrets.
+    No method of an object is called: its `__str__` or `__repr__` might run queries or contain secrets.
     """
     if value is None:
         return None, 0
@@ -58,7 +58,7 @@ def _copy_container(value: Any, depth: int, sizes: list[int]) -> Any:
 
 
 def plain_text(value: Any) -> str:
-    """Return the text of a plain value, and of any other its class's name in angle brackets."""
+    """Return the text of a plain value, and for any other its class's name in angle brackets."""
     if isinstance(value, Enum):
         value = value.value
     if isinstance(value, str):

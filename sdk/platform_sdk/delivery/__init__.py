@@ -1,1 +1,1 @@
-"""Deliver events: buffer, writer thread, batches, store, spool and ledger."""
+"""The delivery of events: buffer, writer thread, batches, store, spool and ledger."""

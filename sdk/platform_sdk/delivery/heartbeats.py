@@ -1,4 +1,4 @@
-"""Beat for every live job of this process from one thread, which lives as long as there is one."""
+"""Heartbeats of all live jobs of this process, from one thread, which lives as long as there is a job."""
 
 import os
 import threading
@@ -8,26 +8,27 @@ from typing import Protocol
 from platform_sdk.diagnostics import note
 
 
-class Beating(Protocol):
-    """What can be kept alive."""
+class LiveJob(Protocol):
+    """A job that needs heartbeats."""
 
     heartbeat_seconds: float
 
     def beat(self) -> None:
-        """Tell the state now."""
+        """Report the state now."""
 
 
 class Heartbeats:
-    """Call `beat` of each added job every `heartbeat_seconds` of its own."""
+    """The thread that calls `beat` of each added job every `heartbeat_seconds`."""
 
     def __init__(self) -> None:
+        self.process = os.getpid()
         # An RLock, so that a signal handler may add and remove, too.
         self._changed = threading.Condition(threading.RLock())
-        self._due: dict[int, tuple[float, Beating]] = {}
+        self._due: dict[int, tuple[float, LiveJob]] = {}
         self._thread: threading.Thread | None = None
 
-    def add(self, job: Beating) -> None:
-        """Beat for a job from now on."""
+    def add(self, job: LiveJob) -> None:
+        """Begin a job's heartbeats."""
         with self._changed:
             self._due[id(job)] = (monotonic() + job.heartbeat_seconds, job)
             if self._thread is None:
@@ -35,8 +36,8 @@ class Heartbeats:
                 self._thread.start()
             self._changed.notify()
 
-    def remove(self, job: Beating) -> None:
-        """Beat for it no more."""
+    def remove(self, job: LiveJob) -> None:
+        """End a job's heartbeats."""
         with self._changed:
             self._due.pop(id(job), None)
 
@@ -48,8 +49,8 @@ class Heartbeats:
                 except Exception as error:  # noqa: BLE001 - one job's trouble must not silence the others
                     note("heartbeat", error)
 
-    def _wait(self) -> list[Beating]:
-        """Wait until jobs are due and return them; nothing where none is left, and then the thread is over."""
+    def _wait(self) -> list[LiveJob]:
+        """Wait until jobs are due and return them; the list is empty when no job is left, and the thread ends."""
         with self._changed:
             while self._due:
                 now = monotonic()
@@ -63,21 +64,12 @@ class Heartbeats:
             return []
 
 
-_heartbeats: Heartbeats | None = None
-_hooked = False
+_heartbeats: Heartbeats | None = None  # made at first use: gevent may patch locks after this import
 
 
 def of_this_process() -> Heartbeats:
     """Return the heartbeats of this process; after a fork they are new, and the parent's jobs are the parent's."""
-    global _heartbeats, _hooked
-    if not _hooked:
-        _hooked = True
-        os.register_at_fork(after_in_child=_forget)
-    if _heartbeats is None:
+    global _heartbeats
+    if _heartbeats is None or _heartbeats.process != os.getpid():
         _heartbeats = Heartbeats()
     return _heartbeats
-
-
-def _forget() -> None:
-    global _heartbeats
-    _heartbeats = None

@@ -1,24 +1,83 @@
-"""Write a process's ledger down: what it produced, and what became of it.
+"""What became of a process's events: the accounts in its memory, and the row of them in the database.
 
     produced = stored + spooled + sum(dropped) + what is still in memory
 
 What the row proves: `stored` changes in the same transaction as the rows, so it is what the tables hold of this
 process, whatever was killed when. `produced` is counted by the application's threads, independently. After `close`
-nothing is in memory, and the two sides are equal. What it cannot prove: after a kill -9 it tells what was produced up
+nothing is in memory, and the two sides are equal. What it cannot prove: after a kill -9 it says what was produced up
 to its last write, which is at most a flush interval old while the database answers; the difference between the sides
-is what was in memory then and is lost, and of events since that write nobody knows. What was spooled is not lost: a
-later process stores it and moves it, in this row, from spooled to stored.
+is what was in memory then and is lost, and of events since that write nothing is known. What was spooled is not lost:
+a later process stores it and moves it, in this row, from spooled to stored.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from typing import Self
 
+from platform_sdk.delivery.batch import Batch
+from platform_sdk.delivery.intake import Event
+from platform_sdk.delivery.sampling import Sampler
+from platform_sdk.delivery.spool_file import SpoolFile
 from platform_sdk.delivery.store import quoted
 
 
 @dataclass(frozen=True, slots=True)
+class Accounts:
+    """Where the events are that left the intake: in hand, held back by sampling, pending, on disk, or done with.
+
+    Immutable: a step is one assignment of new accounts. Whatever ends the writer thread, and wherever, leaves accounts
+    that balance and that another thread can continue from.
+    """
+
+    sampler: Sampler
+    hand: list[Event] = field(default_factory=list)
+    pending: tuple[Batch, ...] = ()
+    files: tuple[SpoolFile, ...] = ()
+    stored: int = 0
+    adopted: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def buffered(self) -> int:
+        return len(self.hand) + self.sampler.events + sum(batch.events for batch in self.pending)
+
+    @property
+    def spooled(self) -> int:
+        return sum(file.events for file in self.files)
+
+    @property
+    def pending_bytes(self) -> int:
+        return sum(batch.size for batch in self.pending)
+
+    def encoded(self, batch: Batch | None, sampler: Sampler, unwritable: int) -> Self:
+        """Return the accounts after the events in hand became a batch."""
+        pending = self.pending if batch is None else (*self.pending, batch)
+        dropped = self._dropped(serialization=unwritable)
+        return replace(self, hand=[], sampler=sampler, pending=pending, dropped=dropped)
+
+    def spooled_as(self, batch: Batch, file: SpoolFile) -> Self:
+        """Return the accounts after a pending batch was written to disk."""
+        return replace(self.settled(batch), files=(*self.files, file))
+
+    def settled(self, done: Batch | SpoolFile, stored: int = 0, **dropped: int) -> Self:
+        """Return the accounts after a pending batch or a file was stored or given up; `dropped` is by reason."""
+        return replace(
+            self, pending=tuple(batch for batch in self.pending if batch is not done),
+            files=tuple(file for file in self.files if file is not done), stored=self.stored + stored,
+            dropped=self._dropped(**dropped),
+        )  # fmt: skip
+
+    def hand_lost(self, reason: str) -> Self:
+        """Return the accounts after the events in hand were given up."""
+        return replace(self, hand=[], dropped=self._dropped(**{reason: len(self.hand)}))
+
+    def _dropped(self, **more: int) -> dict[str, int]:
+        return {**self.dropped, **{reason: self.dropped.get(reason, 0) + n for reason, n in more.items() if n}}
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
-    """Hold the figures of one process at one time; times are Unix seconds."""
+    """The row of one process at one time; times are Unix seconds."""
 
     app: str
     process: str
@@ -46,7 +105,7 @@ class Ledger:
         return f"{self.upsert()} WHERE mine.updated_at < excluded.updated_at RETURNING 1"
 
     def end(self) -> str:
-        """Return SQL that tells that the process has ended, with all of its events stored: nothing more will come."""
+        """Return SQL that marks the process as ended with all of its events stored."""
         return (
             "UPDATE monitoring.sdk_ledger SET ended_at = clock_timestamp() "
             f"WHERE app = {quoted(self.app)} AND process = {quoted(self.process)}"
@@ -65,11 +124,12 @@ class Ledger:
         )
 
     def to_json(self) -> str:
+        """Return the row as text."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Ledger":
-        """Raises ValueError, TypeError or KeyError on anything else than `to_json` wrote."""
+        """Return the row that `to_json` wrote. Raises ValueError, TypeError or KeyError on anything else."""
         read = json.loads(text)
         return cls(
             str(read["app"]), str(read["process"]), int(read["produced"]), int(read["stored"]), int(read["spooled"]),

@@ -6,19 +6,19 @@ One thread at a time; the writer sees to that.
 import math
 import random
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from platform_sdk.delivery import kinds, spool_file
-from platform_sdk.delivery.accounting import Books
 from platform_sdk.delivery.batch import Batch, batch_of
 from platform_sdk.delivery.encoding import Encoder
 from platform_sdk.delivery.intake import Intake, value_of
-from platform_sdk.delivery.ledger import Ledger
+from platform_sdk.delivery.ledger import Accounts, Ledger
 from platform_sdk.delivery.recovery import adopt_one
 from platform_sdk.delivery.sampling import HELD_SECONDS, Sampler
-from platform_sdk.delivery.spool import Spool, SpoolFullError
+from platform_sdk.delivery.spool import BatchSpool, SpoolFullError
 from platform_sdk.delivery.spool_file import CorruptError, SpoolFile
-from platform_sdk.delivery.store import Delivery, EventStore, tell_poison
+from platform_sdk.delivery.store import Delivery, EventStore, note_poison
 from platform_sdk.diagnostics import note
 from platform_sdk.errors import UnavailableError
 from platform_sdk.options import Options
@@ -35,17 +35,17 @@ URGENT_PENDING = 1.5
 """How much more than `pending_bytes` may be pending where what comes in are errors and finished jobs."""
 
 
-class Work:
-    """Hold the books and all that is needed to move events through them."""
+class Pipeline:
+    """The accounts, and all that is needed to move events through them."""
 
     def __init__(self, options: Options, intake: Intake, process: str, deadline: "Deadline") -> None:
         self.options = options
         self.intake = intake
         self.process = process
         self.started_at = time.time()
-        self.books = Books(Sampler(options.sample_above_per_second))
+        self.accounts = Accounts(Sampler(options.sample_above_per_second))
         self.store = EventStore(options, deadline)
-        self.spool = Spool(options)
+        self.spool = BatchSpool(options)
         self._encoder = Encoder(options)
         self.retry_at = 0.0
         self._failures = 0
@@ -66,10 +66,10 @@ class Work:
 
     def collect(self, *, everything: bool = False) -> None:
         """Encode what waits, one batch; `everything` includes what sampling holds back and asks for no room."""
-        intake, hand = self.intake, self.books.hand
+        intake, hand = self.intake, self.accounts.hand
         # Where there is no room the intake fills up, and decides by priority what to drop.
-        full = not everything and self.books.pending_bytes > self.options.pending_bytes
-        if full and self.books.pending_bytes > URGENT_PENDING * self.options.pending_bytes:
+        full = not everything and self.accounts.pending_bytes > self.options.pending_bytes
+        if full and self.accounts.pending_bytes > URGENT_PENDING * self.options.pending_bytes:
             return
         before = intake.waiting
         for lane in (intake.urgent,) if full else (intake.urgent, intake.other, intake.plain):
@@ -79,16 +79,16 @@ class Work:
 
     def deliver(self) -> bool:
         """Store what is pending, unless it is too early for another try; return whether all of it is stored."""
-        if self.books.pending and self.retry_at > time.monotonic():
+        if self.accounts.pending and self.retry_at > time.monotonic():
             return False
-        for batch in self.books.pending:
+        for batch in self.accounts.pending:
             try:
                 delivery = self.store.deliver(batch, lambda done, _: self.ledger(done).upsert())
             except UnavailableError as error:
                 self._down(error)
                 return False
-            self.books = self.books.delivered(batch, delivery)
-            tell_poison(delivery)
+            self.accounts = self.accounts.settled(batch, delivery.stored, poison=delivery.poison)
+            note_poison(delivery)
             self._up()
         return True
 
@@ -97,15 +97,15 @@ class Work:
 
         `otherwise` is the reason to drop what finds no room there; without one it stays pending.
         """
-        if self.books.pending_bytes <= size:
+        if self.accounts.pending_bytes <= size:
             return
         target = size // 2
-        for batch in self.books.pending:
-            if self.books.pending_bytes <= target:
+        for batch in self.accounts.pending:
+            if self.accounts.pending_bytes <= target:
                 break
             refused = self._spool(batch)
             if refused is not None and otherwise is not None:
-                self.books = self.books.batch_lost(batch, refused or otherwise)
+                self.accounts = self.accounts.settled(batch, **{refused or otherwise: batch.events})
         self.save_ledger()
 
     def spool_all(self) -> None:
@@ -122,9 +122,9 @@ class Work:
         """Replay the spool for a while, adopt another process's, and write the ledger if it is due."""
         end = time.monotonic() + REPLAY_SECONDS
         try:
-            while self.books.files and time.monotonic() < end:
-                self._replay(self.books.files[0])
-            if time.monotonic() >= self._adopt_at and self.books.stored:
+            while self.accounts.files and time.monotonic() < end:
+                self._replay(self.accounts.files[0])
+            if time.monotonic() >= self._adopt_at and self.accounts.stored:
                 self._adopt(end)
             if time.monotonic() - self._ledger_at > LEDGER_SECONDS:
                 self.write_ledger()
@@ -147,9 +147,9 @@ class Work:
         if self._ledger_was:
             self.store.run(self.ledger(Delivery()).end())
 
-    def save_ledger(self) -> None:
-        """Write the ledger beside the spooled batches."""
-        if self.spool.folder is not None:
+    def save_ledger(self, *, always: bool = False) -> None:
+        """Write the ledger beside the spooled batches, even if there are none if `always`, for a later process."""
+        if self.spool.folder is not None or (always and self.spool.enabled):
             try:
                 self.spool.save(self.ledger(Delivery()))
             except OSError as error:
@@ -157,17 +157,17 @@ class Work:
 
     def ledger(self, done: Delivery, replaying: int = 0) -> Ledger:
         """Return the ledger as it is once `done` is committed; `replaying` events of it come from the spool."""
-        books, dropped = self.books, self.dropped()
+        accounts, dropped = self.accounts, self.dropped()
         if done.poison:
             dropped["poison"] = dropped.get("poison", 0) + done.poison
         return Ledger(
-            self.options.app, self.process, value_of(self.intake.produced), books.stored + done.stored,
-            books.spooled - replaying, dropped, self.started_at, time.time(),
+            self.options.app, self.process, value_of(self.intake.produced), accounts.stored + done.stored,
+            accounts.spooled - replaying, dropped, self.started_at, time.time(),
         )  # fmt: skip
 
     def dropped(self) -> dict[str, int]:
         """Return the events dropped by reason, of those reasons that occurred."""
-        dropped = dict(self.books.dropped)
+        dropped = dict(self.accounts.dropped)
         for reason, counter in (("overflow", self.intake.overflow), ("internal", self.intake.internal)):
             events = dropped.get(reason, 0) + value_of(counter)
             if events:
@@ -175,12 +175,12 @@ class Work:
         return dropped
 
     def _encode(self, held_before: float | None) -> None:
-        sampler = self.books.sampler.copy()
+        sampler = self.accounts.sampler.copy()
         rows: dict[int, list[str]] = {}
         events: dict[int, int] = {}
         unwritable = 0
         weigh = sampler.weigh
-        chosen = [(event, weigh(event)) for event in self.books.hand]
+        chosen = [(event, weigh(event)) for event in self.accounts.hand]
         for event, weight in (*chosen, *sampler.release(held_before)):
             if weight == 0:
                 continue
@@ -195,7 +195,7 @@ class Work:
             events[kind] = events.get(kind, 0) + weight
         self._encode_jobs(rows)
         batch = batch_of(rows, events) if rows else None
-        self.books = self.books.encoded(batch, sampler, unwritable)
+        self.accounts = self.accounts.encoded(batch, sampler, unwritable)
 
     def _encode_jobs(self, rows: dict[int, list[str]]) -> None:
         jobs = self.intake.jobs
@@ -212,11 +212,11 @@ class Work:
         if not self.spool.enabled:
             return ""
         try:
-            file = self.spool.write(batch, sum(file.size for file in self.books.files))
+            file = self.spool.write(batch, sum(file.size for file in self.accounts.files))
         except (OSError, SpoolFullError) as error:
             note("spool", error)
             return "spool_full" if isinstance(error, SpoolFullError) else ""
-        self.books = self.books.spooled_as(batch, file)
+        self.accounts = self.accounts.spooled_as(batch, file)
         return None
 
     def _replay(self, file: SpoolFile) -> None:
@@ -224,12 +224,12 @@ class Work:
             batch = spool_file.read(file)
         except CorruptError as error:
             note("spool", error)
-            self.books = self.books.file_lost(file)
+            self.accounts = self.accounts.settled(file, spool_corrupt=file.events)
             self.spool.isolate(file)
         else:
             delivery = self.store.deliver(batch, lambda done, _: self.ledger(done, file.events).upsert())
-            self.books = self.books.replayed(file, delivery)
-            tell_poison(delivery)
+            self.accounts = self.accounts.settled(file, delivery.stored, poison=delivery.poison)
+            note_poison(delivery)
             file.path.unlink(missing_ok=True)
         self.save_ledger()
 
@@ -239,7 +239,7 @@ class Work:
         if adopted is None:
             self._adopt_at = time.monotonic() + ADOPT_SECONDS
         else:
-            self.books = self.books.with_adopted(adopted)
+            self.accounts = replace(self.accounts, adopted=self.accounts.adopted + adopted)
 
     def _up(self) -> None:
         self.retry_at, self._failures = 0.0, 0

@@ -1,20 +1,20 @@
-"""Store what dead processes left in their spool folders, and set their ledgers right."""
+"""Store what dead processes left in their spool folders, and correct their ledgers."""
 
 import time
 
 from platform_sdk.delivery import spool_file
 from platform_sdk.delivery.ledger import Ledger
-from platform_sdk.delivery.spool import Abandoned, Spool
+from platform_sdk.delivery.spool import AbandonedSpool, BatchSpool
 from platform_sdk.delivery.spool_file import CorruptError, SpoolFile
-from platform_sdk.delivery.store import EventStore, tell_poison
+from platform_sdk.delivery.store import EventStore, note_poison
 from platform_sdk.diagnostics import note
 
 
-def adopt_one(spool: Spool, store: EventStore, known_app: str, until: float) -> int | None:
-    """Store one folder of a dead process; return its events, None where there is no such folder.
+def adopt_one(spool: BatchSpool, store: EventStore, known_app: str, until: float) -> int | None:
+    """Store one folder of a dead process; return the number of its events, None if there is no such folder.
 
-    Ends soon after `until` (of `time.monotonic`), or with UnavailableError: what is left of the folder then stays for
-    another time, and nothing of it is stored or counted twice.
+    Ends soon after `until` (of `time.monotonic`), or with UnavailableError: the rest of the folder is then left for
+    another time, and nothing is stored or counted twice.
     """
     for folder in spool.abandoned():
         try:
@@ -24,9 +24,9 @@ def adopt_one(spool: Spool, store: EventStore, known_app: str, until: float) -> 
     return None
 
 
-def _adopt(folder: Abandoned, spool: Spool, store: EventStore, known_app: str, until: float) -> int:
+def _adopt(folder: AbandonedSpool, spool: BatchSpool, store: EventStore, known_app: str, until: float) -> int:
     ledger = folder.ledger()
-    # Where the row in the database was newer, it knows already which of the files had been stored.
+    # If the row in the database is newer, it already counts the files that were stored.
     written = ledger is not None and store.run(ledger.upsert_if_newer()) is not None
     owner = ledger or Ledger(known_app, f"unknown {folder.folder.name}", 0, 0, 0, {}, 0.0, 0.0)
     adopted = 0
@@ -38,7 +38,7 @@ def _adopt(folder: Abandoned, spool: Spool, store: EventStore, known_app: str, u
     return adopted
 
 
-def _adopt_file(file: SpoolFile, owner: Ledger, spool: Spool, store: EventStore, written: bool) -> int:
+def _adopt_file(file: SpoolFile, owner: Ledger, spool: BatchSpool, store: EventStore, written: bool) -> int:
     try:
         batch = spool_file.read(file)
     except CorruptError as error:
@@ -47,7 +47,7 @@ def _adopt_file(file: SpoolFile, owner: Ledger, spool: Spool, store: EventStore,
         spool.isolate(file)
         return 0
     delivery = store.deliver(batch, lambda _, events: owner.move(events, {}))
-    tell_poison(delivery)
+    note_poison(delivery)
     again = delivery.again if written else 0
     if delivery.poison or again:
         store.run(owner.move(again, {"poison": delivery.poison} if delivery.poison else {}))

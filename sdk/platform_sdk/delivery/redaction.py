@@ -1,4 +1,4 @@
-"""Keep secrets out of what is stored: in texts, headers, URLs and mappings. For the writer thread."""
+"""Keep secrets out of what is stored, in the writer thread: in texts, headers, URLs and mappings."""
 
 import re
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ _NAMES = (
 )
 _EXACT = r"sid|sig|pin|cvv|cvc|ssn|otp|key|pass|session"
 
-# Where none of this occurs, and in most texts none does, nothing else is looked for.
+# If none of this occurs, as in most texts, nothing else is searched for.
 _QUICK = (
     r"passw|passphrase|pwd|secret|credential|token|csrf|xsrf|jwt|auth|cookie|sess|signature|key|bearer|basic |://|eyJ"
     r"|-----BEGIN|AKIA|gh[pousr]_|xox|sk[-_]|[?&](?:sid|sig|pin|cvv|cvc|ssn|otp|pass)="
@@ -36,7 +36,7 @@ _HEADER = re.compile(
 
 
 class Redactor:
-    """Hide the values of names that mean a secret, and texts that look like one; `extra` names are added."""
+    """What hides the values of names that mean a secret, and texts that look like one; `extra` names are added."""
 
     def __init__(self, extra: Iterable[str] = ()) -> None:
         more = "".join(f"|{re.escape(name)}" for name in extra if name)
@@ -63,11 +63,11 @@ class Redactor:
         return self._pair.sub(_hide_value, text)
 
     def secret_name(self, name: str) -> bool:
-        """Tell whether a name (of a header, a parameter, a key) means that its value is a secret."""
+        """Return whether the value of a header, parameter or key of this name is a secret."""
         return self._name.fullmatch(name) is not None
 
     def value(self, value: Any) -> Any:
-        """Return a copy of plain nested values, as `freeze` makes them, without secrets."""
+        """Return a copy of nested values, as `freeze` makes them, without secrets."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
@@ -81,7 +81,7 @@ class Redactor:
 
 
 def _hide_value(match: re.Match[str]) -> str:
-    """Keep quotes, so that the text stays readable; keep what is no secret: a word of scheme, a hidden value."""
+    """Keep quotes, so that the text stays readable, and what is not secret: a scheme, a value already hidden."""
     value = match["value"]
     if value.startswith(HIDDEN) or value.lower() in ("bearer", "basic", "none", "null", "true", "false"):
         return match[0]

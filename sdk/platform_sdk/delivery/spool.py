@@ -1,10 +1,10 @@
-"""Keep batches on disk while the database is down: a folder for each process, locked for as long as it lives.
+"""Batches on disk while the database is down: a folder for each process, locked as long as it lives.
 
     SPOOL_FOLDER/<destination>/<process>/lock, ledger.json, NUMBER-EVENTS-ID.batch
     SPOOL_FOLDER/<destination>/corrupt/     the last few files that could not be read
 
-A folder whose lock can be had belonged to a process that is dead; whoever has the lock stores what is in it. The lock
-is POSIX's (lockf): a child made by fork does not hold it, and the kernel lets go of it whatever kills the process.
+A folder that can be locked belonged to a dead process; who holds the lock stores what is in it. The lock is POSIX's
+(lockf): a forked child does not hold it, and the kernel releases it whatever kills the process.
 """
 
 import fcntl
@@ -27,16 +27,16 @@ from platform_sdk.options import Options
 KEPT_CORRUPT = 10
 MOST_FOLDERS = 1000
 COMMON_SHARE = 0.9
-"""The share of `spool_bytes` that anything may fill; what is left is for errors and jobs."""
+"""The share of `spool_bytes` that anything may fill; the rest is for errors and jobs."""
 _MEASURE_EVERY_SECONDS = 10.0
 
 
 class SpoolFullError(Exception):
-    """Say that a batch finds no room within spool_bytes."""
+    """Raised when a batch finds no room within spool_bytes."""
 
 
-class Spool:
-    """Hold this process's folder, made when first needed. Methods raise OSError."""
+class BatchSpool:
+    """This process's folder, made when first needed. Methods raise OSError."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -55,20 +55,16 @@ class Spool:
         """Write a batch; `mine` is how many bytes this process has there already. Raises SpoolFullError, OSError."""
         room = self._options.spool_bytes * (1.0 if batch.urgent else COMMON_SHARE)
         if mine + self._bytes_of_others() + batch.size > room:
-            raise SpoolFullError(f"spool_bytes={self._options.spool_bytes} are used up in {self._options.spool_folder}")
+            raise SpoolFullError(f"{self._options.spool_folder} is full: raise spool_bytes={self._options.spool_bytes}")
         self._number += 1
         return spool_file.write(batch, self._own(), self._number)
 
-    def open(self) -> None:
-        """Make the folder if it is not there."""
-        self._own()
-
     def save(self, ledger: Ledger) -> None:
-        """Write down how the process's ledger stands, for whoever finds this folder after its death."""
+        """Write the process's ledger, for the process that finds this folder after its death."""
         spool_file.write_whole(self._own() / "ledger.json", ledger.to_json().encode())
 
     def isolate(self, file: SpoolFile) -> None:
-        """Put a corrupt file aside; only the last few are kept."""
+        """Move a corrupt file away; only the last few are kept."""
         corrupt = self._base() / "corrupt"
         corrupt.mkdir(mode=0o700, exist_ok=True)
         with suppress(OSError):
@@ -77,14 +73,14 @@ class Spool:
             old.unlink(missing_ok=True)
 
     def remove_unknown(self, known: tuple[SpoolFile, ...]) -> None:
-        """Remove files of our own that the books do not know: the thread that wrote them ended before it could tell."""
+        """Remove our files that are not in the accounts: the thread that wrote them ended before it could add them."""
         if self.folder is not None:
             paths = {file.path for file in known}
             for file in spool_file.listed(self.folder):
                 if file.path not in paths:
                     file.path.unlink(missing_ok=True)
 
-    def abandoned(self) -> Iterator["Abandoned"]:
+    def abandoned(self) -> Iterator["AbandonedSpool"]:
         """Yield the folders of dead processes, each locked until it is closed."""
         if not self.enabled or not (base := self._base()).is_dir():
             return
@@ -93,10 +89,10 @@ class Spool:
             if folder.name not in ("corrupt", self._name) and (folder / "lock").exists():
                 lock = _locked(folder / "lock")
                 if lock is not None:
-                    yield Abandoned(folder, lock)
+                    yield AbandonedSpool(folder, lock)
 
     def close(self, *, keep: bool) -> None:
-        """Let go of the folder, so that a later process may adopt it; remove it unless there is something to `keep`."""
+        """Release the folder, so that a later process may adopt it; remove it unless there is something to `keep`."""
         if self.folder is not None and not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
         if self._lock is not None:
@@ -116,12 +112,12 @@ class Spool:
         _check_private(root)
         base = self._base()
         if base.is_dir() and len(list(base.iterdir())) >= MOST_FOLDERS:
-            raise OSError(f"{base}: {MOST_FOLDERS} processes left something there already")
+            raise OSError(f"{base} holds the folders of {MOST_FOLDERS} processes already")
         folder = base / self._name
         folder.mkdir(mode=0o700, parents=True)
         self._lock = _locked(folder / "lock")
         if self._lock is None:
-            raise OSError(f"{folder}: somebody else locked it")
+            raise OSError(f"{folder} is locked by another process")
         self.folder = folder
         return folder
 
@@ -136,30 +132,30 @@ class Spool:
         return size
 
 
-class Abandoned:
-    """Hold the folder of a dead process, and its lock."""
+class AbandonedSpool:
+    """The folder of a dead process, locked by this one."""
 
     def __init__(self, folder: Path, lock: int) -> None:
         self.folder = folder
         self._lock = lock
 
     def files(self) -> list[SpoolFile]:
-        """Return what is in it."""
+        """Return the batches in it."""
         return spool_file.listed(self.folder)
 
     def ledger(self) -> Ledger | None:
-        """Return the ledger as its process last wrote it down."""
+        """Return the ledger as its process last wrote it, None if it is unreadable."""
         try:
             return Ledger.from_json((self.folder / "ledger.json").read_text(encoding="utf-8"))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def remove(self) -> None:
-        """Remove it, as all of it is stored."""
+        """Remove it, when all of it is stored."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Let go of the lock."""
+        """Release the lock."""
         os.close(self._lock)
 
 
@@ -177,18 +173,18 @@ def _destination(options: Options) -> str:
 
 
 def _check_private(folder: Path) -> None:
-    """Refuse a folder that others could have made to read or forge what is spooled; the default one is below /tmp."""
+    """Refuse a folder that others could read or write; the default one is below /tmp."""
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
-        raise OSError(f"{folder}: wanted a folder of this user's own that nobody else may write to")
+        raise OSError(f"invalid spool folder {folder}: expected one that this user owns and no other may write to")
 
 
 def _locked(path: Path) -> int | None:
-    """Return a descriptor that holds the lock, None where another process has it."""
+    """Return a descriptor that holds the lock, None if another process has it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Its holder may have removed it between our opening and our locking it.
+        # Its holder may have removed it after it was opened here.
         if path.stat().st_ino == os.fstat(descriptor).st_ino:
             return descriptor
     except OSError:

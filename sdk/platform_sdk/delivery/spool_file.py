@@ -1,4 +1,4 @@
-"""Write a batch to a file and read it back, noticing every bit that is wrong.
+"""A batch as a file, in which every wrong bit is noticed.
 
 A file is a line `platform-sdk-spool 1 CRC32 LENGTH`, then LENGTH bytes: a line of JSON (the batch's id and parts)
 and the parts' rows as they go to COPY. Readable by a person: `tail -n +3 FILE`.
@@ -21,12 +21,12 @@ _NAME = re.compile(r"\d+-(?P<events>\d+)-(?P<id>[0-9a-f]{32})\.batch")
 
 
 class CorruptError(Exception):
-    """Say that a file is not what was written."""
+    """Raised when a file is not what was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpoolFile:
-    """Name a file, with its size in bytes and the events in it, which its name tells even if it is unreadable."""
+    """One file, its size in bytes, and the number of events in it, which is in its name in case it is unreadable."""
 
     path: Path
     events: int
@@ -44,20 +44,15 @@ def listed(folder: Path) -> list[SpoolFile]:
 
 
 def write(batch: Batch, folder: Path, number: int) -> SpoolFile:
-    """Write a batch, under its final name only once it is whole. Raises OSError.
+    """Write a batch; the file has its final name only when it is whole. Raises OSError.
 
-    There is no fsync: the file survives the process, not a power cut; what that truncates is noticed on reading.
+    There is no fsync: the file survives the process, not a power cut; a truncated file is noticed on reading.
     """
     parts = [
-        {
-            "table": part.table,
-            "columns": part.columns,
-            "rows": part.rows,
-            "events": part.events,
-            "bytes": len(part.data),
-        }
+        {"table": part.table, "columns": part.columns, "rows": part.rows, "events": part.events,
+         "bytes": len(part.data)}
         for part in batch.parts
-    ]
+    ]  # fmt: skip
     head = json.dumps({"id": batch.id, "parts": parts}).encode() + b"\n"
     body = b"".join((head, *(part.data for part in batch.parts)))
     content = b"%s %08x %d\n%s" % (_MAGIC, zlib.crc32(body), len(body), body)
@@ -67,7 +62,7 @@ def write(batch: Batch, folder: Path, number: int) -> SpoolFile:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, and that is there whole or not at all. Raises OSError."""
+    """Write a file that only its owner may read, whole or not at all. Raises OSError."""
     partial = path.with_suffix(".part")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)

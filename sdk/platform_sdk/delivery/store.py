@@ -68,7 +68,7 @@ class EventStore:
         self._deadline = deadline
         self._connection: LibpqConnection | None = None
         self.looking_up = False
-        """Whether the server's name is being looked up, which no deadline ends."""
+        """Whether the server's name is being looked up, which has no deadline."""
         self._lookup_seconds = 0.0
 
     def deliver(self, batch: Batch, ledger: LedgerSql, so_far: Delivery | None = None) -> Delivery:
@@ -210,7 +210,7 @@ def quoted(text: str) -> str:
     return "'" + text.replace("\0", "").replace("'", "''") + "'"
 
 
-def tell_poison(delivery: Delivery) -> None:
-    """Log what was wrong with the rows that were cut out, without their values."""
+def note_poison(delivery: Delivery) -> None:
+    """Log why rows were refused, without their values."""
     for reason in delivery.reasons[:1]:
         note("poison", f"the database refused {delivery.poison} events, for example {reason}")

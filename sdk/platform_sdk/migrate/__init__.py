@@ -1,1 +1,1 @@
-"""Take the calls of the modules that this SDK replaces, so that an import is all that changes."""
+"""The calls of the modules that this SDK replaces, so that only an import changes."""

@@ -20,7 +20,7 @@ from platform_sdk.client import guarded
 
 Parameters = ParamSpec("Parameters")
 
-# The application keeps a message, not a reason. The same, in the same order, as the preset `stratlogic` has them.
+# The application keeps a message, not a reason. The same patterns, in the same order, as in the preset `stratlogic`.
 REASONS = (
     ("rate_limited", "429|rate.?limit|too many"),
     ("forbidden", "403|forbidden|denied"),
@@ -116,7 +116,7 @@ async def get_monitoring_service() -> MonitoringService:
 
 
 def reason_of_message(message: str | None) -> str:
-    """Return why a job failed, by what it said."""
+    """Return why a job failed, by its message."""
     text = message if isinstance(message, str) else ""
     return next((reason for reason, pattern in REASONS if re.search(pattern, text[:4000], re.IGNORECASE)), "other")
 
