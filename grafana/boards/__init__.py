@@ -1,1 +1,1 @@
-"""Hold the dashboards, a module each, which offers BOARD."""
+"""The dashboards, a module each, whose BOARD is the dashboard."""

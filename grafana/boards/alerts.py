@@ -64,8 +64,7 @@ def _figure(title: str, description: str) -> stat.Panel:
 def _firing() -> Line:
     firing = tables.of_series(
         "Firing now",
-        "Every alert that fires, and since when, including muted ones. A name opens the runbook, filters this "
-        "dashboard, or opens the form to silence the alert (Editors only).",
+        "Since when, including muted alerts. A name opens the runbook, filters, or opens a silence (Editors only).",
         alerts.SINCE,
         [
             "severity",
@@ -86,7 +85,7 @@ def _history_of_states() -> Line:
     ).no_value("Nothing fired")
     count = panels.lines(
         "Number of firing alerts",
-        "How many alerts fired, by severity.",
+        "By severity.",
         {"{{severity}}": alerts.BY_SEVERITY},
         stacked=True,
         named=colors.SEVERITIES,
@@ -108,18 +107,8 @@ def _noise() -> Section:
     rankings = [
         panels.ranking(title, text, {"{{alertname}}": query}, unit, link=SERIES_ONLY).decimals(0)
         for title, text, unit, query in (
-            (
-                "Flapping",
-                "How often alerts fired again shortly after they ended (`alerts.flap_seconds`), in the chosen range.",
-                "short",
-                alerts.FLAPPING,
-            ),
-            (
-                "Short alerts",
-                "How often alerts ended shortly after they fired (`alerts.noise_seconds`), in the chosen range.",
-                "short",
-                alerts.SHORT,
-            ),
+            ("Flapping", "Fired again within `alerts.flap_seconds` of their end.", "short", alerts.FLAPPING),
+            ("Short alerts", "Ended within `alerts.noise_seconds`.", "short", alerts.SHORT),
             ("Time firing", "How long alerts fired that ended in the range.", "dtdurations", alerts.FIRING_TIME),
         )
     ]
@@ -135,12 +124,8 @@ def _history() -> Section:
         "Alerts that Alertmanager reported in the chosen range, the newest first.",
         alerts.HISTORY,
         [
-            "starts_at",
-            "ends_at",
-            tables.words("state", STATES),
-            "severity",
-            tables.links("alertname", ONLY, TO_RUNBOOK),
-            *("subject", "summary", "receivers", "lasted", "repeats"),
+            *("starts_at", "ends_at", tables.words("state", STATES), "severity"),
+            *(tables.links("alertname", ONLY, TO_RUNBOOK), "subject", "summary", "receivers", "lasted", "repeats"),
         ],
     ).no_value(IN_RANGE_EMPTY)
     points = panels.lines(
@@ -187,10 +172,8 @@ def _other_sources() -> Section:
             *("resolved_at", "resolved_by", "id"),
         ],
     ).no_value("No manual alerts")
-    return Section(
-        "Silences, manual alerts and alerts of applications",
-        [Line(8, [at_alertmanager, silences, in_apps]), Line(8, [manual])],
-    )
+    lines = [Line(8, [at_alertmanager, silences, in_apps]), Line(8, [manual])]
+    return Section("Silences, manual alerts and alerts of applications", lines)
 
 
 def _notifications() -> Section:
@@ -210,8 +193,7 @@ def _notifications() -> Section:
     )
     not_sent = panels.lines(
         "Alerts in transit",
-        "Alerts that Prometheus could not send to an Alertmanager per minute, and notifications that wait for the "
-        "event store.",
+        "Alerts that Prometheus could not send per minute, and notifications that wait for the event store.",
         {"not accepted by {{alertmanager}}": alerts.NOT_SENT, "waiting notifications": alerts.SPOOLED},
     )
     return Section("Notifications", [Line(8, [received, sent, not_sent])])
@@ -223,5 +205,5 @@ BOARD = Board(
     "Which alerts fire, since when, and which are noisy?",
     [_first_line(), _firing(), _history_of_states(), _noise(), _history(), _other_sources(), _notifications()],
     VARIABLES,
-    buttons=[("overview", "Overview"), ("monitoring", "Monitoring"), ("runbook", "Runbook")],
+    buttons=["overview", "monitoring", "runbook"],
 )

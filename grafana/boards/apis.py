@@ -2,7 +2,7 @@
 
 from grafana.design import colors, columns, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
-from grafana.queries import apis, shared
+from grafana.queries import apis
 
 # SQL is asked for APIs as well: All is the list of them.
 VARIABLES = (
@@ -27,8 +27,7 @@ def _tiles() -> Line:
     rate = panels.trend_tile("Calls", "Calls per second.", {"Calls": apis.CHOSEN_RATE}, "reqps")
     next_used_up = panels.trend_tile(
         "Next quota used up",
-        "Time until the first quota is used up, at the rate of the last 15 minutes. Empty where every window renews "
-        "before that.",
+        "Until the first one is used up, at the rate of the last 15 minutes. Empty where windows renew before that.",
         {"Used up in": apis.NEXT_QUOTA_GONE},
         "s",
     ).no_value("None in sight")
@@ -42,12 +41,12 @@ def _success() -> Line:
     timeline = panels.health_timeline(
         "State of each API", "The worst of its indicators. Grey means too few calls to judge.", {EACH: apis.STATE}
     )
-    ratio = panels.lines(
+    ratio = panels.judged(
         "Success ratio",
-        "Share of calls over 5 minutes that succeeded; lower is worse." + shared.FEW,
+        "Share of calls over 5 minutes that succeeded; lower is worse.",
         {EACH: apis.SUCCESS},
-        "percentunit",
-        thresholds=shared.api_threshold("api_success_ratio"),
+        "api_success_ratio",
+        by_api=True,
     ).max(1)
     return Line(9, [timeline, ratio], (10, 14))
 
@@ -75,19 +74,19 @@ def _reasons() -> Section:
     shares = panels.doughnut(
         "Reasons", "Failed calls in the chosen range.", {"{{reason}}": apis.REASONS}, named=colors.REASONS
     )
-    bans = panels.lines(
+    bans = panels.judged(
         "Forbidden (403)",
-        "Share of calls over 5 minutes that were forbidden or blocked." + shared.FEW,
+        "Share of calls over 5 minutes that were forbidden or blocked.",
         {EACH: apis.FORBIDDEN},
-        "percentunit",
-        thresholds=shared.api_threshold("api_forbidden_ratio"),
+        "api_forbidden_ratio",
+        by_api=True,
     )
-    limits = panels.lines(
+    limits = panels.judged(
         "Rate limited (429)",
-        "Share of calls over 5 minutes that exceeded a rate limit." + shared.FEW,
+        "Share of calls over 5 minutes that exceeded a rate limit.",
         {EACH: apis.RATE_LIMITED},
-        "percentunit",
-        thresholds=shared.api_threshold("api_rate_limited_ratio"),
+        "api_rate_limited_ratio",
+        by_api=True,
     )
     timeouts = panels.lines("Timeouts", "Share of calls that timed out.", {EACH: apis.TIMEOUTS}, "percentunit")
     return Section("Reasons of failures", [Line(9, [shares, bans, limits, timeouts])])
@@ -117,7 +116,8 @@ def _quotas() -> Section:
         "Predicted; lower is worse. No line where the window renews before that.",
         {EACH: apis.QUOTA_SECONDS},
         "s",
-        thresholds=shared.api_threshold("api_quota_seconds"),
+        indicator="api_quota_seconds",
+        by_api=True,
     )
     return Section("Remaining quotas", [Line(7, [tables.sorted_by(quotas, "State")]), Line(9, [left, lasts])])
 
@@ -125,8 +125,7 @@ def _quotas() -> Section:
 def _usage() -> Section:
     providers = tables.measured(
         "All APIs",
-        "By app and API in the chosen range: calls, share of successful ones, mean, the p95 of the worst 5 minutes, "
-        "and the cost in the account's currency.",
+        "Calls, share of successful ones, mean, p95 of the worst 5 minutes, and cost in the account's currency.",
         {
             "Calls": apis.each(apis.RANGE_CALLS),
             "Success": apis.each(apis.RANGE_SUCCESS),
@@ -193,5 +192,5 @@ BOARD = Board(
     "Do the APIs that we depend on respond, how fast, and how much of their quota is left?",
     [_tiles(), _success(), _golden(), _reasons(), _quotas(), _usage(), _latency(), _calls()],
     VARIABLES,
-    buttons=[("scraping", "Scraping"), ("alerts", "Alerts"), ("errors", "Errors")],
+    buttons=["scraping", "alerts", "errors"],
 )

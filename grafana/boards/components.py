@@ -25,16 +25,13 @@ def _figures() -> Line:
     states = panels.health_tile(
         "Each component", STATES, components.STATES, ("Only this component", only), legend=LEGEND
     )
-    fullest = (
-        panels.number_tile(
-            "Fullest",
-            "The highest used share of connections, memory or a disk, except caches, which are meant to be full.",
-            {"{{name}} {{resource}}": components.FULLEST},
-            "percentunit",
-        )
-        .decimals(0)
-        .text_mode(panels.options.BigValueTextMode.VALUE_AND_NAME)
-    )
+    fullest = panels.number_tile(
+        "Fullest",
+        "The highest used share of connections, memory or a disk, except caches, which are meant to be full.",
+        {"{{name}} {{resource}}": components.FULLEST},
+        "percentunit",
+    ).decimals(0)
+    fullest.text_mode(panels.options.BigValueTextMode.VALUE_AND_NAME)
     full = panels.number_tile(
         "Full in",
         "Time until the first of connections, memory or disks is used up, if growth continues.",
@@ -82,8 +79,7 @@ def _charts() -> Line:
     ).max(1)
     until = panels.lines(
         "Time until full",
-        "Time until connections, memory or a disk are used up, if growth continues. No line where nothing grows or "
-        "less than half is used.",
+        "If growth continues. No line where nothing grows or less than half is used.",
         {LEGEND + " {{resource}}": components.SECONDS_TO_FULL},
         "s",
         indicator="saturation_seconds",
@@ -100,8 +96,7 @@ def _charts() -> Line:
 def _forecast() -> Section:
     table = tables.measured(
         "Resources",
-        "Used share now and as predicted in 24 hours, growth per hour over the last hour, and the time until it is "
-        "full, where more than half is used and it grows steadily.",
+        "Used share now and predicted in 24 hours, growth over the last hour, and time until full.",
         {
             "Used": components.USED,
             "In 24 h": components.IN_A_DAY,
@@ -117,18 +112,14 @@ def _forecast() -> Section:
     failures = panels.bars(
         "Failed probes", "Failed probes in 5 minutes, by reason.", {LEGEND + " {{reason}}": components.PROBE_FAILURES}
     )
-    available = (
-        panels.ranking(
-            "Availability of each component",
-            "Share of the chosen range in which each component was up.",
-            {LEGEND: components.AVAILABILITY},
-            "percentunit",
-            bounds=((None, colors.RED), (0.99, colors.YELLOW), (0.999, colors.GREEN)),
-        )
-        .max(1)
-        .decimals(2)
-    )
-    shown = [tables.sorted_by(table, "Used"), failures, available]
+    available = panels.ranking(
+        "Availability of each component",
+        "Share of the chosen range in which each component was up.",
+        {LEGEND: components.AVAILABILITY},
+        "percentunit",
+        bounds=((None, colors.RED), (0.99, colors.YELLOW), (0.999, colors.GREEN)),
+    ).max(1)
+    shown = [tables.sorted_by(table, "Used"), failures, available.decimals(2)]
     return Section("Forecast and availability", [Line(9, shown, (12, 7, 5))])
 
 
@@ -180,10 +171,7 @@ def _minio() -> Section:
         named={"online": colors.GREEN, "offline": colors.RED},
     ).decimals(0)
     buckets = panels.health_timeline(
-        "Buckets",
-        "Whether each watched bucket is visible.",
-        {"{{name}} {{bucket}}": components.BUCKETS},
-        colors.UP_DOWN,
+        "Buckets", "Whether each bucket is visible.", {"{{name}} {{bucket}}": components.BUCKETS}, colors.UP_DOWN
     )
     free = panels.lines(
         "MinIO free space",
@@ -193,10 +181,7 @@ def _minio() -> Section:
         dashed="capacity",
     )
     disks = panels.lines(
-        "Host free space",
-        "Disks of hosts with a node_exporter.",
-        {"{{instance}} {{mountpoint}}": components.DISK_FREE},
-        "bytes",
+        "Host free space", "Where a node_exporter runs.", {"{{instance}} {{mountpoint}}": components.DISK_FREE}, "bytes"
     )
     return Section("MinIO and disks", [Line(8, [drives, buckets, free, disks])])
 
@@ -225,5 +210,5 @@ BOARD = Board(
     "Are PostgreSQL, Redis and MinIO up, fast and far from full?",
     [_figures(), _states(), _charts(), _forecast(), _postgresql(), _redis(), _minio(), _certificates()],
     VARIABLES,
-    buttons=[("monitoring", "Monitoring"), ("alerts", "Alerts"), ("runbook", "Runbook")],
+    buttons=["monitoring", "alerts", "runbook"],
 )

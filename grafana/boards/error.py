@@ -110,8 +110,7 @@ def _history() -> Section:
     ).no_value("No changes yet")
     alerts = tables.table(
         "Related alerts",
-        "Alerts of the same app that were reported in the chosen range, and how often the issue occurred while each "
-        "fired or in the 5 minutes before. A name opens its history.",
+        "Alerts of the same app in the range, and how often the issue occurred while each fired or 5 minutes before.",
         error.ALERTS,
         [
             tables.link("alertname", "The alert's history", links.to("alerts", alertname="${__data.fields.alertname}")),
@@ -159,5 +158,5 @@ BOARD = Board(
         *(_occurrences(), _history(), _users()),
     ],
     VARIABLES,
-    buttons=[("errors", "Errors"), ("alerts", "Alerts"), ("users", "Users")],
+    buttons=["errors", "alerts", "users"],
 )

@@ -11,7 +11,7 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana import actions
 from grafana.design import colors, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
-from grafana.queries import errors, health, shared
+from grafana.queries import errors, health
 
 KEPT = ("app", "severity", "status", "endpoint", "search")
 PICK = links.keeping("errors", *KEPT, "issue") + "&var-issue=${__data.fields.id}"
@@ -63,18 +63,14 @@ def _number(title: str, description: str, sql: str, color: str = colors.BLUE) ->
 
 def _charts() -> Line:
     recorded = panels.bars(
-        "Errors recorded",
-        "Errors per minute.",
-        {"{{severity}}": errors.RATE_BY_SEVERITY},
-        "cpm",
-        named=colors.SEVERITIES,
+        "Errors recorded", "Per minute.", {"{{severity}}": errors.RATE_BY_SEVERITY}, "cpm", named=colors.SEVERITIES
     )
-    bursts = panels.lines(
+    bursts = panels.judged(
         "Compared with usual",
-        "Errors of 5 minutes as a multiple of the mean of 5 minutes over the day before, which alerts judge."
-        + shared.FEW,
+        "Errors of 5 minutes as a multiple of the mean of 5 minutes over the day before, which alerts judge.",
         {"{{app}}": errors.BURST},
-        indicator="error_burst_factor",
+        "error_burst_factor",
+        "short",
     )
     new = panels.lines(
         "New issues and regressions",
@@ -107,8 +103,7 @@ def _issues() -> Line:
 def _many() -> Line:
     many = tables.table(
         "Change many at once",
-        "Editors resolve, reopen or ignore the picked issues, or all that are listed above. Either all are changed or "
-        "none; the history of each shows who did it.",
+        "Editors change the picked issues, or all listed above: all of them or none. The history shows who did it.",
         errors.MANY,
         [
             *(tables.column("which", width=200), "number", tables.actions("change", actions.of_listed())),
@@ -158,5 +153,5 @@ BOARD = Board(
     "Which errors are open, how often do they occur, and whom do they affect?",
     [_first_line(), _charts(), _issues(), _many(), _breakdown(), _history()],
     _variables(),
-    buttons=[("alerts", "Alerts"), ("http", "HTTP")],
+    buttons=["alerts", "http"],
 )

@@ -2,7 +2,7 @@
 
 from grafana.design import colors, columns, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
-from grafana.queries import health, http, shared
+from grafana.queries import health, http
 
 # SQL is asked for routes as well: All is the list of them.
 VARIABLES = (
@@ -42,12 +42,11 @@ def _golden() -> Line:
     rate = panels.lines(
         "Request rate", "Requests per second.", {"{{code}}": http.CODE_RATE}, "reqps", stacked=True, named=colors.CODES
     )
-    ratio = panels.lines(
+    ratio = panels.judged(
         "Error ratio",
-        "Share of 5xx responses over 5 minutes, by app." + shared.FEW,
+        "Share of 5xx responses over 5 minutes, by app.",
         {"{{app}}": http.ERROR_RATIO},
-        "percentunit",
-        indicator="http_error_ratio",
+        "http_error_ratio",
     )
     durations = panels.lines(
         "Duration",
@@ -107,8 +106,7 @@ def _routes() -> Section:
 def _endpoints() -> Section:
     table = tables.table(
         "Endpoints",
-        "From the stored requests: average, shortest and longest time by route and method. A stream counts with the "
-        "time to its first byte." + BOUNDED,
+        "From the stored requests, by route and method. A stream counts with the time to its first byte." + BOUNDED,
         http.ENDPOINTS,
         [
             *("app", tables.link("route", ONLY_ROUTE, TO_ROUTE), tables.link("method", "Its errors", TO_ERRORS)),
@@ -150,9 +148,7 @@ def _apps() -> Section:
     methods = panels.lines(
         "Rate by method", "Requests per second.", {"{{method}}": http.METHOD_RATE}, "reqps", stacked=True
     )
-    mean = panels.lines(
-        "Mean by app", "Over 5 minutes." + shared.FEW, {"{{app}}": http.MEAN}, "s", indicator="http_latency_seconds"
-    )
+    mean = panels.judged("Mean by app", "Over 5 minutes.", {"{{app}}": http.MEAN}, "http_latency_seconds", "s")
     quantiles = [
         panels.lines(
             f"{name} by app",
@@ -171,5 +167,5 @@ BOARD = Board(
     "How many requests are served, how many fail, how long do they take, and on which routes?",
     [_tiles(), _golden(), _spread(), _routes(), _endpoints(), _over_time(), _requests(), _apps()],
     VARIABLES,
-    buttons=[("errors", "Errors"), ("slo", "Objectives"), ("users", "Users")],
+    buttons=["errors", "slo", "users"],
 )

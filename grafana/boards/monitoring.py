@@ -4,8 +4,6 @@ From top to bottom: does it work, what does not, then its parts in the order in 
 applications, sources and the exporter here, Prometheus and Alertmanager in monitoring_servers.
 """
 
-from grafana_foundation_sdk.builders import table
-
 from grafana.boards import monitoring_servers
 from grafana.design import colors, columns, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
@@ -56,10 +54,7 @@ def _problems() -> Line:
         hidden=("indicator",),
     ).no_value("The monitoring works")
     targets = panels.health_timeline(
-        "Targets over time",
-        "Whether each can be scraped.",
-        {monitoring_servers.TARGET: monitoring.TARGETS},
-        colors.UP_DOWN,
+        "Targets over time", "Whether each is scraped.", {monitoring_servers.TARGET: monitoring.TARGETS}, colors.UP_DOWN
     )
     return Line(7, [firing, targets], (13, 11))
 
@@ -67,17 +62,12 @@ def _problems() -> Line:
 def _sources() -> Section:
     state = panels.health_timeline(
         "Sources over time",
-        "Whether the last poll of each source succeeded. While a source is down its counters stand still; later they "
-        "catch up.",
+        "Whether the last poll succeeded. While a source is down its counters stand still; later they catch up.",
         {SOURCE: monitoring.SOURCE_UP},
         colors.UP_DOWN,
     )
     lag = panels.lines(
-        "Source lag",
-        "Time since its last complete read.",
-        {SOURCE: monitoring.SOURCE_LAG},
-        "s",
-        indicator="source_lag_seconds",
+        "Source lag", "Time since the last read.", {SOURCE: monitoring.SOURCE_LAG}, "s", indicator="source_lag_seconds"
     )
     polls = panels.lines("Poll duration", "Of the last poll of each source.", {SOURCE: monitoring.POLL_SECONDS}, "s")
     events = panels.lines("Counted events", "Rows counted per second.", {SOURCE: monitoring.EVENTS}, "cps")
@@ -97,7 +87,7 @@ def _sources() -> Section:
     return Section("Sources", lines)
 
 
-def _table_of_sources() -> table.Panel:
+def _table_of_sources() -> tables.tables.Panel:
     return tables.measured(
         "Each source",
         "State and lag now, and counted, rejected and folded rows in the chosen range.",
@@ -192,8 +182,7 @@ def _replicas() -> Section:
     )
     behind = panels.lines(
         "Replicas behind",
-        "Events that a replica reports less than another did a minute ago: it reads another database, or one that "
-        "lost committed rows.",
+        "Events that a replica reports less than another did a minute ago: it reads another or an older database.",
         {"{{instance}} {{source}}": monitoring.BEHIND},
     )
     lines = [Line(5, [table]), Line(7, [scrape, samples, behind]), Line(7, [cpu, memory, posts])]
@@ -206,5 +195,5 @@ BOARD = Board(
     "Does the monitoring itself work, and what does it cost?",
     [_glance(), _problems(), _sources(), _sdk(), _replicas(), *monitoring_servers.sections()],
     VARIABLES,
-    buttons=[("components", "Components"), ("alerts", "Alerts"), ("runbook", "Runbook")],
+    buttons=["components", "alerts", "runbook"],
 )

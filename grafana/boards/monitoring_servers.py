@@ -61,8 +61,7 @@ def _targets() -> tables.tables.Panel:
 def _groups() -> tables.tables.Panel:
     return tables.measured(
         "Each rule group",
-        "Number of rules, duration of an evaluation, its share of the interval, and failed and skipped evaluations in "
-        "the chosen range.",
+        "Duration of an evaluation and its share of the interval; failed and skipped evaluations in the range.",
         {
             "Rules": monitoring.GROUP_RULES,
             "Duration": monitoring.GROUP_SECONDS,

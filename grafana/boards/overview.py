@@ -58,8 +58,7 @@ SUBJECTS = {
 def _first_line() -> Line:
     overall = panels.health_tile(
         "Platform",
-        "The worst of all components and of all indicators about apps. Unknown where nothing has enough traffic to "
-        "judge.",
+        "The worst of all components and indicators. Unknown where nothing has enough traffic to judge.",
         health.OVERALL,
         ("Alerts", links.to("alerts")),
     )
@@ -118,31 +117,22 @@ def _issues_and_budget() -> Line:
 
 
 def _charts() -> Section:
-    app, ratio, few = "{{app}}", "percentunit", shared.FEW
-    error_ratio = panels.lines(
-        "Error ratio",
-        "5xx responses over 5 minutes." + few,
-        {app: http.ERROR_RATIO},
-        ratio,
-        indicator="http_error_ratio",
-    )
-    mean = panels.lines(
-        "Mean response time", "Over 5 minutes." + few, {app: http.MEAN}, "s", indicator="http_latency_seconds"
-    )
+    app = "{{app}}"
+    error_ratio = panels.judged("Error ratio", "5xx over 5 minutes.", {app: http.ERROR_RATIO}, "http_error_ratio")
+    mean = panels.judged("Mean response time", "Over 5 minutes.", {app: http.MEAN}, "http_latency_seconds", "s")
     rate = panels.lines("Request rate", "Requests served per second.", {app: http.RATE}, "reqps")
     success = panels.lines(
         "API success ratio",
-        "Share of calls over 5 minutes that succeeded; lower is worse." + few,
+        "Share of calls over 5 minutes that succeeded; lower is worse." + shared.FEW,
         {"{{app}} {{api}}": apis.APP_SUCCESS},
-        ratio,
+        "percentunit",
         thresholds=shared.threshold("api_success_ratio", app=False),
     ).max(1)
-    failures = panels.lines(
+    failures = panels.judged(
         "Scraping failure ratio",
-        "Share of runs over 5 minutes that failed." + few,
+        "Share of runs over 5 minutes that failed.",
         {"{{app}} {{scraper}}": scraping.APP_FAILURES},
-        ratio,
-        indicator="scraping_failure_ratio",
+        "scraping_failure_ratio",
     ).max(1)
     recorded = panels.bars(
         "Errors recorded", "Errors per minute.", {"{{severity}}": errors.RATE}, "cpm", named=colors.SEVERITIES
@@ -176,8 +166,5 @@ BOARD = Board(
     "Is the platform healthy, and if not, where?",
     [_first_line(), *_indicators(), _now_and_today(), _issues_and_budget(), _charts(), _monitoring()],
     (variables.labels("app", "App", shared.APPS),),
-    buttons=[
-        *(("http", "HTTP"), ("apis", "APIs"), ("scraping", "Scraping"), ("errors", "Errors"), ("alerts", "Alerts")),
-        *(("slo", "Objectives"), ("runbook", "Runbook")),
-    ],
+    buttons=["http", "apis", "scraping", "errors", "alerts", "slo", "runbook"],
 )

@@ -60,8 +60,7 @@ def _figures() -> Line:
 def _scrapers() -> Line:
     scrapers = tables.measured(
         "Scrapers",
-        "Each scraper in the chosen range: the worst of its indicators, its runs and items, the items of the last hour "
-        "as a share of the usual number, and its jobs now. A name filters by its scraper.",
+        "The worst indicator, runs and items in the range, items of the last hour against usual, and jobs now.",
         {
             "State": scraping.STATES,
             "Success": scraping.SUCCESS_EACH,
@@ -88,9 +87,12 @@ def _scrapers() -> Line:
 
 
 def _charts() -> Line:
-    failures = scraping_details.judged(
-        "Failure ratio", "Share of runs that failed over 5 minutes.", scraping.FAILURES, "scraping_failure_ratio"
-    )
+    failures = panels.judged(
+        "Failure ratio",
+        "Share of runs that failed over 5 minutes.",
+        {LEGEND: scraping.FAILURES},
+        "scraping_failure_ratio",
+    ).max(1)
     items = panels.lines("Items per minute", "Over 5 minutes.", {LEGEND: scraping.ITEMS}, "cpm")
     volume = panels.lines(
         "Volume share",
@@ -132,5 +134,5 @@ BOARD = Board(
     "Do the scrapers succeed, are they alive, and do they deliver as much as usual?",
     [_health(), _figures(), _scrapers(), _charts(), _live(), *scraping_details.sections()],
     VARIABLES,
-    buttons=[("errors", "Errors"), ("components", "Components"), ("alerts", "Alerts")],
+    buttons=["errors", "components", "alerts"],
 )

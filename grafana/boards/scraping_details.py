@@ -1,10 +1,8 @@
 """Details on the dashboard of scraping: sites, failures, durations, volume and queues."""
 
-from grafana_foundation_sdk.builders import timeseries
-
 from grafana.design import colors, columns, links, panels, tables
 from grafana.design.layout import Line, Section
-from grafana.queries import scraping, shared
+from grafana.queries import scraping
 
 LEGEND, QUEUE = "{{app}} {{scraper}}", "{{name}} {{queue}}"
 # Rows are few: shorter intervals would show single runs.
@@ -21,16 +19,10 @@ def sections() -> list[Section]:
     return [_sites(), _failures(), _durations(), _volume(), _queues()]
 
 
-def judged(title: str, text: str, query: str, indicator: str) -> timeseries.Panel:
-    """Return the chart of a share that alerts judge, with its thresholds."""
-    return panels.lines(title, text + shared.FEW, {LEGEND: query}, "percentunit", indicator=indicator).max(1)
-
-
 def _sites() -> Section:
     table = tables.table(
         "Success by scraper and site",
-        "Runs in the chosen range, the worst sites first, with the most frequent reason of failures. Items per minute "
-        "are those of the time that runs took." + SDK,
+        "The worst sites first, with the most frequent reason of failures. Items per minute of run time." + SDK,
         scraping.SITES,
         [
             *(TO_SCRAPER, "site", "app", "runs", tables.gauge("success", colors.GREEN)),
@@ -50,15 +42,18 @@ def _failures() -> Section:
         "Shares of reasons", "Failed runs in the chosen range.", {"{{reason}}": scraping.REASON_SHARES}
     ).decimals(0)
     items = panels.lines("Failed items", "Items per minute, over 5 minutes.", {LEGEND: scraping.ITEM_FAILURES}, "cpm")
-    bans = judged(
-        "Ban ratio", "Forbidden or blocked runs, over 5 minutes.", scraping.FORBIDDEN, "scraping_forbidden_ratio"
-    )
-    limits = judged(
+    bans = panels.judged(
+        "Ban ratio",
+        "Forbidden or blocked runs, over 5 minutes.",
+        {LEGEND: scraping.FORBIDDEN},
+        "scraping_forbidden_ratio",
+    ).max(1)
+    limits = panels.judged(
         "Rate limit ratio",
         "Runs over a rate limit, over 5 minutes.",
-        scraping.RATE_LIMITED,
+        {LEGEND: scraping.RATE_LIMITED},
         "scraping_rate_limited_ratio",
-    )
+    ).max(1)
     failed = tables.table(
         "Newest failed runs",
         "Runs that failed in the chosen range, the newest first." + SDK,
@@ -107,8 +102,7 @@ def _volume() -> Section:
     )
     weeks = tables.measured(
         "The same hour in earlier weeks",
-        "Items of the hour that ends now, and of the same hour in earlier weeks. Usual is the median of up to four; "
-        "empty before two weeks are known.",
+        "Usual is the median of up to four earlier weeks; empty before two weeks are known.",
         {
             "Now": scraping.VOLUME_NOW,
             "Usual": scraping.VOLUME_USUAL,

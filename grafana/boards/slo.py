@@ -25,13 +25,13 @@ def _tiles() -> Line:
     )
     missed = panels.trend_tile(
         "Missed objectives",
-        "Objectives missed over the last 30 days: their error budget is used up.",
+        "Over 30 days: the error budget is used up.",
         {"Missed": slo.OVERDRAWN},
         bounds=NONE_IS_GOOD,
     )
     fastest = panels.trend_tile(
         "Fastest burn",
-        "The highest burn rate of the last hour. A rate of 1 uses up the budget in exactly 30 days.",
+        "The highest rate of the last hour. 1 uses up the budget in 30 days.",
         {"Burn rate": slo.FASTEST},
     ).decimals(1)
     next_used_up = panels.trend_tile(
@@ -60,29 +60,24 @@ def _objectives() -> Line:
         "Bad": slo.BAD,
         "Bad still allowed": slo.STILL_ALLOWED,
     }
+    only = links.to("slo", app="${__data.fields.app}", slo="${__data.fields.slo}")
     burns = {f"Burn {pair.long}": slo.burn(pair.long) for pair in slo.pairs()}
-    table = (
-        tables.measured(
-            "Objectives over 30 days",
-            "Target, result and burn rates of the last 30 days. A rate of 1 uses up the budget in exactly 30 days. "
-            "Colours show where alerts compare.",
-            asked | burns,
-            [
-                "app",
-                tables.link(
-                    "slo", "Only this", links.to("slo", app="${__data.fields.app}", slo="${__data.fields.slo}")
-                ),
-                *(tables.column(name, unit="percentunit") for name in ("Objective", "Attained")),
-                *(tables.gauge("Remaining budget", colors.GREEN), tables.column("Used up in", unit="s")),
-                *(
-                    tables.bounds(f"Burn {pair.long}", (None, "text"), (pair.factor, colors.SEVERITIES[pair.severity]))
-                    for pair in slo.pairs()
-                ),
-            ],
-        )
-        .no_value("No objective has enough events yet")
-        .decimals(2)
+    table = tables.measured(
+        "Objectives over 30 days",
+        "Target, result and burn rates: 1 uses up the budget in exactly 30 days. Colours are those of alerts.",
+        asked | burns,
+        [
+            "app",
+            tables.link("slo", "Only this", only),
+            *(tables.column(name, unit="percentunit") for name in ("Objective", "Attained")),
+            *(tables.gauge("Remaining budget", colors.GREEN), tables.column("Used up in", unit="s")),
+            *(
+                tables.bounds(f"Burn {pair.long}", (None, "text"), (pair.factor, colors.SEVERITIES[pair.severity]))
+                for pair in slo.pairs()
+            ),
+        ],
     )
+    table.no_value("No objective has enough events yet").decimals(2)
     return Line(8, [tables.sorted_by(table, "Remaining budget", descending=False)])
 
 
@@ -94,19 +89,15 @@ def _courses() -> Line:
         "percentunit",
         lowest=None,
     ).max(1)
-    attained = (
-        panels.lines(
-            "Attained",
-            "Share of good events over the last 30 days, and the objective (dashed).",
-            {EACH: slo.ATTAINED, f"{EACH} objective": slo.OBJECTIVE},
-            "percentunit",
-            dashed="objective",
-            lowest=None,
-        )
-        .max(1)
-        .decimals(3)
+    attained = panels.lines(
+        "Attained",
+        "Share of good events over the last 30 days, and the objective (dashed).",
+        {EACH: slo.ATTAINED, f"{EACH} objective": slo.OBJECTIVE},
+        "percentunit",
+        dashed="objective",
+        lowest=None,
     )
-    return Line(9, [left, attained])
+    return Line(9, [left, attained.max(1).decimals(3)])
 
 
 def _burn_rates() -> Section:
@@ -115,8 +106,7 @@ def _burn_rates() -> Section:
         shade = {"mode": "fixed", "fixedColor": colors.SEVERITIES[pair.severity]}
         chart = panels.lines(
             f"Burn over {pair.long} and {pair.short}",
-            f"{pair.severity.capitalize()} where both windows are above {pair.factor:g}: the long one shows that it "
-            "matters, the short one (dotted) that it still continues.",
+            f"{pair.severity.capitalize()} where both are above {pair.factor:g}; the short one is dotted.",
             {
                 f"{EACH} {pair.long}": slo.burn(pair.long),
                 f"{EACH} {pair.short}": slo.burn(pair.short),
@@ -132,30 +122,13 @@ def _burn_rates() -> Section:
 def _causes() -> Section:
     to_route = ("The route", links.to("http", app="${__field.labels.app}", route="${__field.labels.route}"))
     to_scraper = ("The scraper", links.to("scraping", app="${__field.labels.app}", scraper="${__field.labels.scraper}"))
+    route, reason = "{{app}} {{route}}", "{{app}} {{scraper}} {{reason}}"
     rankings = [
         panels.ranking(title, text + " in the chosen range.", {legend: query}, link=link).decimals(0)
         for title, text, legend, query, link in (
-            (
-                "Availability: failing routes",
-                "Routes with the most 5xx responses",
-                "{{app}} {{route}}",
-                slo.FAILING_ROUTES,
-                to_route,
-            ),
-            (
-                "Latency: slow routes",
-                "Routes with the most requests over 0.5 s",
-                "{{app}} {{route}}",
-                slo.SLOW_ROUTES,
-                to_route,
-            ),
-            (
-                "Scraping: failing scrapers",
-                "Scrapers with the most failed runs, by reason,",
-                "{{app}} {{scraper}} {{reason}}",
-                slo.FAILING_SCRAPERS,
-                to_scraper,
-            ),
+            ("Availability: failing routes", "Most 5xx responses", route, slo.FAILING_ROUTES, to_route),
+            ("Latency: slow routes", "Most requests over 0.5 s", route, slo.SLOW_ROUTES, to_route),
+            ("Scraping: failing scrapers", "Most failed runs", reason, slo.FAILING_SCRAPERS, to_scraper),
         )
     ]
     bad = panels.lines("Bad events", "Events of 5 minutes that use up a budget.", {EACH: slo.BAD_NOW})
@@ -199,5 +172,5 @@ BOARD = Board(
     "How much of each error budget remains, and how fast is it used up?",
     [_tiles(), _objectives(), _courses(), _burn_rates(), _causes(), _requests()],
     VARIABLES,
-    buttons=[("http", "HTTP"), ("scraping", "Scraping"), ("errors", "Errors")],
+    buttons=["http", "scraping", "errors"],
 )

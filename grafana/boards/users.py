@@ -15,9 +15,7 @@ LOGINS = {"logins": colors.GREEN, "logouts": colors.BLUE, "failed": colors.RED}
 KINDS = {"request": colors.BLUE, "activity": colors.GREEN, "error": colors.RED}
 OUTCOMES = {"done": colors.GREEN, "failed": colors.RED, **colors.SEVERITIES}
 TO_USER = tables.link(
-    "user_id",
-    "Timeline of this user",
-    links.keeping("users", "app") + "&var-user=${__data.fields.user_id:percentencode}",
+    "user_id", "Their timeline", links.keeping("users", "app") + "&var-user=${__data.fields.user_id:percentencode}"
 )
 TWICE = " A user of two apps counts in both."
 
@@ -33,7 +31,7 @@ def _first_line() -> Line:
         _number("Active now", f"Distinct users seen in the last 5 minutes.{TWICE}", users.active("5m")),
         _number("Active today", f"Distinct users seen in the last 24 hours.{TWICE}", users.active("1d")),
         _number("Active this week", f"Distinct users seen in the last 7 days.{TWICE}", users.active("7d")),
-        _number("Sessions now", "Distinct sessions seen in the last 5 minutes.", users.sessions("5m")),
+        _number("Sessions now", "Distinct sessions seen in the last 5 minutes.", users.active("5m", "sessions")),
     ]
     return Line(4, [*tiles, logins, failing])
 
@@ -80,10 +78,7 @@ def _activity() -> Section:
         "Activity by role", "Activities per minute.", {"{{role}}": users.BY_ROLE}, "cpm", stacked=True
     )
     roles = panels.doughnut(
-        "Users by role",
-        "In the chosen range. A user with two roles counts in both.",
-        users.USERS_BY_ROLE,
-        every_row=True,
+        "Users by role", "In the range. A user with two roles counts in both.", users.USERS_BY_ROLE, every_row=True
     )
     modules = panels.bars(
         "Activity by module", "Activities by part of the application; the ten busiest.", users.MODULES
@@ -181,5 +176,5 @@ BOARD = Board(
     "How many users are active, and what do they do?",
     [_first_line(), _active(), _logins(), _activity(), _who(), _one()],
     VARIABLES,
-    buttons=[("http", "HTTP"), ("errors", "Errors")],
+    buttons=["http", "errors"],
 )

@@ -1,1 +1,1 @@
-"""Hold the one design of all dashboards."""
+"""The common design of all dashboards."""

@@ -1,4 +1,4 @@
-"""Mark on all charts of a dashboard what happened when."""
+"""The marks on all charts of a dashboard: alerts and releases."""
 
 from grafana_foundation_sdk.builders import dashboard as builders
 

@@ -69,11 +69,6 @@ def steps(*bounds: tuple[float | None, str]) -> builders.ThresholdsConfig:
     return builders.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(found)
 
 
-def fixed(color: str) -> builders.FieldColor:
-    """Return one colour for all series."""
-    return builders.FieldColor().mode(models.FieldColorModeId.FIXED).fixed_color(color)
-
-
 def by_thresholds() -> builders.FieldColor:
     """Return the colour that the value's step has."""
     return builders.FieldColor().mode(models.FieldColorModeId.THRESHOLDS)

@@ -65,7 +65,7 @@ class Board:
     sections: Sequence[Section | Line]
     variables: Sequence[Variable] = ()
     may_be_empty: dict[str, str] = field(default_factory=dict)
-    buttons: Sequence[tuple[str, str]] = ()
+    buttons: Sequence[str] = ()
     refresh: str = "30s"
     marks: Sequence[builders.AnnotationQuery] | None = None
 
@@ -79,8 +79,8 @@ class Board:
             board.with_variable(variable)  # type: ignore[arg-type]
         for mark in self._marks():
             board.annotation(mark)
-        for name, title in self.buttons:
-            board.link(links.button(name, title))
+        for name in self.buttons:
+            board.link(links.button(name))
         built = board.link(links.menu()).build()
         built.schema_version = SCHEMA_VERSION
         built.templating.list_val = built.templating.list_val or []

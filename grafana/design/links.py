@@ -1,25 +1,26 @@
-"""Lead from one dashboard to another, keeping time and variables."""
+"""Links from one dashboard to another, which keep time and variables."""
 
 from urllib.parse import quote
 
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import dashboard as models
 
-UIDS = (
-    "overview", "http", "apis", "scraping", "components", "users", "errors",
-    "error", "alerts", "slo", "samples", "monitoring", "runbook",
-)  # fmt: skip
-"""The names of all dashboards in the order of menus: platform-NAME is the uid, NAME.json the file."""
+UIDS = {
+    "overview": "Overview", "http": "HTTP", "apis": "APIs", "scraping": "Scraping", "components": "Components",
+    "users": "Users", "errors": "Errors", "error": "Error", "alerts": "Alerts", "slo": "Objectives",
+    "samples": "Samples", "monitoring": "Monitoring", "runbook": "Runbook",
+}  # fmt: skip
+"""The names of all dashboards, and their titles on buttons: platform-NAME is the uid, NAME.json the file."""
 
 
 def to(name: str, /, **variables: str) -> str:
     """Return the path of a dashboard, with the time range and variables.
 
     Cells of a table's row are ${__data.fields.NAME}, labels of a series ${__field.labels.NAME}.
-    Raises ValueError for a dashboard that is not there.
+    Raises ValueError for an unknown dashboard.
     """
     if name not in UIDS:
-        raise ValueError(f"link to {name}: no such dashboard, wanted one of {', '.join(UIDS)}")
+        raise ValueError(f"link to {name}: no such dashboard, expected one of {', '.join(UIDS)}")
     given = "".join(f"&var-{key}={quote(value, safe='${}.:_')}" for key, value in variables.items())
     return f"/d/platform-{name}/{name}?${{__url_time_range}}{given}"
 
@@ -30,7 +31,7 @@ def keeping(name: str, *variables: str) -> str:
 
 
 ALERTMANAGER = "Platform Alertmanager"
-"""The name of the data source whose silences Grafana's own pages show; they know it by name, not by uid."""
+"""The name of the data source whose silences Grafana's own pages show; they use the name, not the uid."""
 
 
 def silence(*labels: str) -> str:
@@ -50,7 +51,7 @@ def menu() -> builders.DashboardLink:
     return link.as_dropdown(True).include_vars(True).keep_time(True).icon("external link")
 
 
-def button(name: str, title: str) -> builders.DashboardLink:
+def button(name: str) -> builders.DashboardLink:
     """Return a button at the top that opens another dashboard with the same time and variables."""
-    link = builders.DashboardLink(title).type(models.DashboardLinkType.LINK).url(f"/d/platform-{name}/{name}")
+    link = builders.DashboardLink(UIDS[name]).type(models.DashboardLinkType.LINK).url(f"/d/platform-{name}/{name}")
     return link.include_vars(True).keep_time(True).icon("dashboard")

@@ -92,6 +92,7 @@ def lines(
     unit: str = "short",
     *,
     indicator: str = "",
+    by_api: bool = False,
     thresholds: str = "",
     stacked: bool = False,
     named: Mapping[str, str] | None = None,
@@ -100,12 +101,13 @@ def lines(
 ) -> timeseries.Panel:
     """Return a chart over time.
 
-    The thresholds in force of an indicator, or other PromQL of thresholds, are dashed in their severity's colour. named
-    gives series colours by the last word of their legend, such as colors.CODES; all others have a colour by name, the
-    same in every panel. Series whose legend ends with the word dashed are dashed. The axis begins at lowest, with None
-    where the figures do.
+    An indicator's thresholds in force (by app, or by app and API), or other PromQL of thresholds, are dashed in the
+    severity's colour. named gives series colours by the last word of their legend, such as colors.CODES; all others
+    have a colour by name, the same in every panel. Series whose legend ends with the word dashed are dashed. The axis
+    begins at lowest, with None where the figures do.
     """
-    thresholds = shared.threshold(indicator) if indicator else thresholds
+    if indicator:
+        thresholds = (shared.api_threshold if by_api else shared.threshold)(indicator)
     limits = [targets.threshold_lines(thresholds)] if thresholds else []
     panel: timeseries.Panel = asked_panel(
         timeseries.Panel(), title, description, unit, [*targets.over_time(asked), *limits]
@@ -121,6 +123,13 @@ def lines(
     for matcher, properties in [*overrides, *([colors.dashed(dashed)] if dashed else [])]:
         panel.with_override(matcher, properties)
     return panel.legend(_legend("lastNotNull", "max")).tooltip(_tooltip())
+
+
+def judged(
+    title: str, description: str, asked: Asked, indicator: str, unit: str = "percentunit", **more: Any
+) -> timeseries.Panel:
+    """Return a chart of what alerts judge from a minimum of events on, with its thresholds; more is as of lines."""
+    return lines(title, description + shared.FEW, asked, unit, indicator=indicator, **more)
 
 
 def bars(title: str, description: str, asked: Asked, unit: str = "short", **more: Any) -> timeseries.Panel:

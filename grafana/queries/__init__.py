@@ -1,1 +1,1 @@
-"""Hold every query of the dashboards, each written once, a module per subject."""
+"""The queries of the dashboards, each written once, a module per subject."""

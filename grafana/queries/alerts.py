@@ -1,6 +1,6 @@
-"""Ask what fires, what fired, and which rules cry wolf.
+"""Queries on alerts: what fires, what fired, and which alerts are noisy.
 
-Prometheus knows what it fires, Alertmanager what is muted, and the event store what Alertmanager told: its history.
+Prometheus knows what fires, Alertmanager what is muted, and the event store what Alertmanager reported: the history.
 """
 
 from grafana.queries.shared import increase, quantile, replica_safe
@@ -8,7 +8,7 @@ from platform_sdk.events.error import SEVERITIES
 
 _WORST_FIRST = ", ".join(f"'{severity}'" for severity in SEVERITIES[::-1])
 
-# The box for names takes a part of one, in any case of letters; an empty one takes all.
+# The box for names matches a part of one, regardless of case; an empty one matches all.
 _NAMED = 'severity=~"$severity", alertname=~"(?i).*$alertname.*"'
 
 _FIRING = f'ALERTS{{alertstate="firing", {_NAMED}}}'
@@ -23,7 +23,7 @@ COURSE = "max by (alertname) ({})".format(
     )
 )
 
-# Members of a cluster know the same: the greatest counts.
+# Members of a cluster have the same alerts: the greatest counts.
 MUTED = 'max(alertmanager_alerts{state="suppressed"})'
 SILENCES = 'max(alertmanager_silences{state="active"})'
 AT_ALERTMANAGER = "max by (state) (alertmanager_alerts)"
@@ -42,7 +42,7 @@ REPEATS = "60 * sum({})".format(replica_safe(f"rate(platform_alert_repeats_total
 OPEN_IN_APPS = 'max by (app, severity, alert_source) (platform_open_alerts{severity=~"$severity"}) > 0'
 
 
-# These begin at 0 with an alert's first firing: nothing is lost by asking how much they grew.
+# These start at 0 when an alert first fires: their growth misses nothing.
 FLAPPING = f"topk(10, {increase(f'platform_alert_flaps_total{{{_NAMED}}}', 'alertname')} > 0)"
 SHORT = f"topk(10, {increase(f'platform_alert_noise_total{{{_NAMED}}}', 'alertname')} > 0)"
 FIRING_TIME = f"topk(10, {increase(f'platform_alert_firing_seconds_total{{{_NAMED}}}', 'alertname')} > 0)"
@@ -54,7 +54,7 @@ def time_to_resolve(share: float) -> str:
     return quantile(share, f"platform_alert_time_to_resolve_seconds{{{_NAMED}}}", "severity", "1h")
 
 
-# A firing and its end are rows of their own, and each group of Alertmanager's has its own: together they are one alert.
+# A firing and its end are separate rows, for each group of Alertmanager: together they are one alert.
 _FIRED = """fired AS (
     SELECT fingerprint, starts_at, labels->>'alertname' AS alertname, labels->>'severity' AS severity,
         coalesce(labels->>'app', labels->>'component', labels->>'source', labels->>'instance') AS subject,
@@ -86,7 +86,7 @@ SELECT severity, count(*) AS firings, count(ends_at) AS resolved,
     percentile_cont(0.9) WITHIN GROUP (ORDER BY {_SECONDS}) AS ninety, max({_SECONDS}) AS longest
 FROM fired GROUP BY 1 ORDER BY array_position(ARRAY[{_WORST_FIRST}], severity)"""
 
-# Those open come whenever they were made: they still want somebody.
+# Open ones are shown whenever they were created: they still need attention.
 MANUAL = """SELECT created_at, CASE WHEN resolved_at IS NULL THEN 'firing' ELSE 'resolved' END AS state, severity,
     alertname, app, annotations->>'summary' AS summary, created_by, resolved_at, resolved_by, id
 FROM monitoring_views.manual_alert

@@ -1,4 +1,4 @@
-"""Ask for calls to outside APIs."""
+"""Queries on calls to external APIs."""
 
 from grafana.queries.shared import UNKNOWN, increase, quantile, rate
 
@@ -38,7 +38,7 @@ SLOWEST = f"topk(10, {increase(_SUM, 'app, api')} / ({increase(_COUNT, 'app, api
 QUOTA_LEFT = _recorded("rate_limit_remaining:max")
 QUOTA_USE = f"3600 * {_recorded('rate_limit_remaining:use_rate15m')} > 0"
 QUOTA_SECONDS = _recorded("quota_seconds:predicted")
-# A date is shown of milliseconds.
+# Grafana shows milliseconds as a date.
 QUOTA_GONE_AT = f"1000 * (time() + {QUOTA_SECONDS})"
 QUOTA_RENEWED_AT = f"1000 * {_recorded('rate_limit_reset_timestamp_seconds:max')}"
 QUOTA_STATE = f'app_api:platform_health:state{{indicator="api_quota_seconds", {_CHOSEN}}}'
@@ -64,11 +64,11 @@ def state(indicator: str) -> str:
 
 
 def each(expression: str) -> str:
-    """Return it with no labels but app and api: a table of several queries becomes one row per app and API."""
+    """Return it with the labels app and api only: a table of several queries has one row per app and API."""
     return f"max by (app, api) ({expression})"
 
 
-# Rows are many: a day of them at most, the last of the range.
+# There are many rows: at most the last day of the range.
 _ROWS = """monitoring_views.api_call
 WHERE $__timeFilter(at) AND at > $__timeTo()::timestamptz - interval '24 hours'
     AND app IN (${app:sqlstring}) AND api IN (${api:sqlstring}) AND duration_seconds BETWEEN 0 AND 1e9"""

@@ -1,10 +1,10 @@
-"""Ask for PostgreSQL, Redis and MinIO."""
+"""Queries on PostgreSQL, Redis and MinIO."""
 
 from grafana.queries.shared import UNKNOWN, increase
 
 _CHOSEN = '{component=~"$component", name=~"$name"}'
 _NAMED = '{name=~"$name"}'
-# MinIO and machines tell of their disks themselves, under their address.
+# MinIO and hosts report their disks themselves, under their address.
 _SATURATED = '{component=~"$component|host", name=~"$name|.*:.*"}'
 _BY_RESOURCE = "max by (component, name, resource)"
 
@@ -23,7 +23,7 @@ SECONDS_TO_FULL = f"component_resource:platform_saturation_seconds:deriv{_SATURA
 FULLEST = f"topk(1, component_resource:platform_saturation_judged:ratio{_SATURATED})"
 FIRST_FULL = f"min({SECONDS_TO_FULL})"
 USED = f"{_BY_RESOURCE} ({SATURATION})"
-# By the course of the last hour, as it would be after a day; not below nothing.
+# The course of the last hour, extrapolated to a day; at least 0.
 IN_A_DAY = f"clamp_min({_BY_RESOURCE} (predict_linear({SATURATION}[1h], 86400)), 0)"
 GROWTH = f"3600 * {_BY_RESOURCE} (deriv({SATURATION}[1h]))"
 UNTIL_FULL = f"{_BY_RESOURCE} ({SECONDS_TO_FULL})"

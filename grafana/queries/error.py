@@ -1,13 +1,13 @@
-"""Ask for all that is known of one error issue.
+"""Queries on one error issue.
 
-Its occurrences are found by an index on app, fingerprint and time, so that the last one is found however old it is.
+An index on app, fingerprint and time finds its occurrences, so that the last one is found however old it is.
 """
 
 FINGERPRINTS = """SELECT fingerprint AS __value, error_type || coalesce(': ' || left(message, 80), '') AS __text
 FROM monitoring_views.error_issue WHERE app IN (${app:sqlstring}) ORDER BY last_seen DESC LIMIT 500"""
 
 _CHOSEN = "app IN (${app:sqlstring}) AND fingerprint = ${fingerprint:sqlstring}"
-# Another app may have an issue of the same fingerprint: both are shown where both apps are chosen.
+# Another app may have an issue with the same fingerprint: both are shown if both apps are chosen.
 _ISSUE = f"issue AS (SELECT * FROM monitoring_views.error_issue WHERE {_CHOSEN} ORDER BY last_seen DESC LIMIT 5)"
 _OCCURRED = f"$__timeFilter(at) AND {_CHOSEN}"
 _STATE = "CASE WHEN status = 'open' AND regressions > 0 AND changed_by = 'exporter' THEN 'regression' ELSE status END"
@@ -49,7 +49,7 @@ SELECT a.at, a.actor, replace(a.action, 'error.', '') AS action, a.details->>'fr
 FROM issue JOIN monitoring_views.audit a ON a.object = 'error_issue/' || issue.id
 ORDER BY a.at DESC LIMIT 100"""
 
-# What Alertmanager told of the issue's app in the range, and how often the issue occurred while each fired.
+# Alerts of the issue's app in the range, and how often the issue occurred while each fired.
 ALERTS = f"""WITH {_ISSUE}, fired AS (
     SELECT issue.app, issue.fingerprint, n.labels->>'alertname' AS alertname, n.labels->>'severity' AS severity,
         n.annotations->>'summary' AS summary, n.starts_at,
@@ -69,7 +69,7 @@ FROM monitoring_views.error_issue o JOIN issue ON o.app = issue.app AND o.finger
     AND (o.endpoint = issue.endpoint OR o.error_type = issue.error_type AND o.message = issue.message)
 ORDER BY o.last_seen DESC LIMIT 20"""
 
-# All that follows is for the restricted data source.
+# Everything below is for the restricted data source.
 
 
 def _newest(columns: str, most: int) -> str:

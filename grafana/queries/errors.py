@@ -1,4 +1,4 @@
-"""Ask for errors and their issues."""
+"""Queries on errors and their issues."""
 
 from grafana.queries.shared import increase, rate
 
@@ -20,7 +20,7 @@ def open_issues(severity: str) -> str:
     )
 
 
-# Before the first error there is something to choose as well: without, `app IN ()` would be no SQL.
+# There is a choice even before the first error: `app IN ()` would be invalid SQL.
 APPS = """SELECT DISTINCT app FROM monitoring_views.error_issue
 UNION ALL SELECT 'no app yet' WHERE NOT EXISTS (SELECT FROM monitoring_views.error_issue) ORDER BY 1"""
 STATUSES = ["open", "resolved", "ignored"]
@@ -29,7 +29,7 @@ FROM monitoring_views.error_issue
 WHERE app IN (${app:sqlstring}) AND status = 'open'
 ORDER BY last_seen DESC LIMIT 10"""
 
-# What the choices at the top leave; those of words take any case of letters.
+# What the choices at the top leave; texts match regardless of case.
 _CONTAINS = """position(lower(trim(${endpoint:sqlstring})) IN lower(coalesce(endpoint, ''))) > 0
     AND position(lower(trim(${search:sqlstring}))
         IN lower(concat_ws(' ', error_type, message, endpoint, fingerprint))) > 0"""
@@ -42,10 +42,10 @@ MOST = 200
 _SHOWN = f"""shown AS (
     SELECT * FROM monitoring_views.error_issue WHERE {_ISSUES} ORDER BY last_seen DESC, id LIMIT {MOST}
 )"""
-# Without anything picked this is '-': see PICKABLE.
+# If nothing is picked this is '-': see PICKABLE.
 _PICKED = "ARRAY[${issue:sqlstring}]::text[]"
 
-# How often an issue occurred in each sixteenth of the range is drawn with letters.
+# Block characters draw how often an issue occurred in each sixteenth of the range.
 ISSUES = f"""WITH {_SHOWN}, counted AS (
     SELECT app, fingerprint, user_hash, width_bucket(extract(epoch FROM at)::float8,
         extract(epoch FROM $__timeFrom()::timestamptz)::float8,

@@ -1,4 +1,4 @@
-"""Ask for states of health and for what fires."""
+"""Queries on states of health and firing alerts."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ RULES = Path(__file__).parents[2] / "prometheus/rules"
 OVERALL = f"global:platform_health:max {UNKNOWN}"
 COMPONENTS = "component:platform_health:state"
 WORST_COMPONENT = f"max(component:platform_health:state) {UNKNOWN}"
-# What the indicators about no app are judged by.
+# The series behind indicators that are about no app.
 INPUTS = {
     "saturation_ratio": "component_resource:platform_saturation:ratio",
     "saturation_seconds": "component_resource:platform_saturation:ratio",
@@ -29,7 +29,7 @@ def indicator(name: str) -> str:
 
 
 def _alerted(name: str) -> str:
-    """Return the state of an indicator about no app, as its alerts judge it: no rule records it."""
+    """Return the state of an indicator about no app from its alerts: no rule records it."""
     alerts = f'ALERTS{{indicator="{name}", alertstate=~"pending|firing", severity'
     bad, mild = f'2 * max({alerts}="critical"}})', f'max({alerts}=~"medium|high"}})'
     return f"{bad} or {mild} or 0 * max({INPUTS[name]}) {UNKNOWN}"

@@ -1,4 +1,4 @@
-"""Ask for served requests."""
+"""Queries on served requests."""
 
 from grafana.queries.shared import busiest, increase, quantile, rate
 
@@ -56,8 +56,8 @@ RATE_OVER_TIME = busiest(_route("requests:rate5m"), 12)
 ERRORS_OVER_TIME = busiest(_route("request_errors:ratio5m"), 12)
 P95_OVER_TIME = busiest(_route("request_duration_seconds:p95_5m"), 12)
 
-# Rows are many: a day of them at most, the last of the range. A sampled row stands for `weight` requests; a stream's
-# time is that to its first byte, as in the histogram.
+# There are many rows: at most the last day of the range. A sampled row counts as `weight` requests; the time of a
+# stream is that to its first byte, as in the histogram.
 _ROWS = """monitoring_views.http_request
 WHERE $__timeFilter(at) AND at > $__timeTo()::timestamptz - interval '24 hours'
     AND app IN (${app:sqlstring}) AND route IN (${route:sqlstring}) AND duration_seconds BETWEEN 0 AND 1e9"""

@@ -38,7 +38,7 @@ SAMPLES = f"max by (instance) (scrape_samples_scraped{_EXPORTER})"
 CPU = f"max by (instance) (rate(process_cpu_seconds_total{_EXPORTER}[$__rate_interval]))"
 MEMORY = f"max by (instance) (process_resident_memory_bytes{_EXPORTER})"
 OPEN_FILES = f"max by (instance) (process_open_fds{_EXPORTER} / process_max_fds{_EXPORTER})"
-# What each replica tells less than another did a minute ago.
+# Events that each replica reports less than another did a minute ago.
 BEHIND = f"clamp_min(instance_source:platform_exporter_events_behind:difference1m{_SOURCE}, 0)"
 SPOOLED_POSTS = "max by (instance) (platform_alert_spooled_posts)"
 
@@ -51,24 +51,23 @@ DROPPED_RATIO = "app:platform_sdk_events_dropped:ratio5m"
 PRODUCED = rate("platform_sdk_events_total", "app")
 DROPPED = increase("platform_sdk_events_dropped_total", "app, reason", "5m")
 
-# Of one process: what it produced is stored, spooled, dropped, or still in memory (lost, if it was killed).
-_BOOKS = """(SELECT *, coalesce((SELECT sum(number::bigint) FROM jsonb_each_text(dropped) AS d(key, number)), 0)::bigint
+# What a process produced is stored, spooled, dropped, or still in memory (lost, if it was killed).
+_LEDGER = """(SELECT *,
+        coalesce((SELECT sum(number::bigint) FROM jsonb_each_text(dropped) AS d(key, number)), 0)::bigint
         AS lost, (SELECT string_agg(key, ', ' ORDER BY key) FROM jsonb_each_text(dropped) AS d(key, number)
         WHERE number <> '0') AS why FROM monitoring_views.sdk_ledger) book"""
 LEDGER = f"""SELECT app, process, produced, stored, spooled, lost AS dropped, why,
     produced - stored - spooled - lost AS unsettled, updated_at, started_at, ended_at
-FROM {_BOOKS} ORDER BY lost DESC, spooled DESC, updated_at DESC LIMIT 200"""
+FROM {_LEDGER} ORDER BY lost DESC, spooled DESC, updated_at DESC LIMIT 200"""
 LEDGER_OF_APPS = f"""SELECT app, count(*) FILTER (WHERE ended_at IS NULL) AS processes,
     sum(produced)::float8 AS produced, sum(stored)::float8 AS stored, sum(spooled)::float8 AS spooled,
     sum(lost)::float8 AS dropped, max(updated_at) AS updated_at
-FROM {_BOOKS} GROUP BY app ORDER BY sum(lost) DESC, app LIMIT 100"""
+FROM {_LEDGER} GROUP BY app ORDER BY sum(lost) DESC, app LIMIT 100"""
 
 # Prometheus and Alertmanager, by their own metrics.
-_GROUP = ', "group", "$1", "rule_group", ".*;(.*)")'
-
 ALL_UP = "min(up)"
 WATCHDOG = 'max(ALERTS{alertname="PlatformWatchdog", alertstate="firing"}) or vector(0)'
-# As PlatformNoAlertmanager reckons: those there are, without those to which alerts could not be sent.
+# As PlatformNoAlertmanager counts: all there are, without those to which alerts could not be sent.
 REACHED = (
     "min(prometheus_notifications_alertmanagers_discovered - on (job, instance) "
     "(count by (job, instance) (instance_alertmanager:prometheus_notifications_errors:increase2m > 0) "
@@ -77,7 +76,7 @@ REACHED = (
 RULES_FAILED = "sum(increase(prometheus_rule_evaluation_failures_total[$__range]))"
 NOTIFICATIONS_FAILED = "sum(increase(alertmanager_notifications_failed_total[$__range]))"
 
-# What Prometheus scrapes, and what that costs.
+# What Prometheus scrapes, and the cost of it.
 TARGETS = "max by (job, instance) (up)"
 TARGET_SECONDS = "max by (job, instance) (scrape_duration_seconds)"
 TARGET_SAMPLES = "max by (job, instance) (scrape_samples_post_metric_relabeling)"
@@ -85,20 +84,19 @@ SERIES_ADDED = "max by (job, instance) (sum_over_time(scrape_series_added[$__ran
 AVAILABLE = "max by (job, instance) (avg_over_time(up[$__range]))"
 JOB_SAMPLES = "sum by (job) (scrape_samples_post_metric_relabeling)"
 
-# Rules.
-GROUP_SECONDS = f"label_replace(max by (rule_group) (prometheus_rule_group_last_duration_seconds){_GROUP}"
-GROUP_SHARES = (
-    "label_replace(max by (rule_group) "
-    f"(prometheus_rule_group_last_duration_seconds / prometheus_rule_group_interval_seconds){_GROUP}"
+
+def _groups(expression: str) -> str:
+    return f'label_replace({expression}, "group", "$1", "rule_group", ".*;(.*)")'
+
+
+GROUP_SECONDS = _groups("max by (rule_group) (prometheus_rule_group_last_duration_seconds)")
+GROUP_SHARES = _groups(
+    "max by (rule_group) (prometheus_rule_group_last_duration_seconds / prometheus_rule_group_interval_seconds)"
 )
-GROUP_RULES = f"label_replace(max by (rule_group) (prometheus_rule_group_rules){_GROUP}"
-GROUP_FAILED = (
-    f"label_replace(sum by (rule_group) (increase(prometheus_rule_evaluation_failures_total[$__range])){_GROUP}"
-)
-GROUP_MISSED = (
-    f"label_replace(sum by (rule_group) (increase(prometheus_rule_group_iterations_missed_total[$__range])){_GROUP}"
-)
-RULE_FAILURES = f"label_replace(sum by (rule_group) (increase(prometheus_rule_evaluation_failures_total[5m])){_GROUP}"
+GROUP_RULES = _groups("max by (rule_group) (prometheus_rule_group_rules)")
+GROUP_FAILED = _groups("sum by (rule_group) (increase(prometheus_rule_evaluation_failures_total[$__range]))")
+GROUP_MISSED = _groups("sum by (rule_group) (increase(prometheus_rule_group_iterations_missed_total[$__range]))")
+RULE_FAILURES = _groups("sum by (rule_group) (increase(prometheus_rule_evaluation_failures_total[5m]))")
 
 # The servers.
 HEAD_SERIES = "max by (instance) (prometheus_tsdb_head_series)"

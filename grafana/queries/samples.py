@@ -1,7 +1,7 @@
-"""Ask for the applications' own samples, whose names and labels they choose.
+"""Queries on the applications' own samples, whose names and labels they choose.
 
-A name ends in its base unit, so that each unit has its queries. Each selects one name, that of the repeated panel: a
-rate drops names, and two samples of alike labels would clash.
+A name ends with its base unit, so each unit has its queries. Each selects one name, that of the repeated panel: a rate
+drops names, and two samples with the same labels would clash.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from platform_sdk.events.sample import PREFIX
 GAUGE_UNITS = {"seconds": "s", "bytes": "bytes", "ratio": "percentunit", "": "short"}
 COUNTER_UNITS = {"bytes": "Bps", "": "cps"}
 DISTRIBUTION_UNITS = {"seconds": "s", "bytes": "bytes", "": "short"}
-"""How a panel shows what ends in a base unit; the empty one is every other."""
+"""The unit in Grafana of names that end with a base unit; the empty one is for all others."""
 
 ALL = f'{{__name__=~"{PREFIX}.+"}}'
 GAUGE_NAMES = f'{{__name__=~"{PREFIX}.+", __name__!~".+_(total|bucket|sum|count)", app=~"$app"}}'
@@ -61,7 +61,7 @@ def _selected(variable: str, ending: str, unit: str, units: Mapping[str, str]) -
     name = f"${{{variable}}}{ending if variable == 'distribution' else ''}"
     others = "|".join(filter(None, units))
     has_unit = f'__name__=~".+_{unit}{ending}"' if unit else f'__name__!~".+_({others}){ending}"'
-    # Where all names are looked for, as by tests, those of other kinds are left out.
+    # When all names are searched, as tests do, names of other kinds are excluded.
     kind = f'__name__=~"{PREFIX}.+{ending}"' + ("" if ending else ', __name__!~".+_(total|bucket|sum|count)"')
     return f'{{__name__=~"{name}", {kind}, {has_unit}, app=~"$app"}}'
 

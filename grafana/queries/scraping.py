@@ -1,8 +1,9 @@
-"""Ask for scraping runs, live jobs and queues."""
+"""Queries on scraping runs, live jobs and queues."""
 
 from grafana.queries.shared import UNKNOWN, increase, quantile, rate
 
-_CHOSEN = '{app=~"$app", scraper=~"$scraper"}'
+_OF = 'app=~"$app", scraper=~"$scraper"'
+_CHOSEN = f"{{{_OF}}}"
 _RUNS = f"app_scraper:platform_scraping_runs:sum{_CHOSEN}"
 _FAILED = f"app_scraper:platform_scraping_run_failures:sum{_CHOSEN}"
 _DURATION = f"platform_scraping_run_duration_seconds{_CHOSEN}"
@@ -38,7 +39,7 @@ REASON_SHARES = increase(_FAILURES_BY_REASON, "reason") + " > 0"
 DURATIONS = increase(f"platform_scraping_run_duration_seconds_bucket{_CHOSEN}", "le", "5m")
 P95 = quantile(0.95, _DURATION, "app, scraper", "30m")
 
-# Items of the last hour beside the same hour in earlier weeks.
+# Items of the last hour, and of the same hour in earlier weeks.
 VOLUME = f"app_scraper:platform_scraping_items:ratio1h{_CHOSEN}"
 VOLUME_NOW = f"app_scraper:platform_scraping_items:increase1h{_CHOSEN}"
 VOLUME_USUAL = f"app_scraper:platform_scraping_items:baseline1h{_CHOSEN}"
@@ -49,14 +50,12 @@ QUEUE_AGE = "queue:platform_queue_age:seconds"
 
 def state(indicator: str) -> str:
     """Return the worst state of one indicator over the chosen scrapers."""
-    chosen = f'{{indicator="{indicator}", app=~"$app", scraper=~"$scraper"}}'
-    return f"max(app_scraper:platform_health:state{chosen}) {UNKNOWN}"
+    return f'max(app_scraper:platform_health:state{{indicator="{indicator}", {_OF}}}) {UNKNOWN}'
 
 
 def jobs(status: str) -> str:
     """Return how many jobs of each scraper have a status now."""
-    chosen = f'{{status="{status}", app=~"$app", scraper=~"$scraper"}}'
-    return f"max by (app, scraper) (platform_scraping_jobs{chosen})"
+    return f'max by (app, scraper) (platform_scraping_jobs{{status="{status}", {_OF}}})'
 
 
 def all_jobs(status: str) -> str:
@@ -66,19 +65,16 @@ def all_jobs(status: str) -> str:
 
 def percentile(share: float) -> str:
     """Return a quantile of the durations of all chosen scrapers together."""
-    return (
-        f"histogram_quantile({share}, {rate(f'platform_scraping_run_duration_seconds_bucket{_CHOSEN}', 'le', '30m')})"
-    )
+    return quantile(share, _DURATION, "", "30m")
 
 
 def weeks_ago(number: int) -> str:
     """Return the items of each scraper in the same hour so many weeks ago."""
-    chosen = f'{{week="{number}", app=~"$app", scraper=~"$scraper"}}'
-    return f"max by (app, scraper) (app_scraper_week:platform_scraping_items:increase1h{chosen})"
+    return f'max by (app, scraper) (app_scraper_week:platform_scraping_items:increase1h{{week="{number}", {_OF}}})'
 
 
-# Where a scraper's label was folded away, no choice names it: then all are shown. An array may be empty, as `IN ()` may
-# not: a platform without scrapers shows empty tables, not errors.
+# A scraper whose label was folded away cannot be chosen: then all are shown. Unlike `IN ()` an array may be empty: a
+# platform without scrapers shows empty tables, not errors.
 _SCRAPERS = "ARRAY[${scraper:sqlstring}]::text[]"
 _OF_SCRAPERS = f"""app = ANY (ARRAY[${{app:sqlstring}}]::text[])
     AND (scraper = ANY ({_SCRAPERS}) OR '_other_' = ANY ({_SCRAPERS}))
@@ -105,7 +101,7 @@ SLOWEST = f"""SELECT duration_seconds, scraper, coalesce(site, '') AS site, outc
 {_RUNS_SHOWN}
 ORDER BY duration_seconds DESC LIMIT 20"""
 
-# The job that is silent for longest first. What is left is reckoned from the pace so far.
+# The job with the oldest heartbeat first. The remaining time assumes the rate so far.
 LIVE = f"""SELECT scraper, coalesce(site, '') AS site, status, done, completed_items, total_items,
     extract(epoch FROM now() - heartbeat_at)::float8 AS silent,
     extract(epoch FROM now() - progressed_at)::float8 AS still,

@@ -10,7 +10,7 @@ FEW = " No line below the minimum of events."
 
 
 def replica_safe(metric: str) -> str:
-    """Return the metric with all replicas of the exporter taken for one; to be summed afterwards."""
+    """Return the metric with all replicas of the exporter counted once; to be summed afterwards."""
     return f"max without (instance, pod, node) ({metric})"
 
 

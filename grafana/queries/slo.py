@@ -1,4 +1,4 @@
-"""Ask for service level objectives and their error budgets."""
+"""Queries on service level objectives and their error budgets."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ BUDGET_DAYS = 30
 
 @dataclass(frozen=True)
 class Pair:
-    """Hold two windows over which the alerts compare a burn rate with a factor, and how severe that is."""
+    """Two windows over which the alerts compare a burn rate with a factor, and the severity."""
 
     long: str
     short: str
@@ -54,7 +54,7 @@ EVENTS = _each(_window("events:increase", "30d"))
 BAD = _each(_window("errors:increase", "30d"))
 STILL_ALLOWED = f"{EVENTS} * (1 - {OBJECTIVE}) - {BAD}"
 REMAINING = _each(f"app_slo:platform_slo_error_budget:remaining30d{{{_CHOSEN}}}")
-# At a pace of 1 or less a budget is never used up: as much as is spent comes back 30 days later.
+# At a burn rate of 1 or less a budget is never used up: what is spent returns 30 days later.
 USED_UP_IN = f"({REMAINING} > 0) * {BUDGET_DAYS * _DAY_SECONDS} / ({burn('6h')} > 1)"
 
 OVERDRAWN = f"count({REMAINING} < 0) or 0 * count({REMAINING})"
@@ -75,7 +75,7 @@ FAILING_SCRAPERS = "topk(10, {} > 0)".format(
     increase('platform_scraping_run_failures_total{app=~"$app"}', "app, scraper, reason")
 )
 
-# Rows are many: a day of them at most, the last of the range. The bound of latency is that of the rules.
+# There are many rows: at most the last day of the range. The bound of latency is that of the rules.
 _SECONDS = "coalesce(first_byte_seconds, duration_seconds)"
 _ROWS = """monitoring_views.http_request
 WHERE $__timeFilter(at) AND at > $__timeTo()::timestamptz - interval '24 hours' AND app IN (${app:sqlstring})"""

@@ -1,8 +1,8 @@
-"""Ask for what users do, as numbers and, for those who may, by name."""
+"""Queries on what users do, as numbers and, for those with access, by name."""
 
 from grafana.queries.shared import increase, rate
 
-# Applications write these in many ways; the rules of logins that fail take the same.
+# Applications spell these in many ways; the rules on failed logins match the same.
 LOGIN = "(?i:(log|sign)[ _-]?(in|on))"
 LOGOUT = "(?i:(log|sign)[ _-]?(out|off))"
 
@@ -24,14 +24,9 @@ FAILURES = (
 )
 
 
-def active(window: str) -> str:
-    """Return how many users were seen in the last 5m, 1h, 1d or 7d."""
-    return f'sum(app_window:platform_active_users:max{{app=~"$app", window="{window}"}})'
-
-
-def sessions(window: str) -> str:
-    """Return how many sessions were seen in the last 5m, 1h, 1d or 7d."""
-    return f'sum(app_window:platform_active_sessions:max{{app=~"$app", window="{window}"}})'
+def active(window: str, what: str = "users") -> str:
+    """Return how many users, or sessions, were seen in the last 5m, 1h, 1d or 7d."""
+    return f'sum(app_window:platform_active_{what}:max{{app=~"$app", window="{window}"}})'
 
 
 _HERE = "$__timeFilter(at) AND app IN (${app:sqlstring})"
@@ -39,7 +34,7 @@ _HERE = "$__timeFilter(at) AND app IN (${app:sqlstring})"
 USERS_BY_ROLE = f"""SELECT coalesce(nullif(role, ''), 'no role') AS role, count(DISTINCT user_hash) AS users
 FROM monitoring_views.user_activity WHERE {_HERE} AND user_hash IS NOT NULL GROUP BY 1 ORDER BY 2 DESC LIMIT 12"""
 
-# The ten busiest modules; the others would be too many colours.
+# The ten busiest modules; more would be too many colours.
 MODULES = f"""WITH counted AS (
     SELECT $__timeGroup(at, $__interval) AS "time", coalesce(nullif(module, ''), 'no module') AS metric,
         count(*) AS value
@@ -57,13 +52,13 @@ SELECT app, module, feature, sum(events) AS events, count(user_hash) AS users,
     max(at) AS last_used
 FROM counted GROUP BY 1, 2, 3 ORDER BY events DESC LIMIT 50"""
 
-# Without users: their hashes would take longer to make than all else.
+# Without users: their hashes would take longer to compute than everything else.
 ENDPOINTS = f"""SELECT app, route, round(sum(coalesce(weight, 1))) AS requests,
     coalesce(sum(coalesce(weight, 1)) FILTER (WHERE status >= 500), 0) / sum(coalesce(weight, 1)) AS errors,
     sum(duration_seconds * coalesce(weight, 1)) / sum(coalesce(weight, 1)) AS mean_seconds, max(at) AS last_asked
 FROM monitoring_views.http_request WHERE {_HERE} GROUP BY 1, 2 ORDER BY requests DESC LIMIT 25"""
 
-# All that follows is for the restricted data source.
+# Everything below is for the restricted data source.
 TOP = f"""WITH seen AS (
     SELECT user_id, role, session_id, count(*) AS activities, 0 AS requests, 0 AS failed, max(at) AS at
     FROM monitoring_restricted.user_activity WHERE {_HERE} AND user_id <> '' GROUP BY 1, 2, 3
@@ -80,7 +75,7 @@ _FAMILY = """CASE WHEN user_agent ~* 'bot|crawl|spider' THEN 'Bots'
     WHEN user_agent ~* '^(curl|wget|python|go-http|okhttp|java|node|axios)' THEN 'Programs'
     WHEN user_agent LIKE '%Edg%' THEN 'Edge' WHEN user_agent LIKE '%OPR/%' THEN 'Opera'
     WHEN user_agent LIKE '%Firefox/%' THEN 'Firefox' WHEN user_agent ~ 'Chrome/|CriOS/' THEN 'Chrome'
-    WHEN user_agent LIKE '%Safari/%' THEN 'Safari' WHEN user_agent <> '' THEN 'Other' ELSE 'Not told' END"""
+    WHEN user_agent LIKE '%Safari/%' THEN 'Safari' WHEN user_agent <> '' THEN 'Other' ELSE 'Unknown' END"""
 BROWSERS = f"""WITH counted AS (
     SELECT user_agent, sum(coalesce(weight, 1)) AS requests
     FROM monitoring_restricted.http_request WHERE {_HERE} GROUP BY 1
@@ -93,7 +88,7 @@ AGENTS = f"""WITH counted AS (
 SELECT user_agent, round(sum(requests)) AS requests, count(user_id) AS users, max(at) AS last_seen
 FROM counted GROUP BY 1 ORDER BY requests DESC LIMIT 50"""
 
-# Whoever is typed in; while nobody is, the one who did most.
+# The user whose id is entered; without one, the most active user.
 _USER = f"""WITH chosen AS (SELECT coalesce(nullif(trim(${{user:sqlstring}}), ''), (
     SELECT user_id FROM monitoring_restricted.user_activity WHERE {_HERE} AND user_id <> ''
     GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1)) AS id)"""

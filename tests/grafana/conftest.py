@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import pytest
 
@@ -27,13 +28,23 @@ class Hour:
 
     def at_end(self, promql: str) -> list[dict[str, object]]:
         """Return the result of an instant query at the end of the hour."""
-        return self.server.query(promql, at=self.end)
+        return _at_end(self, promql)
 
     def over(self, promql: str) -> list[dict[str, object]]:
         """Return the result of a query over the hour, a point a minute."""
-        found = self.server.get("/api/v1/query_range", query=promql, start=self.start, end=self.end, step=60)
-        result: list[dict[str, object]] = found["data"]["result"]
-        return result
+        return _over(self, promql)
+
+
+@cache
+def _at_end(hour: Hour, promql: str) -> list[dict[str, object]]:
+    return hour.server.query(promql, at=hour.end)
+
+
+@cache
+def _over(hour: Hour, promql: str) -> list[dict[str, object]]:
+    found = hour.server.get("/api/v1/query_range", query=promql, start=hour.start, end=hour.end, step=60)
+    result: list[dict[str, object]] = found["data"]["result"]
+    return result
 
 
 @pytest.fixture(scope="session")
@@ -52,13 +63,13 @@ def hour(session_servers: ServerFactory) -> Hour:
 
 @pytest.fixture(scope="session")
 def parser(session_servers: ServerFactory) -> Prometheus:
-    """Return a Prometheus that explains PromQL: the newest, as 2.42 cannot."""
+    """Return a Prometheus that parses PromQL: the newest, because 2.42 cannot."""
     return session_servers.start(Prometheus, name="parser", binary=PrometheusBinaries.of("newest").prometheus)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def viewer(postgres: Postgres) -> Iterator[Viewer]:
-    """Return one who looks at the last six hours of a small event store."""
+    """Return a viewer of the last six hours of a small event store, who only reads."""
     with fresh_database(postgres) as database:
         with database.connect() as connection:
             event_rows.load(connection, ROWS, hours=6)

@@ -1,6 +1,7 @@
-"""Understand PromQL as Prometheus' own parser does (`/api/v1/parse_query`, which Prometheus has from 3.0 on)."""
+"""Syntax trees of PromQL by Prometheus' own parser (`/api/v1/parse_query`, which Prometheus has from 3.0 on)."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from tools.stack.servers import Prometheus
@@ -8,8 +9,9 @@ from tools.stack.servers import Prometheus
 Node = dict[str, Any]
 
 
+@cache
 def parsed(server: Prometheus, expression: str) -> Node:
-    """Return the syntax tree. Raises StackError with Prometheus' words for what is no PromQL."""
+    """Return the syntax tree. Raises StackError with Prometheus' message for invalid PromQL."""
     node: Node = server.get("/api/v1/parse_query", query=expression)["data"]
     return node
 

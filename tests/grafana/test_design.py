@@ -83,7 +83,7 @@ def test_a_folded_section_holds_its_panels(board: dict[str, Any]) -> None:
 
 def test_links_know_their_dashboards() -> None:
     """A link to nowhere is found when the dashboard is made."""
-    with pytest.raises(ValueError, match="link to nowhere: no such dashboard, wanted one of overview, http"):
+    with pytest.raises(ValueError, match="link to nowhere: no such dashboard, expected one of overview, http"):
         links.to("nowhere")
 
 
