@@ -26,12 +26,15 @@ def statement(stream: Stream, window_sql: str) -> str:
     Only a 64-bit hash of an id is kept: enough to count by, without a second copy of personal data.
     """
     old = f"now() - make_interval(secs => {max(WINDOWS.values())})"
+    named = stream.kind.actors
+    columns, pairs = ", ".join(named.values()), ", ".join(f"('{kind}', {column})" for kind, column in named.items())
+    present = " OR ".join(f"{column} <> ''" for column in named.values())
     return f"""WITH {event(stream, window_sql)}, pairs AS (
-    SELECT app, user_id, session_id, max(at) AS at FROM event
-    WHERE (user_id <> '' OR session_id <> '') AND app IS NOT NULL AND at > {old} AND {IN_TIME} GROUP BY 1, 2, 3
+    SELECT app, {columns}, max(at) AS at FROM event
+    WHERE ({present}) AND app IS NOT NULL AND at > {old} AND {IN_TIME} GROUP BY app, {columns}
 ), seen AS (
     SELECT left(app, {LONGEST_LABEL}) AS app, kind, hashtextextended(id, 0) AS id, max(at) AS last_seen
-    FROM pairs CROSS JOIN LATERAL (VALUES ('user', user_id), ('session', session_id)) AS actor(kind, id)
+    FROM pairs CROSS JOIN LATERAL (VALUES {pairs}) AS actor(kind, id)
     WHERE id <> '' GROUP BY 1, 2, 3
 )
 INSERT INTO monitoring.actor AS a (source, app, kind, id, last_seen)

@@ -121,7 +121,8 @@ def _aggregates(kind: EventKind) -> Iterator[str]:
         parts = _parts(rollup)
         weighted = f"{value} * {weight}" if weight and "count" in parts else value
         if "count" in parts:
-            yield f", {count} AS r{index}_count"
+            present = f"{f'sum({weight})' if weight else 'count(*)'} {good[:-1]} AND {value} IS NOT NULL)"
+            yield f", {present if rollup.optional else count} AS r{index}_count"
         if "sum" in parts:
             constant = count if rollup.value in ("1", weight) else f"sum({weighted}) {good}"
             yield f", {constant} AS r{index}_sum"
@@ -156,6 +157,8 @@ def _candidate(index: int, rollup: Rollup, kind: EventKind, kept: str) -> str:
     conditions = [f"{rollup.require} <> ''"] if rollup.require else []
     if rollup.type == "gauge":
         conditions.append(f"r{index}_latest IS NOT NULL")
+    if rollup.optional:
+        conditions.append(f"r{index}_count > 0")
     return f"""SELECT '{rollup.metric}'::text AS budget, {rollup.metric_sql}::text AS metric,
         {rollup.type_sql}::text AS type, {rollup.labels_sql(0)} AS labels,
         {rollup.folded_metric_sql(1)}::text AS metric1, {rollup.labels_sql(1)} AS labels1,

@@ -9,6 +9,7 @@ from exporter.demo.schedule import Simulation
 from exporter.demo.scraping import Jobs
 from exporter.demo.users import Users
 from platform_sdk import emit
+from platform_sdk.events.background_task import BACKGROUND_TASK
 
 CLIENT_TIMEOUT_SECONDS = 10.0
 """No request takes longer: its client has gone away."""
@@ -27,6 +28,8 @@ API_OUTAGE: dict[tuple[str, int | None], float] = {
 }
 API_FAILURE_RATIO, API_OUTAGE_RATIO = 0.012, 0.7
 API_ATTEMPTS = 3
+
+TASK_FAILURE_RATIO = 0.1
 
 
 class App(ABC):
@@ -121,6 +124,23 @@ class Shop(App):
         outage = self.simulation.is_active(schedule.API_FAILING)
         for caller in self._apis:
             caller.step(begins, ends, rhythm, failing=outage and caller.api.name == "payments")
+        for task, (queue, per_second, seconds) in platform.SHOP_TASKS.items():
+            for _ in self.simulation.times(per_second * rhythm, begins, ends):
+                self._task(task, queue, seconds)
+
+    def _task(self, task: str, queue: str, seconds: float) -> None:
+        """Emit a background task, with up to three attempts."""
+        simulation, waits = self.simulation, 60 if self.simulation.is_active(schedule.SLOW) else 2
+        for attempt in (1, 2, 3):
+            failed = simulation.happens(TASK_FAILURE_RATIO)
+            outcome = "success" if not failed else "retry" if attempt < 3 else "failure"
+            emit.event(
+                BACKGROUND_TASK, task=task, queue=queue, outcome=outcome, reason="ConnectionError" if failed else None,
+                attempt=attempt, wait_seconds=simulation.about(waits), duration_seconds=simulation.about(seconds),
+                worker="celery@demo",
+            )  # fmt: skip
+            if not failed:
+                break
 
     def victim(self) -> Victim:
         session = self._users.anyone()

@@ -80,6 +80,14 @@ HARVEST_APIS = (
 )
 
 
+SHOP_TASKS = {
+    "shop.tasks.send_mail": ("mail", 0.05, 0.4),
+    "shop.tasks.resize_image": ("default", 0.04, 2.0),
+    "shop.tasks.rebuild_index": ("default", 0.01, 20.0),
+}
+"""Background tasks: queue, how many start in a second, typical duration in seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scraper:
     """A scraper: how often a job of it starts, how long one takes, how many items it yields."""

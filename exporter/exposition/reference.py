@@ -20,6 +20,7 @@ from exporter.exposition.families import (
     series_names,
 )
 from exporter.probes.base import Reason
+from platform_sdk.events import EVENTS
 from platform_sdk.events.sample import BOUNDS, PREFIX
 
 PROCESS_FAMILIES = (
@@ -69,6 +70,7 @@ def _lines() -> Iterator[str]:
         yield from (_row(family) for family in families)
         if families is PROBE_FAMILIES:
             yield from _probes()
+    yield from _tables()
     yield from _thresholds()
     yield from _objectives()
     yield from _samples()
@@ -96,6 +98,18 @@ def _details(family: Family) -> str:
         values = ", ".join(f"`{value}`" for value in family.zero_fill.values)
         details += f" `{family.zero_fill.label}` is one of {values}; each starts at 0."
     return details
+
+
+def _tables() -> Iterator[str]:
+    yield from ("", "## Event tables", "")
+    yield (
+        "What applications write, in any language, into the schema `monitoring`; `schema show` prints all columns. "
+        "Days are the default of `retention_days` in the configuration; counters are kept forever."
+    )
+    yield from ("", "| table | one row is | required columns | days |", "|---|---|---|---|")
+    for kind in EVENTS:
+        columns = ", ".join(f"`{column.name}`" for column in kind.all_columns if column.required and not column.default)
+        yield f"| `{kind.name}` | {kind.rows_are} | {columns} | {kind.retention_days} |"
 
 
 def _thresholds() -> Iterator[str]:

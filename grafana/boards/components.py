@@ -1,4 +1,4 @@
-"""The dashboard of PostgreSQL, Redis and MinIO.
+"""The dashboard of components: PostgreSQL, Redis, MinIO and HTTP endpoints.
 
 From top to bottom: are they up, what is wrong and why, what fills up when, then each kind by itself.
 """
@@ -207,7 +207,7 @@ def _certificates() -> Section:
 BOARD = Board(
     "components",
     "Platform components",
-    "Are PostgreSQL, Redis and MinIO up, fast and far from full?",
+    "Are PostgreSQL, Redis, MinIO and HTTP endpoints up, fast and far from full?",
     [_figures(), _states(), _charts(), _forecast(), _postgresql(), _redis(), _minio(), _certificates()],
     VARIABLES,
     buttons=["monitoring", "alerts", "runbook"],

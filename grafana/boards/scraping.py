@@ -12,7 +12,11 @@ from grafana.queries import scraping
 
 LIVE_SERIES = '{__name__=~"platform_scraping_runs_total|platform_scraping_jobs", app=~"$app"}'
 VARIABLES = (
-    variables.labels("app", "App", '{__name__=~"platform_scraping_runs_total|platform_scraping_jobs"}'),
+    variables.labels(
+        "app",
+        "App",
+        '{__name__=~"platform_scraping_runs_total|platform_scraping_jobs|platform_background_tasks_total"}',
+    ),
     variables.labels("scraper", "Scraper", LIVE_SERIES, listed=True),
     variables.text("site", "Site contains (tables of runs and jobs)"),
 )

@@ -16,7 +16,7 @@ ENDED = tables.column("at", "Ended", unit=columns.CLOCK)
 
 def sections() -> list[Section]:
     """Return the sections below the live jobs."""
-    return [_sites(), _failures(), _durations(), _volume(), _queues()]
+    return [_sites(), _failures(), _durations(), _volume(), _queues(), _tasks()]
 
 
 def _sites() -> Section:
@@ -129,3 +129,21 @@ def _queues() -> Section:
     redis = [links.data_link("Redis", links.to("components", component="redis"))]
     shown = [jobs, lengths.data_links(redis), oldest.data_links(redis)]
     return Section("Waiting jobs and queues", [Line(8, shown)], collapsed=True)
+
+
+def _tasks() -> Section:
+    finished = panels.lines(
+        "Background tasks",
+        "Attempts per minute at tasks of Celery, RQ and other queues, by outcome, over 5 minutes.",
+        {"{{task}} {{outcome}}": scraping.TASKS},
+        "cpm",
+    )
+    durations = panels.lines(
+        "Duration of tasks", "95 % of attempts take at most this time, over 30 minutes.",
+        {"{{task}}": scraping.TASK_DURATION}, "s",
+    )  # fmt: skip
+    waits = panels.lines(
+        "Wait in the queue", "95 % of attempts wait at most this time for their start, over 30 minutes.",
+        {"{{queue}}": scraping.TASK_WAIT}, "s",
+    )  # fmt: skip
+    return Section("Tasks of queues", [Line(8, [finished, durations, waits])], collapsed=True)

@@ -1,4 +1,4 @@
-"""Queries on PostgreSQL, Redis and MinIO."""
+"""Queries on PostgreSQL, Redis, MinIO and HTTP endpoints."""
 
 from grafana.queries.shared import UNKNOWN, increase
 

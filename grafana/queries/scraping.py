@@ -47,6 +47,11 @@ VOLUME_USUAL = f"app_scraper:platform_scraping_items:baseline1h{_CHOSEN}"
 QUEUES = "queue:platform_queue_length:max"
 QUEUE_AGE = "queue:platform_queue_age:seconds"
 
+# Background tasks, of all scrapers or none: tasks have no scraper.
+TASKS = "60 * " + rate('platform_background_tasks_total{app=~"$app"}', "task, outcome", "5m")
+TASK_DURATION = quantile(0.95, 'platform_background_task_duration_seconds{app=~"$app"}', "task", "30m")
+TASK_WAIT = quantile(0.95, 'platform_background_task_wait_seconds{app=~"$app"}', "queue", "30m")
+
 
 def state(indicator: str) -> str:
     """Return the worst state of one indicator over the chosen scrapers."""

@@ -4,6 +4,7 @@ $app and the like are the dashboards' variables, regular expressions in PromQL. 
 """
 
 from exporter.config.thresholds import Thresholds
+from platform_sdk.events import EVENTS
 
 UNKNOWN = "or vector(-1)"
 FEW = " No line below the minimum of events."
@@ -65,7 +66,6 @@ GRAVE_ALERTS = 'ALERTS{alertstate="firing", severity=~"critical|high"}'
 # A mark is placed at the value, in milliseconds.
 RELEASES = "max by (app, release) (platform_release_first_seen_timestamp_seconds) * 1000"
 
-APPS = (
-    '{__name__=~"platform_http_requests_total|platform_api_calls_total|platform_scraping_runs_total'
-    '|platform_errors_total|platform_user_activity_total|platform_open_alerts"}'
-)
+_COUNTERS = ([rollup.metric for rollup in kind.rollups if rollup.type == "counter"] for kind in EVENTS)
+APPS = f'{{__name__=~"{"|".join(names[0] for names in _COUNTERS if names)}|platform_open_alerts"}}'
+"""Series whose label `app` names every app: the first counter of each kind of event, and alerts of adopted tables."""

@@ -35,6 +35,7 @@ def burn(severity: str, slo: str, app: str = "shop") -> Labels:
 HTTP = {"app": "shop", "indicator": "http_error_ratio"}
 POSTGRESQL = {"component": "postgresql", "name": "main"}
 REDIS = {"component": "redis", "name": "main"}
+ENDPOINT = {"component": "http", "name": "shop"}
 SOURCE = {"source": "native"}
 TARGET = {"job": "redis_exporter", "instance": "a:9121"}
 
@@ -93,8 +94,17 @@ CASES: dict[str, tuple[Labels, list[Labels], list[Labels]]] = {
     ),
     "MinIO down": (
         alert("ComponentDown", "critical", component="minio", name="main"),
-        [alert("ScrapingFailuresHigh", "critical", app="shop", scraper="a", indicator="scraping_failure_ratio")],
+        [
+            alert("ScrapingFailuresHigh", "critical", app="shop", scraper="a", indicator="scraping_failure_ratio"),
+            alert("ComponentDown", "critical", **ENDPOINT),
+            alert("ComponentDegraded", "high", **ENDPOINT),
+        ],
         [alert("SourceDown", "high", **SOURCE), alert("QueueStuck", "high", queue="celery")],
+    ),
+    "an endpoint down": (
+        alert("ComponentDown", "critical", **ENDPOINT),
+        [alert("ComponentDegraded", "high", **ENDPOINT)],
+        [alert("ComponentDegraded", "high", **REDIS), alert("HttpErrorsHigh", "critical", **HTTP)],
     ),
     "an app that failed": (
         alert("OutageRecovering", "none", app="shop", slo="http_availability"),

@@ -2,11 +2,17 @@
 
 import subprocess
 import sys
+from pathlib import Path
+
+import yaml
 
 from tests.prometheus.names import rules
+from tools.drills.configuration import notify_receivers
 from tools.drills.incidents import DRILLS
+from tools.drills.recorder import Receivers
 from tools.drills.runner import SIDE_BY_SIDE
 from tools.stack.checkout import CHECKOUT
+from tools.stack.state import StackState
 
 PAGED = {"critical": 1, "high": 0, "medium": 0}
 
@@ -42,3 +48,17 @@ def test_an_unknown_name_is_wrong_usage() -> None:
 
     assert run.returncode == 2
     assert "redis-frozen" in run.stderr
+
+
+def test_the_receivers_of_drills_are_a_valid_configuration(tmp_path: Path) -> None:
+    """What the Alertmanagers of a testbed read is made by the generator of the shipped configuration."""
+    ports = dict.fromkeys(("exporter", "alertmanager"), 1)
+    state = StackState(tmp_path, ports=ports)
+    receivers = Receivers()
+    try:
+        notify_receivers(state, receivers)
+    finally:
+        receivers.close()
+
+    config = yaml.safe_load((tmp_path / "config/alertmanager/alertmanager.yml").read_text())
+    assert {one["name"] for one in config["receivers"]} >= {"critical", "high", "medium"}

@@ -159,31 +159,27 @@ def test_time_limit(recycled: Ended) -> None:
     assert recycled.store.rows("reason, duration_seconds", where="scraper = 'slow'") == [("timeout", 3.0)]
 
 
-def test_queue_wait_is_sampled(recycled: Ended) -> None:
-    """From publishing to start, for every task that started."""
-    waits = recycled.store.rows("labels->>'task', value", "sample", "name = 'celery_queue_wait'")
+def test_wait_in_the_queue(recycled: Ended) -> None:
+    """From publishing to start, for every task that was not killed."""
+    waits = recycled.store.rows("wait_seconds", "background_task", "task = 'shop.scrape' AND queue = 'celery'")
 
-    assert len([wait for task, wait in waits if task == "shop.scrape" and 0 <= wait < recycled.elapsed_seconds]) == 20
-
-
-def states(store: Store) -> list[tuple[Any, ...]]:
-    """Return how many durations were sampled, by task and end state."""
-    return store.rows(
-        "labels->>'task', labels->>'state', count(*)", "sample", "name = 'celery_task_duration' GROUP BY 1, 2"
-    )
+    assert len([wait for (wait,) in waits if 0 <= wait < recycled.elapsed_seconds]) == 20
 
 
-def test_duration_is_sampled_with_the_state(recycled: Ended) -> None:
-    """Every task that was not killed, with how it ended; one past its time limit may be killed before it stores."""
-    found = [row for row in states(recycled.store) if row != ("shop.slow", "interrupted", 1)]
+def test_every_attempt_is_a_background_task(recycled: Ended) -> None:
+    """Once, with its outcome, why it failed and which attempt it was; those that were killed too."""
+    columns = "task, attempt, outcome, reason, count(*)"
+    found = recycled.store.rows(columns, "background_task", "worker <> '' GROUP BY 1, 2, 3, 4")
 
     assert found == [
-        ("shop.broken", "failure", 1), ("shop.retried", "retry", 1), ("shop.retried", "success", 1),
-        ("shop.scrape", "success", 20), ("shop.scrape_badly", "failure", 1), ("shop.tidy", "success", 1),
+        ("shop.broken", 1, "failure", "ValueError", 1), ("shop.killed", 1, "failure", "WorkerLostError", 1),
+        ("shop.retried", 1, "retry", "TimeoutError", 1), ("shop.retried", 2, "success", None, 1),
+        ("shop.scrape", 1, "success", None, 20), ("shop.scrape_badly", 1, "failure", "ValueError", 1),
+        ("shop.slow", 1, "failure", "TimeLimitExceeded", 1), ("shop.tidy", 1, "success", None, 1),
     ]  # fmt: skip
 
 
-def test_task_without_an_end_state_was_interrupted(store: Store, start: Callable[..., None]) -> None:
+def test_task_without_an_end_state_was_cancelled(store: Store, start: Callable[..., None]) -> None:
     """Celery sends no state for a task whose process is being ended."""
 
     def work() -> None:
@@ -197,7 +193,7 @@ def test_task_without_an_end_state_was_interrupted(store: Store, start: Callable
     jobs.uninstall()
 
     assert platform_sdk.flush(60)
-    assert states(store) == [("shop.slow", "interrupted", 1)]
+    assert store.rows("task, outcome, reason", "background_task") == [("shop.slow", "failure", "cancelled")]
 
 
 @pytest.mark.parametrize("pool", ["solo", "threads", "gevent", "prefork"])
@@ -211,5 +207,5 @@ def test_warm_shutdown_loses_nothing(store: Store, redis_server: Redis, pool: st
 
     assert code == 0
     assert store.count(where="scraper = 'shop'") == 5
-    assert store.count("sample", "name = 'celery_task_duration'") == 10
+    assert store.count("background_task", "outcome = 'success'") == 10
     assert store.lost() == 0

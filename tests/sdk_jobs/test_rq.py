@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from redis import Redis as Connection
-from rq import Queue, Worker
+from rq import Queue, Retry, Worker
 from rq.job import Job
 
 from platform_sdk.jobs.rq import Monitored
@@ -128,16 +128,24 @@ def test_killed_work_horse(worked: Worked) -> None:
     assert worked.rows(worked.killed, "error_type", "error") == [("WorkHorseKilled",)]
 
 
-def test_samples(worked: Worked) -> None:
-    """How long jobs waited and took is sampled."""
-    fits = f"bool_and(value BETWEEN 0 AND {worked.elapsed_seconds})"
-    found = worked.store.rows(
-        f"name, kind, unit, count(*), {fits}",
-        "sample",
-        "labels->>'job' = 'tests.sdk_jobs.tasks.scrape' GROUP BY 1, 2, 3",
-    )
+def test_background_tasks(worked: Worked) -> None:
+    """Each job is recorded with its outcome, why it failed, and how long it waited and ran, where that is known."""
+    fits = f"bool_and(duration_seconds <= {worked.elapsed_seconds} AND queue <> '' AND worker <> '')"
+    waited = f"bool_and(wait_seconds <= {worked.elapsed_seconds})"
+    columns = f"replace(task, 'tests.sdk_jobs.tasks.', ''), outcome, reason, count(*), {fits}, {waited}"
 
-    assert found == [(f"rq_{what}", "histogram", "seconds", 20, True) for what in ("job_duration", "queue_wait")]
+    assert worked.store.rows(columns, "background_task", "true GROUP BY 1, 2, 3") == [
+        ("die", "failure", "killed", 1, True, None), ("fail", "failure", "ValueError", 2, True, True),
+        ("hang", "failure", "JobTimeoutException", 1, True, True), ("scrape", "success", None, 20, True, True),
+    ]  # fmt: skip
+
+
+def test_retried_job(line: Line) -> None:
+    """An attempt that another one follows is a retry."""
+    job = line.add(tasks.fail, retry=Retry(1))
+    line.work()
+
+    assert line.store.rows("outcome", "background_task", f"task_id = '{job.id}'") == [("failure",), ("retry",)]
 
 
 def test_scraper_in_the_jobs_meta(line: Line) -> None:

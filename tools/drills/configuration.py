@@ -28,7 +28,7 @@ ROUTING_KEY = "0123456789abcdef0123456789abcdef"
 def notify_receivers(state: StackState, receivers: Receivers) -> None:
     """Write what the Alertmanagers of the stack read at their next start: notify the drill's receivers, at any hour."""
     content = yaml.safe_load((CHECKOUT / "alertmanager/channels.yml").read_text())
-    content |= {"secrets": str(state.folder / "secrets"), "working_hours": ALWAYS, "tell": NOTIFY}
+    content |= {"secrets": str(state.folder / "secrets"), "working_hours": ALWAYS, "notify": NOTIFY}
     state.write("secrets/slack_url", receivers.chat.url, mode=0o600)
     state.write("secrets/pagerduty_routing_key", ROUTING_KEY, mode=0o600)
     content["channels"] = {

@@ -89,6 +89,7 @@ class Start:
         self.state = state
         self.started: list[str] = []
         self._options = options
+        self._build: Process | None = None
         two = options.two_alertmanagers or state.running("alertmanager-2") is not None
         self._ports = USUAL_PORTS | (PAIR_PORTS if two else {})
 
@@ -255,14 +256,10 @@ class Start:
         later = buildable and not self._options.build_minio
         if (binary := self._optional("minio", obtain=not later)) or not later:
             return binary
-        build = Process(MINIO_BUILD, self.state.folder)
-        if not self.state.running(MINIO_BUILD):
-            if build.log.exists():
-                _line("MinIO", f"the last build did not finish, it begins again; its log: {_short(build.log)}")
-            build.start(checkout_command(["-m", "tools.stack.programs.golang", program.module]))
+        self._build = build_minio(self.state)
         self.state.missing["minio"] = (
             "is being compiled in the background, at low priority: 3 to 10 minutes. "
-            f"The next `make up` after that uses it (log: {_short(build.log)})"
+            f"The next `make up` after that uses it (log: {_short(self._build.log)})"
         )
         _line("MinIO", self.state.missing["minio"])
         return None
@@ -299,6 +296,20 @@ class Start:
         where = "" if isinstance(server, DemoTraffic | DemoPlatform) else server.address
         program = ", ".join(filter(None, (server.binary.version, server.binary.origin)))
         _line(title, f"{where:16} {time.monotonic() - began:4.1f} s   {program}")
+
+
+def build_minio(state: StackState) -> Process:
+    """Compile MinIO in a detached process at low priority, unless one does that already; return the process.
+
+    It belongs to the stack: `down` ends it. A build that failed or was ended begins again at the next start.
+    """
+    if running := state.running(MINIO_BUILD):
+        return running
+    build = Process(MINIO_BUILD, state.folder)
+    if build.log.exists():
+        _line("MinIO", f"the last build did not finish and begins again; its log: {_short(build.log)}")
+    build.start(checkout_command(["-m", "tools.stack.programs.golang", PROGRAMS["minio"].module]))
+    return build
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Every kind of event: schema, retention, SQL, exposition, reference and SDK read this tuple."""
 
 from platform_sdk.events.api_call import API_CALL
+from platform_sdk.events.background_task import BACKGROUND_TASK
 from platform_sdk.events.base import EventKind
 from platform_sdk.events.error import ERROR
 from platform_sdk.events.http_request import HTTP_REQUEST
@@ -8,6 +9,8 @@ from platform_sdk.events.sample import SAMPLE
 from platform_sdk.events.scraping_run import SCRAPING_RUN
 from platform_sdk.events.user_activity import USER_ACTIVITY
 
-EVENTS: tuple[EventKind, ...] = (HTTP_REQUEST, API_CALL, SCRAPING_RUN, USER_ACTIVITY, ERROR, SAMPLE)
+EVENTS: tuple[EventKind, ...] = (
+    HTTP_REQUEST, API_CALL, SCRAPING_RUN, BACKGROUND_TASK, USER_ACTIVITY, ERROR, SAMPLE,
+)  # fmt: skip
 
 KINDS = {kind.name: kind for kind in EVENTS}

@@ -81,7 +81,8 @@ class Rollup:
     """A family of series aggregated from the rows of one kind.
 
     `value` is SQL for what one row adds (counter), observes (histogram) or sets (gauge; the newest row wins, NULL
-    sets nothing). `require` names a label that must not be empty for a row to count.
+    sets nothing). `require` names a label that must not be empty for a row to count; a histogram that is `optional`
+    observes nothing where its value is NULL.
     """
 
     metric: str
@@ -91,6 +92,7 @@ class Rollup:
     type: str = "counter"
     bounds: tuple[float, ...] = ()
     require: str | None = None
+    optional: bool = False
     zero_fill: ZeroFill | None = None
 
     @property

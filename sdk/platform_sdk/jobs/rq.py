@@ -5,10 +5,11 @@
 RQ runs each job in a process that ends by `os._exit`, which stops its threads and runs no `atexit`. This worker stores
 before that, after each job. Failures are recorded as errors with the job's id and stack trace. A job is
 a scraping job only where the user says so: by `job.meta["scraper"]` (and `["site"]`), or by the attribute `scrapers` of
-a subclass; then `platform_sdk.jobs.scraping.current_job()` counts items from inside it. Two histograms are sampled:
-rq_queue_wait_seconds and rq_job_duration_seconds.
+a subclass; then `platform_sdk.jobs.scraping.current_job()` counts items from inside it. Every job is recorded as a
+`background_task`: its outcome, how long it waited in its queue and how long it ran.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter, time
 from typing import Any
@@ -17,8 +18,20 @@ from rq import SimpleWorker, Worker
 
 from platform_sdk import client, emit
 from platform_sdk.diagnostics import note
+from platform_sdk.events.background_task import BACKGROUND_TASK
 from platform_sdk.jobs.scrapers import Scrapers, ensure_started, scraper_of
 from platform_sdk.jobs.scraping import ScrapingJob
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """An attempt at a job: its run where it is a scraping job, and what is known of it so far."""
+
+    began: float
+    run: ScrapingJob | None = None
+    wait_seconds: float | None = None
+    retries_left: int | None = None
+    reason: str | None = None
 
 
 class Monitored:
@@ -27,7 +40,7 @@ class Monitored:
     scrapers: Scrapers | None = None
     """Scrapers by the names of functions (`shop.tasks.scrape`), or by patterns of them."""
 
-    _run: ScrapingJob | None = None
+    _attempt: _Attempt | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -35,13 +48,12 @@ class Monitored:
 
     def perform_job(self, job: Any, *args: Any, **kwargs: Any) -> bool:
         """Perform a job as the worker does, and store what it emitted before the process ends."""
-        began = perf_counter()
-        run = self._run = self._begin(job)
+        attempt = self._attempt = self._begin(job)
         succeeded = False
         try:
             succeeded = bool(super().perform_job(job, *args, **kwargs))  # type: ignore[misc]  # of the other base
         finally:
-            self._end(job, run, succeeded, perf_counter() - began)
+            self._end(job, attempt, succeeded)
         return succeeded
 
     def handle_exception(self, job: Any, *exc_info: Any) -> Any:
@@ -49,8 +61,10 @@ class Monitored:
         try:
             exception = next((each for each in exc_info if isinstance(each, BaseException)), None)
             if exception is not None:
-                if self._run is not None:
-                    self._run.end_with(exception)
+                if self._attempt is not None:
+                    self._attempt.reason = type(exception).__name__
+                    if self._attempt.run is not None:
+                        self._attempt.run.end_with(exception)
                 emit.exception(exception, endpoint=_name_of(job), job_id=str(job.id))  # recorded once
         except Exception as error:  # noqa: BLE001 - never into the worker
             note("rq", error)
@@ -62,42 +76,50 @@ class Monitored:
             name = _name_of(job)
             text = f"the work horse of {name} was killed (wait status {ret_val})"
             emit.error_message(text, error_type="WorkHorseKilled", severity="high", endpoint=name, job_id=str(job.id))
+            ran = _seconds_since(job.started_at) or 0.0
+            self._finished(job, "failure", ran, "killed")
             scraper, site = self._scraper_of(job)
             if scraper is not None:
-                started = job.started_at
-                ran = (datetime.now(UTC) - _utc(started)).total_seconds() if started else 0.0
                 emit.job_heartbeat(str(job.id), scraper, site, "failed", finished_at=time())
-                emit.scraping_run(str(job.id), scraper, site, "failure", max(ran, 0.0), reason="other")
+                emit.scraping_run(str(job.id), scraper, site, "failure", ran, reason="other")
         except Exception as error:  # noqa: BLE001 - never into the worker
             note("rq", error)
         return super().handle_work_horse_killed(job, retpid, ret_val, rusage)  # type: ignore[misc]  # the other base
 
-    def _begin(self, job: Any) -> ScrapingJob | None:
+    def _begin(self, job: Any) -> _Attempt:
+        attempt = _Attempt(perf_counter())
         try:
-            if job.enqueued_at is not None:
-                waited = max((datetime.now(UTC) - _utc(job.enqueued_at)).total_seconds(), 0.0)
-                labels = {"job": _name_of(job), "queue": str(job.origin)}
-                emit.sample("rq_queue_wait", waited, "histogram", "seconds", labels)
+            attempt.wait_seconds, attempt.retries_left = _seconds_since(job.enqueued_at), job.retries_left
             scraper, site = self._scraper_of(job)
-            return None if scraper is None else ScrapingJob(scraper, site, str(job.id)).__enter__()
+            attempt.run = None if scraper is None else ScrapingJob(scraper, site, str(job.id)).__enter__()
         except Exception as error:  # noqa: BLE001 - never into the worker
             note("rq", error)
-            return None
+        return attempt
 
-    def _end(self, job: Any, run: ScrapingJob | None, succeeded: bool, duration_seconds: float) -> None:
+    def _end(self, job: Any, attempt: _Attempt, succeeded: bool) -> None:
         try:
-            labels = {"job": _name_of(job), "state": "success" if succeeded else "failure"}
-            emit.sample("rq_job_duration", duration_seconds, "histogram", "seconds", labels)
-            if run is not None:
+            retried = job.retries_left != attempt.retries_left  # a retry takes one of those that are left
+            outcome = "success" if succeeded else "retry" if retried else "failure"
+            self._finished(job, outcome, perf_counter() - attempt.began, attempt.reason, attempt.wait_seconds)
+            if attempt.run is not None:
                 if not succeeded:
-                    run.fail("other")
-                run.__exit__(None, None, None)
+                    attempt.run.fail("other")
+                attempt.run.__exit__(None, None, None)
             if getattr(self, "is_horse", False):
                 client.close()
             else:
                 client.flush_now()
         except Exception as error:  # noqa: BLE001 - never into the worker
             note("rq", error)
+
+    def _finished(
+        self, job: Any, outcome: str, duration_seconds: float, reason: str | None, wait_seconds: float | None = None
+    ) -> None:
+        emit.event(
+            BACKGROUND_TASK, task_id=str(job.id), task=_name_of(job), queue=str(job.origin), outcome=outcome,
+            reason=reason, wait_seconds=wait_seconds, duration_seconds=duration_seconds,
+            worker=getattr(self, "name", None),
+        )  # fmt: skip
 
     def _scraper_of(self, job: Any) -> tuple[str | None, str | None]:
         meta = job.meta or {}
@@ -120,6 +142,8 @@ def _name_of(job: Any) -> str:
         return "unknown"
 
 
-def _utc(moment: datetime) -> datetime:
-    """Return an aware moment: those of RQ before 2.0 are naive, in UTC."""
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+def _seconds_since(moment: datetime | None) -> float | None:
+    if moment is None:
+        return None
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)  # those of RQ before 2.0 are naive
+    return max((datetime.now(UTC) - moment).total_seconds(), 0.0)

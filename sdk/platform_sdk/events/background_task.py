@@ -1,0 +1,50 @@
+"""Finished background tasks, of Celery, RQ or any other queue."""
+
+from platform_sdk.events.base import APP, Column, EventKind, Label, Rollup, closed, reject_number
+
+OUTCOMES = ("success", "retry", "failure")
+BOUNDS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
+
+_LABELS = (APP, Label("task", "task"), Label("queue", "queue"))
+
+BACKGROUND_TASK = EventKind(
+    name="background_task",
+    rows_are="a finished attempt at a background task",
+    columns=(
+        Column("task_id", "text", "the task"),
+        Column("task", "text", "the task's name", required=True),
+        Column("queue", "text", "the queue that it waited in"),
+        Column("outcome", "text", "'success', 'retry' (failed, another attempt follows) or 'failure'", required=True),
+        Column("reason", "text", "why it failed: the exception's class, cancelled, killed or rejected"),
+        Column("attempt", "integer", "1 for the first attempt; NULL where it is not known"),
+        Column("wait_seconds", "double precision", "from publishing, or from the time it was due, to the start"),
+        Column("duration_seconds", "double precision", "from start to end", required=True),
+        Column("worker", "text", "the worker that ran it"),
+    ),
+    checks=(reject_number("wait_seconds", maximum=1e9), reject_number("duration_seconds", maximum=1e9)),
+    rollups=(
+        Rollup(
+            "platform_background_tasks_total",
+            "Attempts at background tasks that finished.",
+            (*_LABELS, Label("outcome", closed("outcome", OUTCOMES, "failure"), open=False)),
+            value="1",
+        ),
+        Rollup(
+            "platform_background_task_duration_seconds",
+            "Time a background task ran.",
+            _LABELS,
+            type="histogram",
+            value="duration_seconds",
+            bounds=BOUNDS,
+        ),
+        Rollup(
+            "platform_background_task_wait_seconds",
+            "Time a background task waited in its queue.",
+            _LABELS,
+            type="histogram",
+            value="wait_seconds",
+            bounds=BOUNDS,
+            optional=True,
+        ),
+    ),
+)
