@@ -1,4 +1,4 @@
-"""Be the command line: `platform-exporter` and `python -m exporter`."""
+"""The command line: `platform-exporter` and `python -m exporter`."""
 
 from importlib import import_module
 

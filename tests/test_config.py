@@ -257,7 +257,7 @@ def test_wrong_value_is_reported_with_what_is_expected(text: str, message: str) 
     ],
 )  # fmt: skip
 def test_text_that_is_not_strict_yaml_is_reported_with_its_place(text: str, message: str) -> None:
-    """What is no YAML, or YAML that nobody means, is refused with line and column."""
+    """Invalid YAML, and YAML that is surely a mistake, is refused with line and column."""
     assert refusal(text) == message
 
 
@@ -285,7 +285,7 @@ def test_variable_may_have_a_default(environment: dict[str, str], host: str) -> 
 
 
 def test_two_dollars_are_one() -> None:
-    """`$$` is a dollar sign, and what follows is no variable."""
+    """`$$` is a dollar sign, and what follows is not a variable."""
     dsn = parse("database: {dsn: 'host=h', password: 'a$${X}b$$'}").database.password
 
     assert dsn == Secret("a${X}b$")
@@ -371,7 +371,7 @@ def test_secret_given_twice_is_reported(where: str, text: str, key: str, value: 
     [("s\n", "s"), ("s\r\n", "s"), ("s \n", "s "), (" s", " s"), ("a\nb\n", "a\nb"), ("${X}$$", "${X}$$"), ("é", "é")],
 )
 def test_secret_file_loses_its_last_newline_only(content: str, secret: str, tmp_path: Path) -> None:
-    """What editors append to a secret file is no part of the secret; all else is, unchanged."""
+    """The newline that editors append is not part of the secret; all else is, unchanged."""
     (tmp_path / "secret").write_bytes(content.encode())
 
     assert parse("database: {dsn: 'host=h', password_file: secret}", folder=tmp_path).database.password == Secret(
@@ -403,7 +403,7 @@ def test_secret_file_that_is_a_folder_is_reported(tmp_path: Path) -> None:
 
 
 def test_secret_file_that_gives_nothing_is_reported() -> None:
-    """A secret file that exists and gives nothing is told apart from one that is missing."""
+    """A secret file that exists but cannot be read is not reported as missing."""
     # Nobody can read this one at its beginning, root neither.
     message = refusal("database: {dsn: 'host=h', password_file: /proc/self/mem}")
 
@@ -672,7 +672,7 @@ def test_missing_file_is_reported(tmp_path: Path) -> None:
 
 
 def test_binary_file_is_reported(tmp_path: Path) -> None:
-    """A configuration that is no text is an error."""
+    """A configuration that is not text is an error."""
     path = tmp_path / "x.yml"
     path.write_bytes(b"\xff\xfe\x00")
 

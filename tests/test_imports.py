@@ -136,6 +136,15 @@ def test_sdk_needs_no_server() -> None:
     assert run.stdout.strip() == "[]"
 
 
+def test_checking_a_configuration_needs_no_driver() -> None:
+    """`check-config` is quick: the drivers of probes are imported when a probe is built."""
+    heavy = ("redis", "minio", "urllib3", "cryptography", "requests", "starlette", "prometheus_client")
+    code = f"import sys, exporter.commands.check_config; print([name for name in {heavy} if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert run.stdout.strip() == "[]"
+
+
 def test_importing_does_nothing() -> None:
     """Importing any module starts no thread and opens no socket."""
     code = (

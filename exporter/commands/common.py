@@ -48,7 +48,7 @@ def _myself() -> str:
 
 def _actor(context: click.Context, option: click.Parameter, by: str) -> str:
     if not by or len(by) > LONGEST_ACTOR or not by.isprintable():
-        raise click.BadParameter(f"{by!r} is no name of 1 to {LONGEST_ACTOR} printable characters")
+        raise click.BadParameter(f"invalid name {by!r}: expected 1 to {LONGEST_ACTOR} printable characters")
     return by
 
 
@@ -87,7 +87,7 @@ def load(path: Path) -> Config:
 
 
 def progress(label: str, length: int, *, show_pos: bool = False) -> "click._termui_impl.ProgressBar[int]":
-    """Return a bar on standard error; it shows nothing where that is no terminal."""
+    """Return a bar on standard error; it shows nothing if that is not a terminal."""
     return click.progressbar(
         length=length, label=label, file=sys.stderr, show_pos=show_pos, hidden=not sys.stderr.isatty()
     )

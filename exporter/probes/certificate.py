@@ -1,7 +1,7 @@
-"""Watch until when a component's TLS certificate is valid.
+"""Watch when a component's TLS certificate expires.
 
-By a handshake of its own, in a thread of its own: a kept connection tells the certificate of the day it was made, which
-may have been renewed since; most client libraries tell none; and a name server that hangs must not hold up a check.
+By a handshake of its own, in a thread of its own: a kept connection has the certificate of the day it was made, which
+may have been renewed since; most client libraries show none; and a name server that hangs must not delay a check.
 """
 
 import contextlib
@@ -55,7 +55,7 @@ class CertificateWatch:
         self._looking = False
 
     def gauges(self, peer: Peer | None) -> tuple[Gauge, ...]:
-        """Return what was seen at the last look, and start another where one is due; no peer is no TLS."""
+        """Return what the last look saw, and start another if one is due; None for a peer means without TLS."""
         with self._lock:
             if peer != self._peer:
                 self._peer, self._expiry, self._due = peer, None, 0.0
@@ -69,7 +69,7 @@ class CertificateWatch:
         seen: float | None = None
         try:
             seen = self._look(peer)
-        except Exception as error:  # noqa: BLE001 - what a server sends may be anything; a failed look is no outage
+        except Exception as error:  # noqa: BLE001 - what a server sends may be anything; a failed look is not an outage
             log.info("the certificate of %s:%d could not be seen: %s", peer.host, peer.port, error)
         with self._lock:
             self._looking = False

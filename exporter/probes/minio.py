@@ -179,7 +179,7 @@ buckets: [artifacts]
             if problem:
                 findings.degraded.append(Degradation("bucket", f"bucket {bucket!r} {problem}"))
                 denied = denied or "denied" in problem
-        if denied:  # the answer to HEAD has no body that would tell a wrong secret from a missing right
+        if denied:  # the answer to HEAD has no body, so a wrong secret looks like a missing right
             self._sign_in()
 
     def _problem_of(self, bucket: str) -> str:

@@ -14,7 +14,7 @@ from platform_sdk.libpq import Deadline, LibpqConnection, conninfo
 APPLICATION_NAME = "platform-exporter"
 
 SIZE_EVERY_SECONDS = 60.0
-"""How often the sizes are asked for: PostgreSQL looks at every file of every database to tell them."""
+"""How often the sizes are asked for: PostgreSQL looks at every file of every database."""
 
 STATE_SQL = """
 SELECT pg_is_in_recovery(),
@@ -105,7 +105,7 @@ class PostgresqlProbe(Probe):
     """The probe of one server, over one kept connection.
 
     It needs the right to connect and nothing more; `pg_monitor` adds what only its members may see. A kept connection
-    that broke since the last check is replaced within the same check: a restart between two scrapes is no outage.
+    that broke since the last check is replaced within the same check: a restart between two scrapes is not an outage.
     """
 
     component = "postgresql"

@@ -22,10 +22,10 @@ SECTIONS = ("memory", "clients", "replication", "persistence")
 """The sections of INFO asked for, each with a command of its own: Redis 6.2 takes one at a time."""
 
 LENGTHS = ("LLEN", "XLEN", "ZCARD", "HLEN", "SCARD")
-"""The commands that tell a key's length, by its type: Celery and RQ keep lists, arq a sorted set, others streams."""
+"""The commands that return a key's length, by its type: Celery and RQ keep lists, arq a sorted set, others streams."""
 
 EARLIEST_ENTRY = 1_000_000_000.0
-"""Ids of streams before this, in Unix seconds (September 2001), were made up by clients and tell no time."""
+"""Ids of streams before this, in Unix seconds (September 2001), were chosen by clients and are not times."""
 
 Info = dict[str, str]
 
@@ -139,7 +139,7 @@ memory_degraded_ratio: 0.9
         return info, {queue: self._length(queue, reply, deadline) for queue, reply in lengths.items()}, oldest
 
     def _length(self, queue: str, reply: object, deadline: float) -> int | None:
-        """Return a queue's length, None where it has none to tell.
+        """Return a queue's length, None where its key has none.
 
         A key of another type than last time costs one more round trip, once: the command that fits is remembered.
         """
@@ -222,7 +222,7 @@ memory_degraded_ratio: 0.9
             )
 
     def _is_cache(self, info: Info) -> bool:
-        """Tell whether it is meant to be full: where it is, it evicts any key, and there is no queue to lose."""
+        """Tell whether the server is meant to be full: it evicts any key, and no queue of it is watched."""
         return info.get("maxmemory_policy", "").startswith("allkeys-") and not self.settings.queues
 
 
@@ -282,4 +282,4 @@ def _oldest(entries: dict[str, object]) -> Iterator[Gauge]:
 def _shapeless(lengths: dict[str, int | None]) -> Iterator[Degradation]:
     for queue, length in lengths.items():
         if length is None:
-            yield Degradation("queue", f"queue {queue!r} has no length to tell")
+            yield Degradation("queue", f"queue {queue!r} has no length")

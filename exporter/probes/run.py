@@ -34,19 +34,8 @@ CLOSE_SECONDS = 0.5
 """How long `close` waits, in all, for connections to be closed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """The last result of one target and when it came; before the first scrape UNKNOWN, and no time."""
-
-    result: ProbeResult
-    at: datetime | None = None
-
-
-_NEVER = Observation(ProbeResult(Status.UNKNOWN, 0.0, "not probed yet"))
-
-
 class ProbeRunner:
-    """Probes a set of targets, keeps the counts of failures and the last results. Thread-safe.
+    """Probes a set of targets and keeps the counts of failures. Thread-safe.
 
     A scrape that finds a target down counts one failure, whether it started the check itself, joined one in flight or
     found one hanging: like blackbox_exporter, where a scrape is a probe. Counts live as long as the target is in the
@@ -57,7 +46,7 @@ class ProbeRunner:
         self._lock = threading.Lock()
         self._workers: dict[Key, _Worker] = {}
         self._failures: dict[Key, dict[str, int]] = {}
-        self._seen: dict[Key, Observation] = {}
+        self._statuses: dict[Key, Status] = {}
         self.replace(targets)
 
     def run(self, timeout_seconds: float) -> dict[Key, ProbeResult]:
@@ -77,11 +66,6 @@ class ProbeRunner:
         with self._lock:
             return {key: dict(by) for key, by in self._failures.items()}
 
-    def status(self) -> dict[Key, Observation]:
-        """Return the last result of every target, of status UNKNOWN where none was had yet. Does not probe."""
-        with self._lock:
-            return dict(self._seen)
-
     def replace(self, targets: Sequence[Probe]) -> None:
         """Probe `targets` from now on; those whose settings did not change keep their thread and connection."""
         with self._lock:
@@ -98,7 +82,7 @@ class ProbeRunner:
                 key: self._failures.get(key) or dict.fromkeys(worker.probe.all_reasons(), 0)
                 for key, worker in self._workers.items()
             }
-            self._seen = {key: self._seen.get(key, _NEVER) for key in self._workers}
+            self._statuses = {key: self._statuses.get(key, Status.UNKNOWN) for key in self._workers}
         for worker in old.values():
             worker.stop()
 
@@ -116,8 +100,7 @@ class ProbeRunner:
         with self._lock:
             if self._workers.get(key) is not worker:
                 return
-            before = self._seen[key].result.status
-            self._seen[key] = Observation(result, datetime.now(UTC))
+            before, self._statuses[key] = self._statuses[key], result.status
             if result.reason is not None:
                 self._failures[key][str(result.reason)] += 1
         if before != result.status and (before, result.status) != (Status.UNKNOWN, Status.HEALTHY):

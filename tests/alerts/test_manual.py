@@ -303,7 +303,7 @@ def cluster(servers: ServerFactory) -> list[Alertmanager]:
         (["silence", "app!=shop", "--for", "1h", "--comment", "c"], "also matches alerts without these labels"),
         (["silence", "app=shop", "--expire", "x"], "--expire ID cannot be combined"),
         (["create", " ", "--severity", "low"], "the summary is empty"),
-        (["create", "x", "--severity", "low", "--by", ""], "'' is no name of 1 to 200 printable characters"),
+        (["create", "x", "--severity", "low", "--by", ""], "invalid name '': expected 1 to 200 printable characters"),
         (["create", "x", "--severity", "urgent"], "'urgent' is not one of 'critical', 'high', 'medium', 'low'"),
         (["create", "x", "--severity", "low", "--label", "id=1"], "invalid label 'id': expected letters"),
         (["create", "x", "--severity", "low", "--label", "a-b=1"], "invalid label 'a-b'"),

@@ -62,7 +62,7 @@ def seen(subject: Subject) -> float | None:
 
 
 def test_expiry_is_seen(front_and_target: tuple[TlsFront, Subject]) -> None:
-    """A component that is reached by TLS tells when its certificate expires, from the scrape after the first on."""
+    """A component that is reached by TLS shows when its certificate expires, from the second scrape on."""
     _, subject = front_and_target
 
     assert poll_until(lambda: seen(subject), 10) == SOON.timestamp()

@@ -20,7 +20,7 @@ _numbers = count(1)
 
 
 class PrivateMinio(Minio):
-    """Be a MinIO that tells its metrics to nobody without a token, which is its default."""
+    """A MinIO that shows its metrics only with a token, which is its default."""
 
     def command(self) -> Command:
         command = super().command()
@@ -63,7 +63,7 @@ def cabled(minio_server: Minio, proxy: TcpProxy) -> Iterator[Subject]:
 
 
 def test_healthy(minio_server: Minio, bucket: str) -> None:
-    """A healthy store tells its drives and shows the named bucket."""
+    """A healthy store shows its drives and shows the named bucket."""
     with target(minio(minio_server, buckets=(bucket,))) as subject:
         result = subject.ask()
 
@@ -76,7 +76,7 @@ def test_healthy(minio_server: Minio, bucket: str) -> None:
 
 
 def test_bucket_missing(minio_server: Minio, bucket: str) -> None:
-    """A named bucket that is not there is degraded, and the others are still told."""
+    """A named bucket that is not there is degraded, and the others are still shown."""
     with target(minio(minio_server, buckets=(bucket, "nowhere"))) as subject:
         result = subject.ask()
 
@@ -139,7 +139,7 @@ def test_ordinary_key(minio_server: Minio, bucket: str) -> None:
 
 
 def test_ordinary_key_without_metrics(servers: ServerFactory) -> None:
-    """Where neither the keys nor the metrics tell the drives, their gauges are left out and the store is healthy."""
+    """Where neither the keys nor the metrics show the drives, their gauges are left out and the store is healthy."""
     server = servers.start(PrivateMinio, flavour="minio")
     with target(minio(server, **user_of(server, "readwrite"))) as subject:
         result = subject.ask()
@@ -220,7 +220,7 @@ def test_no_such_host(minio_server: Minio) -> None:
 
 
 def test_other_store(moto_server: Minio) -> None:
-    """A store without MinIO's health paths is probed by signed requests alone."""
+    """A store without MinIO's health paths is probed only by signed requests."""
     with target(minio(moto_server)) as subject:
         found = [subject.ask() for _ in range(2)]
 

@@ -72,7 +72,7 @@ def probe_connections(database: Database) -> int:
 
 
 def test_gauges(healthy: Subject) -> None:
-    """A healthy server tells connections, their limit without the reserved ones, oldest transaction and size."""
+    """A healthy server shows connections, their limit without the reserved ones, oldest transaction and size."""
     found = gauges(healthy.ask())
 
     assert found["postgresql_connections"] >= 1
@@ -93,7 +93,7 @@ def test_slow_size(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_size_now_and_then(healthy: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sizes are asked for now and then, and told in every scrape."""
+    """The sizes are asked for now and then, and shown in every scrape."""
     monkeypatch.setattr("exporter.probes.postgresql.SIZE_SQL", "SELECT 1 / 0")
 
     assert gauges(healthy.ask())["postgresql_size_bytes"] > 1_000_000
@@ -155,7 +155,7 @@ def test_stopped_and_started(own: Postgres) -> None:
 
 
 def test_restarted(own: Postgres) -> None:
-    """A restart between two scrapes is no outage."""
+    """A restart between two scrapes is not an outage."""
     with target(postgresql(own.dsn)) as subject:
         subject.ask()
         own.restart()

@@ -52,7 +52,7 @@ def failure_of(call: Callable[[], object]) -> BaseException:
 
 
 def test_refused() -> None:
-    """A port nobody listens on is refused."""
+    """A port without a listener is refused."""
     assert reason_of(failure_of(lambda: get(f"http://127.0.0.1:{free_port()}/"))) is Reason.REFUSED
 
 

@@ -41,7 +41,7 @@ def cabled(proxy: TcpProxy) -> Iterator[Subject]:
 
 
 def test_gauges(redis_server: Redis) -> None:
-    """A healthy server tells memory and clients; without a limit there is no limit's gauge."""
+    """A healthy server shows memory and clients, and the limit's gauge only where there is a limit."""
     with target(redis(redis_server.url)) as subject:
         result = subject.ask()
 
@@ -65,7 +65,7 @@ def test_gauges(redis_server: Redis) -> None:
 def test_queue(
     redis_server: Redis, keys: "client.Redis", command: str, arguments: tuple[Any, ...], length: int
 ) -> None:
-    """The length of a queue is told whatever type of key it is."""
+    """The length of a queue is shown whatever the type of its key."""
     getattr(keys, command)("celery", *arguments)
     with target(redis(redis_server.url, queues=("celery",))) as subject:
         found = [gauges(subject.ask())["queue_length:celery"] for _ in range(2)]
@@ -74,7 +74,7 @@ def test_queue(
 
 
 def test_queue_changes_type(redis_server: Redis, keys: "client.Redis") -> None:
-    """A queue whose key changes its type goes on being told."""
+    """A queue whose key changes its type is still shown."""
     keys.xadd("celery", {"a": 1})
     with target(redis(redis_server.url, queues=("celery",))) as subject:
         subject.ask()
@@ -85,7 +85,7 @@ def test_queue_changes_type(redis_server: Redis, keys: "client.Redis") -> None:
 
 
 def test_oldest_entry_of_a_stream(redis_server: Redis, keys: "client.Redis") -> None:
-    """A stream tells when its first entry was added; an empty one, an id made up by a client and a list do not."""
+    """A stream shows when its first entry was added; an empty one, an id chosen by a client and a list do not."""
     keys.xadd("celery", {"a": 1}, id="1767225600500-3")
     keys.xadd("celery", {"a": 2})
     keys.xadd("mail", {"a": 1}, id="7-1")
@@ -119,7 +119,7 @@ def test_no_length(redis_server: Redis, keys: "client.Redis") -> None:
     with target(redis(redis_server.url, queues=("celery",))) as subject:
         result = subject.ask()
 
-        assert (result.status, result.cause) == (Status.DEGRADED, "queue 'celery' has no length to tell")
+        assert (result.status, result.cause) == (Status.DEGRADED, "queue 'celery' has no length")
         assert result.problems == ("queue",)
         assert "queue_length:celery" not in gauges(result)
 
@@ -148,7 +148,7 @@ def test_stopped_and_started(start_redis: Starter) -> None:
 
 
 def test_restarted(start_redis: Starter) -> None:
-    """A restart between two scrapes is no outage."""
+    """A restart between two scrapes is not an outage."""
     server = start_redis()
     with target(redis(server.url)) as subject:
         subject.ask()
@@ -341,7 +341,7 @@ def test_save_failed(start_redis: Starter, tmp_path: Path) -> None:
 
 
 def test_loading(start_redis: Starter) -> None:
-    """A server that loads its data is down, refused: it answers nobody yet."""
+    """A server that loads its data is down, refused: it serves no client yet."""
     server = start_redis(settings={"rdbcompression": "no"})
     with server.client() as keys:
         keys.mset({f"key{number}": "x" * 10_000 for number in range(2000)})

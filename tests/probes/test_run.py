@@ -231,23 +231,7 @@ def test_removed(runner: ProbeRunner, probe: Scripted) -> None:
     runner.run(20)
     runner.replace([])
 
-    assert (runner.run(20), runner.failures(), runner.status()) == ({}, {}, {})
-
-
-def test_status_before(runner: ProbeRunner, probe: Scripted) -> None:
-    """Before the first scrape a target is unknown."""
-    observation = runner.status()[KEY]
-
-    assert (observation.result.status, observation.at) == (Status.UNKNOWN, None)
-
-
-def test_status_after(runner: ProbeRunner, probe: Scripted) -> None:
-    """After a scrape the status is that scrape's result, and when it was had."""
-    result = runner.run(20)[KEY]
-    observation = runner.status()[KEY]
-
-    assert observation.result is result
-    assert observation.at is not None
+    assert (runner.run(20), runner.failures()) == ({}, {})
 
 
 def test_close(probe: Scripted, runner: ProbeRunner) -> None:
