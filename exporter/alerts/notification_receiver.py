@@ -21,13 +21,13 @@ import click
 import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from exporter.alerts.notification import MOST_BODY_BYTES, DisplayedAlert, Notification, NotificationContent, parse
 from exporter.errors import ConfigError, NotificationError
 from exporter.printing import one_line
-from exporter.web.responses import PAGE_HEADERS, in_thread, is_json, read_body
+from exporter.web.responses import PAGE_HEADERS, in_thread, is_json, read_body, text
 from exporter.web.server import serve
 from exporter.web.web_config import WebConfig
 
@@ -110,25 +110,25 @@ class _Receiver:
 
     async def receive(self, request: Request) -> Response:
         if not is_json(request):
-            return _refuse(415, "Content-Type is not application/json, which Alertmanager sends")
+            return text("Content-Type is not application/json, which Alertmanager sends", 415)
         body = await read_body(request, MOST_BODY_BYTES)
         if body is None:
-            return _refuse(413, f"the body exceeds {MOST_BODY_BYTES} bytes; set max_alerts in webhook_config")
+            return text(f"the body exceeds {MOST_BODY_BYTES} bytes; set max_alerts in webhook_config", 413)
         try:
             posted = parse(body, DisplayedAlert)
         except NotificationError as error:
-            return _refuse(400, str(error))
+            return text(str(error), 400)
         notification = _received(posted, self._now())
         try:
             async with self._adding:
                 await in_thread(lambda: self._file.add(notification))
         except OSError as error:
             logger.error("a notification could not be stored, Alertmanager will send it again: %s", error)
-            return _refuse(500, "the notification could not be stored; the receiver's log says why")
+            return text("the notification could not be stored; see the receiver's log", 500)
         with contextlib.suppress(OSError):  # nothing reads our output any more; the file has the notification
             for line in describe(notification):
                 click.echo(line, file=self._out)
-        return PlainTextResponse("stored\n")
+        return text("stored")
 
     async def table(self, request: Request) -> Response:
         return HTMLResponse(_page(reversed(self._file.last)), headers=PAGE_HEADERS)
@@ -139,7 +139,7 @@ class _Receiver:
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
     async def healthy(self, request: Request) -> Response:
-        return PlainTextResponse("the receiver is healthy.\n")
+        return text("the receiver is healthy.")
 
 
 def describe(notification: ReceivedNotification) -> Iterator[str]:
@@ -177,10 +177,6 @@ def _ends_a_line(lines: BinaryIO) -> bool:
     size = lines.seek(0, os.SEEK_END)
     lines.seek(max(0, size - 1))
     return lines.read(1) in (b"", b"\n")
-
-
-def _refuse(status: int, reason: str) -> Response:
-    return PlainTextResponse(f"{reason}\n", status)
 
 
 def _page(notifications: Iterable[ReceivedNotification]) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -207,8 +208,7 @@ def _confirmed(connection: psycopg.Connection, selection: Selection, action: Act
 
 def _report(done: list[Changed], action: Action, as_json: bool) -> None:
     if as_json:
-        fields = ("id", "app", "fingerprint", "was", "status", "changed")
-        click.echo(json.dumps({"issues": [{name: getattr(one, name) for name in fields} for one in done]}, indent=2))
+        click.echo(json.dumps({"issues": [asdict(one) for one in done]}, indent=2))
         return
     for one in done:
         became = f"{one.was} -> {one.status}" if one.changed else f"already {one.status}"

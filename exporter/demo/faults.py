@@ -31,7 +31,7 @@ class Fault:
     """
 
     app: str
-    code: Callable[[int], None]
+    code: Callable[[int], object]
     endpoint: str
     severity: str
     per_day: float

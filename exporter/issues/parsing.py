@@ -123,14 +123,9 @@ def _selection(asked: ChangeRequest, now: datetime) -> Selection:
     except TimeTextError as error:
         raise ChangeError(f"`since`: {error}") from error
     selection = Selection(
-        apps=given.app,
-        severities=given.severity,
-        statuses=given.status,
-        endpoints=given.endpoint,
-        types=given.type,
-        since=since,
-        search=given.search,
-    )
+        apps=given.app, severities=given.severity, statuses=given.status, endpoints=given.endpoint, types=given.type,
+        since=since, search=given.search,
+    )  # fmt: skip
     if selection == Selection():
         raise ChangeError(
             "the filter is empty: expected at least one of app, severity, status, endpoint, type, since, search"

@@ -1,7 +1,6 @@
 """Which issues a command is about: by their ids, or by a filter."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,20 +33,18 @@ class Selection:
 
     def where(self) -> tuple[str, dict[str, Any]]:
         """Return SQL over monitoring.error_issue as `i`, and its parameters."""
-        conditions = [text for text, _ in self._conditions()]
-        parameters = {f"of_{name}": value for _, (name, value) in self._conditions()}
-        return " AND ".join(conditions) or "true", parameters
-
-    def _conditions(self) -> Iterator[tuple[str, tuple[str, Any]]]:
-        columns = {"ids": "id", "apps": "app", "severities": "severity", "statuses": "status"}
-        for name, column in {**columns, "endpoints": "endpoint", "types": "error_type"}.items():
-            if values := getattr(self, name):
-                yield f"i.{column} = ANY(%(of_{name})s)", (name, list(values))
+        lists = {
+            "id": self.ids, "app": self.apps, "severity": self.severities, "status": self.statuses,
+            "endpoint": self.endpoints, "error_type": self.types,
+        }  # fmt: skip
+        conditions = [f"i.{column} = ANY(%(of_{column})s)" for column, values in lists.items() if values]
         if self.since is not None:
-            yield "i.last_seen >= %(of_since)s", ("since", self.since)
+            conditions.append("i.last_seen >= %(of_since)s")
         if self.search:
             text = "lower(concat_ws(' ', i.error_type, i.message, i.endpoint, i.fingerprint))"
-            yield f"position(lower(%(of_search)s) IN {text}) > 0", ("search", self.search)
+            conditions.append(f"position(lower(%(of_search)s) IN {text}) > 0")
+        parameters = {f"of_{column}": list(values) for column, values in lists.items()}
+        return " AND ".join(conditions) or "true", parameters | {"of_since": self.since, "of_search": self.search}
 
 
 def full_ids(connection: psycopg.Connection, given: tuple[str, ...]) -> tuple[str, ...]:
