@@ -1,4 +1,4 @@
-"""Read the committed dashboards: their panels, queries, variables and links."""
+"""The committed dashboards: their panels, queries, variables and links."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from grafana.generate import boards
 from tools.testing.dashboard_sql import DASHBOARDS, POSTGRESQL, Json, panels
 
 BOARDS = boards()
-# What users may rely on: no uid may ever change, as their own dashboards and alerts name them.
+# Users rely on these: no uid may ever change, because their own dashboards and alerts name them.
 DATASOURCES = {
     "platform-prometheus": "prometheus",
     "platform-postgresql": "grafana-postgresql-datasource",
@@ -28,7 +28,7 @@ every_dashboard = pytest.mark.parametrize("name", list(DASHBOARDS))
 
 @dataclass(frozen=True)
 class Query:
-    """Say where a query stands, what it asks, and whether it may find nothing, with the reason."""
+    """A query: its place, its text, and the reason why it may find nothing."""
 
     board: str
     place: str
@@ -56,7 +56,7 @@ def reread(dashboard: Json) -> Json:
 
 
 def every(value: Any, key: str) -> Iterator[Any]:
-    """Yield what stands under a key anywhere in a dashboard."""
+    """Yield every value of a key anywhere in a dashboard."""
     if isinstance(value, dict):
         if key in value:
             yield value[key]

@@ -1,8 +1,8 @@
-"""Invent an hour of every series that the exporter may expose, two incidents in it.
+"""An invented hour of every series that the exporter may expose, with two incidents.
 
 All is derived from exporter/exposition/families.py: a new family is covered by being declared there. From minute 20 to
-30 and from 50 on, much fails: answers are slow, APIs and scrapers fail, Redis is down. So the end of the hour shows
-what fires, and its middle what a mended incident looks like.
+30 and from 50 on, much fails: responses are slow, APIs and scrapers fail, Redis is down. So the end of the hour shows
+what fires, and its middle what a past incident looks like.
 """
 
 import math
@@ -64,19 +64,19 @@ def earlier_weeks(start: float) -> Iterator[tuple[Labels, Samples]]:
 
 
 def earlier_month(start: float) -> Iterator[tuple[Labels, Samples]]:
-    """Yield how much lower the counts of one app's objectives stood a month ago: its budgets are not used up yet."""
+    """Yield how much lower the counts of an app's objectives were a month ago: its budgets are not used up yet."""
     for slo, (name, count) in product(VALUES["slo"], (("events", 1e6), ("errors", 1e3))):
         labels = {"__name__": f"app_slo:platform_slo_{name}:sampled10m", "app": "library", "slo": slo}
         yield labels, [(round((start - 30.5 * 86400) * 1000), -count)]
 
 
 def incident(second: float) -> bool:
-    """Tell whether much fails at this second of the hour."""
+    """Return whether much fails at this second of the hour."""
     return any(first * 60 <= second < last * 60 for first, last in INCIDENT_MINUTES)
 
 
 Value = Callable[[float, float], float]
-"""What a series is at a second of the hour, which began at a Unix time."""
+"""The value of a series at a second of the hour, which began at a Unix time."""
 
 
 def _all() -> Iterator[tuple[Labels, Value]]:
@@ -175,7 +175,7 @@ def _gauge(name: str, labels: Labels) -> Value:
     if "limit_bytes" in name or name.endswith("_limit"):
         return _constant(1e9 if "bytes" in name else 100)
     if "remaining" in name:
-        return lambda second, start: 4500 - 1.1 * second  # used up some minutes after the hour, before it begins anew
+        return lambda second, start: 4500 - 1.1 * second  # used up some minutes after the hour, before it starts again
     if name.endswith(("_successful", "_info")):
         return _constant(1)
     if name.endswith(("_total_bytes", "_filesystem_size_bytes")):

@@ -1,4 +1,4 @@
-"""List the series of others than the exporter that dashboards ask for: who makes them, and their labels."""
+"""The series of other programs that dashboards query: who exposes them, and their labels."""
 
 _EXPORTER = {"instance": "127.0.0.1:9847", "job": "platform-exporter"}
 _PROMETHEUS = {"instance": "127.0.0.1:9090", "job": "prometheus"}

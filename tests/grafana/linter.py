@@ -1,7 +1,7 @@
-"""Apply the seventeen rules of Grafana's dashboard-linter (its docs/index.md): they hold where there is no Go, too.
+"""The seventeen rules of Grafana's dashboard-linter (its docs/index.md), which needs Go.
 
-Each rule yields what is wrong. They are stricter than the original in that they look at every type of panel, and also
-where the data source is no variable. What does not fit is excluded in grafana/dashboards/.lint, which it reads, too.
+Each rule yields what is wrong. They are stricter than the original: they check every type of panel, also with a data
+source that is not a variable. Both read the exceptions in grafana/dashboards/.lint.
 """
 
 import re
@@ -46,7 +46,7 @@ def _template_promql(board: str, parser: Prometheus) -> Iterator[str]:
 def _template_reload(board: str, parser: Prometheus) -> Iterator[str]:
     for variable in DASHBOARDS[board]["templating"]["list"]:
         if variable["type"] == "query" and variable["refresh"] != 2:
-            yield f"variable {variable['name']} is not read anew when the time range changes"
+            yield f"variable {variable['name']} is not read again when the time range changes"
 
 
 def _panel_datasource(board: str, parser: Prometheus) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Evaluate our rules over the past, in the order in which they read each other, and store what they would have made."""
+"""Our rules evaluated over the past, in the order of their dependencies, and their results stored."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def evaluate(server: Prometheus, start: float, end: float, step_seconds: int) ->
 
 
 def in_order(found: list[Rule]) -> list[Rule]:
-    """Return recording rules such that each stands behind all that it reads, then the alerts."""
+    """Return the recording rules, each after all that it reads, then the alerts."""
     recorded = {rule["record"] for rule in found if "record" in rule}
     waiting = [rule for rule in found if "record" in rule]
     ordered: list[Rule] = []

@@ -1,4 +1,4 @@
-"""Write samples of any time into a Prometheus that runs, by its remote-write protocol (version 1.0)."""
+"""Samples of any time for a running Prometheus, by its remote-write protocol (version 1.0)."""
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +13,8 @@ SERIES_A_REQUEST = 200
 def write(url: str, series: Iterable[tuple[Mapping[str, str], Samples]]) -> None:
     """Store series, each its labels (`__name__` among them) and samples, and return when all can be asked for.
 
-    The server wants --web.enable-remote-write-receiver, and storage.tsdb.out_of_order_time_window for times before its
-    newest. Raises AssertionError with its own words where it refuses some.
+    The server needs --web.enable-remote-write-receiver, and storage.tsdb.out_of_order_time_window for times before its
+    newest. Raises AssertionError with its message if it refuses some.
     """
     encoded = [_field(1, _series(labels, samples)) for labels, samples in series]
     headers = {

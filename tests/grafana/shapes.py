@@ -1,8 +1,8 @@
-"""Say as JSON Schema what shape Grafana's files have.
+"""JSON Schemas of Grafana's files.
 
 DASHBOARD is the classic model ("JSON model" in Grafana's documentation of dashboards) as far as 11.6, 12 and 13 share
 it and we use it; Grafana publishes no schema of it. DATASOURCES and PROVIDERS are those of "Provision Grafana" in its
-documentation of administration. What is not listed is refused: it would be a typo.
+documentation of administration. Unlisted keys are refused: they would be typos.
 """
 
 from typing import Any

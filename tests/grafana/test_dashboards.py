@@ -25,7 +25,7 @@ PANEL_TYPES = {
 
 
 def test_files_are_what_the_generator_writes() -> None:
-    """A change by hand, or a generator that was not run, is found here; mend: python -m grafana.generate."""
+    """A manual change, or a change of the generator without a run, is found; to do: python -m grafana.generate."""
     assert {path.name: path.read_text() for path in FOLDER.glob("*.json")} == {
         f"{name}.json": rendered(board) for name, board in boards().items()
     }
@@ -38,7 +38,7 @@ def test_uids_are_fixed_and_unique() -> None:
 
 @every_dashboard
 def test_panels_do_not_overlap(name: str) -> None:
-    """Every panel lies inside the 24 columns, fits on a screen, and is on no other one, in collapsed rows too."""
+    """Every panel lies within the 24 columns, fits on a screen and overlaps no other, also in collapsed rows."""
     board = DASHBOARDS[name]
     groups = [board["panels"], *(panel.get("panels", []) for panel in board["panels"])]
     for group in groups:
@@ -52,7 +52,7 @@ def test_panels_do_not_overlap(name: str) -> None:
 
 @every_dashboard
 def test_ids_and_titles_are_unique(name: str) -> None:
-    """Links to a panel name its id, people its title; excuses for empty panels do, too."""
+    """Links use the id of a panel, people its title, and so do the exceptions for empty panels."""
     found = panels(DASHBOARDS[name])
     titles = [panel["title"] for panel in found]
 
@@ -69,7 +69,7 @@ def test_panels_are_described(name: str) -> None:
 
 @every_dashboard
 def test_units_are_grafanas(name: str) -> None:
-    """Every figure has a unit, of those that Grafana knows: it shows others as text behind the number."""
+    """Every figure has a unit that Grafana knows: it shows others as text behind the number."""
     for panel in panels(DASHBOARDS[name], without=WITHOUT_QUERIES):
         config = panel["fieldConfig"]
         assert config["defaults"]["unit"] in UNITS, panel["title"]
@@ -80,7 +80,7 @@ def test_units_are_grafanas(name: str) -> None:
 
 @every_dashboard
 def test_panels_have_queries_of_one_source(name: str) -> None:
-    """A panel names its data source and asks it something; every query names it as well, and has an id of its own."""
+    """A panel and all its queries name the same data source; every query has an id of its own."""
     for panel in panels(DASHBOARDS[name], without=WITHOUT_QUERIES):
         ids = [target["refId"] for target in panel["targets"]]
         assert ids
@@ -103,7 +103,7 @@ def test_only_provisioned_data_sources(name: str) -> None:
 
 @every_dashboard
 def test_refresh_and_ranges(name: str) -> None:
-    """Every dashboard but the runbook follows by itself, begins with 6 hours, and offers 1 hour to 7 days."""
+    """Every dashboard except the runbook refreshes itself, starts with 6 hours, and offers 1 hour to 7 days."""
     board = DASHBOARDS[name]
     ranges = [one["from"] for one in board["timepicker"]["quick_ranges"]]
 
@@ -114,7 +114,7 @@ def test_refresh_and_ranges(name: str) -> None:
 
 @every_dashboard
 def test_variables_follow_the_time_range(name: str) -> None:
-    """What can be chosen is what there was in the range; several or all, unless one is chosen by its nature."""
+    """Choices are the values in the range; several or all, except where only one makes sense."""
     for variable in DASHBOARDS[name]["templating"]["list"]:
         if variable["type"] == "query":
             assert variable["refresh"] == 2, variable["name"]
@@ -123,7 +123,7 @@ def test_variables_follow_the_time_range(name: str) -> None:
 
 @every_dashboard
 def test_variables_are_defined_before_use(name: str) -> None:
-    """A query that names a variable which the dashboard lacks would be sent as it is written."""
+    """A query with a variable that the dashboard lacks would be sent as written."""
     board = DASHBOARDS[name]
     known: set[str] = set()
     for variable in board["templating"]["list"]:
@@ -202,7 +202,7 @@ def test_unknown_is_neither_green_nor_blank() -> None:
 
 @every_dashboard
 def test_threshold_lines_come_from_the_configuration(name: str) -> None:
-    """No chart has a figure of its own: what is drawn as a threshold is asked for."""
+    """No chart has a fixed figure: every threshold drawn comes from a query."""
     charts = [panel for panel in panels(DASHBOARDS[name]) if panel["type"] == "timeseries"]
 
     assert all("thresholds" not in chart["fieldConfig"]["defaults"] for chart in charts)

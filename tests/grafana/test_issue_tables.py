@@ -1,4 +1,4 @@
-"""What the dashboards of errors and users show and change is what was chosen, whatever somebody types."""
+"""The dashboards of errors and users show and change what was chosen, whatever is typed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -59,14 +59,14 @@ def test_what_is_typed_is_text(viewer: Viewer, typed: str) -> None:
 
 
 def test_words_are_found_in_any_case(viewer: Viewer) -> None:
-    """Text and endpoint are parts, compared without regard to letters' case or surrounding blanks."""
+    """Text and endpoint match parts, regardless of case and surrounding blanks."""
     found = rows(viewer, "errors", "Issues", search=" Could NOT read item 77 ", endpoint="ITEMS")
 
     assert [row["message"] for row in found] == ["could not read item 77"]
 
 
 def test_the_course_has_sixteen_parts(viewer: Viewer) -> None:
-    """A letter for each sixteenth of the range, the highest where it occurred most; none where it did not occur."""
+    """A character for each sixteenth of the range, the highest where it occurred most; none if it did not occur."""
     found = rows(viewer, "errors", "Issues")
     courses = [row["course"] for row in found if row["events"]]
 
@@ -84,8 +84,8 @@ def test_a_stack_trace_is_found_however_old(viewer: Viewer) -> None:
     assert found["stack_trace"].count("\n") == 20
 
 
-def test_who_typed_nobody_sees_the_busiest(viewer: Viewer) -> None:
-    """The user's panels show whoever did most until somebody is chosen, and then only that one."""
+def test_without_a_user_the_busiest_is_shown(viewer: Viewer) -> None:
+    """The user's panels show the most active user until one is chosen, and then only that one."""
     [busiest] = rows(viewer, "users", "One user")
     [chosen] = rows(viewer, "users", "One user", user="user7")
 
@@ -94,7 +94,7 @@ def test_who_typed_nobody_sees_the_busiest(viewer: Viewer) -> None:
 
 
 def test_requests_around_the_last_occurrence(viewer: Viewer) -> None:
-    """They are all the same user's, from half an hour before to ten minutes after, the error itself at 0."""
+    """All are of the same user, from half an hour before to ten minutes after; the error itself is at 0."""
     found = rows(viewer, "error", "Requests of the same user")
 
     assert len({row["user_id"] for row in found}) == 1
@@ -103,7 +103,7 @@ def test_requests_around_the_last_occurrence(viewer: Viewer) -> None:
 
 
 def test_a_firing_and_its_end_are_one_alert(viewer: Viewer) -> None:
-    """The history has a row an alert, with how long it lasted."""
+    """The history has one row per alert, with its duration."""
     found = rows(viewer, "alerts", "History")
 
     assert len({(row["alertname"], row["starts_at"]) for row in found}) == len(found)

@@ -1,4 +1,4 @@
-"""What the dashboards ask of Prometheus: it is PromQL, of series and labels that exist, and finds data."""
+"""The dashboards' queries of Prometheus are valid, use series and labels that exist, and find data."""
 
 import re
 from functools import cache, partial
@@ -17,7 +17,7 @@ SCRAPED = {"job", "instance", "le"}
 
 @every_dashboard
 def test_queries_find_data(hour: Hour, name: str) -> None:
-    """Every panel, variable and annotation has data in an hour with incidents, or says in its module why it may not."""
+    """Every panel, variable and annotation has data in an hour with incidents, or its module says why not."""
     empty = [
         f"{query.place}: {filled(query.text)}"
         for query in promql(name)
@@ -32,18 +32,18 @@ def test_legends_name_labels_there_are(hour: Hour, name: str) -> None:
     """A label that no series has would leave a hole in every legend."""
     holes = []
     for query in promql(name):
-        wanted = set(re.findall(r"{{ *(\w+) *}}", query.legend)) - {"__name__", "le"}
-        series = found(hour, query) if wanted else []
+        expected = set(re.findall(r"{{ *(\w+) *}}", query.legend)) - {"__name__", "le"}
+        series = found(hour, query) if expected else []
         labels = {label for one in series for label in one["metric"]}  # type: ignore[attr-defined]
-        if series and not wanted <= labels:
-            holes.append((query.place, wanted - labels))
+        if series and not expected <= labels:
+            holes.append((query.place, expected - labels))
 
     assert holes == []
 
 
 @every_dashboard
 def test_only_existing_series(parser: Prometheus, name: str) -> None:
-    """A panel on a series that nothing makes would stay empty for ever."""
+    """A panel on a series that does not exist would always stay empty."""
     known = {series for family in FAMILIES.values() for series in series_names(family)}
     known |= recorded() | set(FOREIGN) | set(ALERTS) | {""}
     asked = {
@@ -89,7 +89,7 @@ def labels_of(hour: Hour, name: str) -> set[str]:
 
 
 def test_every_family_is_in_the_hour(hour: Hour) -> None:
-    """The demo data follow the declaration: a new family is there at once, with all its labels."""
+    """The demo data follow the declaration: a new family is included at once, with all its labels."""
     for family in FAMILIES.values():
         if family.name != "platform_threshold":
             [name, *_] = series_names(family)
@@ -109,13 +109,13 @@ def test_the_incidents_were_noticed(hour: Hour) -> None:
 
 @every_dashboard
 def test_queries_parse_on_both_generations(parser: Prometheus, hour: Hour, name: str) -> None:
-    """2.42 has answered them all above; the newest understands them too."""
+    """2.42 has evaluated them all above; the newest release accepts them too."""
     for query in promql(name):
         parser.query(filled(query.text))
 
 
 def test_the_runbooks_queries_parse(hour: Hour, parser: Prometheus) -> None:
-    """What the runbook tells people to ask is PromQL."""
+    """The queries in the runbook are valid PromQL."""
     runbook = (ROOT / "prometheus/runbook.md").read_text()
     found = re.findall(r"promtool query instant \$PROM '([^']+)'", runbook)
     assert len(found) == runbook.count("promtool query instant")
@@ -125,8 +125,8 @@ def test_the_runbooks_queries_parse(hour: Hour, parser: Prometheus) -> None:
         parser.query(expression)
 
 
-def test_nothing_is_excused_in_vain() -> None:
-    """A panel that is said to be empty in health, and is not there any more, is a leftover."""
+def test_exceptions_are_of_existing_panels() -> None:
+    """An exception for a panel that no longer exists is a leftover."""
     for name, board in DASHBOARDS.items():
         titles = {panel["title"] for panel in panels(board)} | {
             one["name"] for one in board["annotations"].get("list", [])

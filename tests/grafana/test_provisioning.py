@@ -51,7 +51,7 @@ def test_every_variable_has_its_default_or_is_the_launchers() -> None:
 
 
 def test_users_addresses_and_stack_traces_have_a_data_source_of_their_own() -> None:
-    """It signs in as somebody else, so that one can be closed without the other."""
+    """It signs in as another role, so that access to one can be revoked without the other."""
     ordinary, restricted = SOURCES["platform-postgresql"], SOURCES["platform-postgresql-restricted"]
 
     assert ordinary["url"] == restricted["url"]

@@ -1,4 +1,4 @@
-"""What the dashboards ask of PostgreSQL: it runs on the views, as the role of its data source, and finds rows."""
+"""The dashboards' queries of PostgreSQL run on the views, as the role of their data source, and find rows."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from tools.testing.dashboard_sql import ROLES, Viewer, expanded, targets
 
 @every_dashboard
 def test_panels_find_rows(viewer: Viewer, name: str) -> None:
-    """Every query runs with the rights of its data source and finds something, or its panel says why it may not."""
+    """Every query runs with the rights of its data source and finds something, or its panel says why not."""
     chosen = viewer.chosen(name)
     for panel, target in targets(name):
         answer = viewer.ask(target["datasource"]["uid"], target["rawSql"], chosen)
@@ -33,7 +33,7 @@ def test_all_is_a_list_in_sql(name: str) -> None:
 
 
 def test_a_platform_without_scrapers_shows_no_error(viewer: Viewer) -> None:
-    """Of a choice that offers nothing, Grafana makes nothing at all: `IN ()` would be refused."""
+    """Grafana inserts nothing for a choice without values: `IN ()` would be refused."""
     nothing: dict[str, Sequence[str]] = {"app": [], "scraper": [], "site": [""]}
 
     for panel, target in targets("scraping"):
@@ -68,7 +68,7 @@ def test_every_sql_data_source_has_its_role() -> None:
 
 
 def test_a_viewer_writes_no_sql() -> None:
-    """A variable outside ${NAME:sqlstring} would put what somebody typed into the query as it is."""
+    """A variable outside ${NAME:sqlstring} would put typed text into the query unescaped."""
     with pytest.raises(AssertionError, match="search"):
         expanded("SELECT * FROM t WHERE message LIKE '%$search%'", 0, 60, {"search": ["x"]})
 
@@ -76,7 +76,7 @@ def test_a_viewer_writes_no_sql() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("$__timeFilter(at)", "at BETWEEN '1970-01-01T00:00:00+00:00' AND '1970-01-01T01:00:00+00:00'"),
         ("$__timeGroupAlias(at, $__interval)", 'floor(extract(epoch from at)/60)*60 AS "time"'),
@@ -87,6 +87,6 @@ def test_a_viewer_writes_no_sql() -> None:
         ),
     ],
 )
-def test_macros_are_grafanas(text: str, wanted: str) -> None:
+def test_macros_are_grafanas(text: str, expected: str) -> None:
     """They expand as pkg/tsdb/grafana-postgresql-datasource/macros.go does."""
-    assert expanded(text, 0, 3600, {}) == wanted
+    assert expanded(text, 0, 3600, {}) == expected

@@ -1,4 +1,4 @@
-"""List the units that dashboards use, of those that Grafana 11.6 and newer know.
+"""The units that dashboards use, of those that Grafana 11.6 and newer know.
 
 From packages/grafana-data/src/valueFormats/categories.ts of grafana/grafana (its ids). Add one when it is needed.
 """

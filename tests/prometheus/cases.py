@@ -1,10 +1,10 @@
-"""Read the promtool tests as cases of alerts, and tell whether a group shows what its name says.
+"""The promtool tests as cases of alerts, and whether a group shows what its name says.
 
 A group that shows cases is named `ALERT[, ALERT...]: CASE[, CASE...]`, with free words in parentheses after it:
 
     PlatformQueueNotConsumed: fires, recovers (a worker dies at 1 m)
 
-What is wanted of each case stands at SHOWS. It is looked for in the group's checks (`alert_rule_test`, or a
+SHOWS has the requirements of each case. They are checked in the group's checks (`alert_rule_test`, or a
 `promql_expr_test` of `ALERTS{alertname="...", alertstate="firing"`) and in its input series.
 """
 
@@ -19,10 +19,10 @@ import yaml
 from tests.prometheus.names import ROOT
 
 LOOKBACK_SECONDS = 300
-"""For how long Prometheus takes a sample for current; a `stale` marker ends it at once."""
+"""How long Prometheus considers a sample current; a `stale` marker ends it at once."""
 
 IDENTITIES = ("app", "api", "scraper", "component", "name", "queue", "source", "instance", "job", "fingerprint", "slo")
-"""The labels by whose values subjects of one group are told apart."""
+"""The labels whose values identify the subjects of a group."""
 
 _NAME = re.compile(r"(?P<alerts>Platform\w+(?:, Platform\w+)*): (?P<cases>[a-z ]+(?:, [a-z ]+)*?)(?: \(.+\))?")
 _SERIES = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})?")
@@ -34,7 +34,7 @@ _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 @dataclass(frozen=True)
 class Series:
-    """Hold an input series; samples has None where there is none, and "stale" where it ends."""
+    """An input series; samples has None where there is none, and "stale" where it ends."""
 
     name: str
     labels: dict[str, str]
@@ -43,7 +43,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Check:
-    """Hold what one check wants to fire at a time; annotated tells that it compares the annotations too."""
+    """What a check expects to fire at a time; annotated if it compares the annotations too."""
 
     seconds: float
     firing: list[dict[str, str]]
@@ -52,7 +52,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Group:
-    """Hold one group of promtool tests."""
+    """A group of promtool tests."""
 
     name: str
     alerts: tuple[str, ...]
@@ -138,8 +138,8 @@ def _missing_data(group: Group, checks: list[Check], reads: set[str]) -> str:
     ever = {one.name for one in group.series if one.name in roots and any(one.samples)}
     if not ever:
         return "no input series that the alert reads at all"
-    wanted = _given_anywhere(roots) | ever
-    if any(group.present(roots, one.seconds) != wanted for one in checks):
+    expected = _given_anywhere(roots) | ever
+    if any(group.present(roots, one.seconds) != expected for one in checks):
         return ""
     return "every series that the alert reads has a current sample at every check"
 

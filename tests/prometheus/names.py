@@ -1,4 +1,4 @@
-"""Tell which metric names exist, and which are used."""
+"""The metric names that exist, and those that are used."""
 
 import re
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ FOREIGN = {
     "node_filesystem_avail_bytes": "node_exporter, collector/filesystem_common.go",
     "node_filesystem_size_bytes": "node_exporter, collector/filesystem_common.go",
 }
-"""The series of others that rules may read, and who exposes each."""
+"""The series of other programs that rules may read, and the source of each."""
 
 
 @cache

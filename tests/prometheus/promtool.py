@@ -1,4 +1,4 @@
-"""Run promtool, and the unit tests of the rules by it."""
+"""Runs of promtool, and of the unit tests of the rules."""
 
 import os
 import subprocess
@@ -19,7 +19,10 @@ def promtool(binary: Binary, *arguments: str | Path) -> subprocess.CompletedProc
     return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
 
 
-def failures(generation: str, tests: Path) -> str:
-    """Return what a generation's promtool says of a file of unit tests; nothing where they pass."""
-    done = promtool(PrometheusBinaries.of(generation).promtool, "test", "rules", tests)
+def failures(release: str, tests: Path) -> str:
+    """Return what a release's promtool says of a file of unit tests; nothing if they pass.
+
+    All run on both releases: Prometheus 3 excludes the left bound of a range, so any window may count one sample less.
+    """
+    done = promtool(PrometheusBinaries.of(release).promtool, "test", "rules", tests)
     return done.stdout + done.stderr if done.returncode else ""

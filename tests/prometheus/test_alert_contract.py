@@ -1,4 +1,4 @@
-"""What every alert owes: labels, annotations, tested cases, a runbook entry, a panel that shows why it fires.
+"""Every alert has labels, annotations, tested cases, a runbook entry, and a panel that shows why it fires.
 
 To add an alert: the rule, its cases in prometheus/tests (named as tests/prometheus/cases.py says), its entry in
 prometheus/runbook.md, and a dashboard_url whose dashboard has a panel on what the alert reads.
@@ -23,14 +23,14 @@ ENTRIES = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE 
 COMMAND = re.compile(r"^\d\. .+: `(?:promtool|curl|psql|amtool|platform-exporter|cat|openssl) .+`$", re.MULTILINE)
 SEVERITIES = {"critical", "high", "medium", "low"}
 ALWAYS_FIRING = {"PlatformWatchdog"}
-TOLD_TO_NOBODY = {"PlatformComponentRecovering", "PlatformOutageRecovering"}
+MUTES_ONLY = {"PlatformComponentRecovering", "PlatformOutageRecovering"}
 
-ONE_IS_ENOUGH = "a fault of one thing, which no amount of traffic makes truer"
+ONE_IS_ENOUGH = "a single fault, for which the amount of traffic is irrelevant"
 EXEMPT: dict[tuple[str, str], str] = {
     ("PlatformWatchdog", "stays quiet"): "it always fires",
     ("PlatformWatchdog", "recovers"): "it always fires",
     ("PlatformWatchdog", "missing data"): "it reads nothing",
-    ("PlatformOpenAlerts", "low traffic"): "people opened them: one is as meant",
+    ("PlatformOpenAlerts", "low traffic"): "people opened them: a single one counts",
     ("PlatformNewErrorIssue", "low traffic"): "it is about the first of a kind",
     ("PlatformErrorRegression", "low traffic"): "once is too often",
 } | {
@@ -75,7 +75,7 @@ EXEMPT: dict[tuple[str, str], str] = {
 """The cases that make no sense for an alert, and why."""
 
 SUMMARIES = {"app_indicator:platform_health:state", "indicator:platform_health:max", "global:platform_health:max"}
-"""What tells that something is wrong, but not what: a panel on these explains no alert."""
+"""Series that show that something is wrong, but not what: a panel on these explains no alert."""
 
 every_alert = pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}")
 every_case = pytest.mark.parametrize(
@@ -86,10 +86,10 @@ every_case = pytest.mark.parametrize(
 
 @every_alert
 def test_labels(rule: dict[str, Any]) -> None:
-    """An alert is routed by its severity; one with thresholds names its indicator, one with an objective that."""
+    """Every alert has a severity, by which it is routed; one with thresholds or an objective has it as indicator."""
     severity = rule["labels"]["severity"]
 
-    if rule["alert"] in ALWAYS_FIRING | TOLD_TO_NOBODY:
+    if rule["alert"] in ALWAYS_FIRING | MUTES_ONLY:
         assert severity == "none"
     elif rule["alert"] == "PlatformOpenAlerts":
         assert severity == "{{ $labels.severity }}"
@@ -101,18 +101,18 @@ def test_labels(rule: dict[str, Any]) -> None:
 
 @every_alert
 def test_annotations(rule: dict[str, Any]) -> None:
-    """A reader learns what, how much, and where to go on."""
+    """A reader learns what, how much, and where to continue."""
     annotations = rule["annotations"]
 
     assert set(annotations) == {"summary", "description", "runbook_url", "dashboard_url"}
     assert "$value" in annotations["description"]
     if "indicator" in rule["labels"]:
-        assert "with query" in annotations["description"], "the threshold in force belongs into the description"
+        assert "with query" in annotations["description"], "the description needs the threshold in force"
 
 
 @every_alert
 def test_held_against_flapping(rule: dict[str, Any]) -> None:
-    """An alert lasts a while before it fires and after; what applications opened or what always fires needs neither."""
+    """An alert has `for` and `keep_firing_for`, except those that applications opened and the one that always fires."""
     if rule["alert"] not in ALWAYS_FIRING | {"PlatformOpenAlerts"}:
         assert rule["for"]
         assert rule["keep_firing_for"]
@@ -120,7 +120,7 @@ def test_held_against_flapping(rule: dict[str, Any]) -> None:
 
 @every_case
 def test_has_case(alert: str, case: str) -> None:
-    """A group of promtool tests bears the name `ALERT: CASE` and really shows it."""
+    """A group of promtool tests has the name `ALERT: CASE` and really shows it."""
     named = [group for group in groups() if alert in group.alerts and case in group.cases]
     reads = read_by(EXPRESSIONS[alert])
 
@@ -147,7 +147,7 @@ def test_case_names_are_known() -> None:
 
 @every_alert
 def test_runbook_entry(rule: dict[str, Any]) -> None:
-    """The address of the runbook ends with the anchor of an entry of its name, which says what on-call needs."""
+    """The runbook has an entry with its name, to which its address leads, with all that on-call needs."""
     name = rule["alert"]
     entry = ENTRIES[name]
     parts = ["Meaning", "Impact", "First checks", "Fix", "Who to call"]
@@ -159,7 +159,7 @@ def test_runbook_entry(rule: dict[str, Any]) -> None:
 
 @every_alert
 def test_dashboard(rule: dict[str, Any]) -> None:
-    """The address names a dashboard that is provisioned, variables that it has, and it has a panel on the alert."""
+    """The address leads to a provisioned dashboard that has its variables and a panel on the alert."""
     address = rule["annotations"]["dashboard_url"]
     match = re.fullmatch(r"\{\{ \$externalLabels\.grafana_url \}\}/d/([\w-]+)/[\w-]+(?:\?(var-.*))?", address)
     assert match
@@ -181,17 +181,17 @@ def queries(panels: list[dict[str, Any]]) -> list[str]:
 
 
 def explaining(expression: str) -> set[str]:
-    """Return the series that an alert reads and that tell why it fires: all but thresholds."""
+    """Return the series that explain why an alert fires: all that it reads except thresholds."""
     return read_by([expression], without="threshold")
 
 
 def test_runbook_has_no_entry_without_alert() -> None:
-    """An alert that is gone takes its entry with it; those made by hand have one, and no rule."""
+    """There is no entry without its alert, except for manual alerts, which have no rule."""
     assert set(ENTRIES) == {rule["alert"] for rule in ALERTS} | {ALERTNAME}
 
 
 def test_rules_name_only_existing_metrics() -> None:
-    """A rule on a series that nothing exposes would be silent for ever."""
+    """A rule on a series that nothing exposes would never fire."""
     texts = [rule["expr"] for rule in rules()] + [text for rule in ALERTS for text in rule["annotations"].values()]
 
     assert unknown(texts) == set()
@@ -199,5 +199,5 @@ def test_rules_name_only_existing_metrics() -> None:
 
 
 def test_runbook_names_only_existing_metrics() -> None:
-    """A command of the runbook finds what it asks for."""
+    """Commands of the runbook use only series that exist."""
     assert unknown([RUNBOOK]) == set()

@@ -1,4 +1,4 @@
-"""A group that only claims to show a case is found out."""
+"""A group that only claims to show a case is detected."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ MINIMUM = {"series": 'platform_threshold{indicator="minimum_events"}', "values":
 
 
 def lacks(case: str, *, series: list[dict[str, str]], firing: dict[str, list[dict[str, str]]]) -> str:
-    """Return what a group of these input series lacks, which wants these labels to fire at these times."""
+    """Return what a group lacks that has these input series and expects these labels to fire at these times."""
     checks: list[dict[str, Any]] = [
         {
             "eval_time": time,
             "alertname": "PlatformX",
-            "exp_alerts": [{"exp_labels": labels, "exp_annotations": {"summary": "x"}} for labels in wanted],
+            "exp_alerts": [{"exp_labels": labels, "exp_annotations": {"summary": "x"}} for labels in expected],
         }
-        for time, wanted in firing.items()
+        for time, expected in firing.items()
     ]
     test = {"name": f"PlatformX: {case}", "interval": "5s", "input_series": series, "alert_rule_test": checks}
     group = group_of(test)
@@ -59,7 +59,7 @@ def test_low_traffic_needs_a_control() -> None:
 
 
 def test_missing_data_needs_something_that_is_missing() -> None:
-    """A check while every series is current tells nothing of missing data; nor does a series that ended just now."""
+    """A check while every series is current shows no missing data; nor does a series that has just ended."""
     assert lacks("missing data", series=[x("a", "1x100"), MINIMUM], firing={"3m": []})
     assert lacks("missing data", series=[x("a", "1x11"), MINIMUM], firing={"3m": []})
     assert not lacks("missing data", series=[x("a", "1x11 stale"), MINIMUM], firing={"3m": []})
