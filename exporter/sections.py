@@ -2,6 +2,7 @@
 
 import hmac
 import os
+import re
 from collections.abc import Iterator
 from typing import Annotated, NamedTuple
 
@@ -73,17 +74,37 @@ def duplicates(key: str, names: list[str]) -> Iterator[Problem]:
         yield Problem(key, "one entry per name (set `name`)", name)
 
 
-def dsn_problems(dsn: Secret) -> Iterator[Problem]:
-    """Yield what is wrong with a DSN, without quoting it; the parser's own message would, password and all."""
+_PLAIN_URL = re.compile(
+    r"postgres(?:ql)?://(?:(?P<user>[\w.-]+)(?::(?P<password>[\w.-]+))?@)?(?P<host>[\w.-]+)"
+    r"(?::(?P<port>[0-9]+))?(?:/(?P<dbname>[\w.-]+)?)?",
+    re.ASCII,
+)
+
+
+def dsn_parts(dsn: Secret) -> dict[str, str]:
+    """Return the parts of a DSN by libpq's names. Raises ValueError if libpq could not read it.
+
+    Plain URLs are read here, anything else by libpq: importing psycopg takes longer than all else of `check-config`.
+    """
+    if plain := _PLAIN_URL.fullmatch(dsn.reveal()):
+        return {name: part for name, part in plain.groupdict().items() if part}
     from psycopg import ProgrammingError, conninfo
 
     try:
-        parts = conninfo.conninfo_to_dict(dsn.reveal())
+        return {name: str(part) for name, part in conninfo.conninfo_to_dict(dsn.reveal()).items()}
     except ProgrammingError:
+        raise ValueError("invalid DSN") from None  # libpq's message quotes it, password and all
+
+
+def dsn_problems(dsn: Secret) -> Iterator[Problem]:
+    """Yield what is wrong with a DSN, without quoting it."""
+    try:
+        parts = dsn_parts(dsn)
+    except ValueError:
         yield Problem("dsn", "postgresql://USER@HOST:PORT/DATABASE or key=value")
         return
     # A password with @ or / in it makes libpq take its end for the host, and show it in every message.
-    hosts, ports = str(parts.get("host") or "").split(","), str(parts.get("port") or "").split(",")
+    hosts, ports = parts.get("host", "").split(","), parts.get("port", "").split(",")
     if any("@" in host[1:] for host in hosts) or not all(port == "" or is_port(port) for port in ports):
         yield Problem(
             "dsn",

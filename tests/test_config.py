@@ -10,12 +10,13 @@ from typing import get_args, get_type_hints
 import msgspec
 import pytest
 import yaml
+from psycopg import conninfo
 
 from exporter.config import loader, thresholds
 from exporter.config.settings import Config, convert, parse_address
 from exporter.errors import ConfigError
 from exporter.probes import PROBES, Probe
-from exporter.sections import Secret
+from exporter.sections import Secret, dsn_parts
 from platform_sdk.events import EVENTS
 
 SECRET = "hunter2-tOp"
@@ -637,6 +638,21 @@ def test_bad_dsn_is_reported(dsn: str) -> None:
 def test_unusual_dsn_is_taken(dsn: str) -> None:
     """Several hosts, sockets and defaults are good DSNs."""
     assert parse(f"database: {{dsn: '{dsn}'}}").database.dsn == Secret(dsn)
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://h", "postgres://h/", "postgresql://u@h:1/d", "postgresql://u:p@h.example:5432/d-1",
+        "postgresql://u@/d", "postgresql://u:@h/d", "postgresql:///d", "postgresql://u@h/d?sslmode=require",
+        "postgresql://u:p%40@h/d", "postgresql://[::1]:1/d", "postgresql://a:1,b:2/d", "host=h user=u", "",
+    ],
+)  # fmt: skip
+def test_dsn_has_the_parts_that_libpq_reads(dsn: str) -> None:
+    """Plain URLs, which are read without libpq, have the same parts as with it."""
+    given = {name: part for name, part in conninfo.conninfo_to_dict(dsn).items() if part != ""}
+
+    assert {name: part for name, part in dsn_parts(Secret(dsn)).items() if part != ""} == given
 
 
 @pytest.mark.parametrize("endpoint", ["http://h:9000", "h:9000/x", "h:9:9", "h:99999", "h:", "user@h"])

@@ -138,11 +138,16 @@ def test_sdk_needs_no_server() -> None:
 
 def test_checking_a_configuration_needs_no_driver() -> None:
     """`check-config` is quick: the drivers of probes are imported when a probe is built."""
-    heavy = ("redis", "minio", "urllib3", "cryptography", "requests", "starlette", "prometheus_client")
-    code = f"import sys, exporter.commands.check_config; print([name for name in {heavy} if name in sys.modules])"
+    heavy = ("psycopg", "redis", "minio", "urllib3", "cryptography", "requests", "starlette", "prometheus_client")
+    code = (
+        "import sys; from exporter.commands.check_config import check_config\n"
+        "try: check_config(['platform-exporter.example.yml'])\n"
+        f"finally: print([name for name in {heavy} if name in sys.modules])"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    assert run.stdout.strip() == "[]"
+    assert run.stdout.splitlines()[0] == "platform-exporter.example.yml: good"
+    assert run.stdout.splitlines()[-1] == "[]"
 
 
 def test_importing_does_nothing() -> None:

@@ -17,7 +17,7 @@ from exporter.alerts.notification import Delivery, HistoryAlert, Notification
 from exporter.alerts.spool import NotificationSpool
 from exporter.config.settings import Alerts, Database
 from exporter.database import schema
-from exporter.database.connection import backoff_seconds, connect, describe, reason_of
+from exporter.database.connection import backoff_seconds, connect, reason_of
 from exporter.errors import PlatformError, SpoolError, UnreachableError
 
 logger = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ class HistoryWorker:
         except psycopg.OperationalError as error:
             self._disconnect()
             raise UnreachableError(
-                f"the event store, {describe(self._settings)}, did not take a notification: {reason_of(error)}"
+                f"the event store, {self._settings.place}, did not take a notification: {reason_of(error)}"
             ) from error
 
     def _connected(self) -> psycopg.Connection:

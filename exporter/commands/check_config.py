@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from exporter.commands.common import FILE, load, reports_errors
-from exporter.database.connection import describe
 from exporter.errors import ConfigError, MappingError
 from exporter.sources import mapping
 
@@ -21,13 +20,13 @@ def check_config(path: Path) -> None:
     config = load(path)
     click.echo(f"{path}: good")
     click.echo(f"  listen     {config.listen}")
-    click.echo(f"  store      {describe(config.database)}")
+    click.echo(f"  store      {config.database.place}")
     for source in config.sources:
         try:
             plan = mapping.plan(source)
         except MappingError as error:
             raise ConfigError(f"{path}: `sources`, {source.label}: {error}") from error
-        where = describe(config.database_of(source))
+        where = config.database_of(source).place
         click.echo(f"  source     {source.label}: {', '.join(stream.relation for stream in plan.streams)} in {where}")
     for component in config.probes.__struct_fields__:
         for target in getattr(config.probes, component):

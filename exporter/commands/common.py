@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import psycopg
 
 from exporter.config import loader as configuration
 from exporter.config.settings import Config
-from exporter.database.connection import reason_of
 from exporter.errors import ConfigError, PlatformError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,7 +68,12 @@ def reports_errors(command: F) -> F:
         except PlatformError as error:
             click.echo(f"platform-exporter: {error}", err=True)
             sys.exit(FAILED)
-        except psycopg.Error as error:
+        except Exception as error:
+            psycopg = sys.modules.get("psycopg")  # where it was not imported, no error is its own
+            if psycopg is None or not isinstance(error, psycopg.Error):
+                raise
+            from exporter.database.connection import reason_of
+
             # Foreseen refusals are PlatformErrors; what else a server may answer is shown as it says it.
             hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
             click.echo(

@@ -16,7 +16,7 @@ from exporter.alerts import alertmanager
 from exporter.commands.common import config_option, load, reports_errors
 from exporter.config.settings import Config, Source, parse_address
 from exporter.database import schema
-from exporter.database.connection import connect, describe
+from exporter.database.connection import connect
 from exporter.errors import PlatformError, SchemaError
 from exporter.printing import plural
 from exporter.probes.redact import Redactor
@@ -81,7 +81,7 @@ def _source(config: Config, source: Source) -> Iterator[Finding]:
     try:
         with connect(config.database_of(source), "doctor") as connection:
             schema.check_server(connection)
-            yield Finding(subject, OK, f"{describe(config.database_of(source))} answers")
+            yield Finding(subject, OK, f"{config.database_of(source).place} answers")
             plan = mapping.plan(source)
             schema.check_version(connection, "store" if plan.native else "counting")
             checks.require_readable(connection, source)

@@ -6,7 +6,7 @@ import click
 
 from exporter.commands.common import config_option, load, reports_errors
 from exporter.database import schema as sql
-from exporter.database.connection import connect, describe
+from exporter.database.connection import connect
 
 
 @click.group()
@@ -34,7 +34,7 @@ def apply(path: Path) -> None:
     config = load(path)
     with connect(config.database, "schema") as connection:
         sql.apply(connection)
-        click.echo(f"schema monitoring is at version {sql.VERSION} in {describe(config.database)}")
+        click.echo(f"schema monitoring is at version {sql.VERSION} in {config.database.place}")
 
 
 @schema.command()

@@ -20,6 +20,7 @@ from exporter.sections import (
     Secret,
     Section,
     authority_problems,
+    dsn_parts,
     dsn_problems,
     duplicates,
     is_port,
@@ -43,6 +44,14 @@ class Database(Section, frozen=True):
     password: Secret | None = None
     poll_interval_seconds: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0
     connect_timeout_seconds: Annotated[float, Meta(ge=1, le=300)] = 5.0
+
+    @property
+    def place(self) -> str:
+        """Return where the DSN points, for a person: `database D at HOST:PORT as USER`."""
+        parts = dsn_parts(self.dsn)
+        host, port = parts.get("host") or parts.get("hostaddr") or "the local socket", parts.get("port") or 5432
+        user = parts.get("user")
+        return f"database {parts.get('dbname') or user} at {host}:{port} as {user or 'this user'}"
 
     def problems(self) -> Iterator[Problem]:
         yield from dsn_problems(self.dsn)

@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 import psycopg
-import psycopg.conninfo
 
 from exporter.config.settings import Database
 from exporter.errors import UnreachableError
@@ -36,7 +35,7 @@ def connect(database: Database, purpose: str) -> psycopg.Connection:
         connection = psycopg.connect(database.dsn.reveal(), autocommit=True, prepare_threshold=None, **parameters)
         connection.execute(_SESSION)
     except psycopg.Error as error:
-        raise UnreachableError(f"no connection to {describe(database)}: {reason_of(error)}") from error
+        raise UnreachableError(f"no connection to {database.place}: {reason_of(error)}") from error
     return connection
 
 
@@ -51,13 +50,6 @@ class AdvisoryLock(enum.IntEnum):
     def wait(self, connection: psycopg.Connection) -> None:
         """Take the lock until the transaction ends; blocks while another connection has it."""
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [self.value])
-
-
-def describe(database: Database) -> str:
-    """Return where a DSN points, for a person: `database D at HOST:PORT as USER`."""
-    parts = psycopg.conninfo.conninfo_to_dict(database.dsn.reveal())
-    host, port = parts.get("host") or parts.get("hostaddr") or "the local socket", parts.get("port") or 5432
-    return f"database {parts.get('dbname') or parts.get('user')} at {host}:{port} as {parts.get('user') or 'this user'}"
 
 
 def backoff_seconds(failures: int, interval_seconds: float) -> float:

@@ -2,14 +2,19 @@
 
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import psycopg
-
-from exporter.probes.base import Answer, Degradation, Gauge, GaugeFamily, Probe, ProbeError, Reason, Target
+from exporter.probes.base import Answer, Degradation, Driver, Gauge, GaugeFamily, Probe, ProbeError, Reason, Target
 from exporter.probes.certificate import CertificateWatch, Peer
 from exporter.sections import Problem, Ratio, Secret, dsn_problems
 from platform_sdk.errors import ConnectionBrokenError, ServerError
-from platform_sdk.libpq import Deadline, LibpqConnection, conninfo
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from platform_sdk import libpq
+else:
+    psycopg, libpq = Driver("psycopg"), Driver("platform_sdk.libpq")
 
 APPLICATION_NAME = "platform-exporter"
 
@@ -126,7 +131,7 @@ connections_degraded_ratio: 0.9
 
     def __init__(self, settings: PostgresqlTarget) -> None:
         super().__init__(settings)
-        self._connection: LibpqConnection | None = None
+        self._connection: libpq.LibpqConnection | None = None
         self._certificate = CertificateWatch()
         self._size: float | None = None
         self._size_due = 0.0
@@ -159,7 +164,7 @@ connections_degraded_ratio: 0.9
             self._connection.close()
             self._connection = None
 
-    def _state(self, deadline: Deadline) -> tuple[str | None, ...]:
+    def _state(self, deadline: "libpq.Deadline") -> tuple[str | None, ...]:
         if self._connection is not None:
             try:
                 return self._connection.run(STATE_SQL, deadline)[0]
@@ -169,8 +174,8 @@ connections_degraded_ratio: 0.9
                 self.close()
                 if not error.sqlstate.startswith("57P"):  # ended by an administrator, a crash or a shutdown
                     raise
-        address = conninfo(self.settings.dsn.reveal(), **self._overrides())
-        self._connection = LibpqConnection(address, deadline)
+        address = libpq.conninfo(self.settings.dsn.reveal(), **self._overrides())
+        self._connection = libpq.LibpqConnection(address, deadline)
         return self._connection.run(STATE_SQL, deadline)[0]
 
     def _overrides(self) -> dict[str, str]:
@@ -179,7 +184,7 @@ connections_degraded_ratio: 0.9
             overrides["password"] = self.settings.password.reveal()
         return overrides
 
-    def _measure_size(self, deadline: Deadline) -> None:
+    def _measure_size(self, deadline: "libpq.Deadline") -> None:
         """Ask for the sizes if they are due, in half of the time left: a large cluster may take longer."""
         now = time.monotonic()
         if now < self._size_due or self._connection is None:
