@@ -61,7 +61,7 @@ def _figure(title: str, description: str) -> stat.Panel:
     return panels.trend_tile(title, description, {title: asked}).decimals(0)
 
 
-def _firing() -> Line:
+def _firing() -> list[Line]:
     firing = tables.of_series(
         "Firing now",
         "Since when, including muted alerts. A name opens the runbook, filters, or opens a silence (Editors only).",
@@ -72,10 +72,6 @@ def _firing() -> Line:
             *(tables.column("Value", "Since", 130, columns.AGO), "app", "component", "name", "indicator"),
         ],
     ).no_value("No alert fires")
-    return Line(9, [firing])
-
-
-def _history_of_states() -> Line:
     course = panels.health_timeline(
         "Firing alerts over time",
         "The worst severity at which each alert fired. A gap means that it did not fire.",
@@ -90,7 +86,7 @@ def _history_of_states() -> Line:
         stacked=True,
         named=colors.SEVERITIES,
     ).decimals(0)
-    return Line(10, [course, count], (14, 10))
+    return [Line(9, [firing]), Line(10, [course, count], (14, 10))]
 
 
 def _noise() -> Section:
@@ -203,7 +199,7 @@ BOARD = Board(
     "alerts",
     "Platform alerts",
     "Which alerts fire, since when, and which are noisy?",
-    [_first_line(), _firing(), _history_of_states(), _noise(), _history(), _other_sources(), _notifications()],
+    [_first_line(), *_firing(), _noise(), _history(), _other_sources(), _notifications()],
     VARIABLES,
     buttons=["overview", "monitoring", "runbook"],
 )

@@ -47,7 +47,7 @@ def _change() -> Line:
     return Line(4, [change])
 
 
-def _figures() -> Line:
+def _figures() -> list[Line]:
     tiles = [
         panels.number_tile(title, text, query, unit)
         for title, text, unit, query in (
@@ -58,12 +58,8 @@ def _figures() -> Line:
             ("Last seen", "When it occurred last.", columns.AGO, error.LAST),
         )
     ]
-    return Line(4, tiles, (5, 5, 4, 5, 5))
-
-
-def _occurrences_over_time() -> Line:
-    text = "How often it occurred, by release of the app."
-    return Line(8, [panels.bars("Occurrences over time", text, error.COURSE)])
+    course = panels.bars("Occurrences over time", "How often it occurred, by release of the app.", error.COURSE)
+    return [Line(4, tiles, (5, 5, 4, 5, 5)), Line(8, [course])]
 
 
 def _stack_trace() -> Line:
@@ -93,7 +89,7 @@ def _occurrences() -> Section:
         "Releases",
         "The releases in which it occurred in the chosen range, and when each release was first seen.",
         error.RELEASES,
-        [*("app", "release", "release_first_seen", "events", "users", "first_occurrence", "last_occurrence")],
+        ["app", "release", "release_first_seen", "events", "users", "first_occurrence", "last_occurrence"],
     ).no_value(DID_NOT_OCCUR)
     return Section("Occurrences and releases", [Line(10, [occurrences, releases], (14, 10))])
 
@@ -153,10 +149,7 @@ BOARD = Board(
     "error",
     "Platform error",
     "What happened, where, how often and to whom?",
-    [
-        *(_issue(), _change(), _figures(), _occurrences_over_time(), _stack_trace()),
-        *(_occurrences(), _history(), _users()),
-    ],
+    [_issue(), _change(), *_figures(), _stack_trace(), _occurrences(), _history(), _users()],
     VARIABLES,
     buttons=["errors", "alerts", "users"],
 )

@@ -15,7 +15,7 @@ SOURCE, REPLICA = "{{source}}", "{{instance}}"
 
 def _glance() -> Line:
     up = [
-        panels.up_tile(title, text, query)
+        panels.health_tile(title, text, query, mappings=colors.UP_DOWN)
         for title, text, query in (
             ("Exporter", "Whether any replica of the exporter responds.", monitoring.EXPORTER_UP),
             ("All sources", "Whether the last poll of every source succeeded.", monitoring.ALL_SOURCES_UP),

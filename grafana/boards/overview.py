@@ -85,17 +85,13 @@ def _indicator(name: str, title: str) -> stat.Panel:
     )
 
 
-def _now_and_today() -> Line:
+def _now() -> list[Line]:
     today = panels.health_timeline(
         "Components over 24 hours",
         "Down is critical, degraded is a warning, grey was not probed. A gap means that the exporter did not run.",
         {"{{component}} {{name}}": health.COMPONENTS},
         link=("Components", links.to("components")),
     )
-    return Line(8, [alerts.firing(), today.time_from("24h")], (14, 10))
-
-
-def _issues_and_budget() -> Line:
     issues = tables.table(
         "Newest error issues",
         "Groups of similar errors that are open; those that occurred last first. A type opens the issue.",
@@ -113,7 +109,7 @@ def _issues_and_budget() -> Line:
         bounds=((None, colors.RED), (0, colors.GREEN)),
         link=("Objectives", links.to("slo", app="${__field.labels.app}")),
     ).max(1)
-    return Line(8, [issues, left], (17, 7))
+    return [Line(8, [alerts.firing(), today.time_from("24h")], (14, 10)), Line(8, [issues, left], (17, 7))]
 
 
 def _charts() -> Section:
@@ -143,12 +139,13 @@ def _charts() -> Section:
 
 
 def _monitoring() -> Section:
-    sources = panels.up_tile(
+    sources = panels.health_tile(
         "Sources",
         "Whether the last poll of each source succeeded. While one is down, figures from its events stand still.",
         monitoring.ANY_SOURCE_UP,
         ("Monitoring", links.to("monitoring")),
         legend="{{source}}",
+        mappings=colors.UP_DOWN,
     )
     lag = panels.lines(
         "Source lag over time",
@@ -164,7 +161,7 @@ BOARD = Board(
     "overview",
     "Platform overview",
     "Is the platform healthy, and if not, where?",
-    [_first_line(), *_indicators(), _now_and_today(), _issues_and_budget(), _charts(), _monitoring()],
+    [_first_line(), *_indicators(), *_now(), _charts(), _monitoring()],
     (variables.labels("app", "App", shared.APPS),),
     buttons=["http", "apis", "scraping", "errors", "alerts", "slo", "runbook"],
 )

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-from grafana_foundation_sdk.builders import timeseries
-
 from grafana.design import colors, links, panels, tables, targets, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.queries import samples
@@ -57,8 +55,8 @@ def _known() -> Line:
 
 
 def _each(
-    variable: str, description: str, units: dict[str, str], *asked: tuple[str, Callable[[str], str]]
-) -> timeseries.Panel:
+    title: str, variable: str, description: str, units: dict[str, str], *asked: tuple[str, Callable[[str], str]]
+) -> Section:
     """Return the chart that is repeated for each name; asked are legends, and queries by the unit that names end with.
 
     Each query has its unit.
@@ -67,34 +65,28 @@ def _each(
     panel = panels.lines(f"${variable}", description, [one for _, one in made], named=colors.PERCENTILES, lowest=None)
     for number, (unit, _) in enumerate(made):
         panel.override_by_query(chr(ord("A") + number), colors.values(unit=unit))
-    return panel.repeat(variable).max_per_row(2)
+    return Section(title, [Line(8, [panel.repeat(variable).max_per_row(2)], [12])])
 
 
-def _gauges() -> Section:
-    text = "The gauge, a line per set of its labels, in the unit that its name ends with."
-    return _repeated("Gauges", _each("gauge", text, samples.GAUGE_UNITS, ("__auto", samples.gauge)))
-
-
-def _counters() -> Section:
-    text = "Growth of the counter per second, a line per set of its labels."
-    return _repeated("Counters", _each("counter", text, samples.COUNTER_UNITS, ("__auto", samples.counter)))
-
-
-def _distributions() -> Section:
+def _repeated() -> list[Section]:
+    gauge = "The gauge, a line per set of its labels, in the unit that its name ends with."
+    counter = "Growth of the counter per second, a line per set of its labels."
+    distribution = (
+        "50 %, 95 % and 99 % of the observations are at most this value; and the mean (of summaries only it)."
+    )
     quantiles = [(f"{{{{app}}}} {name}", samples.quantile(share)) for name, share in QUANTILES.items()]
-    text = "The values that 50 %, 95 % and 99 % of the observations do not exceed, and the mean; of a summary only it."
-    asked = [*quantiles, ("{{app}} mean", samples.mean)]
-    return _repeated("Distributions", _each("distribution", text, samples.DISTRIBUTION_UNITS, *asked))
-
-
-def _repeated(title: str, panel: timeseries.Panel) -> Section:
-    return Section(title, [Line(8, [panel], [12])])
+    shares = (*quantiles, ("{{app}} mean", samples.mean))
+    return [
+        _each("Gauges", "gauge", gauge, samples.GAUGE_UNITS, ("__auto", samples.gauge)),
+        _each("Counters", "counter", counter, samples.COUNTER_UNITS, ("__auto", samples.counter)),
+        _each("Distributions", "distribution", distribution, samples.DISTRIBUTION_UNITS, *shares),
+    ]
 
 
 BOARD = Board(
     "samples",
     "Platform custom samples",
     "What do the applications measure themselves?",
-    [_tiles(), _known(), _gauges(), _counters(), _distributions()],
+    [_tiles(), _known(), *_repeated()],
     VARIABLES,
 )

@@ -13,8 +13,10 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog import builder as cogbuilder
 from grafana_foundation_sdk.models import dashboard as models
 
-from grafana.design import annotations, links
+from grafana.design import links
+from grafana.design.targets import PROMETHEUS, series
 from grafana.design.variables import Variable
+from grafana.queries import shared
 
 COLUMNS = 24
 TALLEST = 18
@@ -91,7 +93,7 @@ class Board:
         return built
 
     def _marks(self) -> Sequence[builders.AnnotationQuery]:
-        return (annotations.alerts(), annotations.releases()) if self.marks is None else self.marks
+        return (_alerts(), _releases()) if self.marks is None else self.marks
 
 
 class _Grid:
@@ -143,3 +145,18 @@ class _Grid:
 def _time_picker() -> Any:
     ranges = [builders.TimeOption().display(title).from_val(start).to("now") for start, title in RANGES.items()]
     return builders.TimePicker().refresh_intervals(["5s", "10s", "30s", "1m", "5m", "15m"]).quick_ranges(ranges)
+
+
+def _alerts() -> builders.AnnotationQuery:
+    mark = _mark("Alerts", "red", shared.GRAVE_ALERTS).title_format("{{alertname}}")
+    return mark.text_format("{{severity}} {{app}} {{api}} {{scraper}} {{component}} {{name}} {{source}}").step("60s")
+
+
+def _releases() -> builders.AnnotationQuery:
+    mark = _mark("Releases", "blue", shared.RELEASES).title_format("{{app}} {{release}}")
+    return mark.text_format("First seen").use_value_for_time(True)
+
+
+def _mark(name: str, color: str, expression: str) -> builders.AnnotationQuery:
+    mark = builders.AnnotationQuery().name(name).datasource(PROMETHEUS).enable(True).hide(False).icon_color(color)
+    return mark.target(series(expression, "").ref_id("Anno")).expr(expression)

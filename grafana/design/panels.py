@@ -36,17 +36,21 @@ def asked_panel(panel: Any, title: str, description: str, unit: str, found: Sequ
 
 
 def health_tile(
-    title: str, description: str, query: str, link: Link | None = None, *, legend: str | None = None
+    title: str,
+    description: str,
+    query: str,
+    link: Link | None = None,
+    *,
+    legend: str | None = None,
+    mappings: list[ValueMapping] = colors.HEALTH,
 ) -> stat.Panel:
-    """Return a tile that shows a state of health in its colour; grey where it is unknown or nothing was recorded."""
-    return _linked(_state_tile(title, description, query, legend, colors.HEALTH), link)
-
-
-def up_tile(
-    title: str, description: str, query: str, link: Link | None = None, *, legend: str | None = None
-) -> stat.Panel:
-    """Return a tile that says Up or Down; with a legend a tile per series, which names it."""
-    return _linked(_state_tile(title, description, query, legend, colors.UP_DOWN), link)
+    """Return a tile with a state in its colour, grey if it is unknown; with a legend one per series, with its name."""
+    panel: stat.Panel = asked_panel(stat.Panel(), title, description, "short", [targets.now(query, legend or title)])
+    panel.no_value("Unknown").mappings(mappings).thresholds(colors.steps((None, colors.GREY)))
+    panel.color_scheme(colors.by_thresholds()).color_mode(options.BigValueColorMode.BACKGROUND)
+    text = options.BigValueTextMode.VALUE if legend is None else options.BigValueTextMode.VALUE_AND_NAME
+    panel.graph_mode(options.BigValueGraphMode.NONE).text_mode(text)
+    return _linked(panel.justify_mode(options.BigValueJustifyMode.CENTER).reduce_options(last()), link)
 
 
 def number_tile(
@@ -199,18 +203,6 @@ def markdown(title: str, description: str, content: str) -> texts.Panel:
 def last(every_row: bool = False) -> common.ReduceDataOptions:
     """Return how a tile gets its figure: the last one of each series, or every row of a table."""
     return common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(every_row)
-
-
-def _state_tile(
-    title: str, description: str, query: str, legend: str | None, mappings: list[ValueMapping]
-) -> stat.Panel:
-    target = targets.now(query, legend or title)
-    panel: stat.Panel = asked_panel(stat.Panel(), title, description, "short", [target])
-    panel.no_value("Unknown").mappings(mappings).thresholds(colors.steps((None, colors.GREY)))
-    panel.color_scheme(colors.by_thresholds()).color_mode(options.BigValueColorMode.BACKGROUND)
-    text = options.BigValueTextMode.VALUE if legend is None else options.BigValueTextMode.VALUE_AND_NAME
-    panel.graph_mode(options.BigValueGraphMode.NONE).text_mode(text)
-    return panel.justify_mode(options.BigValueJustifyMode.CENTER).reduce_options(last())
 
 
 def _linked(panel: Any, link: Link | None) -> Any:

@@ -33,7 +33,6 @@ TIMEOUTS = rate(f'platform_api_call_failures_total{{{_CHOSEN}, reason="timeout"}
 QUANTILES = {name: quantile(share, _DURATION, "") for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))}
 MEAN = f"{rate(_SUM)} / ({rate(_COUNT)} > 0)"
 BUCKETS = rate(_BUCKET, "le")
-SLOWEST = f"topk(10, {increase(_SUM, 'app, api')} / ({increase(_COUNT, 'app, api')} > 0))"
 
 QUOTA_LEFT = _recorded("rate_limit_remaining:max")
 QUOTA_USE = f"3600 * {_recorded('rate_limit_remaining:use_rate15m')} > 0"
@@ -55,6 +54,7 @@ APP_SHARES = increase(_CALLS, "app")
 RANGE_CALLS = _grown("calls:sum")
 RANGE_SUCCESS = f"1 - {_grown('call_failures:sum')} / ({RANGE_CALLS} > 0)"
 RANGE_MEAN = f"{increase(_SUM, 'app, api')} / ({increase(_COUNT, 'app, api')} > 0)"
+SLOWEST = f"topk(10, {RANGE_MEAN})"
 RANGE_WORST_P95 = f"max_over_time({P95}[$__range])"
 
 

@@ -30,7 +30,7 @@ COLUMNS = [
 ]
 PANELS = [
     panels.health_tile("Health", "Text.", "up", ("There", links.keeping("http", "app"))),
-    panels.up_tile("Up", "Text.", "up", legend="{{job}}"),
+    panels.health_tile("Up", "Text.", "up", legend="{{job}}", mappings=colors.UP_DOWN),
     panels.number_tile("Number", "Text.", COURSE, "s", bounds=STEPS),
     panels.lines("Lines", "Text.", COURSE, "s", thresholds="up", named=colors.PERCENTILES, dashed="limit").max(1),
     panels.bars("Bars", "Text.", ROWS, named=colors.CODES),
