@@ -1,8 +1,11 @@
 """Who was active when: distinct users and sessions of the last minutes, hours and days."""
 
+from collections.abc import Iterator
+
 import psycopg
 
 from exporter.aggregation.grouping import IN_TIME, event
+from exporter.aggregation.series import Reading
 from exporter.sources.mapping import Stream
 from platform_sdk.events.base import LONGEST_LABEL, OTHER
 
@@ -56,8 +59,8 @@ def forget(connection: psycopg.Connection, source: str) -> None:
     )
 
 
-def count(connection: psycopg.Connection, source: str) -> list[tuple[str, str, str, float]]:
-    """Return (kind, app, window, distinct actors), windows without actors as 0.
+def read(connection: psycopg.Connection, source: str) -> Iterator[Reading]:
+    """Yield the distinct users and sessions of every app and window, windows without actors as 0.
 
     The apps with the most actors have series of their own; the others are one, `_other_`.
     """
@@ -74,6 +77,6 @@ def count(connection: psycopg.Connection, source: str) -> list[tuple[str, str, s
         GROUP BY 1, 2""",
         [source],
     ).fetchall()
-    return [
-        (row[0], row[1], window, float(value)) for row in rows for window, value in zip(WINDOWS, row[2:], strict=True)
-    ]
+    for kind, app, *counts in rows:
+        for window, value in zip(WINDOWS, counts, strict=True):
+            yield Reading(f"platform_active_{kind}s", (app, window), float(value))

@@ -30,7 +30,7 @@ class StateReader:
     def __init__(self, plan: SourcePlan, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._queries: list[Callable[[psycopg.Connection], list[Reading]]] = [
-            lambda connection: list(_actors(connection, plan.name)),
+            lambda connection: list(actors.read(connection, plan.name)),
             *(_reader(state) for state in plan.states),
             lambda connection: list(releases.read(connection, plan)),
         ]
@@ -93,17 +93,15 @@ def _jobs(connection: psycopg.Connection, state: StateTable) -> Iterator[Reading
                 FROM {_source(state)} GROUP BY 1, 2, 3) grouped) ranked
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",
     )
-    counts = {(row[0], row[1], row[2]): float(row[3]) for row in rows}
+    counts = {(app, scraper, status): float(jobs) for app, scraper, status, jobs, *_ in rows}
     known = {(app, scraper, status) for app, scraper, _ in counts for status in JOB_STATUSES}
     for key in sorted(known | counts.keys()):
         yield Reading("platform_scraping_jobs", key, counts.get(key, 0.0))
-    for app, scraper, status, _, created, heartbeat, progressed in rows:
-        if status == "pending" and created is not None:
-            yield Reading("platform_scraping_oldest_pending_timestamp_seconds", (app, scraper), float(created))
-        if status == "running" and heartbeat is not None:
-            yield Reading("platform_scraping_oldest_heartbeat_timestamp_seconds", (app, scraper), float(heartbeat))
-        if status == "running" and progressed is not None:
-            yield Reading("platform_scraping_oldest_progress_timestamp_seconds", (app, scraper), float(progressed))
+    oldest = (("pending", "pending"), ("running", "heartbeat"), ("running", "progress"))
+    for app, scraper, status, _, *times in rows:
+        for (of, name), at in zip(oldest, times, strict=True):
+            if status == of and at is not None:
+                yield Reading(f"platform_scraping_oldest_{name}_timestamp_seconds", (app, scraper), float(at))
 
 
 def _alerts(connection: psycopg.Connection, state: StateTable) -> Iterator[Reading]:
@@ -134,12 +132,7 @@ def _issues(connection: psycopg.Connection, state: StateTable) -> Iterator[Readi
             FROM {_source(state)} GROUP BY 1, 2) issue GROUP BY 1, 2, 3) grouped) ranked
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",
     )
-    counts = {(row[0], row[1], row[2]): float(row[3]) for row in rows}
-    for app, severity in sorted({(row[0], row[1]) for row in rows}):
+    counts = {(app, severity, status): float(issues) for app, severity, status, issues in rows}
+    for app, severity in sorted({(app, severity) for app, severity, _ in counts}):
         for status in ISSUE_STATUSES:
             yield Reading("platform_error_issues", (app, severity, status), counts.get((app, severity, status), 0.0))
-
-
-def _actors(connection: psycopg.Connection, source: str) -> Iterator[Reading]:
-    for kind, app, window, value in actors.count(connection, source):
-        yield Reading(f"platform_active_{kind}s", (app, window), value)

@@ -24,9 +24,7 @@ def event(stream: Stream, window_sql: str) -> str:
     # A mapping's expressions may be dear (JSON in a text column): they too are evaluated once.
     once = "" if stream.relation == f"monitoring.{stream.kind.name}" else "OFFSET 0"
     return f"""event AS (
-    SELECT {", ".join(_columns(stream))}
-    FROM {stream.relation} t {stream.join}
-    WHERE ({stream.where}) AND ({window_sql}) {once}
+    {stream.select} AND ({window_sql}) {once}
 )"""
 
 
@@ -69,12 +67,6 @@ def bin_names(kind: EventKind) -> list[str]:
     return [f"b{index}" for index in range(max(len(rollup.bounds_sql) for rollup in kind.rollups))]
 
 
-def _columns(stream: Stream) -> Iterator[str]:
-    for column in stream.kind.all_columns:
-        text = stream.columns.get(column.name, "NULL")
-        yield f"({text})::{column.type} AS {column.name}"
-
-
 def _checks(kind: EventKind) -> Iterator[str]:
     yield f"WHEN {' OR '.join(f'{name} IS NULL' for name in kind.required)} THEN 'null'"
     yield f"WHEN NOT ({IN_TIME}) THEN 'future'"
@@ -111,7 +103,7 @@ def _aggregates(kind: EventKind) -> Iterator[str]:
     """Yield `, sum(...) AS name` for every rollup.
 
     Rejected rows are in groups of their own, never read, but their values must not be added up either: a sum or a
-    product of what is out of range overflows, and an error would stop the stream for ever.
+    product of what is out of range overflows, and an error would stop the stream forever.
     """
     weight = _weight(kind)
     good = "FILTER (WHERE rejected IS NULL)"

@@ -6,7 +6,7 @@ values are added: the exposition has each series once.
 
 import math
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client.core import Metric
 
@@ -76,17 +76,14 @@ def probed(
 
 def sources(views: Sequence[SourceView], intervals: Mapping[str, float], now: float) -> Iterator[Metric]:
     """Yield whether and how recently the sources were counted; `now` is on the monotonic clock."""
-    up = _start(FAMILIES["platform_exporter_source_up"])
-    lag = _start(FAMILIES["platform_exporter_source_lag_seconds"])
-    duration = _start(FAMILIES["platform_exporter_source_poll_duration_seconds"])
-    for view in views:
-        labels = {"source": view.source}
-        up.add_sample(up.name, labels, float(is_up(view, intervals[view.source], now)))
-        seconds = view.lag_seconds(now)
-        # Never counted is an infinite lag: it alerts, a missing series would not.
-        lag.add_sample(lag.name, labels, math.inf if seconds is None else seconds)
-        duration.add_sample(duration.name, labels, view.poll_duration_seconds)
-    yield from (up, lag, duration)
+    prefix, labels = "platform_exporter_source", [{"source": view.source} for view in views]
+    lags = [view.lag_seconds(now) for view in views]
+    up = [float(is_up(view, intervals[view.source], now)) for view in views]
+    yield _gauge(f"{prefix}_up", zip(labels, up, strict=True))
+    # Never counted is an infinite lag: it alerts, a missing series would not.
+    yield _gauge(f"{prefix}_lag_seconds", zip(labels, (math.inf if lag is None else lag for lag in lags), strict=True))
+    durations = [view.poll_duration_seconds for view in views]
+    yield _gauge(f"{prefix}_poll_duration_seconds", zip(labels, durations, strict=True))
 
 
 def is_up(view: SourceView, interval_seconds: float, now: float) -> bool:
@@ -97,32 +94,18 @@ def is_up(view: SourceView, interval_seconds: float, now: float) -> bool:
 
 def exporter(config: Config, *, reload_ok: bool, loaded_at: float) -> Iterator[Metric]:
     """Yield thresholds, objectives, reload state and build."""
-    threshold = _start(FAMILIES["platform_threshold"])
-    for labels, value in thresholds(config.thresholds):
-        threshold.add_sample(threshold.name, labels, value)
-    yield threshold
-    objective = _start(FAMILIES["platform_objective"])
-    for labels, value in objectives(config.objectives):
-        objective.add_sample(objective.name, labels, value)
-    yield objective
-    for name, value in (
-        ("platform_exporter_config_last_reload_successful", float(reload_ok)),
-        ("platform_exporter_config_last_reload_success_timestamp_seconds", loaded_at),
-    ):
-        metric = _start(FAMILIES[name])
-        metric.add_sample(name, {}, value)
-        yield metric
-    build = _start(FAMILIES["platform_exporter_build_info"])
-    build.add_sample(build.name, {"version": __version__, "python_version": platform.python_version()}, 1.0)
-    yield build
+    yield _gauge("platform_threshold", thresholds(config.thresholds))
+    yield _gauge("platform_objective", objectives(config.objectives))
+    yield _gauge("platform_exporter_config_last_reload_successful", [({}, float(reload_ok))])
+    yield _gauge("platform_exporter_config_last_reload_success_timestamp_seconds", [({}, loaded_at)])
+    build = {"version": __version__, "python_version": platform.python_version()}
+    yield _gauge("platform_exporter_build_info", [(build, 1.0)])
 
 
 def own_certificate(expiry: float | None) -> Iterator[Metric]:
     """Yield when the exporter's own certificate expires, where it serves TLS."""
     if expiry is not None:
-        metric = _start(FAMILIES["platform_exporter_certificate_expiry_timestamp_seconds"])
-        metric.add_sample(metric.name, {}, expiry)
-        yield metric
+        yield _gauge("platform_exporter_certificate_expiry_timestamp_seconds", [({}, expiry)])
 
 
 def thresholds(settings: Thresholds) -> Iterator[tuple[dict[str, str], float]]:
@@ -147,6 +130,13 @@ def objectives(settings: Objectives) -> Iterator[tuple[dict[str, str], float]]:
 
 def _start(family: Family) -> Metric:
     return Metric(family.base_name, family.help, family.type)
+
+
+def _gauge(name: str, samples: Iterable[tuple[dict[str, str], float]]) -> Metric:
+    metric = _start(FAMILIES[name])
+    for labels, value in samples:
+        metric.add_sample(name, labels, value)
+    return metric
 
 
 def _sample_line(metric: Metric, family: Family, labels: _Labels, value: float) -> None:

@@ -103,7 +103,7 @@ PROBE_FAMILIES = (
     ),
     _gauge(
         "platform_component_certificate_expiry_timestamp_seconds",
-        "When the TLS certificate that a component shows expires, looked at once an hour.", "component", "name",
+        "When the TLS certificate that a component shows expires, checked once an hour.", "component", "name",
     ),
     *(
         _gauge(f"platform_{family.metric}", family.help, "name", *family.labels)

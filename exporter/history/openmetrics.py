@@ -28,7 +28,7 @@ class _Series:
     lines: list[str]
     values: list[float]
     known: bool
-    coming: dict[int, Increment] = field(default_factory=dict)
+    coming: dict[int, list[Increment]] = field(default_factory=dict)
 
 
 class Timeline:
@@ -66,10 +66,7 @@ class Timeline:
         for increment in chain.from_iterable(coming.until(last) for coming in self._coming):
             series = self._series.get(increment.key)
             if series is not None:
-                known = series.coming.get(increment.step)
-                series.coming[increment.step] = (
-                    increment if known is None else _sum(known, increment, gauge=series.family.type == "gauge")
-                )
+                series.coming.setdefault(increment.step, []).append(increment)
         times = [str(self._grid.at(step)) + "\n" for step in range(first, last + 1)]
         for family, made in self._families:
             out.write(f"# TYPE {family.base_name} {family.type}\n")
@@ -116,9 +113,9 @@ def _write(series: _Series, first: int, times: list[str], out: TextIO) -> None:
     columns: list[list[str]] = [[] for _ in series.lines]
     texts = [line + _number(value) + " " for line, value in zip(series.lines, series.values, strict=True)]
     for number, time in enumerate(times):
-        increment = series.coming.get(first + number)
-        if increment is not None:
-            _apply(series, increment)
+        if increments := series.coming.get(first + number):
+            for increment in increments:
+                _apply(series, increment)
             texts = [line + _number(value) + " " for line, value in zip(series.lines, series.values, strict=True)]
         if series.known:
             for column, text in zip(columns, texts, strict=True):
@@ -134,15 +131,6 @@ def _apply(series: _Series, increment: Increment) -> None:
         return
     grown = _values(increment.value, increment.total, increment.buckets, series.family)
     series.values = [value + more for value, more in zip(series.values, grown, strict=True)]
-
-
-def _sum(a: Increment, b: Increment, *, gauge: bool) -> Increment:
-    if gauge:
-        return b
-    buckets = None
-    if a.buckets is not None and b.buckets is not None:
-        buckets = [x + y for x, y in zip(a.buckets, b.buckets, strict=True)]
-    return Increment(a.step, a.key, a.value + b.value, (a.total or 0.0) + (b.total or 0.0), buckets)
 
 
 class _Lookahead:

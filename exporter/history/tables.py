@@ -1,4 +1,4 @@
-"""Tell what can be read: the kinds of events of every source, and the tables of state beside them."""
+"""The tables that can be read: the kinds of events of every source, and the tables of state."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from platform_sdk.events import EVENTS, KINDS
 from platform_sdk.events.base import Column
 
 
-def _columns(text: str, personal: tuple[str, ...] = ()) -> tuple[Column, ...]:
+def _columns(text: str) -> tuple[Column, ...]:
     pairs = (item.strip().split(" ", 1) for item in text.split(","))
-    return tuple(Column(name, type_, "", personal=name in personal) for name, type_ in pairs)
+    return tuple(Column(name, type_, "") for name, type_ in pairs)
 
 
 STATES = {
@@ -33,14 +33,14 @@ STATES = {
         "finished_at timestamptz"
     )),
 }  # fmt: skip
-"""The tables of state by name: the column that says when, and the columns there are."""
+"""The tables of state by name: their column of time, and all their columns."""
 
 NAMES = (*KINDS, *STATES)
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Name what to read: `at` is the column that says when, `streams` the tables behind it (none: a table of state)."""
+    """A table to read: `at` is its column of time, `streams` the tables behind it (none: a table of state)."""
 
     name: str
     at: str
@@ -48,10 +48,10 @@ class Table:
     streams: tuple[Stream, ...] = ()
 
     def query(self) -> str:
-        """Return SQL of all rows, with all columns under their names. Percent signs are doubled."""
+        """Return SQL of all rows, with all its columns. Percent signs are doubled."""
         if not self.streams:
             return f"SELECT * FROM monitoring.{self.name}"
-        return " UNION ALL ".join(_of_stream(stream) for stream in self.streams)
+        return " UNION ALL ".join(stream.select for stream in self.streams)
 
 
 def find(name: str, source: Source) -> Table:
@@ -107,11 +107,3 @@ def chosen(table: Table, names: str | None, personal: bool) -> list[Column]:
 def _kinds(source: Source) -> Iterator[str]:
     present = {stream.kind.name for stream in mapping.plan(source).streams}
     yield from (kind.name for kind in EVENTS if kind.name in present)
-
-
-def _of_stream(stream: Stream) -> str:
-    columns = ", ".join(
-        f"({stream.columns.get(column.name, 'NULL')})::{column.type} AS {column.name}"
-        for column in stream.kind.all_columns
-    )
-    return f"SELECT {columns} FROM {stream.relation} t {stream.join} WHERE ({stream.where})"

@@ -131,20 +131,15 @@ def _table_steps(connection: psycopg.Connection, table: str) -> Iterator[Step]:
 
 def _grants(connection: psycopg.Connection, table: str) -> Iterator[str]:
     """Yield the grants the exporter's role lacks on a table."""
-    role = schema.EXPORTER
-    known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone()
-    granted = known and _exists(connection, table) and _may_read(connection, role, table)
-    if not granted:
-        yield f"GRANT USAGE ON SCHEMA {table.split('.')[0]} TO {role}"
-        yield f"GRANT SELECT ON {table} TO {role}"
-
-
-def _may_read(connection: psycopg.Connection, role: str, table: str) -> bool:
-    row = connection.execute(
-        "SELECT has_schema_privilege(%s, %s, 'USAGE') AND has_table_privilege(%s, %s, 'SELECT')",
-        [role, table.split(".")[0], role, table],
+    schema_name = table.split(".")[0]
+    granted = connection.execute(
+        "SELECT has_schema_privilege(oid, %s, 'USAGE') AND has_table_privilege(oid, %s, 'SELECT') "
+        "FROM pg_roles WHERE rolname = %s",
+        [schema_name, table, schema.EXPORTER],
     ).fetchone()
-    return bool(row and row[0])
+    if granted != (True,):
+        yield f"GRANT USAGE ON SCHEMA {schema_name} TO {schema.EXPORTER}"
+        yield f"GRANT SELECT ON {table} TO {schema.EXPORTER}"
 
 
 def _exists(connection: psycopg.Connection, table: str) -> bool:

@@ -90,6 +90,15 @@ class Stream:
     issues: bool = False
     sample_labels: tuple[str, ...] = ()
 
+    @property
+    def select(self) -> str:
+        """SQL of its rows, columns named as the kind declares them; it ends in a WHERE that more may be added to."""
+        columns = ", ".join(
+            f"({self.columns.get(column.name, 'NULL')})::{column.type} AS {column.name}"
+            for column in self.kind.all_columns
+        )
+        return f"SELECT {columns}\n    FROM {self.relation} t {self.join}\n    WHERE ({self.where})"
+
 
 @dataclass(frozen=True, slots=True)
 class StateTable:

@@ -84,7 +84,7 @@ def test_old_and_new_rows_count(shop: Store) -> None:
 
 
 def test_rows_written_between_adoption_and_first_poll(shop: Store) -> None:
-    """They are no special case."""
+    """Adopted tables are not a special case."""
     shop.execute(JOB, ["new"])
     shop.poll()
 
@@ -209,7 +209,7 @@ def test_a_statement_timeout_of_the_role_does_not_stop_a_first_count(shop: Store
 def test_an_adopted_table_moves_to_another_cluster(
     shop: Store, postgres: Postgres, start_postgres: Callable[..., Postgres], source: Source, tmp_path: Path
 ) -> None:
-    """Counted, uncounted and new rows, before the first poll there: each once, although ids start anew."""
+    """Counted, uncounted and new rows, before the first poll there: each once, although transaction ids start again."""
     shop.poll()
     shop.execute(JOB, ["uncounted"])
     other = start_postgres()

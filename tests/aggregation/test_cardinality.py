@@ -1,4 +1,4 @@
-"""Whatever rows name, the number of series, rows of rollups and memory is bounded, and the sums stay exact."""
+"""Bounds: whatever rows contain, the number of series and rollups is limited, and the sums stay exact."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def attack(store: Store, route: str = "'/r' || i", app: str = "'a'", rows: int =
 
 
 def test_more_routes_than_series(store: Store) -> None:
-    """At most the limit of series, every request in one of them, the error ratio true, nothing of it in Python."""
+    """No more series than the limit, every request in one of them, the right error ratio, and few rows in Python."""
     attack(store)
     store.poll("http_request")
     with store.connect_as_exporter() as connection:
@@ -47,7 +47,7 @@ def test_attack_after_attack(store: Store) -> None:
 
 
 def test_the_busiest_keep_their_names(store: Store) -> None:
-    """Not who comes first by the alphabet."""
+    """The largest series are kept, not the first in the alphabet."""
     store.limits = Limits(series_per_metric=20)
     attack(store, "'/a' || i", rows=1000)
     attack(store, "'/zzz'", rows=500)
@@ -67,7 +67,7 @@ def test_folded_label_sets_are_counted(store: Store) -> None:
 
 
 def test_distinct_apps(store: Store) -> None:
-    """Labels that are no open set, such as app, cannot break the limit either."""
+    """Labels that are not folded first, such as app, cannot break the limit either."""
     attack(store, app="'a' || i", rows=20_000)
     store.poll("http_request")
 

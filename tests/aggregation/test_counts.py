@@ -110,7 +110,7 @@ def test_a_counter_equals_plain_sql(store: Store, metric: str) -> None:
 
 @pytest.mark.parametrize("metric", FAILURES)
 def test_failures_are_counted_by_reason(store: Store, metric: str) -> None:
-    """A success is in none, and a reason that nobody declared is `other`."""
+    """A success is in none, and an undeclared reason is `other`."""
     kind, reason, label = FAILURES[metric]
     count_twice(store, kind)
     rows = store.execute(
@@ -212,7 +212,7 @@ def test_last_success_is_that_of_the_newest_run_that_ended_well(store: Store) ->
 
 
 def test_a_reset_without_end_is_no_time(store: Store) -> None:
-    """`infinity` sets nothing: the time told before stays."""
+    """`infinity` sets nothing: the earlier time stays."""
     for reset in ("2026-01-01 00:00:00+00", "infinity"):
         store.execute(
             "INSERT INTO monitoring.api_call (at, app, api, outcome, duration_seconds, rate_limit_reset) "

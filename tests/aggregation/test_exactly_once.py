@@ -1,4 +1,4 @@
-"""No event lost, none counted twice, whoever writes, polls, dies or hangs meanwhile."""
+"""Exact counts: no event is lost or counted twice while writers and replicas run, die or hang."""
 
 import contextlib
 import random
@@ -56,7 +56,7 @@ def test_replicas_killed_at_random_moments(store: Store) -> None:
 
 
 def test_a_comparison_of_serial_ids_does_lose_rows(store: Store) -> None:
-    """The load is hard enough to see: the usual `id > last_id` loses rows under it."""
+    """The load is heavy enough: the usual `id > last_id` loses rows under it."""
     store.execute("ALTER TABLE monitoring.scraping_run ADD COLUMN id bigserial")
     last, counted, total = 0, 0, 0
     deadline = time.monotonic() + 60
@@ -91,7 +91,7 @@ def test_a_transaction_open_for_many_polls(store: Store) -> None:
 
 
 def test_a_rolled_back_batch(store: Store) -> None:
-    """Rows that never were are not counted, before or after the rollback."""
+    """Rows that were rolled back are not counted, before or after the rollback."""
     with store.connect() as writer:
         writer.execute("BEGIN")
         writer.execute(RUN)
@@ -116,7 +116,7 @@ def test_a_savepoint_rolled_back(store: Store) -> None:
 
 
 def test_more_savepoints_than_a_snapshot_caches(store: Store) -> None:
-    """Past 64 subtransactions PostgreSQL's snapshots overflow; top-level ids still tell."""
+    """Past 64 subtransactions PostgreSQL's snapshots overflow; top-level ids still suffice."""
     with store.connect() as writer, writer.transaction():
         for _ in range(100):
             with writer.transaction():
@@ -159,7 +159,7 @@ def test_a_transaction_committed_between_snapshot_and_count(store: Store) -> Non
 
 
 def test_a_replica_does_not_wait_for_another(store: Store) -> None:
-    """While one holds the source, the other says so and goes on with what it has."""
+    """While one holds the source, the other returns at once and shows what is committed."""
     add_runs(store)
     with store.connect_as_exporter() as other, other.transaction():
         assert poll._lock(other, "native")
@@ -211,7 +211,7 @@ def test_two_first_polls_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_removed_source_row_comes_back(store: Store) -> None:
-    """Undoing an adoption under a running exporter must not leave the source locked out for ever."""
+    """Undoing an adoption under a running exporter must not lock the source forever."""
     add_runs(store)
     with store.connect_as_exporter() as connection:
         store.execute("DELETE FROM monitoring.source")
@@ -221,7 +221,7 @@ def test_a_removed_source_row_comes_back(store: Store) -> None:
 
 
 def test_a_forged_transaction_id_is_not_counted_at_every_poll(store: Store) -> None:
-    """A row that claims a transaction of the future is no new row again and again."""
+    """A row with the id of a future transaction is not counted again and again."""
     store.poll("api_call")
     store.execute(
         "INSERT INTO monitoring.api_call (at, app, api, outcome, duration_seconds, tx) "
@@ -302,7 +302,7 @@ def test_a_server_frozen_in_the_middle_of_the_load(start_postgres: Callable[...,
 
 
 def test_a_server_killed_in_the_middle_of_the_load(start_postgres: Callable[..., Postgres]) -> None:
-    """What was committed is there after its recovery, counts and cursor of one mind."""
+    """After its recovery everything committed is there, and counts and cursor agree."""
     server = start_postgres()
     store = fresh_store(server)
     with contextlib.suppress(psycopg.OperationalError), Writers(store.dsn, 4) as writers, pollers(store.dsn, 2):

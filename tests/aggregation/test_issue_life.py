@@ -88,7 +88,7 @@ def test_one_new_occurrence_among_old_ones_is_a_regression(store: Store) -> None
 
 
 def test_a_regression_is_in_the_audit(store: Store) -> None:
-    """With who did it: nobody, the exporter; and the release it came from."""
+    """With its actor, the exporter, and the release of the occurrence."""
     add_error(store)
     change(store, "resolved")
     for _ in range(2):

@@ -77,7 +77,7 @@ def test_a_resolved_issue_that_occurs_again_is_a_regression(store: Store) -> Non
 
 @pytest.mark.parametrize(("after", "count"), [(-1, 0), (issues.GRACE_SECONDS - 2, 0), (issues.GRACE_SECONDS + 2, 1)])
 def test_an_occurrence_on_its_way_is_no_regression(store: Store, after: int, count: int) -> None:
-    """What happened before, or within the grace after, had been sent before somebody resolved the issue."""
+    """What happened before, or within the grace after, was sent before the issue was resolved."""
     add_error(store)
     resolve(store)
     add_error(store, f"{after} seconds")
@@ -219,7 +219,8 @@ def test_issues_of_very_many_apps_are_one_in_the_end(store: Store) -> None:
 
 def seen(store: Store) -> dict[tuple[str, str], float]:
     with store.connect_as_exporter() as connection:
-        return {(kind, window): value for kind, _, window, value in actors.count(connection, "native")}
+        names = {"platform_active_users": "user", "platform_active_sessions": "session"}
+        return {(names[r.metric], r.labels[1]): r.value for r in actors.read(connection, "native")}
 
 
 def add_activity(store: Store, ago: str, user: str | None, session: str | None = None) -> None:
@@ -243,7 +244,7 @@ def test_distinct_users_by_window(store: Store) -> None:
 
 
 def test_users_of_requests_and_of_activities_are_the_same_people(store: Store) -> None:
-    """A user seen in two tables counts once, and a session is no user."""
+    """A user seen in two tables counts once, and a session is not a user."""
     add_activity(store, "1 minute", "a", "a")
     store.execute(
         "INSERT INTO monitoring.http_request (at, app, route, status, duration_seconds, user_id) "
@@ -264,7 +265,7 @@ def test_a_late_event_does_not_make_a_user_older(store: Store) -> None:
 
 
 def test_no_ids_are_kept(store: Store) -> None:
-    """Only a hash: the table is no second copy of personal data."""
+    """Only a hash is stored: the table is not a second copy of personal data."""
     add_activity(store, "1 minute", "alice@example.org", "secret-session")
     store.poll("user_activity")
 

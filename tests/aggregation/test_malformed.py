@@ -48,7 +48,7 @@ def shop(database: Database, tmp_path: Path) -> Store:
 
 
 def test_a_row_whose_cast_fails_is_rejected_and_the_others_count(shop: Store) -> None:
-    """A first count leaves out the one row that is no number."""
+    """A first count leaves out the one row that is not a number."""
     counted = shop.poll()["calls"]
 
     assert (counted.seen, counted.rejected) == (2, 1)
@@ -58,7 +58,7 @@ def test_a_row_whose_cast_fails_is_rejected_and_the_others_count(shop: Store) ->
 
 
 def test_later_rows_count_once_and_failing_ones_are_added_up(shop: Store) -> None:
-    """Good rows, failing casts and failing conditions that arrive later are told apart, each once."""
+    """Good rows, failing casts and failing conditions that arrive later are distinguished, each once."""
     shop.poll()
     for amount, note, divisor in [("1", "", 1), ("2e999", "", 1), ("3", "", 0), ("4", "skip", 1), ("5", "", 1)]:
         shop.execute(CALLS, [amount, note, divisor])
@@ -85,8 +85,8 @@ def test_every_new_view_is_told(shop: Store, monkeypatch: pytest.MonkeyPatch) ->
     """Whoever encodes ahead hears of each poll's view after it is there."""
     seen: list[int] = []
     worker = shop.worker()
-    told: Callable[[], None] = lambda: seen.append(len(worker.view.totals))  # noqa: E731 - typed
-    monkeypatch.setattr(worker, "_published", told)
+    published: Callable[[], None] = lambda: seen.append(len(worker.view.totals))  # noqa: E731 - typed
+    monkeypatch.setattr(worker, "_published", published)
 
     worker.poll()
     worker._disconnect()

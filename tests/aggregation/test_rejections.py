@@ -175,7 +175,7 @@ def test_other_as_a_route_of_its_own(store: Store) -> None:
 
 
 def test_a_row_of_long_ago_counts(store: Store) -> None:
-    """A late event, even of the year 1, is no error; it waits in the default partition."""
+    """A late event, even of the year 1, is not an error; it waits in the default partition."""
     add(store, "http_request", GOOD | {"at": "'0001-01-01 00:00:00+00 BC'"})
     store.poll("http_request")
 

@@ -43,7 +43,7 @@ def test_a_release_is_seen_first_by_its_oldest_event(store: Store) -> None:
 
 
 def test_a_release_of_the_future_is_not_seen(store: Store) -> None:
-    """An event that is rejected tells nothing."""
+    """The release of a rejected event is not stored."""
     add(store, "2.0", 1e11)
 
     assert shown(store) == {}

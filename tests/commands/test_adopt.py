@@ -1,4 +1,4 @@
-"""Adopt tables that applications own, under every trouble they may be in."""
+"""`adopt` for tables in every state that applications may leave them in."""
 
 import threading
 from collections.abc import Callable
@@ -152,7 +152,7 @@ def test_long_transaction_is_waited_for_in_short_turns(
     ],
 )  # fmt: skip
 def test_bad_mapping_changes_nothing(database: Database, call: Adopt, mapping: str, message: str) -> None:
-    """What a mapping names and the database lacks is told in one line, before anything is touched."""
+    """What a mapping names and the database lacks is reported in one line, before anything is changed."""
     database.execute(TABLE.format("t"))
     database.execute("CREATE VIEW v AS SELECT * FROM t")
     status, output = call(mapping=mapping)
@@ -207,7 +207,7 @@ def test_missing_ownership_is_told_with_its_grant(database: Database, call: Adop
 
 
 def test_incomplete_index_is_replaced(database: Database, call: Adopt) -> None:
-    """An index whose concurrent build broke is dropped and built anew."""
+    """An index whose concurrent build failed is dropped and built again."""
     database.execute(TABLE.format("t"))
     call()
     database.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 't_platform'::regclass")
@@ -299,7 +299,7 @@ def test_native_is_no_preset_to_adopt(call: Adopt, tmp_path: Path) -> None:
 
 
 def test_unconfigured_preset_is_told(tmp_path: Path) -> None:
-    """A preset that is no source of the configuration is an error that says what to add."""
+    """A preset without an entry in `sources` is an error that says what to add."""
     (tmp_path / "n.yml").write_text("database: {dsn: 'host=h'}\n")
     result = run("adopt", "scitex", "--config", str(tmp_path / "n.yml"))
 
@@ -317,7 +317,7 @@ def test_unknown_preset_lists_those_there_are(tmp_path: Path) -> None:
 
 
 def test_connection_that_breaks_is_one_line(database: Database, call: Adopt, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that goes away half way is told as such."""
+    """A server that stops in the middle is reported as such."""
     database.execute(TABLE.format("t"))
 
     def die(connection: psycopg.Connection, *arguments: object) -> None:

@@ -19,7 +19,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 @dataclass
 class FakeSite:
-    """Be a Site whose every answer a test can set; `release` ends scrapes that `hold` holds."""
+    """A Site whose answers a test can set; `release` ends the scrapes that `hold` holds."""
 
     body: bytes = b"# HELP platform_up Whether.\n" * 200
     reasons: list[str] = field(default_factory=list)
@@ -65,7 +65,7 @@ class FakeSite:
 
 @dataclass(frozen=True)
 class Running:
-    """Say where a server answers."""
+    """A running server and its address."""
 
     server: WebServer
     port: int

@@ -1,4 +1,4 @@
-"""Hold the exposition to its contract, and let chance look for rollups that would break it."""
+"""The exposition keeps its contract, also for random rollups."""
 
 import random
 from collections.abc import Iterator
@@ -149,7 +149,7 @@ def test_two_sources_of_one_series_are_added() -> None:
 
 
 def test_two_sources_of_one_gauge_show_the_newest() -> None:
-    """A gauge is no sum: of two sources the value taken last is shown."""
+    """A gauge is not a sum: of two sources the newest value is shown."""
     old = Total("platform_api_rate_limit_remaining", "gauge", {"app": "a", "api": "b"}, 5.0, None, None, 10.0, 0.0)
     new = Total("platform_api_rate_limit_remaining", "gauge", {"app": "a", "api": "b"}, 3.0, None, None, 20.0, 0.0)
 
@@ -201,7 +201,7 @@ def test_thresholds_are_series(text: dict[str, object], expected: dict[tuple[str
 
 
 def test_minimum_of_events_is_a_threshold_too() -> None:
-    """Below how many events an indicator is unknown is told as a series without a severity."""
+    """The number of events below which an indicator is unknown is a series without a severity."""
     settings = convert({"database": {"dsn": "x"}, "thresholds": {"minimum_events": 7}}).thresholds
 
     assert ({"indicator": "minimum_events"}, 7.0) in list(collector.thresholds(settings))

@@ -1,4 +1,4 @@
-"""Hold the whole exposition against its golden files, and let every parser there is read it."""
+"""The whole exposition equals its golden files, and every parser there is accepts it."""
 
 import logging
 import re
@@ -64,7 +64,7 @@ def test_no_created_series_in_classic_text() -> None:
 
 
 def test_counters_and_histograms_have_created_timestamps_in_openmetrics() -> None:
-    """Prometheus can tell when each counter and histogram began."""
+    """Prometheus knows when each counter and histogram began."""
     families = list(parse_openmetrics(golden.exposition(OPENMETRICS)))
     live = {"platform_component_probe_failures"}
     counted = [f for f in families if f.type in ("counter", "histogram", "summary") and f.name not in live]
@@ -175,7 +175,7 @@ NEGOTIATIONS = [
 
 @pytest.mark.parametrize(("accept", "content_type"), NEGOTIATIONS)
 def test_format_is_negotiated(accept: str, content_type: str) -> None:
-    """The format is the one wanted most among those there are, whatever a client makes up."""
+    """The format is the preferred one of those there are, whatever else a client names."""
     form = Format(accept)
 
     assert form.content_type.replace("; charset=utf-8", "") == content_type

@@ -51,7 +51,7 @@ def scrape(running: Running, headers: str = "", method: str = "GET") -> tuple[by
 
 
 def test_landing_page_names_program_and_version(running: Running) -> None:
-    """The landing page tells which program and version answers."""
+    """The landing page names the program and its version."""
     answer = requests.get(running.url(), timeout=60)
 
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -118,7 +118,7 @@ def test_gzip_where_the_client_takes_it(
 
 
 def test_metrics_vary_by_what_was_negotiated(running: Running) -> None:
-    """Caches are told what the answer depends on."""
+    """The answer says for caches what it depends on."""
     assert b"vary: accept, accept-encoding" in scrape(running)[0]
 
 
@@ -223,7 +223,7 @@ def test_reload(site: FakeSite, running: Running, method: str) -> None:
 
 
 def test_refused_reload_says_why(site: FakeSite, running: Running) -> None:
-    """A configuration that is refused is told with its reason, and that the old one stays."""
+    """The answer to a rejected configuration has the reason, and says that the old one stays."""
     site.refusal = "`listen` is 5"
     answer = requests.post(running.url("/-/reload"), timeout=60)
 
@@ -248,7 +248,7 @@ def test_health_is_json(site: FakeSite, running: Running) -> None:
 
 
 def test_unhealthy_report_is_a_report(site: FakeSite, running: Running) -> None:
-    """The status of the platform is in the body; the status code tells that there is a report."""
+    """The status of the platform is in the body; the status code says that there is a report."""
     site.report = {"status": "unhealthy"}
     answer = requests.get(running.url("/api/v1/health"), timeout=60)
 
@@ -278,7 +278,7 @@ def test_metrics_takes_no_post(running: Running) -> None:
 
 
 def test_server_tells_no_version(running: Running) -> None:
-    """No header tells a stranger which server this is."""
+    """No header shows which server this is."""
     assert "Server" not in requests.get(running.url(), timeout=60).headers
 
 

@@ -71,7 +71,7 @@ def half_a_client_hello() -> bytes:
 
 
 def is_closed(connection: socket.socket, within_seconds: float = DEADLINE_SECONDS) -> bool:
-    """Tell whether the server closes a connection in time."""
+    """Return whether the server closes a connection in time."""
     connection.settimeout(within_seconds)
     try:
         while connection.recv(65536):
@@ -214,7 +214,7 @@ def test_long_headers_are_told_their_bound(running: Running) -> None:
 
 
 def test_garbage_gets_400(running: Running) -> None:
-    """What is no HTTP gets 400, and the server goes on."""
+    """Anything but HTTP gets 400, and the server goes on."""
     with running.connect() as connection:
         connection.sendall(b"\x16\x03\x01 not http\r\n\r\n")
 
@@ -229,7 +229,7 @@ def test_forwarded_address_is_not_believed(running: Running) -> None:
 
 
 def test_port_in_use_names_address_and_setting() -> None:
-    """A port that is taken is told with its address and with what to change."""
+    """The error of a port in use names the address and what to change."""
     with bind("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(PlatformError) as caught:
@@ -243,7 +243,7 @@ def test_port_in_use_names_address_and_setting() -> None:
 
 @pytest.mark.parametrize("host", ["203.0.113.7", "no-such-host.invalid"])
 def test_foreign_address_is_told(host: str) -> None:
-    """An address that is not this machine's is told as that."""
+    """The error of an address of another machine says so."""
     with pytest.raises(
         PlatformError, match=f"cannot listen on {host}:9847: '{host}' is not an address of this machine"
     ):

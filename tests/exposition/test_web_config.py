@@ -1,4 +1,4 @@
-"""Read web configuration files: what is accepted, and what each wrong key is told."""
+"""Web configuration files: what is accepted, and the message for each invalid key."""
 
 import asyncio
 import base64
@@ -330,7 +330,7 @@ def test_bucket_lets_a_burst_through_and_fills_again() -> None:
     ],
 )
 def test_authorization_header(header: str, credentials: tuple[bytes, bytes] | None) -> None:
-    """Name and password are split at the first colon; anything else is no credentials."""
+    """Name and password are split at the first colon; anything else is invalid."""
     assert parse_basic(header) == credentials
 
 
@@ -375,7 +375,7 @@ def test_wrong_password_is_hashed_once(compared: list[bytes]) -> None:
 
 
 def test_unknown_user_costs_a_hash_of_the_same_cost(compared: list[bytes]) -> None:
-    """Timing does not tell whether a user exists: an unknown one's password is hashed at the same cost."""
+    """Timing does not reveal whether a user exists: an unknown one's password is hashed at the same cost."""
     outcome = asyncio.run(users().check("Basic bm9ib2R5OnNlY3JldA=="))
 
     assert outcome is HTTPStatus.UNAUTHORIZED
@@ -396,7 +396,7 @@ def test_wrong_passwords_push_no_right_one_out(compared: list[bytes]) -> None:
 
 
 def test_too_many_waiting_passwords_are_refused() -> None:
-    """Passwords that wait for bcrypt are bounded: the next one is told to come again."""
+    """Passwords that wait for bcrypt are bounded: the next one gets Retry-After."""
     known = users()
 
     async def flood() -> list[HTTPStatus]:

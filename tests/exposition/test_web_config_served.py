@@ -30,7 +30,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture(scope="module")
 def stranger() -> trustme.CA:
-    """Return an authority that nobody trusts."""
+    """Return an authority that is not trusted."""
     return trustme.CA()
 
 
@@ -90,7 +90,7 @@ def test_tls(serve: Serve, context: ssl.SSLContext) -> None:
 
 
 def test_http1_is_negotiated(serve: Serve, context: ssl.SSLContext) -> None:
-    """A client that offers HTTP/2 and HTTP/1.1 is told HTTP/1.1."""
+    """A client that offers HTTP/2 and HTTP/1.1 gets HTTP/1.1."""
     context.set_alpn_protocols(["h2", "http/1.1"])
     with (
         serve(tls() + "http_server_config: {http2: true}") as running,
@@ -240,7 +240,7 @@ def test_users(guarded: Running, credentials: tuple[str, str] | None, status: in
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/health", "/nope"])
 def test_every_path_is_guarded(guarded: Running, path: str) -> None:
-    """Without a password nothing is told, on no path, and the client is asked for one."""
+    """Without a password no path answers, and the client is asked for one."""
     answer = requests.get(guarded.url(path), timeout=60)
 
     assert (answer.status_code, answer.text) == (401, "Unauthorized\n")
@@ -248,7 +248,7 @@ def test_every_path_is_guarded(guarded: Running, path: str) -> None:
 
 
 def test_reload_is_guarded(guarded: Running) -> None:
-    """Without a password nobody reloads."""
+    """A reload needs a password."""
     assert requests.post(guarded.url("/-/reload"), timeout=60).status_code == 401
 
 
@@ -304,7 +304,7 @@ def test_headers(serve: Serve, hashed: str) -> None:
 
 
 def test_rate_limit(serve: Serve) -> None:
-    """Beyond its burst a client is told to come again."""
+    """Beyond its burst a client gets 429."""
     with serve("rate_limit: {interval: 1h, burst: 2}") as running:
         statuses = [requests.get(running.url(), timeout=60).status_code for _ in range(3)]
 
@@ -312,7 +312,7 @@ def test_rate_limit(serve: Serve) -> None:
 
 
 def test_tls_client_that_goes_away_leaves_nothing(serve: Serve) -> None:
-    """A client that resets its connection amid the handshake leaves no connection behind."""
+    """A client that resets its connection during the handshake leaves no connection behind."""
     with serve(tls()) as running:
         for _ in range(5):
             with running.connect() as connection:

@@ -244,7 +244,7 @@ def dumped(binaries: PrometheusBinaries, tsdb: Path, name: str) -> list[list[flo
 
 
 def test_nothing_is_left_behind(config: Path, prometheus_binaries: PrometheusBinaries, tmp_path: Path) -> None:
-    """Only whole blocks come to lie in the folder; a failure leaves it as it was, and the counters untouched."""
+    """Only complete blocks are moved to the folder; a failure changes neither the folder nor the counters."""
     done = run(config, tmp_path, prometheus_binaries, "--since", "10h")
     failed = run(config, tmp_path, prometheus_binaries, "--since", "10h", "--promtool", "/bin/false")
 

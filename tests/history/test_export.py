@@ -72,7 +72,7 @@ def test_csv_has_every_row_in_order(config: Path) -> None:
 
 
 def test_personal_columns_are_asked_for(config: Path) -> None:
-    """Addresses are only there where somebody asked for them."""
+    """Addresses are only exported on request."""
     assert "ip" not in rows(export(config, "http_request"))[0]
     assert rows(export(config, "http_request", "--personal"))[0]["ip"] == "192.0.2.0"
     refused = export(config, "http_request", "--columns", "at,ip")

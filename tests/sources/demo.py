@@ -1,4 +1,4 @@
-"""Count the demonstration databases through the product, as people would."""
+"""The demonstration databases counted through the product's own commands."""
 
 import re
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ def run(*arguments: str) -> Result:
 
 @dataclass
 class Counted:
-    """Be a database that is a source, and its configuration file."""
+    """A database that is a source, and its configuration file."""
 
     database: Database
     preset: str

@@ -36,7 +36,7 @@ Values = dict[tuple[tuple[str, str], ...], float]
 
 @dataclass(frozen=True)
 class Phase:
-    """Hold what the exporter showed and what plain SQL said at the same time."""
+    """What the exporter showed and what plain SQL gave at the same time."""
 
     source: Counted
     series: Series
@@ -45,7 +45,7 @@ class Phase:
 
 
 def measure(source: Counted, queries: dict[str, tuple[tuple[str, ...], str]]) -> Phase:
-    """Count, and ask plain SQL before and after: again, where somebody left a window of active users meanwhile."""
+    """Count, and run plain SQL before and after; repeat if a user left a window of active users meanwhile."""
     expected = expected_by_sql(source, queries)
     while True:
         series, before = source.poll(), expected
@@ -61,7 +61,7 @@ def measure(source: Counted, queries: dict[str, tuple[tuple[str, ...], str]]) ->
 
 
 def expected_by_sql(source: Counted, queries: dict[str, tuple[tuple[str, ...], str]]) -> dict[str, Values]:
-    """Return what plain SQL says now."""
+    """Return what plain SQL gives now."""
     return {name: source.sql(query, labels) for name, (labels, query) in queries.items()}
 
 
