@@ -13,11 +13,9 @@ from exporter.exposition.families import (
     ALERT_FAMILIES,
     EVENT_FAMILIES,
     EXPORTER_FAMILIES,
-    FAMILIES,
     PROBE_FAMILIES,
     STATE_FAMILIES,
     Family,
-    series_names,
 )
 from exporter.probes.base import Reason
 from platform_sdk.events import EVENTS
@@ -32,11 +30,6 @@ PROCESS_FAMILIES = (
     Family("process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes."),
 )
 """What prometheus_client shows of the exporter's own process."""
-
-METRICS: dict[str, Family] = {
-    name: family for family in (*FAMILIES.values(), *PROCESS_FAMILIES) for name in series_names(family)
-}
-"""Every series that queries may use, by name: of a histogram `_bucket`, `_sum` and `_count`."""
 
 SECTIONS = (
     ("Events", "Counted exactly once from the event tables, and from an application's own adopted tables.",

@@ -396,7 +396,7 @@ def test_wrong_passwords_push_no_right_one_out(compared: list[bytes]) -> None:
 
 
 def test_too_many_waiting_passwords_are_refused() -> None:
-    """Passwords that wait for bcrypt are bounded: the next one gets Retry-After."""
+    """Passwords that wait for bcrypt are limited: the next one gets 503."""
     known = users()
 
     async def flood() -> list[HTTPStatus]:
