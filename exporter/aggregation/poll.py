@@ -43,7 +43,7 @@ def poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Coun
 
     One REPEATABLE READ transaction does all: a crash anywhere loses nothing and counts nothing twice. It blocks for
     as long as PostgreSQL needs (a first count of 10 million rows takes seconds). `connection` is in autocommit mode.
-    Raises DatabaseError, MappingError, SchemaError, or psycopg.OperationalError (the server is gone).
+    Raises DatabaseError, or psycopg.OperationalError where the server is lost.
     """
     for attempt in range(1, TRIES + 1):
         try:

@@ -62,7 +62,7 @@ FROM unnest(ARRAY[{kinds}]) kind, generate_series(-1, {DAYS_AHEAD}) days;"""
 def apply(connection: psycopg.Connection, *, store: bool = True) -> None:
     """Create or upgrade the schema in one transaction; `store=False` leaves the event tables out.
 
-    Raises SchemaError where the schema is newer than this program, DatabaseError.
+    Raises DatabaseError, or SchemaError where the schema is newer than this program.
     """
     check_server(connection)
     with connection.transaction(), _rights_to_apply(connection):

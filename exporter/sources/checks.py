@@ -42,7 +42,7 @@ def require_columns(connection: psycopg.Connection, source: Source) -> None:
 
 
 def require_readable(connection: psycopg.Connection, source: Source) -> None:
-    """Raise MappingError or DatabaseError where a stream or state cannot be read as it will be: after the adoption."""
+    """Raise DatabaseError where a stream or state cannot be read as it will be: after the adoption."""
     plan = mapping.plan(source)
     for stream in plan.streams:
         try:
