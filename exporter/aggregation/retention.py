@@ -58,7 +58,7 @@ def maintain(
 
 def _keep_partitions(connection: psycopg.Connection, kind: str, names: set[str], today: date, oldest: date) -> None:
     """Make the partitions that should exist of a kind, and drop those older than `oldest`."""
-    for day in schema.wanted_days(today):
+    for day in schema.partition_days(today):
         if f"{kind}_{day:%Y%m%d}" not in names:
             _try(connection, "SELECT monitoring.ensure_partition(%s, %s)", kind, day)
     for name in sorted(names):

@@ -59,8 +59,8 @@ def partitions_sql() -> str:
 FROM unnest(ARRAY[{kinds}]) kind, generate_series(-1, {DAYS_AHEAD}) days;"""
 
 
-def apply(connection: psycopg.Connection, *, store: bool = True) -> None:
-    """Create or upgrade the schema in one transaction; `store=False` leaves the event tables out.
+def apply(connection: psycopg.Connection) -> None:
+    """Create or upgrade the schema in one transaction.
 
     Raises DatabaseError, or SchemaError where the schema is newer than this program.
     """
@@ -70,10 +70,8 @@ def apply(connection: psycopg.Connection, *, store: bool = True) -> None:
         connection.execute("SET LOCAL lock_timeout = '10s'; SET LOCAL client_min_messages = warning")
         for part in ("counting", "store"):
             check_version(connection, part, missing_ok=True)
-        connection.execute(counting_sql().encode())
-        if store:
-            connection.execute(store_sql().encode())
-            connection.execute(partitions_sql().encode())
+        for part_sql in (counting_sql(), store_sql(), partitions_sql()):
+            connection.execute(part_sql.encode())
 
 
 def check_server(connection: psycopg.Connection) -> None:
@@ -107,7 +105,7 @@ def check_version(connection: psycopg.Connection, part: str, *, missing_ok: bool
         )
 
 
-def wanted_days(today: date) -> Iterator[date]:
+def partition_days(today: date) -> Iterator[date]:
     """Yield the days whose partitions should exist: yesterday to a week ahead."""
     yield from (today + timedelta(days=offset) for offset in range(-1, DAYS_AHEAD + 1))
 
