@@ -249,7 +249,7 @@ def test_a_worker_refuses_a_standby(
     standby.start()
     worker = Store(standby.dsn_of("shop"), store.plan).worker()
     worker.start()
-    poll_until(lambda: worker.view.problems != ("not polled yet",), 20)
+    poll_until(lambda: worker.view.problems != ("not polled yet",), 60)
     worker.stop()
 
     assert "standby" in worker.view.problems[0]
@@ -266,10 +266,10 @@ def test_a_worker_recovers_from_a_frozen_server(start_postgres: Callable[..., Po
     store.execute(JOB, ["a"])
     worker = store.worker()
     worker.start()
-    poll_until(lambda: worker.view.totals, 20)
+    poll_until(lambda: worker.view.totals, 60)
     server.freeze()
-    stopped = poll_until(lambda: worker.view.advanced_at, 5) or 0.0
-    lag = poll_until(lambda: (worker.view.lag_seconds(stopped + 30) or 0) > 29, 5)
+    stopped = poll_until(lambda: worker.view.advanced_at, 60) or 0.0
+    lag = poll_until(lambda: (worker.view.lag_seconds(stopped + 30) or 0) > 29, 60)
     totals = worker.view.totals
     server.thaw()
     store.execute(JOB, ["b"])

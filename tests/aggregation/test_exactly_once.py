@@ -25,7 +25,7 @@ LOAD_SECONDS = 2.0
 def settle(store: Store) -> tuple[int, int]:
     """Count what is left, then return what is lost and doubled."""
     store.limits = type(store.limits)(series_per_metric=10_000)
-    poll_until(lambda: store.poll("scraping_run")["scraping_run"] == Counted(True), 20, what="nothing new to count")
+    poll_until(lambda: store.poll("scraping_run")["scraping_run"] == Counted(True), 60, what="nothing new to count")
     with store.connect() as connection:
         return lost_and_doubled(connection)
 
@@ -255,7 +255,7 @@ def test_a_connection_cut_at_commit(
             poll.poll(connection, STREAM, store.limits)
     monkeypatch.setattr(snapshot, "write", write)
     # Until the server notices that its client is gone, the lost poll still holds the source.
-    poll_until(lambda: store.poll("scraping_run")["scraping_run"].advanced, 20)
+    poll_until(lambda: store.poll("scraping_run")["scraping_run"].advanced, 60)
 
     assert connection.closed
     assert runs(store) == 3
@@ -267,9 +267,9 @@ def test_a_frozen_replica_gives_way(store: Store) -> None:
         freeze_holding_the_source(store, frozen)
         add_runs(store, 5)
 
-        poll_until(lambda: store.poll("scraping_run") and runs(store) == 5, 20, what="another replica to count")
+        poll_until(lambda: store.poll("scraping_run") and runs(store) == 5, 60, what="another replica to count")
         frozen.signal(signal.SIGCONT)
-        poll_until(lambda: not frozen.alive, 20, what="the frozen replica to notice that it lost its session")
+        poll_until(lambda: not frozen.alive, 60, what="the frozen replica to notice that it lost its session")
     assert settle(store) == (0, 0)
 
 

@@ -156,7 +156,7 @@ def test_a_poll_waits_for_who_resolves_and_sees_it(store: Store) -> None:
         person.execute("UPDATE monitoring.error_issue SET status = 'resolved', resolved_at = now()")
         poll = threading.Thread(target=lambda: store.poll("error"))
         poll.start()
-        poll_until(lambda: store.one("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"), 20)
+        poll_until(lambda: store.one("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"), 60)
     poll.join(20)
 
     assert store.execute("SELECT status, events, regressions FROM monitoring.error_issue") == [("open", 2, 1)]

@@ -272,14 +272,14 @@ def test_adoption_under_concurrent_inserts_loses_nothing(database: Database, cal
     for writer in writers:
         writer.start()
     try:
-        poll_until(lambda: min(written) > 20, 10)
+        poll_until(lambda: min(written) > 20, 60)
         assert call()[0] == 0
         source = Counted(database, "m.yml", tmp_path)
         source.path.write_text(f"database: {{dsn: '{database.dsn}'}}\nsources: [{{preset: m.yml}}]\n")
         for _ in range(5):
             source.poll()
         reached = [count + 20 for count in written]
-        poll_until(lambda: all(now > then for now, then in zip(written, reached, strict=True)), 10)
+        poll_until(lambda: all(now > then for now, then in zip(written, reached, strict=True)), 60)
     finally:
         stop.set()
         for writer in writers:

@@ -108,7 +108,7 @@ def test_prometheus_scrapes_it_clean(
         ]
         config = f"global: {{scrape_interval: 1s}}\nscrape_configs: [{', '.join(targets)}]\n"
         prometheus = start_prometheus(config, binary=prometheus_binaries.prometheus)
-        poll_until(lambda: len(prometheus.query("up == 1")) == 2, 20)
+        poll_until(lambda: len(prometheus.query("up == 1")) == 2, 60)
 
         stored = prometheus.query("scrape_samples_post_metric_relabeling")
         assert {row["metric"]["job"]: int(row["value"][1]) for row in stored} == {
