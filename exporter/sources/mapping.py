@@ -92,7 +92,7 @@ class Stream:
 
     @property
     def select(self) -> str:
-        """SQL of its rows, columns named as the kind declares them; it ends in a WHERE that more may be added to."""
+        """Return SQL of its rows, columns named as the kind declares them; it ends in a WHERE clause to add to."""
         columns = ", ".join(
             f"({self.columns.get(column.name, 'NULL')})::{column.type} AS {column.name}"
             for column in self.kind.all_columns

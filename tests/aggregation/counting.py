@@ -114,19 +114,19 @@ def runs(store: Store) -> Value:
     return store.value("platform_scraping_runs_total")
 
 
+# Imports no more than it needs: tests start many of these.
 _POLLER = """
 import sys
-from exporter.database import connection as connecting
 from exporter.aggregation import poll
-from exporter.errors import PlatformError
-from exporter.config.settings import Limits
-import psycopg
-from tests.aggregation.counting import NATIVE, settings
+from exporter.config.settings import Database, Limits, Secret, Source
+from exporter.database import connection as connecting
+from exporter.sources import mapping
 dsn, idle_timeout = sys.argv[1:]
 connecting._SESSION = connecting._SESSION.replace("'60s'", f"'{idle_timeout}'")
-connection = connecting.connect(settings(dsn), "poller")
-poll.register(connection, NATIVE.name)
-stream = next(stream for stream in NATIVE.streams if stream.name == "scraping_run")
+connection = connecting.connect(Database(dsn=Secret(dsn), connect_timeout_seconds=2), "poller")
+plan = mapping.plan(Source(preset="native"))
+poll.register(connection, plan.name)
+stream = next(stream for stream in plan.streams if stream.name == "scraping_run")
 print("ready", flush=True)
 while True:
     poll.poll(connection, stream, Limits(series_per_metric=10_000))
@@ -140,6 +140,9 @@ class Poller:
         self._process = subprocess.Popen(
             [sys.executable, "-c", _POLLER, dsn, idle_timeout], stdout=subprocess.PIPE, text=True
         )
+
+    def wait_until_ready(self) -> None:
+        """Return once it is about to poll."""
         assert self._process.stdout
         assert self._process.stdout.readline() == "ready\n"
 
@@ -164,6 +167,8 @@ def pollers(dsn: str, count: int, idle_timeout: str = "60s") -> Iterator[list[Po
     """Run so many replicas inside the `with`."""
     started = [Poller(dsn, idle_timeout) for _ in range(count)]
     try:
+        for poller in started:
+            poller.wait_until_ready()
         yield started
     finally:
         for poller in started:

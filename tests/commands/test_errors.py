@@ -143,7 +143,7 @@ def test_all_that_match(run: Run, store: Store) -> None:
         (("resolve", "--all-matching", "--yes"), 2, "every issue"),
         (("resolve",), 2, "expected either IDs"),
         (("ignore", "0000", "--for", "soon"), 2, "invalid duration 'soon'"),
-        (("reopen", "0000", "--by", "a\nb"), 2, "'a\\nb' is no name"),
+        (("reopen", "0000", "--by", "a\nb"), 2, "invalid name 'a\\nb'"),
         (("ignore", "0000", "--until", "2020-01-01"), 2, "expected a time in the next ten years"),
         (("ignore", "0000", "--until", "2090-01-01", "--for", "1d"), 2, "both given"),
         (("list", "--since", "soon"), 2, "invalid time 'soon'"),
