@@ -65,12 +65,12 @@ def test_events_become_visible(exporter: Exporter, store: Database) -> None:
     poll_until(lambda: value(exporter.metrics(), "platform_http_requests_total", app="visible") == 3, 60)
 
 
-def test_good_reload_is_told(exporter: Exporter) -> None:
+def test_good_reload_is_logged(exporter: Exporter) -> None:
     """A reload says so in the answer, the log and the metrics."""
     before = exporter.metrics()[f"{RELOADED[: -len('successful')]}success_timestamp_seconds"]
 
     assert exporter.reload().text == "the configuration was reloaded\n"
-    assert "the configuration was reloaded from" in exporter.log
+    assert "reloaded the configuration from" in exporter.log
     assert exporter.metrics()[RELOADED] == 1
     assert exporter.metrics()[f"{RELOADED[: -len('successful')]}success_timestamp_seconds"] > before
 
@@ -148,12 +148,12 @@ def test_changed_source_leaves_no_gap(exporter: Exporter, store: Database) -> No
         assert exporter.is_ready()
 
 
-def test_changed_listen_is_told(exporter: Exporter, store: Database) -> None:
+def test_changed_listen_is_logged(exporter: Exporter, store: Database) -> None:
     """A new address needs a new start; a reload says so instead of keeping quiet."""
     exporter.config.write_text(configuration(store, "listen: 127.0.0.1:1"))
     assert exporter.reload().ok
 
-    assert "`listen` changed to 127.0.0.1:1: that takes effect at the next start" in exporter.log
+    assert "`listen` changed to 127.0.0.1:1, which takes effect at the next start" in exporter.log
 
 
 def test_component_added_by_a_reload_is_probed(exporter: Exporter, store: Database, redis_server: Redis) -> None:
