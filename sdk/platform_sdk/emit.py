@@ -71,11 +71,7 @@ def request_finished(
 
 
 def exception(
-    exc: BaseException,
-    *,
-    error_type: str | None = None,
-    severity: str = "high",
-    **about: Unpack[About],
+    exc: BaseException, *, error_type: str | None = None, severity: str = "high", **about: Unpack[About]
 ) -> None:
     """Emit an exception with its chain and stack. An exception emitted once is not emitted again, unless raised again.
 
@@ -140,7 +136,7 @@ def api_call(
     if intake is None:
         return
     try:
-        frozen, size = freeze(query)
+        frozen, size = freeze(query) if query is not None else (None, 0)
         event = (
             API_CALL, time(), api, endpoint, method, status, outcome, reason, attempt, duration_seconds, response_bytes,
             frozen, cost, rate_limit_remaining, rate_limit_reset,
@@ -223,7 +219,7 @@ def activity(
     if intake is None:
         return
     try:
-        frozen, size = freeze(details)
+        frozen, size = freeze(details) if details is not None else (None, 0)
         event = (
             USER_ACTIVITY, time(), name, user_id, role, session_id, module, feature, success, duration_seconds, ip,
             user_agent[:LONGEST_USER_AGENT] if user_agent else user_agent, frozen,

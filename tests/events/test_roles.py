@@ -198,7 +198,7 @@ def test_dashboards_see_no_users(as_role: As) -> None:
 
 
 def test_dashboards_count_users_they_cannot_name(as_role: As, applied: Database) -> None:
-    """The hash tells users apart; its salt is nobody's to read, or small ids could be tried out."""
+    """The hash tells users apart; no role may read its salt, or small ids could be tried out."""
     for user in ("1", "2", "2"):
         applied.execute(
             "INSERT INTO monitoring.user_activity (at, app, activity, user_id) VALUES (now(), 'x', 'y', %s)", [user]

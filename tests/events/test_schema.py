@@ -116,7 +116,7 @@ def test_two_at_the_same_time_take_turns(database: Database) -> None:
 
 
 def test_shown_sql_runs_through_psql(database: Database, postgres: Postgres) -> None:
-    """A DBA gets the same schema by hand as the command makes."""
+    """A database administrator gets the same schema manually as the command makes."""
     psql = [str(postgres.binary.path / "psql"), "--no-psqlrc", "-v", "ON_ERROR_STOP=1", "-q", database.dsn]
     run = subprocess.run(psql, input=schema.show(), capture_output=True, text=True, check=False)
     shown = database.execute(STRUCTURE)

@@ -26,7 +26,7 @@ class UnwritableError(Exception):
 
 def escaped(text: str) -> str:
     """Return any text as one field."""
-    # Most texts need nothing: this tells so in some tens of nanoseconds. Surrogates and NUL are not printable.
+    # Most texts need nothing: this check takes some tens of nanoseconds. Surrogates and NUL are not printable.
     if text.isprintable() and "\\" not in text:
         return text
     return text.translate(_ESCAPES).encode("utf-8", "replace").decode()

@@ -33,7 +33,7 @@ from platform_sdk.events import EVENTS
 from platform_sdk.events.base import Column
 from platform_sdk.options import Options
 
-_LONGEST = 200  # of a text that is no column of a kind
+_LONGEST = 200  # characters of the other texts: app, release, job ids
 _ENDPOINT, _QUERY = kinds.positions(kinds.API_CALL, "endpoint", "query")
 _SEVERITY, _TYPE, _MESSAGE, _TRACE, _FINGERPRINT = kinds.positions(
     kinds.ERROR, "severity", "error_type", "message", "stack_trace", "fingerprint"
@@ -106,7 +106,7 @@ class Encoder:
             case "double precision":
                 return number_of(required=column.required)
             case "text":
-                convert = text_of(column.longest, escaped(column.unnamed) if column.required else NULL)
+                convert = text_of(column.longest, escaped(column.stand_in) if column.required else NULL)
                 return _remembering(self._redacting(convert)) if column.free_text else convert
             case "jsonb":
                 return lambda value: document(self._redactor.value(value))

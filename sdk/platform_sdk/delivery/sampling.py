@@ -74,7 +74,7 @@ class Sampler:
                 self.held[key] = (count, event)
                 return 0
             self.held.pop(key, None)
-        except TypeError:  # a route that is no text cannot be a key
+        except TypeError:  # a route of an odd type cannot be a key
             return 1
         return count
 

@@ -34,7 +34,7 @@ class Column:
     `personal` columns are left out of exports unless asked for, and of the views that every viewer of Grafana may read.
     `restricted` ones are left out of those views only: who it was, and what shows an application's inside.
     The SDK cuts a text to `longest` characters, replaces the secrets in it where it is `free_text`, and writes
-    `unnamed` where a required text is missing.
+    `unnamed` where a required text without a default is missing.
     """
 
     name: str
@@ -47,6 +47,11 @@ class Column:
     longest: int = 200
     free_text: bool = False
     unnamed: str = "unknown"
+
+    @property
+    def stand_in(self) -> str:
+        """What the SDK writes where a required text is missing: the default's text, if there is one."""
+        return self.default.strip("'") if self.default else self.unnamed
 
     @property
     def for_viewers(self) -> bool:

@@ -37,7 +37,7 @@ HTTP_REQUEST = EventKind(
             free_text=True,
             unnamed="(unmatched)",
         ),
-        Column("method", "text", "the request's method", required=True, default="'GET'", unnamed="GET"),
+        Column("method", "text", "the request's method", required=True, default="'GET'"),
         Column("status", "integer", "the response's status code", required=True),
         Column("duration_seconds", "double precision", "from the first byte in to the last byte out", required=True),
         Column("response_bytes", "bigint", "size of the response's body"),
@@ -49,7 +49,7 @@ HTTP_REQUEST = EventKind(
         Column(
             "first_byte_seconds",
             "double precision",
-            "of a stream or a websocket, from the first byte in to the first byte out; NULL: its duration tells",
+            "of a stream or a websocket, from the first byte in to the first byte out; NULL: the duration counts",
         ),
         Column("weight", "double precision", "how many requests this row stands for, if sampled", default="1"),
     ),

@@ -109,7 +109,7 @@ class SampleRollup(Rollup):
         return "sample_labels" if level == 0 else f"jsonb_build_object('app', {app})"
 
     def folded_metric_sql(self, level: int) -> str:
-        """Return the metric's own name while apps are told apart, and one name for all at the last level."""
+        """Return the metric's own name while apps are distinguished, and one name for all at the last level."""
         # The types' own names are left out: promtool objects to them.
         words = "WHEN 'counter' THEN 'total' WHEN 'gauge' THEN 'value' WHEN 'histogram' THEN 'distribution'"
         other = f"'{PREFIX}other_' || CASE sample_type {words} ELSE 'observations' END"
