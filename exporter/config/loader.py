@@ -83,6 +83,9 @@ def _explain(message: str, tree: object, expansion: Expansion) -> str:
         return _explain_unknown(problem.split("`")[1], where)
     if problem.startswith("Object missing required field"):
         return f"missing key `{problem.split('`')[1]}`{f' in `{where}`' if where else ''}"
+    if problem.startswith("Invalid enum value"):
+        choices = get_args(get_type_hints(_section_at(where)).get(where.rpartition(".")[2]))
+        problem = f"expected one of {', '.join(map(str, choices))}"
     problem = problem[0].lower() + problem[1:]
     found, value = _look_up(tree, where)
     # Where a section is expected and a text given, that text is likely a DSN.

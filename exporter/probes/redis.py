@@ -64,7 +64,7 @@ class RedisProbe(Probe):
     target = RedisTarget
     families = (
         GaugeFamily("redis_memory_used_bytes", "Memory Redis uses."),
-        GaugeFamily("redis_memory_limit_bytes", "Memory Redis may use; 0 is no limit."),
+        GaugeFamily("redis_memory_limit_bytes", "Memory Redis may use; absent where it has no limit."),
         GaugeFamily(
             "redis_cache",
             "Whether Redis is a cache, meant to be full: it evicts any key and no queue of it is watched.",

@@ -16,6 +16,7 @@ import trustme
 from exporter import __version__
 from exporter.config import loader
 from exporter.config.settings import convert
+from exporter.errors import ConfigError
 from exporter.probes.base import Reason, Status
 from exporter.probes.http import READ_BYTES, HttpTarget
 from exporter.sections import FilePath, Secret
@@ -357,6 +358,16 @@ def test_bad_settings(keys: dict[str, Any], problem: str) -> None:
 
     assert [one.key for one in found] == [problem]
     assert SECRET not in str(found)
+
+
+def test_unknown_method() -> None:
+    """A method that is not offered is refused with those that are."""
+    text = "database: {dsn: 'host=h'}\nprobes: {http: [{name: a, url: 'http://h/', method: POST}]}"
+
+    with pytest.raises(
+        ConfigError, match=r"invalid value 'POST' for `probes.http\[0\].method`: expected one of GET, HEAD"
+    ):
+        loader.parse(text, Path("c.yml"), {})
 
 
 def test_secrets_may_be_in_files(tmp_path: Path) -> None:
