@@ -9,13 +9,13 @@ from exporter.config import loader
 from exporter.errors import ConfigError
 from exporter.service import SCRAPE_MARGIN_SECONDS, SHORTEST_PROBE_SECONDS, Service
 
-NOBODY = "postgresql://nobody@127.0.0.1:1/none"
-TEXT = f"database: {{dsn: '{NOBODY}'}}\nprobes: {{postgresql: [{{name: gone, dsn: '{NOBODY}'}}]}}\n"
+UNREACHABLE = "postgresql://nobody@127.0.0.1:1/none"
+TEXT = f"database: {{dsn: '{UNREACHABLE}'}}\nprobes: {{postgresql: [{{name: gone, dsn: '{UNREACHABLE}'}}]}}\n"
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Return a configuration file whose database nobody serves."""
+    """Return a configuration file whose database does not exist."""
     path = tmp_path / "c.yml"
     path.write_text(TEXT)
     return path
@@ -46,7 +46,7 @@ def test_not_ready_until_read_once(service: Service) -> None:
 
 
 def test_scrape_works_before_anything_was_read(service: Service) -> None:
-    """The first scrape may come at once: it tells that nothing is known."""
+    """The first scrape may come at once: it says that nothing is known."""
     body, content_type = service.render("", None)
 
     assert b'platform_exporter_source_up{source="native"} 0.0' in body
@@ -56,7 +56,7 @@ def test_scrape_works_before_anything_was_read(service: Service) -> None:
 
 
 def test_counters_are_encoded_once_for_each_format(service: Service) -> None:
-    """Whatever versions clients make up, two encodings are kept and no more."""
+    """Whatever versions clients make up, only two encodings are kept."""
     for accept in (
         "",
         "text/plain;version=1.0.0",

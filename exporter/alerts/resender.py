@@ -38,7 +38,7 @@ class Resender:
         self._alerts: list[ManualAlert] = []
         self._connection: psycopg.Connection | None = None
         self._stopping = threading.Event()
-        self._wanted, self._read = threading.Event(), threading.Event()
+        self._read_now, self._read = threading.Event(), threading.Event()
         self._problems: dict[str, str] = {}
         self._threads = [
             threading.Thread(target=self._keep_reading, name="manual-alerts-reader", daemon=True),
@@ -52,7 +52,7 @@ class Resender:
     def stop(self, timeout_seconds: float) -> None:
         """End both threads after their current step, or leave them to the end of the process."""
         self._stopping.set()
-        self._wanted.set()
+        self._read_now.set()
         connection = self._connection
         if connection is not None:
             with suppress(psycopg.Error):
@@ -66,8 +66,8 @@ class Resender:
 
     def _keep_reading(self) -> None:
         while not self._stopping.is_set():
-            self._wanted.wait()
-            self._wanted.clear()
+            self._read_now.wait()
+            self._read_now.clear()
             try:
                 if self._connection is None or self._connection.closed:
                     self._connection = connect(self._settings, "manual alerts")
@@ -82,7 +82,7 @@ class Resender:
     def _keep_posting(self) -> None:
         while not self._stopping.is_set():
             self._read.clear()
-            self._wanted.set()
+            self._read_now.set()
             self._read.wait(min(READ_SECONDS, self._resend_seconds))
             try:
                 self._post()

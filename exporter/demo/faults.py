@@ -26,7 +26,7 @@ class Victim(NamedTuple):
 class Fault:
     """One issue: which code fails, how often, and when. Days are counted back from the end of the past.
 
-    It occurs from `first_days` on, no more after `last_days`, but again from `again_days` on. During its `incident`
+    It occurs from `first_days` on, not after `last_days`, but again from `again_days` on. During its `incident`
     it occurs `burst_per_second`, unless it is resolved. `status` is what users set it to, `status_days` ago.
     """
 

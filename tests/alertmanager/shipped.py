@@ -49,7 +49,7 @@ def post(
     annotations: Labels | None = None,
     began_seconds_ago: int = 60,
 ) -> None:
-    """Send alerts, as Prometheus does; one that began longer ago than group_wait is told without any wait."""
+    """Send alerts, as Prometheus does; one that began longer ago than group_wait is sent without any wait."""
     now = datetime.now(UTC)
     ends = now - timedelta(seconds=1) if resolved else now + timedelta(minutes=5)
     span = {"startsAt": (now - timedelta(seconds=began_seconds_ago)).isoformat(), "endsAt": ends.isoformat()}

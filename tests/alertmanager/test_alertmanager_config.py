@@ -29,7 +29,9 @@ def for_oldest(tmp_path: Path) -> Path:
     content: dict[str, Any] = yaml.safe_load((FOLDER / "channels.example.yml").read_text())
     content["alertmanager"] = "0.25"
     content["channels"] = {name: one for name, one in content["channels"].items() if name not in TOO_NEW}
-    content["notify"] = {name: [one for one in told if one not in TOO_NEW] for name, told in content["notify"].items()}
+    content["notify"] = {
+        name: [one for one in names if one not in TOO_NEW] for name, names in content["notify"].items()
+    }
     (tmp_path / "channels.yml").write_text(yaml.safe_dump(content))
     return laid_out(generate.configuration(tmp_path / "channels.yml"), tmp_path / "am")
 

@@ -69,8 +69,8 @@ def metric(server: Alertmanager, name: str) -> float:
     return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
 
 
-def told(receiver: HttpReceiver, status: str) -> Counter[str]:
-    """Return how often each app was told of."""
+def reported(receiver: HttpReceiver, status: str) -> Counter[str]:
+    """Return how often each app was reported."""
     return Counter(alert["labels"]["app"] for alert in receiver.alerts(status))
 
 
@@ -82,46 +82,46 @@ def let_the_other_take_its_turn() -> None:
 
 @pytest.mark.parametrize("dies", ["the sender", "the one in waiting"])
 def test_one_is_killed_and_nothing_is_lost_or_sent_twice(pair: Pair, receiver: HttpReceiver, dies: str) -> None:
-    """Alerts before, during and after the death of either are told once, and so is the end of each."""
+    """Alerts before, during and after the death of either are reported once, and so is the end of each."""
     sender = first_to_send(pair)
     victim = pair[sender if dies == "the sender" else 1 - sender]
     survivor = pair[1 - pair.index(victim)]
     for one in pair:
         post(one, outage("before"))
-    poll_until(lambda: told(receiver, "firing")["before"], 60)
+    poll_until(lambda: reported(receiver, "firing")["before"], 60)
     let_the_other_take_its_turn()
-    # In its group_wait, not yet told: the worst moment.
+    # In its group_wait, not yet sent: the worst moment.
     for one in pair:
         post(one, outage("during"), began_seconds_ago=0)
     victim.kill()
     post(survivor, outage("after"))
-    poll_until(lambda: told(receiver, "firing").keys() >= {"during", "after"}, 60)
+    poll_until(lambda: reported(receiver, "firing").keys() >= {"during", "after"}, 60)
     let_the_other_take_its_turn()
     post(survivor, outage("before"), outage("during"), outage("after"), resolved=True)
-    poll_until(lambda: told(receiver, "resolved").keys() >= {"before", "during", "after"}, 60)
+    poll_until(lambda: reported(receiver, "resolved").keys() >= {"before", "during", "after"}, 60)
     let_the_other_take_its_turn()
 
-    assert told(receiver, "firing") == {"before": 1, "during": 1, "after": 1}
-    assert told(receiver, "resolved") == {"before": 1, "during": 1, "after": 1}
+    assert reported(receiver, "firing") == {"before": 1, "during": 1, "after": 1}
+    assert reported(receiver, "resolved") == {"before": 1, "during": 1, "after": 1}
 
 
 def test_who_comes_back_does_not_tell_again(pair: Pair, receiver: HttpReceiver) -> None:
-    """One that was killed learns from the other what was told while it was away."""
+    """One that was killed learns from the other what was sent while it was away."""
     victim, survivor = pair
     post(victim, outage("before"))
     post(survivor, outage("before"))
-    poll_until(lambda: told(receiver, "firing")["before"], 60)
+    poll_until(lambda: reported(receiver, "firing")["before"], 60)
     let_the_other_take_its_turn()
     victim.kill()
     post(survivor, outage("meanwhile"))
-    poll_until(lambda: told(receiver, "firing")["meanwhile"], 60)
+    poll_until(lambda: reported(receiver, "firing")["meanwhile"], 60)
     victim.start()
     poll_until(lambda: [members(one) for one in pair] == [2, 2], 60)
     for one in pair:
         post(one, outage("before"), outage("meanwhile"))
     let_the_other_take_its_turn()
 
-    assert told(receiver, "firing") == {"before": 1, "meanwhile": 1}
+    assert reported(receiver, "firing") == {"before": 1, "meanwhile": 1}
 
 
 def test_a_silence_is_known_to_both(pair: Pair, receiver: HttpReceiver) -> None:
@@ -137,7 +137,7 @@ def test_a_silence_is_known_to_both(pair: Pair, receiver: HttpReceiver) -> None:
     poll_until(lambda: pair[1].get("/api/v2/silences"), 60)
     for one in pair:
         post(one, outage("noisy"), outage("other"))
-    poll_until(lambda: told(receiver, "firing")["other"], 60)
+    poll_until(lambda: reported(receiver, "firing")["other"], 60)
     let_the_other_take_its_turn()
 
-    assert told(receiver, "firing") == {"other": 1}
+    assert reported(receiver, "firing") == {"other": 1}

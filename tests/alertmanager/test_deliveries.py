@@ -72,7 +72,7 @@ def channels(services: Services, folder: Path, generation: str) -> Path:
         "secrets": str(folder),
         "channels": {name: {"kind": name, **keys} for name, keys in made.items()},
     }
-    content["notify"] = {name: list(made) if told else [] for name, told in content["notify"].items()}
+    content["notify"] = {name: list(made) if names else [] for name, names in content["notify"].items()}
     (folder / "channels.yml").write_text(yaml.safe_dump(content))
     return folder / "channels.yml"
 
@@ -85,7 +85,7 @@ def alertmanager(
     start_alertmanager: Callable[..., Alertmanager],
     tmp_path: Path,
 ) -> Alertmanager:
-    """Return an Alertmanager that tells all services; the timers of `critical` are a second long."""
+    """Return an Alertmanager that notifies all services; the timers of `critical` are a second long."""
     text = generate.configuration(channels(services, tmp_path, prometheus_binaries.generation))
     text = text.replace("group_wait: 5s", "group_wait: 1s").replace("group_interval: 10s", "group_interval: 1s")
     flags = ["--web.external-url=http://alertmanager.example"]
@@ -93,7 +93,7 @@ def alertmanager(
     return start_alertmanager(config, binary=prometheus_binaries.alertmanager, flags=flags)
 
 
-def told(services: Services, generation: str) -> list[HttpReceiver | MailReceiver]:
+def notified(services: Services, generation: str) -> list[HttpReceiver | MailReceiver]:
     """Return the services that this generation of Alertmanager knows."""
     return [one for name, one in services.items() if generation == "newest" or name not in NEW]
 
@@ -110,7 +110,7 @@ def test_every_channel_tells_and_tells_of_the_end(
     alertmanager: Alertmanager, services: Services, prometheus_binaries: PrometheusBinaries
 ) -> None:
     """Each service gets one message of the alert and one of its end, of its documented shape, with what people need."""
-    receivers = told(services, prometheus_binaries.generation)
+    receivers = notified(services, prometheus_binaries.generation)
     post(alertmanager, ALERT, annotations=ANNOTATIONS)
     poll_until(lambda: all(one.arrivals for one in receivers), 60)
     post(alertmanager, ALERT, annotations=ANNOTATIONS, resolved=True)
@@ -135,9 +135,9 @@ def test_what_is_particular_to_each_service(
 ) -> None:
     """PagerDuty opens and closes one incident; e-mail has its subject, Slack its colours; secrets come from files."""
     post(alertmanager, ALERT, annotations=ANNOTATIONS)
-    poll_until(lambda: all(one.arrivals for one in told(services, prometheus_binaries.generation)), 60)
+    poll_until(lambda: all(one.arrivals for one in notified(services, prometheus_binaries.generation)), 60)
     post(alertmanager, ALERT, annotations=ANNOTATIONS, resolved=True)
-    poll_until(lambda: all(len(one.arrivals) > 1 for one in told(services, prometheus_binaries.generation)), 60)
+    poll_until(lambda: all(len(one.arrivals) > 1 for one in notified(services, prometheus_binaries.generation)), 60)
     [opened, closed] = [one.content for one in services["pagerduty"].arrivals]
     [red, green] = [one.content["attachments"][0] for one in services["slack"].arrivals]
 

@@ -1,4 +1,4 @@
-"""When medium and low are told: real Alertmanagers, whose hours are laid around now or away from it."""
+"""When medium and low are sent: real Alertmanagers, whose hours are laid around now or away from it."""
 
 import re
 import time
@@ -52,46 +52,46 @@ def config(receiver: HttpReceiver, folder: Path, *, now: bool) -> Path:
     return laid_out(re.sub(r"(group_wait|group_interval): \d+[mh]$", r"\1: 1s", text, flags=re.MULTILINE), folder)
 
 
-def told(receiver: HttpReceiver, severity: str) -> list[int]:
+def sent(receiver: HttpReceiver, severity: str) -> list[int]:
     """Return how many alerts each message to the receiver of this severity had."""
     return [len(one.content["alerts"]) for one in receiver.arrivals if one.content["receiver"] == severity]
 
 
 def some_looks_later(seconds: float = 4) -> None:
-    """Wait for several intervals of a second: what would be told again is told by then."""
+    """Wait for several intervals of a second: what would be sent again is sent by then."""
     end = time.monotonic() + seconds
     poll_until(lambda: time.monotonic() > end, seconds + 5)
 
 
-def test_within_their_hours_each_is_told_once(
+def test_within_their_hours_each_is_sent_once(
     prometheus_binaries: PrometheusBinaries,
     start_alertmanager: Callable[..., Alertmanager],
     receiver: HttpReceiver,
     tmp_path: Path,
 ) -> None:
-    """Medium is told, and all that is low in one message, however often Alertmanager looks at the group."""
+    """Medium is sent, and all that is low in one message, however often Alertmanager looks at the group."""
     server = start_alertmanager(config(receiver, tmp_path / "am", now=True), binary=prometheus_binaries.alertmanager)
     post(server, *LOW, MEDIUM, began_seconds_ago=0)
-    poll_until(lambda: told(receiver, "low") and told(receiver, "medium"), 60)
+    poll_until(lambda: sent(receiver, "low") and sent(receiver, "medium"), 60)
     some_looks_later()
 
-    assert told(receiver, "low") == [3]
-    assert told(receiver, "medium") == [1]
+    assert sent(receiver, "low") == [3]
+    assert sent(receiver, "medium") == [1]
 
 
-def test_out_of_their_hours_nobody_is_told(
+def test_outside_their_hours_nothing_is_sent(
     prometheus_binaries: PrometheusBinaries,
     start_alertmanager: Callable[..., Alertmanager],
     receiver: HttpReceiver,
     tmp_path: Path,
 ) -> None:
-    """Neither medium nor low is told, while high is; they stay visible as alerts."""
+    """Neither medium nor low is sent, while high is; they stay visible as alerts."""
     server = start_alertmanager(config(receiver, tmp_path / "am", now=False), binary=prometheus_binaries.alertmanager)
     post(server, *LOW, MEDIUM, SENTINEL)
-    poll_until(lambda: told(receiver, "high"), 60)
+    poll_until(lambda: sent(receiver, "high"), 60)
     some_looks_later(2)
 
-    assert told(receiver, "low") == told(receiver, "medium") == []
+    assert sent(receiver, "low") == sent(receiver, "medium") == []
     assert len(server.alerts(active=True)) == 5
 
 

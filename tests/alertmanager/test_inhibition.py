@@ -155,7 +155,7 @@ CASES: dict[str, tuple[Labels, list[Labels], list[Labels]]] = {
 def alertmanager(
     prometheus_binaries: PrometheusBinaries, server_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Alertmanager]:
-    """Return an Alertmanager whose receivers nobody looks at; shared by the cases, each of which clears up after it."""
+    """Return an Alertmanager whose receivers do not matter; shared by the cases, each of which clears up after it."""
     factory = ServerFactory(server_folder / f"inhibition-{prometheus_binaries.generation}")
     with HttpReceiver("webhook") as receiver:
         config = turned_to(receiver.url, tmp_path_factory.mktemp("am") / "am", timers=TIMERS)

@@ -1,4 +1,4 @@
-"""Every alert that the rules define, and some that they do not, asked of amtool's routing: who is told?"""
+"""Every alert that the rules define, and some that they do not, routed by amtool."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +18,7 @@ MORE = {"app": "shop", "api": "arxiv", "component": "redis", "name": "main", "so
 
 
 def of_rules() -> list[tuple[Labels, str]]:
-    """Return the labels of every alert of the rules, and who is told; all severities where a series gives it.
+    """Return the labels of every alert of the rules, and its receiver; all severities where a series gives it.
 
     A label that a template makes is `x`: amtool takes no template for a value.
     """
@@ -30,16 +30,16 @@ def of_rules() -> list[tuple[Labels, str]]:
         for one in SEVERITIES if severity.startswith("{{") else (severity,):
             own = {name: "x" if "{{" in value else value for name, value in rule["labels"].items()}
             labels = {**MORE, **own, "alertname": rule["alert"], "severity": one}
-            told = WITHOUT_SEVERITY.get(rule["alert"], "nobody" if one == "none" else one)
-            found.append((labels, told))
+            receiver = WITHOUT_SEVERITY.get(rule["alert"], "nobody" if one == "none" else one)
+            found.append((labels, receiver))
     return found
 
 
 OTHERS: list[tuple[Labels, str]] = [
     ({"alertname": "MadeByHand", "severity": "critical"}, "critical"),
     ({"alertname": "PlatformOpenAlerts", "severity": "urgent", "app": "shop"}, "unsorted"),
-    ({"alertname": "SomebodyElse"}, "unsorted"),
-    ({"alertname": "SomebodyElse", "severity": "none"}, "nobody"),
+    ({"alertname": "AnotherAlert"}, "unsorted"),
+    ({"alertname": "AnotherAlert", "severity": "none"}, "nobody"),
     ({"alertname": "PlatformWatchdog"}, "watchdog"),
 ]
 
@@ -48,9 +48,9 @@ def misrouted(binaries: PrometheusBinaries, config: Any, cases: list[tuple[Label
     """Return what amtool says of the cases that reach another receiver."""
 
     def asked(case: tuple[Labels, str]) -> str:
-        labels, told = case
+        labels, receiver = case
         pairs = [f"{name}={value}" for name, value in labels.items()]
-        arguments = ["config", "routes", "test", f"--config.file={config}", f"--verify.receivers={told}", *pairs]
+        arguments = ["config", "routes", "test", f"--config.file={config}", f"--verify.receivers={receiver}", *pairs]
         done = amtool(binaries.amtool, *arguments)
         return "" if done.returncode == 0 else f"{labels}: {done.stdout}{done.stderr}"
 
@@ -59,7 +59,7 @@ def misrouted(binaries: PrometheusBinaries, config: Any, cases: list[tuple[Label
 
 
 def test_every_alert_of_the_rules_reaches_its_severity(prometheus_binaries: PrometheusBinaries) -> None:
-    """An alert is told to the receiver of its severity, whatever other labels it has."""
+    """An alert reaches the receiver of its severity, whatever other labels it has."""
     cases = of_rules()
 
     assert len(cases) > 20
@@ -67,15 +67,18 @@ def test_every_alert_of_the_rules_reaches_its_severity(prometheus_binaries: Prom
 
 
 def test_nothing_is_lost_for_having_no_severity(prometheus_binaries: PrometheusBinaries) -> None:
-    """What has none of the four severities is told to `unsorted`; what has `none`, to nobody."""
+    """Alerts with none of the four severities reach `unsorted`; those with `none` the receiver `nobody`."""
     assert misrouted(prometheus_binaries, SHIPPED, OTHERS) == []
 
 
-def test_history_is_told_beside_the_others(prometheus_binaries: PrometheusBinaries, tmp_path: Path) -> None:
-    """With a history, every alert reaches it first, and then those who are told anyway."""
+def test_history_gets_alerts_in_addition_to_the_others(prometheus_binaries: PrometheusBinaries, tmp_path: Path) -> None:
+    """With a history, every alert reaches it first, and then the usual receiver."""
     config = EXAMPLE if prometheus_binaries.generation == "newest" else for_oldest(tmp_path)
     alone = ("watchdog", "nobody")
-    cases = [(labels, told if told in alone else f"history,{told}") for labels, told in [*of_rules(), *OTHERS]]
+    cases = [
+        (labels, receiver if receiver in alone else f"history,{receiver}")
+        for labels, receiver in [*of_rules(), *OTHERS]
+    ]
 
     assert misrouted(prometheus_binaries, config, cases) == []
 
@@ -83,6 +86,6 @@ def test_history_is_told_beside_the_others(prometheus_binaries: PrometheusBinari
 def test_every_route_is_tried() -> None:
     """A route that no case above reaches would be untested."""
     routes = yaml.safe_load(SHIPPED.read_text())["route"]
-    told = {name for _, name in [*of_rules(), *OTHERS]}
+    receiver = {name for _, name in [*of_rules(), *OTHERS]}
 
-    assert {route["receiver"] for route in [routes, *routes["routes"]]} == told
+    assert {route["receiver"] for route in [routes, *routes["routes"]]} == receiver

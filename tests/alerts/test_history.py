@@ -125,7 +125,7 @@ def test_noise_ends_soon(connection: Connection, seconds: float, noise: int) -> 
 
 
 def test_an_alert_that_flaps_for_long_adds_up(connection: Connection) -> None:
-    """Each firing is one of its own, told in posts of several alerts."""
+    """Each firing counts separately, also in notifications of several alerts."""
     for turn in range(5):
         record(connection, delivery(alert(turn * 400), alert(turn * 400, fingerprint="f2")))
         record(
@@ -189,7 +189,7 @@ def test_odd_texts_are_kept(connection: Connection) -> None:
 
 
 def test_replicas_at_once_count_once(store: Database, at_once: Callable[..., None]) -> None:
-    """Eight replicas told of the same ten firings and ends at the same time, each by posts of its own."""
+    """Eight replicas that get the same ten firings and ends at the same time, each in its own notifications."""
 
     def replica() -> None:
         with store.connect() as connection:

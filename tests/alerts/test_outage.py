@@ -63,7 +63,7 @@ def alertmanager_to(
     return start(config, **({"binary": binaries.alertmanager} if binaries else {}))
 
 
-def tell(server: Alertmanager, *names: str, resolved: bool = False) -> None:
+def fire(server: Alertmanager, *names: str, resolved: bool = False) -> None:
     now = datetime.now(UTC)
     ends = now if resolved else now + timedelta(minutes=10)
     alerts = [
@@ -82,7 +82,7 @@ def stored(server: Postgres | Database) -> set[tuple[Any, ...]]:
         return set()
 
 
-def told(exporter: Exporter, status: str) -> float | None:
+def counted(exporter: Exporter, status: str) -> float | None:
     return value(exporter.metrics(), "platform_alert_notifications_total", status=status)
 
 
@@ -98,13 +98,13 @@ def test_notifications_become_history(
     """Of Alertmanagers of both generations, by way of the disk or at once."""
     exporter = enter.enter_context(exporting(tmp_path, configure(tmp_path, store, spool=spool)))
     server = alertmanager_to(start_alertmanager, tmp_path, exporter, binaries=prometheus_binaries)
-    tell(server, "A", "B")
+    fire(server, "A", "B")
     poll_until(lambda: stored(store) == {("A", "firing"), ("B", "firing")}, 60)
-    tell(server, "A", resolved=True)
+    fire(server, "A", resolved=True)
     poll_until(lambda: ("A", "resolved") in stored(store), 60)
-    poll_until(lambda: told(exporter, "resolved") == 1, 60)
+    poll_until(lambda: counted(exporter, "resolved") == 1, 60)
 
-    assert told(exporter, "firing") == 2
+    assert counted(exporter, "firing") == 2
     assert value(exporter.metrics(), "platform_alert_time_to_resolve_seconds_count", alertname="A") == 1
     assert "hunter2-of-alerts" not in exporter.log
 
@@ -116,21 +116,21 @@ def test_nothing_is_lost_while_postgresql_is_away(
     configuration = configure(tmp_path, own_postgres, spool=True)
     with exporting(tmp_path, configuration) as first:
         server = alertmanager_to(start_alertmanager, tmp_path, first)
-        tell(server, "Before")
+        fire(server, "Before")
         poll_until(lambda: stored(own_postgres) == {("Before", "firing")}, 60)
         own_postgres.stop()
-        tell(server, "During", "Flapping")
+        fire(server, "During", "Flapping")
         poll_until(lambda: waiting(tmp_path) == 2, 60)
-        tell(server, "Flapping", resolved=True)
+        fire(server, "Flapping", resolved=True)
         poll_until(lambda: waiting(tmp_path) == 3, 60)
-        tell(server, "Flapping")
+        fire(server, "Flapping")
         poll_until(lambda: waiting(tmp_path) == 4, 60)
         poll_until(lambda: value(first.metrics(), "platform_alert_spooled_posts") == 4, 60)
         # Killed by the end of this block: what waits is for the next one.
     second = enter.enter_context(exporting(tmp_path, configuration, ready=False))
     own_postgres.start()
     poll_until(lambda: waiting(tmp_path) == 0, 60)
-    poll_until(lambda: told(second, "firing") == 4, 60)
+    poll_until(lambda: counted(second, "firing") == 4, 60)
 
     with own_postgres.connect() as connection:
         rows = connection.execute(
@@ -140,7 +140,7 @@ def test_nothing_is_lost_while_postgresql_is_away(
     assert rows == [
         ("Before", "firing", 1), ("During", "firing", 1), ("Flapping", "firing", 2), ("Flapping", "resolved", 1)
     ]  # fmt: skip
-    assert told(second, "resolved") == 1
+    assert counted(second, "resolved") == 1
     assert value(second.metrics(), "platform_alert_flaps_total", alertname="Flapping") == 1
     assert value(second.metrics(), "platform_alert_spooled_posts") == 0
 
@@ -151,18 +151,18 @@ def test_without_a_spool_alertmanager_sends_again(
     """What fires and what ended while the event store was away arrives when it is back."""
     exporter = enter.enter_context(exporting(tmp_path, configure(tmp_path, own_postgres, spool=False)))
     server = alertmanager_to(start_alertmanager, tmp_path, exporter)
-    tell(server, "Ended")
+    fire(server, "Ended")
     poll_until(lambda: stored(own_postgres) == {("Ended", "firing")}, 60)
     own_postgres.stop()
-    tell(server, "Ended", resolved=True)
-    tell(server, "During")
+    fire(server, "Ended", resolved=True)
+    fire(server, "During")
     poll_until(lambda: exporter.log.count("Alertmanager will send it again") >= 2, 60)
     own_postgres.start()
-    wanted = {("Ended", "firing"), ("Ended", "resolved"), ("During", "firing")}
-    poll_until(lambda: stored(own_postgres) == wanted, 60)
+    expected = {("Ended", "firing"), ("Ended", "resolved"), ("During", "firing")}
+    poll_until(lambda: stored(own_postgres) == expected, 60)
 
-    poll_until(lambda: told(exporter, "firing") == 2, 60)
-    assert told(exporter, "resolved") == 1
+    poll_until(lambda: counted(exporter, "firing") == 2, 60)
+    assert counted(exporter, "resolved") == 1
 
 
 def test_replicas_and_a_cluster_write_one_row(
@@ -182,7 +182,7 @@ def test_replicas_and_a_cluster_write_one_row(
         requests.post(f"{server.url}/api/v2/alerts", json=alerts, timeout=60).raise_for_status()
     poll_until(lambda: {value(one.metrics(), "platform_alert_repeats_total") for one in replicas} == {1.0}, 60)
 
-    assert [told(one, "firing") for one in replicas] == [1, 1]
+    assert [counted(one, "firing") for one in replicas] == [1, 1]
     with store.connect() as connection:
         assert connection.execute("SELECT repeats FROM monitoring.alert_notification").fetchall() == [(1,)]
 

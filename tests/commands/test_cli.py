@@ -113,7 +113,7 @@ def test_bad_configuration_is_status_2(tmp_path: Path, arguments: str, text: str
 
 
 def test_check_config_says_what_is_configured(tmp_path: Path) -> None:
-    """A good file is told with what it configures, and without any secret of it; nothing is connected to."""
+    """A valid file is shown with what it configures, and without any secret of it; nothing is connected to."""
     text = STORE.format(DOWN) + (
         "sources: [{preset: native}, {preset: scitex}]\nprobes: {redis: [{name: main, url: 'redis://:hunter2@h'}]}"
     )
@@ -167,7 +167,7 @@ def test_schema_may_be_applied_again(database: Database, tmp_path: Path) -> None
 
 
 def test_schema_shown_can_be_run(database: Database, tmp_path: Path) -> None:
-    """What `schema show` prints makes, run by hand, the same schema as `schema apply`; twice too."""
+    """The output of `schema show`, run manually, once or twice, gives the same schema as `schema apply`."""
     script = tmp_path / "schema.sql"
     script.write_text(run("schema", "show").stdout)
     database.load_sql(script)
@@ -180,7 +180,7 @@ def test_schema_shown_can_be_run(database: Database, tmp_path: Path) -> None:
 
 
 def test_schema_without_rights_is_told(database: Database, tmp_path: Path) -> None:
-    """Who may not create the schema is told the GRANT."""
+    """A user who may not create the schema gets the GRANT."""
     database.execute(f"CREATE ROLE poor_{database.name} LOGIN")
     path = write(tmp_path, STORE.format(f"{database.dsn}?user=poor_{database.name}"))
     result = run("schema", "apply", "--config", path)

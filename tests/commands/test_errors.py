@@ -80,7 +80,7 @@ def test_list_prints_json(run: Run) -> None:
 
 
 def test_an_empty_list_is_fine(run: Run) -> None:
-    """Nothing found is no failure."""
+    """An empty result is not a failure."""
     done = run("list", "--search", "nowhere")
 
     assert (done.exit_code, done.stdout) == (0, "no issues\n")

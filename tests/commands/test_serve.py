@@ -117,7 +117,7 @@ def test_reload_by_sighup(exporter: Exporter, store: Database) -> None:
 
 
 def test_bad_reload_by_sighup_is_survived(exporter: Exporter) -> None:
-    """A bad file at SIGHUP is told by metric and log, and ends nothing."""
+    """An invalid file at SIGHUP is reported by metric and log, and stops nothing."""
     exporter.config.write_text("nonsense")
     exporter.process.send_signal(signal.SIGHUP)
 
@@ -273,7 +273,7 @@ MISSING = "postgresql://someone:{secret}@127.0.0.1:{port}/d"
 
 @pytest.fixture
 def closed_port() -> int:
-    """Return a port on which nobody listens."""
+    """Return a port on which nothing listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]
@@ -369,5 +369,5 @@ def test_own_certificate(store: Database, tmp_path: Path) -> None:
 
 
 def test_no_certificate_without_tls(exporter: Exporter) -> None:
-    """An exporter that speaks plain HTTP has none to tell."""
+    """An exporter that speaks plain HTTP has no certificate."""
     assert not [name for name in exporter.metrics() if name.startswith("platform_exporter_certificate")]

@@ -167,7 +167,7 @@ def post(exporter: Exporter, path: str, body: object = None, **headers: str) -> 
 
 @pytest.mark.parametrize("token", ["", "x", TOKEN[:-1], TOKEN + "0", "é"])
 def test_without_the_token_nothing_happens(exporter: Exporter, store: Store, token: str) -> None:
-    """Whoever reaches the exporter's port is nobody."""
+    """Access to the exporter's port gives no rights."""
     body = {"ids": [id_of(store, "prices")]}
     for path in ("/api/v1/errors/resolve", "/api/v1/errors/grafana/api/v2/alerts?action=resolve"):
         response = requests.post(

@@ -60,7 +60,7 @@ def test_what_is_so_already_is_left_alone(store: Store) -> None:
     ],
 )
 def test_a_filter_means_what_fits_all_of_it(store: Store, selection: Selection, meant: int) -> None:
-    """Of several values of one kind any, of several kinds all; text is no pattern."""
+    """Of several values of one kind any, of several kinds all; text is not a pattern."""
     assert len(apply(store, Change(action="ignore"), selection)) == meant
 
 
@@ -105,7 +105,7 @@ def test_ignored_until_so_many_more(store: Store) -> None:
 
 
 def test_reopening_forgets_the_resolution(store: Store) -> None:
-    """It is open as if nobody had touched it; the audit remembers."""
+    """It is open as if it had never been changed; the audit remembers."""
     apply(store, Change(action="resolve", release="9"))
     apply(store, Change(action="reopen"))
 
