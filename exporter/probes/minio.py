@@ -53,9 +53,6 @@ class Drives:
     online: int
     offline: int
 
-    def gauges(self) -> tuple[Gauge, ...]:
-        return Gauge("minio_drives_online", self.online), Gauge("minio_drives_offline", self.offline)
-
 
 @dataclass(slots=True)
 class Findings:
@@ -217,7 +214,8 @@ buckets: [artifacts]
         if drives is None:
             self._no_drives_until = now + RECHECK_SECONDS
             return
-        findings.gauges += drives.gauges()
+        findings.gauges.append(Gauge("minio_drives_online", drives.online))
+        findings.gauges.append(Gauge("minio_drives_offline", drives.offline))
         if drives.offline:
             cause = f"{drives.offline} of {drives.online + drives.offline} drives are offline"
             findings.degraded.append(Degradation("drives", cause))

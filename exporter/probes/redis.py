@@ -100,9 +100,6 @@ memory_degraded_ratio: 0.9
             self.close()  # a connection's timeout is fixed when it is made
         try:
             info, lengths, oldest = self._ask(deadline)
-        except ProbeError:
-            self.close()
-            raise
         except redis.RedisError as error:
             self.close()
             reason = reason_of_failure(error)
@@ -111,7 +108,7 @@ memory_degraded_ratio: 0.9
         except BaseException:
             self.close()
             raise
-        found = (*self._degradations(info), *_shapeless(lengths))
+        found = tuple(self._degradations(info, lengths))
         gauges = (*_gauges(info, lengths), *_oldest(oldest), *self._certificate.gauges(self._tls_peer()))
         if "maxmemory_policy" in info:
             gauges = (*gauges, Gauge("redis_cache", int(self._is_cache(info))))
@@ -199,7 +196,7 @@ memory_degraded_ratio: 0.9
         own = (options["ssl_certfile"], options.get("ssl_keyfile")) if "ssl_certfile" in options else None
         return Peer(host, options.get("port", 6379), host, own=own)
 
-    def _degradations(self, info: Info) -> Iterator[Degradation]:
+    def _degradations(self, info: Info, lengths: dict[str, int | None]) -> Iterator[Degradation]:
         role = info.get("role", "master")
         if self.settings.primary and role != "master":
             yield Degradation("replica", f"role is {role} where a primary is expected")
@@ -210,6 +207,8 @@ memory_degraded_ratio: 0.9
         clients, most = int(info.get("connected_clients", 0)), int(info.get("maxclients", 0))
         if most and clients >= most:
             yield Degradation("connections", f"connections full: {clients} of {most} are open")
+        for queue in (queue for queue, length in lengths.items() if length is None):
+            yield Degradation("queue", f"queue {queue!r} has no length")
 
     def _memory(self, info: Info) -> Iterator[Degradation]:
         """Yield a degradation where memory runs short."""
@@ -277,9 +276,3 @@ def _oldest(entries: dict[str, object]) -> Iterator[Gauge]:
             seconds = int(match[1]) / 1000
             if EARLIEST_ENTRY <= seconds <= time.time() + 86_400:
                 yield Gauge("queue_oldest_timestamp_seconds", seconds, {"queue": queue})
-
-
-def _shapeless(lengths: dict[str, int | None]) -> Iterator[Degradation]:
-    for queue, length in lengths.items():
-        if length is None:
-            yield Degradation("queue", f"queue {queue!r} has no length")

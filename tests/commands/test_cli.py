@@ -40,7 +40,7 @@ HELP = {
     "schema apply": ("GRANT platform_writer TO", "any earlier version"),
     "schema show": ("database administrator",),
     "adopt": ("--dry-run", "--undo", "Examples:", "PRESET|FILE"),
-    "health": ("--json", "2 if anything is"),
+    "health": ("--json", "2: something is"),
     "doctor": ("from the tables to the notifications", "Exit status"),
     "errors": ("list", "show", "resolve", "reopen", "ignore", "Examples:", "monitoring.audit"),
     "errors list": ("--app", "--severity", "--status", "--endpoint", "--type", "--since", "--search", "--json"),
