@@ -11,12 +11,9 @@ from grafana.design.layout import Board, Line, Section
 from grafana.queries import scraping
 
 LIVE_SERIES = '{__name__=~"platform_scraping_runs_total|platform_scraping_jobs", app=~"$app"}'
+APPS = '{__name__=~"platform_scraping_runs_total|platform_scraping_jobs|platform_background_tasks_total"}'
 VARIABLES = (
-    variables.labels(
-        "app",
-        "App",
-        '{__name__=~"platform_scraping_runs_total|platform_scraping_jobs|platform_background_tasks_total"}',
-    ),
+    variables.labels("app", "App", APPS),
     variables.labels("scraper", "Scraper", LIVE_SERIES, listed=True),
     variables.text("site", "Site contains (tables of runs and jobs)"),
 )

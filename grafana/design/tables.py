@@ -33,7 +33,7 @@ def table(
     looks: dict[str, Json] = {}
     for one in columns:
         name, properties = (one, {}) if isinstance(one, str) else one
-        looks.setdefault(name, usual(name)).update(properties)
+        looks.setdefault(name, {} if "custom.hidden" in properties else usual(name)).update(properties)
     for name, properties in looks.items():
         shown = [models.DynamicConfigValue(id_val=key, value=value) for key, value in properties.items()]
         panel.override_by_name(name, shown)
