@@ -1,5 +1,5 @@
-"""Make the demo databases (`create`), or make their tables sources of the exporter and write a past of the played
-platform (`adopt`), or remove what was played (`remove`)."""
+"""Make the demo databases (`create`), or make their tables sources of the exporter and write a past of the simulated
+platform (`adopt`), or remove the simulated data (`remove`)."""
 
 import os
 import sys
@@ -32,7 +32,7 @@ def adopt() -> None:
 
 
 def remove() -> None:
-    """Remove what was played, as the owner; the two databases stay."""
+    """Remove the simulated data, as the owner; the two databases stay."""
     setup.run_as_owner("demo", "--remove")
 
 
