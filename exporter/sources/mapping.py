@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from exporter.config import strict_yaml
 from exporter.config.settings import Source
 from exporter.errors import MappingError
+from exporter.sections import Section
 from platform_sdk.events import EVENTS, KINDS
 from platform_sdk.events.base import EventKind
 
@@ -27,11 +28,7 @@ _Relation = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_$]*\.[A-Za-z_][A-
 _Label = Annotated[str, Meta(pattern=r"^(?!__|app$|le$|quantile$)[a-zA-Z_][a-zA-Z0-9_]*$")]
 
 
-class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    pass
-
-
-class StreamMapping(_Section, frozen=True):
+class StreamMapping(Section, frozen=True):
     """The mapping of one table of events. `columns` gives SQL per column of the kind.
 
     `issues: false` leaves issues to the application. `join` must not multiply rows; `reads` lists the tables that it
@@ -47,7 +44,7 @@ class StreamMapping(_Section, frozen=True):
     issues: bool = True
 
 
-class StateMapping(_Section, frozen=True):
+class StateMapping(Section, frozen=True):
     """The mapping of one table of state: live jobs, open alerts or error issues."""
 
     table: _Relation
@@ -56,12 +53,12 @@ class StateMapping(_Section, frozen=True):
     where: str = "true"
 
 
-class Mapping(_Section, frozen=True):
+class Mapping(Section, frozen=True):
     """The mapping of one application's tables."""
 
     app: str
     streams: dict[str, StreamMapping]
-    states: dict[str, StateMapping] = {}
+    states: dict[str, StateMapping] = msgspec.field(default_factory=dict)
     sample_labels: tuple[_Label, ...] = ()
 
 

@@ -256,7 +256,7 @@ def test_read_only_database_is_told(database: Database, call: Adopt) -> None:
 
 def test_adoption_under_concurrent_inserts_loses_nothing(database: Database, call: Adopt, tmp_path: Path) -> None:
     """Rows that four writers commit before, during and after the adoption are counted once each."""
-    from tests.sources.demo import Counted
+    from tests.sources.demo import DemoSource
 
     database.execute(TABLE.format("t"))
     stop, written = threading.Event(), [0] * 4
@@ -274,7 +274,7 @@ def test_adoption_under_concurrent_inserts_loses_nothing(database: Database, cal
     try:
         poll_until(lambda: min(written) > 20, 60)
         assert call()[0] == 0
-        source = Counted(database, "m.yml", tmp_path)
+        source = DemoSource(database, "m.yml", tmp_path)
         source.path.write_text(f"database: {{dsn: '{database.dsn}'}}\nsources: [{{preset: m.yml}}]\n")
         for _ in range(5):
             source.poll()

@@ -29,7 +29,7 @@ def run(*arguments: str) -> Result:
 
 
 @dataclass
-class Counted:
+class DemoSource:
     """A database that is a source, and its configuration file."""
 
     database: Database

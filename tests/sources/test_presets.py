@@ -9,7 +9,7 @@ import pytest
 
 from platform_sdk.events import api_call, http_request, scraping_run
 from tests.servers import fresh_database
-from tests.sources.demo import Counted, Series, placeholders, without
+from tests.sources.demo import DemoSource, Series, placeholders, without
 from tools.stack import databases
 from tools.stack.servers import Postgres
 
@@ -38,13 +38,13 @@ Values = dict[tuple[tuple[str, str], ...], float]
 class Phase:
     """What the exporter showed and what plain SQL gave at the same time."""
 
-    source: Counted
+    source: DemoSource
     series: Series
     expected: dict[str, Values]
     routes: list[tuple[object, ...]]
 
 
-def measure(source: Counted, queries: dict[str, tuple[tuple[str, ...], str]]) -> Phase:
+def measure(source: DemoSource, queries: dict[str, tuple[tuple[str, ...], str]]) -> Phase:
     """Count, and run plain SQL before and after; repeat if a user left a window of active users meanwhile."""
     expected = expected_by_sql(source, queries)
     while True:
@@ -60,18 +60,18 @@ def measure(source: Counted, queries: dict[str, tuple[tuple[str, ...], str]]) ->
     return Phase(source, series, expected, routes)
 
 
-def expected_by_sql(source: Counted, queries: dict[str, tuple[tuple[str, ...], str]]) -> dict[str, Values]:
+def expected_by_sql(source: DemoSource, queries: dict[str, tuple[tuple[str, ...], str]]) -> dict[str, Values]:
     """Return what plain SQL gives now."""
     return {name: source.sql(query, labels) for name, (labels, query) in queries.items()}
 
 
-def load(postgres: Postgres, preset: str, folder: Path) -> Iterator[Counted]:
+def load(postgres: Postgres, preset: str, folder: Path) -> Iterator[DemoSource]:
     """Load a demonstration database, moved to the present as `make up` does, and adopt its tables."""
     with fresh_database(postgres) as database:
         database.load_sql(databases.dump_of(preset))
         with postgres.connect(database.name) as connection:
             databases.move_to_now(connection)
-        source = Counted(database, preset, folder)
+        source = DemoSource(database, preset, folder)
         adopted = source.adopt()
         assert adopted.exit_code == 0, adopted.output
         yield source
