@@ -1,7 +1,7 @@
 """Import modules when they are first needed, and let no fork come in between.
 
-A process forked during an import inherits modules that are half imported, and locks that nobody will ever release: its
-own import of them would wait for good. Python itself protects only an import that calls fork.
+A process forked during an import inherits modules that are half imported, and locks that are never released: its own
+import of them would wait forever. Python itself protects only an import that calls fork.
 """
 
 import os

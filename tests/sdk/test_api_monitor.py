@@ -1,4 +1,4 @@
-"""How calls to outside APIs are told apart."""
+"""How calls to external APIs are classified."""
 
 import asyncio
 import urllib.error
@@ -19,7 +19,7 @@ Start = Callable[..., None]
 
 
 def response(status: int, **headers: str) -> Any:
-    """Return a real response of requests, made by hand."""
+    """Return a real response of requests, made without a server."""
     made = requests.Response()
     made.status_code = status
     made.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
@@ -102,7 +102,7 @@ def test_the_application_s_exception_passes(store: Store, start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "wanted"),
+    ("headers", "expected"),
     [
         ({"X-RateLimit-Remaining": "5", "X-RateLimit-Reset": "1700000100"}, (5.0, 1700000100.0)),
         ({"x-ratelimit-remaining": "5", "x-ratelimit-reset": "60"}, (5.0, 1700000060.0)),
@@ -116,9 +116,9 @@ def test_the_application_s_exception_passes(store: Store, start: Start) -> None:
         ({}, (None, None)),
     ],
 )
-def test_rate_limit_headers(headers: dict[str, str], wanted: tuple[float | None, float | None]) -> None:
+def test_rate_limit_headers(headers: dict[str, str], expected: tuple[float | None, float | None]) -> None:
     """All spellings in use, and what is none of them."""
-    assert rate_limits.read(headers, now=1_700_000_000.0) == wanted
+    assert rate_limits.read(headers, now=1_700_000_000.0) == expected
 
 
 def test_log_api_usage(store: Store, start: Start) -> None:

@@ -110,7 +110,7 @@ def test_what_is_raised_on_is_taken_once(function: Callable[[], None]) -> None:
     assert capture(caught.value) is None
 
 
-def test_an_exception_raised_anew_is_taken_anew() -> None:
+def test_an_exception_raised_again_is_captured_again() -> None:
     """A module that keeps one object and raises it again and again has an error each time."""
     taken = []
     for _ in range(3):
@@ -124,7 +124,7 @@ def test_an_exception_raised_anew_is_taken_anew() -> None:
     assert [len(found.chain[0].positions) for found in taken if found is not None] == [2, 2, 2]
 
 
-def test_an_exception_raised_anew_in_a_loop_is_taken_anew() -> None:
+def test_an_exception_raised_again_in_a_loop_is_captured_again() -> None:
     """By the same function, which catches it itself."""
     taken, shared = 0, ValueError("not found")
     for _ in range(3):

@@ -107,7 +107,7 @@ def test_explicit_fingerprint_wins() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "wanted"),
+    ("message", "expected"),
     [
         ("order 15 failed after 2.5 s", "order <number> failed after <number> s"),
         ("no such file: '/tmp/x/y.txt'", "no such file: <quoted>"),
@@ -118,6 +118,6 @@ def test_explicit_fingerprint_wins() -> None:
         ("the queue is full", "the queue is full"),
     ],
 )
-def test_messages_without_a_stack_are_normalised(message: str, wanted: str) -> None:
+def test_messages_without_a_stack_are_normalised(message: str, expected: str) -> None:
     """Numbers, ids and names in quotes vary; words do not."""
-    assert normalised(message) == wanted
+    assert normalised(message) == expected

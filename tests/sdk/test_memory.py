@@ -41,9 +41,9 @@ def test_ten_minutes_of_a_database_down_cost_less_than_40_mb(tmp_path: Path) -> 
         [sys.executable, "-c", textwrap.dedent(CODE), str(tmp_path / "spool")],
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
-    told = json.loads(process.stdout)
+    stats = json.loads(process.stdout)
 
-    assert told["growth"] < 40 * 2**20
-    assert told["produced"] == 600_001
-    assert told["spooled"] > 100_000
-    assert told["produced"] == told["spooled"] + told["buffered"] + sum(told["dropped"].values())
+    assert stats["growth"] < 40 * 2**20
+    assert stats["produced"] == 600_001
+    assert stats["spooled"] > 100_000
+    assert stats["produced"] == stats["spooled"] + stats["buffered"] + sum(stats["dropped"].values())

@@ -25,7 +25,7 @@ class Hostile:
 
 
 class HostileError(Exception):
-    """An exception that cannot be told."""
+    """An exception whose text cannot be made."""
 
     __slots__ = ()
 

@@ -164,7 +164,7 @@ def test_spool_of_a_living_process_is_left_alone(
     assert store.count() == 11
 
 
-def test_child_begins_anew(store: Store, run: Run) -> None:
+def test_child_begins_with_nothing(store: Store, run: Run) -> None:
     """What waits in the parent at a fork is stored once, by the parent; the child has a ledger of its own."""
     process = run(
         """

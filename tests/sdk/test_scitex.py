@@ -60,7 +60,7 @@ SCITEX_ERROR = ("high", "CompileError", "page 3", "/writer/compile/", USER, "Tra
     ],
 )  # fmt: skip
 def test_scitex_errors(store: Store, start: Start, args: tuple[Any, ...], named: dict[str, Any]) -> None:
-    """SciTeX's log_error begins with the severity; its user, metadata and stack trace are told, secrets hidden."""
+    """SciTeX's log_error begins with the severity; its user, metadata and stack trace are stored, secrets hidden."""
     start()
     log_error(*args, **named)
     assert platform_sdk.flush()

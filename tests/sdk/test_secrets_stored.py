@@ -73,7 +73,7 @@ def test_on_disk(store: Store, start: Start, tmp_path: Path) -> None:
 
 
 def test_in_the_log(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    """The SDK's own troubles do not tell the password of the database."""
+    """Messages about the SDK's own problems do not contain the password of the database."""
     start(dsn=f"postgresql://shop:{SECRET}@127.0.0.1:1/x", connect_timeout_seconds=0.2)
     emit.request_finished("/x", "GET", 200, 0.1)
     assert not platform_sdk.flush(0.5)

@@ -17,6 +17,7 @@ Imports are measured in fresh interpreters, in turn: the CPU of the whole proces
 import argparse
 import hashlib
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from typing import NamedTuple
 
 import psycopg
 
-from tools.benchmarks.sdk_core import event_store
+from tools.benchmarks.sdk_core import event_store, usage
 
 ROOT = Path(__file__).parents[2]
 PYTHONPATH = f"{ROOT}:{ROOT / 'sdk'}"
@@ -115,11 +116,9 @@ def import_costs(python: Path, times: int) -> dict[str, float]:
     costs: dict[str, list[float]] = {name: [] for name in IMPORTS}
     for _ in range(times + 1):  # the first of each compiles
         for name, code in IMPORTS.items():
-            before = os.times()
+            before = usage(resource.RUSAGE_CHILDREN)
             subprocess.run([python, "-c", code], check=True, env={**os.environ, "PYTHONPATH": PYTHONPATH})
-            after = os.times()
-            used = after.children_user + after.children_system - before.children_user - before.children_system
-            costs[name].append(used * 1000)
+            costs[name].append((usage(resource.RUSAGE_CHILDREN) - before) * 1000)
     return {name: statistics.median(each[1:]) for name, each in costs.items()}
 
 

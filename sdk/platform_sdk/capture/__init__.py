@@ -1,1 +1,1 @@
-"""Capture errors: exceptions, their stack traces, and what tells issues apart."""
+"""The capture of errors: exceptions, their stack traces, and the fingerprints that group them."""
