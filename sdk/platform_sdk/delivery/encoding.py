@@ -65,14 +65,13 @@ class Encoder:
 
     def row(self, event: Event, weight: int = 1) -> str:
         """Return an event's row, without line end. Raises UnwritableError, and anything on arguments of odd make."""
-        values = [*event]
-        kind, at = values[kinds.KIND], values[kinds.AT]
+        kind, values = event[kinds.KIND], list(event)
         if EVENTS[kind].sampled:
             values.append(float(weight))
         elif complete := self._complete.get(kind):
             complete(values)
         fields = [convert(value) for convert, value in zip(self._converters[kind], values[kinds.FIRST :], strict=True)]
-        return self._moment(at) + self._constant + "\t".join(fields)
+        return self._moment(event[kinds.AT]) + self._constant + "\t".join(fields)
 
     def job_row(self, job_id: str, state: Event) -> str:
         """Return a live job's state as an escaped JSON object with the columns of monitoring.scraping_job."""

@@ -18,6 +18,7 @@ from platform_sdk.delivery import kinds
 from platform_sdk.delivery.intake import Event
 from platform_sdk.delivery.kinds import AT, KIND
 from platform_sdk.events import EVENTS
+from platform_sdk.events.base import ACTORS
 
 Key = tuple[Any, ...]
 
@@ -25,7 +26,7 @@ _KIND, _RULE = next((number, kind.sampled) for number, kind in enumerate(EVENTS)
 (_VALUE,) = kinds.positions(_KIND, _RULE.column)
 _BELOW = _RULE.below
 _alike = itemgetter(*kinds.positions(_KIND, *_RULE.alike))
-_actor = itemgetter(*kinds.positions(_KIND, *EVENTS[_KIND].actors.values()))
+_USER, _SESSION = kinds.positions(_KIND, ACTORS["user"], ACTORS["session"])
 
 HELD_SECONDS = 1.0
 
@@ -82,10 +83,10 @@ class Sampler:
         """Tell whether a request is to be stored for the sake of its user or session, who then is known for a while."""
         if self.second - self.actors_since >= ACTORS_SECONDS:
             self.actors, self.actors_since = set(), self.second
-        named = _actor(request)
-        if all(name is None for name in named) or self.introduced >= (self.above_per_second or 0):
+        user_id, session_id = request[_USER], request[_SESSION]
+        if (user_id is None and session_id is None) or self.introduced >= (self.above_per_second or 0):
             return False
-        actor = hash(named)
+        actor = hash((user_id, session_id))
         if actor in self.actors:
             return False
         self.actors.add(actor)
