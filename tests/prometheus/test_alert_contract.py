@@ -6,6 +6,7 @@ prometheus/runbook.md, and a dashboard_url whose dashboard has a panel on what t
 
 import json
 import re
+from functools import cache
 from typing import Any
 
 import pytest
@@ -164,14 +165,25 @@ def test_dashboard(rule: dict[str, Any]) -> None:
     match = re.fullmatch(r"\{\{ \$externalLabels\.grafana_url \}\}/d/([\w-]+)/[\w-]+(?:\?(var-.*))?", address)
     assert match
     uid, variables = match[1], set(re.findall(r"(?:^|&)var-(\w+)=", match[2] or ""))
-    files = (ROOT / "grafana/dashboards").glob("*.json")
-    dashboards = {board["uid"]: board for board in (json.loads(path.read_text()) for path in files)}
-    assert uid in dashboards
-    shown = read_by(named(queries(dashboards[uid].get("panels", []))) - SUMMARIES)
+    assert uid in dashboards()
+    shown = shown_on(uid)
 
-    assert variables <= {one["name"] for one in dashboards[uid]["templating"]["list"]}
+    assert variables <= {one["name"] for one in dashboards()[uid]["templating"]["list"]}
     if rule["alert"] not in ALWAYS_FIRING:
         assert shown & explaining(rule["expr"]), f"{uid} has no panel that reads {sorted(explaining(rule['expr']))}"
+
+
+@cache
+def dashboards() -> dict[str, dict[str, Any]]:
+    """Return the dashboards by uid."""
+    found = [json.loads(path.read_text()) for path in (ROOT / "grafana/dashboards").glob("*.json")]
+    return {board["uid"]: board for board in found}
+
+
+@cache
+def shown_on(uid: str) -> set[str]:
+    """Return the series that a dashboard shows, without summaries."""
+    return read_by(named(queries(dashboards()[uid].get("panels", []))) - SUMMARIES)
 
 
 def queries(panels: list[dict[str, Any]]) -> list[str]:
