@@ -1,7 +1,7 @@
 #!/bin/sh
-# Load the demo databases, as their owner, each in one transaction: wholly or not at all. Those with tables stay as they are.
+# Load the demo databases, as their owner, each in one transaction: all or nothing. Those with tables stay as they are.
 #
-# Wants PGHOST, PGPORT and the passwords in the folder PLATFORM_SECRETS (default /run/secrets).
+# Needs PGHOST, PGPORT and the passwords in the folder PLATFORM_SECRETS (default /run/secrets).
 set -eu
 
 folder=${1:-/demo}

@@ -29,7 +29,7 @@ sha256() {
 
 hash_of() { sha256 <"$folder/$1"; }
 
-# What follows from other secrets is made anew whenever it differs.
+# What is derived from other secrets is made again whenever it differs.
 derive() {
     if [ -s "$folder/$1" ] && [ "$(cat "$folder/$1")" = "$2" ]; then
         return

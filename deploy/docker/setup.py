@@ -34,7 +34,7 @@ DATABASE = "platform"
 
 
 class Login(NamedTuple):
-    """Hold what a login may do: its attributes, its roles, its settings, its connections at once (-1: any).
+    """What a login may do: its attributes, its roles, its settings, its connections at once (-1: any).
 
     Settings belong to logins: those of a role are not taken over by its members.
     """
@@ -53,8 +53,8 @@ DASHBOARD_SETTINGS = {
 }
 DASHBOARD_CONNECTIONS = 20
 
-# Whoever may use a data source of Grafana may ask it anything: so users, addresses and stack traces are open to nobody
-# until somebody says that all who can sign in to Grafana may see them (docs/access.md).
+# A user of a Grafana data source may send it any query: so users, addresses and stack traces are closed until this says
+# that all who can sign in to Grafana may see them (docs/access.md).
 RESTRICTED_VIEWS = os.environ.get("PLATFORM_RESTRICTED_VIEWS", "off") == "on"
 
 LOGINS = {
@@ -205,7 +205,7 @@ def secret_pair(user: str, name: str) -> tuple[str, str]:
 
 
 def lay(source: Path, target: Path) -> None:
-    """Copy a file so that whoever reads the target sees the old or the new, never half."""
+    """Copy a file so that readers of the target see the old or the new one, never half."""
     new = target.with_name(f".{target.name}.new")
     shutil.copyfile(source, new)
     new.replace(target)

@@ -84,9 +84,9 @@ def test_a_service_tells_its_health(name: str) -> None:
 def test_what_is_waited_for_is_healthy_or_done(name: str) -> None:
     """`depends_on` waits for the end of what ends and the health of what stays, and for nothing in other profiles."""
     for other, wait in SERVICES[name].get("depends_on", {}).items():
-        wanted = "service_completed_successfully" if other in ONE_SHOT else "service_healthy"
+        expected = "service_completed_successfully" if other in ONE_SHOT else "service_healthy"
 
-        assert wait["condition"] == wanted
+        assert wait["condition"] == expected
         assert set(SERVICES[other].get("profiles", [])) <= set(SERVICES[name].get("profiles", []))
 
 
@@ -153,11 +153,11 @@ def test_volumes_are_declared_and_used() -> None:
 def test_every_secret_is_a_file_that_the_script_makes(secrets: Path) -> None:
     """deploy/docker/make-secrets.sh makes all that is mounted and asked for."""
     made = {path.name for path in secrets.iterdir()}
-    wanted = {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()}
+    mounted = {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()}
     used = {name for service in SERVICES.values() for name in service.get("secrets", [])}
     asked_for = {Path(file).name for service in SERVICES.values() for file in service.get("env_file", [])}
 
-    assert wanted | asked_for <= made
+    assert mounted | asked_for <= made
     assert used <= set(COMPOSE["secrets"])
     assert all(list(secret) == ["file"] for secret in COMPOSE["secrets"].values())
 

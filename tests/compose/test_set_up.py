@@ -35,7 +35,7 @@ CONTAINER_MOUNTS = {"deploy/docker": "docker", "prometheus/targets": "prometheus
 
 @dataclass(frozen=True)
 class Stack:
-    """Hold the servers that compose would run, and the environment that tells its scripts where they are."""
+    """The servers that compose would run, and the environment that leads its scripts to them."""
 
     folder: Path
     postgres: Postgres
@@ -91,12 +91,12 @@ def shipped_redis(folder: Path, secrets: Path) -> Iterator[str]:
 
 
 def can_connect(port: int) -> bool:
-    """Tell whether somebody listens."""
+    """Return whether a server listens."""
     with closing(socket.socket()) as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_for(condition: Callable[[], bool], explain: Callable[[], str], seconds: float = 15) -> None:
+def wait_for(condition: Callable[[], bool], explain: Callable[[], str], seconds: float = 60) -> None:
     """Poll to a deadline; fail with the explanation."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -183,7 +183,7 @@ def test_set_up_may_run_again(stack: Stack) -> None:
 
 
 def test_a_changed_password_is_taken_over(stack: Stack) -> None:
-    """A secret file made anew is what its login signs in with from the next start on."""
+    """A secret file made again is what its login signs in with from the next start on."""
     file = stack.folder / "secrets" / "platform_metrics_password"
     file.unlink()
     made_secrets(file.parent)

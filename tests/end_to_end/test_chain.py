@@ -11,9 +11,8 @@ from tools.stack.pidfile import descendants, identity_of
 from tools.stack.process import poll_until
 from tools.testing.stack import DOWN, RunningStack
 
-# Worst case from the comment at the head of prometheus.yml, with room for a busy machine.
-DETECTION_SECONDS = 45
-RESOLUTION_SECONDS = 60
+# Until it happens, not how fast: that is measured by tools/benchmarks/detection.py and the drills.
+DEADLINE_SECONDS = 240
 
 # (database, what Prometheus says by label, what plain SQL says)
 COUNTERS = {
@@ -101,7 +100,7 @@ def test_prometheus_holds_what_plain_sql_counts(quiet: RunningStack) -> None:
         def equal(expected: dict[str, object] = expected, stored: Callable[[], object] = stored) -> bool:
             return stored() == expected
 
-        poll_until(equal, 30, interval_seconds=0.5, what=f"{what} in Prometheus: {expected}")
+        poll_until(equal, DEADLINE_SECONDS, interval_seconds=0.5, what=f"{what} in Prometheus: {expected}")
 
 
 def test_a_dead_dependency_is_told_and_its_return_too(stack: RunningStack) -> None:
@@ -110,7 +109,7 @@ def test_a_dead_dependency_is_told_and_its_return_too(stack: RunningStack) -> No
     stack.process("redis").kill()
     poll_until(
         lambda: stack.notified(DOWN, "firing", killed_at, component="redis", severity="critical"),
-        DETECTION_SECONDS,
+        DEADLINE_SECONDS,
         interval_seconds=0.2,
         what="the notification that Redis is down",
     )
@@ -122,7 +121,7 @@ def test_a_dead_dependency_is_told_and_its_return_too(stack: RunningStack) -> No
     assert "PostgreSQL    " not in output.split("Everything")[0], "only what was missing is started"
     poll_until(
         lambda: stack.notified(DOWN, "resolved", back_at, component="redis"),
-        RESOLUTION_SECONDS,
+        DEADLINE_SECONDS,
         interval_seconds=0.2,
         what="the notification that Redis is back",
     )
@@ -131,10 +130,12 @@ def test_a_dead_dependency_is_told_and_its_return_too(stack: RunningStack) -> No
 def test_the_breach_fires_and_is_told(stack: RunningStack) -> None:
     """The demo's incident crosses the critical threshold: it fires in Prometheus and arrives at the receiver."""
     began = status.traffic_began_at(stack.state)
-    poll_until(lambda: status.firing(stack.state), 150, interval_seconds=0.5, what="the breach in Prometheus")
+    poll_until(
+        lambda: status.firing(stack.state), DEADLINE_SECONDS, interval_seconds=0.5, what="the breach in Prometheus"
+    )
     poll_until(
         lambda: stack.notified(status.ALERT, "firing", began, app="scitex", severity="critical"),
-        30,
+        DEADLINE_SECONDS,
         interval_seconds=0.5,
         what="the notification of the breach",
     )
@@ -143,7 +144,7 @@ def test_the_breach_fires_and_is_told(stack: RunningStack) -> None:
 def test_the_rest_of_the_platform_is_well(stack: RunningStack) -> None:
     """No threshold but that of the incident is breached, and nothing of the monitoring itself fails.
 
-    Of the played platform, which has incidents of its own, nothing is asked.
+    The simulated platform has incidents of its own and is left out.
     """
     firing = stack.prometheus(
         'ALERTS{alertstate="firing", severity!="none", alertname!="PlatformOpenAlerts", app!~"demo-.*"}'
@@ -206,7 +207,7 @@ def test_down_leaves_no_process_and_up_loses_no_count(stack: RunningStack) -> No
     assert list(stack.folder.glob("*.pid")) == []
 
     stack.up()
-    poll_until(lambda: status.stored(stack.state), 30, what="a scrape after the restart")
+    poll_until(lambda: status.stored(stack.state), DEADLINE_SECONDS, what="a scrape after the restart")
 
     assert _total(stack) >= counted
 

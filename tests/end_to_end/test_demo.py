@@ -51,7 +51,7 @@ def test_a_demo_database_is_loaded_once(postgres: Postgres) -> None:
 
 
 def test_clean_leaves_a_folder_that_is_no_stack(tmp_path: Path) -> None:
-    """A mistyped --state costs nobody a folder."""
+    """A mistyped --state does not cost a folder."""
     (tmp_path / "thesis.txt").write_text("years of work")
 
     with pytest.raises(StackError, match=r"not a state folder of a stack .*remove it yourself"):

@@ -39,11 +39,11 @@ def test_losing_half_of_its_drives_shows_in_its_health(start_minio: StartMinio) 
     assert _health(server) == 200
 
     server.take_drive_away(2)
-    poll_until(lambda: _health(server) == 503, 20)
+    poll_until(lambda: _health(server) == 503, 60)
 
     server.give_drive_back(1)
     server.give_drive_back(2)
-    poll_until(lambda: _health(server) == 200, 20)
+    poll_until(lambda: _health(server) == 200, 60)
     assert server.client().bucket_exists("kept")
 
 

@@ -1,4 +1,4 @@
-"""The capacity of the S3 store: told by MinIO itself, scraped by the shipped job."""
+"""The capacity of the S3 store: reported by MinIO itself, scraped by the shipped job."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -98,9 +98,9 @@ def test_it_counts_connections(tcp_proxy: Proxy, echo: tuple[str, int]) -> None:
     """Open ones, and all that ever were."""
     proxy = tcp_proxy(*echo)
     with _call(proxy), _call(proxy):
-        poll_until(lambda: proxy.connections == 2, 5)
+        poll_until(lambda: proxy.connections == 2, 60)
 
-    poll_until(lambda: proxy.connections == 0, 5)
+    poll_until(lambda: proxy.connections == 0, 60)
     assert proxy.accepted == 2
 
 

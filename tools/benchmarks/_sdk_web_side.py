@@ -1,4 +1,4 @@
-"""Be one side of tools/benchmarks/sdk_web.py: an application with one middleware, or none, called directly.
+"""One side of tools/benchmarks/sdk_web.py: an application with one middleware, or none, called directly.
 
 Started as `python -m tools.benchmarks._sdk_web_side FRAMEWORK SIDE DSN`. Answers each line on standard input, a number
 of milliseconds to work for, by a line with the microseconds that a request took: of this thread's CPU without the
@@ -97,7 +97,7 @@ def empty(side: str) -> None:
 
 
 def null_providers() -> None:
-    """Let OpenTelemetry send to nobody."""
+    """Let OpenTelemetry send nothing."""
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -273,7 +273,7 @@ def django(side: str, dsn: str) -> tuple[Run, Run]:
     after = ["django_prometheus.middleware.PrometheusAfterMiddleware"] if side == "django-prometheus" else []
     settings.configure(
         SECRET_KEY="benchmark", ALLOWED_HOSTS=["*"], ROOT_URLCONF=urls, DSN=dsn, LOGGING_CONFIG=None,
-        # In memory: what the database takes to find session and user is no middleware's.
+        # In memory: what the database takes to find session and user is not the middleware's.
         SESSION_ENGINE="django.contrib.sessions.backends.cache", AUTHENTICATION_BACKENDS=[f"{__name__}.Users"],
         INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"],
         MIDDLEWARE=[

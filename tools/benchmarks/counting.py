@@ -63,16 +63,16 @@ Row = tuple[str, str, str]
 """What was measured, the figure, and its bound with a verdict."""
 
 
-def main(wanted: list[str]) -> int:
+def main(names: list[str]) -> int:
     """Run the measurements named, all if none, and print a table."""
-    unknown = set(wanted) - set(MEASUREMENTS)
+    unknown = set(names) - set(MEASUREMENTS)
     if unknown:
         print(__doc__, file=sys.stderr)
         return 2
     rows: list[Row] = []
     with server() as postgres:
         print(f"PostgreSQL {postgres.version}, {os.cpu_count()} cores", flush=True)
-        for name in wanted or MEASUREMENTS:
+        for name in names or MEASUREMENTS:
             print(f"{name} ...", flush=True)
             rows += MEASUREMENTS[name](postgres)
     width = max(len(row[0]) for row in rows)

@@ -39,7 +39,10 @@ def main() -> int:
                 # The death falls anywhere between two scrapes.
                 time.sleep(random.uniform(5, 10))
                 seconds = _measure(stack, component)
-                print(f"{component:9} told after {seconds[0]:5.1f} s, its return after {seconds[1]:5.1f} s", flush=True)
+                print(
+                    f"{component:9} notified after {seconds[0]:5.1f} s, of its return after {seconds[1]:5.1f} s",
+                    flush=True,
+                )
                 detected.append(seconds[0])
                 resolved.append(seconds[1])
         finally:
@@ -56,14 +59,14 @@ def _measure(stack: RunningStack, name: str) -> tuple[float, float]:
     port, component = stack.state.ports[name], COMPONENTS[name]
     killed_at = time.time()
     stack.process(name).kill()
-    told_at = _notified_at(stack, "firing", killed_at, component)
+    notified_at = _notified_at(stack, "firing", killed_at, component)
 
     starter = threading.Thread(target=stack.up)
     starter.start()
     poll_until(lambda: _listens(port), DEADLINE_SECONDS, what=f"{name} to listen")
     back_at = time.time()
     starter.join()
-    return told_at - killed_at, _notified_at(stack, "resolved", back_at, component) - back_at
+    return notified_at - killed_at, _notified_at(stack, "resolved", back_at, component) - back_at
 
 
 def _notified_at(stack: RunningStack, status: str, since: float, component: str) -> float:

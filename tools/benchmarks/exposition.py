@@ -130,7 +130,7 @@ def visible(exporter: Exporter, database: Database) -> None:
 
 
 def is_counted(exporter: Exporter, number: int) -> bool:
-    """Tell whether so many fresh events are on /metrics."""
+    """Return whether so many fresh events are on /metrics."""
     return (value(exporter.metrics(), "platform_errors_total", app="fresh") or 0) >= number
 
 
@@ -164,7 +164,7 @@ def timed(work: Callable[[], T]) -> tuple[float, T]:
 
 
 def rss(pid: int) -> float:
-    """Return a process's resident bytes, as Linux tells them."""
+    """Return a process's resident bytes, as Linux has them."""
     status = Path(f"/proc/{pid}/status").read_text()
     return next(float(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS:"))
 
@@ -175,9 +175,9 @@ def quantiles(seconds: list[float]) -> str:
     return f"{cuts[49] * 1000:.1f} / {cuts[98] * 1000:.1f} ms"
 
 
-def report(what: str, measured: str, wanted: str) -> None:
+def report(what: str, measured: str, target: str) -> None:
     """Print a line of the table."""
-    print(f"{what:<58} {measured:>22} {wanted:>12}", flush=True)
+    print(f"{what:<58} {measured:>22} {target:>12}", flush=True)
 
 
 if __name__ == "__main__":

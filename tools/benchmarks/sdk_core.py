@@ -143,8 +143,8 @@ def report(figures: dict[str, float]) -> int:
         if name == "ledger_difference":
             good = figure == 0
         missed += not good
-        wanted = "" if target is None else f"target {target:g}"
-        print(f"{name:22} {figure:12.2f}   {wanted:18} {'' if good else 'MISSED'}")
+        shown = "" if target is None else f"target {target:g}"
+        print(f"{name:22} {figure:12.2f}   {shown:18} {'' if good else 'MISSED'}")
     return 1 if missed else 0
 
 

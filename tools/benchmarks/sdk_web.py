@@ -4,8 +4,8 @@ The same application is called directly, by ASGI or WSGI, without a server. Ours
 own, which waits while another is measured; in it the application is measured without the middleware and with it, in
 turn, in 40 slices each, whose lower quartiles are compared: what else the machine does only adds to a slice. The
 median of these differences over all rounds is printed; rounds rotate the order, and all is started several times.
-Sentry patches every application of its process, so that it is compared with the bare one of another. Peers send to
-nobody, Sentry without tracing; ours stores in a real PostgreSQL, and is measured without a writer too. Peers are
+Sentry patches every application of its process, so that it is compared with the bare one of another. Peers send
+nothing, Sentry without tracing; ours stores in a real PostgreSQL, and is measured without a writer too. Peers are
 installed into .tools/peers, as tools/benchmarks/peers.txt pins them.
 
 Two figures each: CPU of the request thread, which is what the target is about, and time by the clock, which has in it
@@ -89,11 +89,11 @@ def main() -> int:
 
 
 def peers_python() -> Path:
-    """Return the Python that has the peers, made anew where the pins have changed."""
+    """Return the Python that has the peers, made again where the pins have changed."""
     python, stamp = PEERS / "bin" / "python", PEERS / "stamp"
     pins = Path(__file__).with_name("peers.txt")
-    wanted = hashlib.sha256(pins.read_bytes()).hexdigest()
-    if not stamp.exists() or stamp.read_text() != wanted:
+    expected = hashlib.sha256(pins.read_bytes()).hexdigest()
+    if not stamp.exists() or stamp.read_text() != expected:
         print(f"Installing the peers into {PEERS}", flush=True)
         venv.create(PEERS, clear=True, with_pip=True)
         pip = [
@@ -107,7 +107,7 @@ def peers_python() -> Path:
             str(pins),
         ]
         subprocess.run(pip, check=True)
-        stamp.write_text(wanted)
+        stamp.write_text(expected)
     return python
 
 

@@ -24,7 +24,7 @@ class Faults:
         self._restarted: dict[str, Process] = {}
 
     def freeze(self, name: str) -> None:
-        """Make it hang (SIGSTOP): connections stay open, nobody answers."""
+        """Make it hang (SIGSTOP): connections stay open, none is answered."""
         self._running(name).freeze()
 
     def thaw(self, name: str) -> None:

@@ -65,7 +65,7 @@ def _verdict(outcome: Outcome) -> str:
 
 def _by_channel(seconds: dict[str, float]) -> str:
     known = [f"{channel} {_s(seconds[channel])}" for channel in CHANNEL_ORDER if channel in seconds]
-    return ", ".join(known) or "nobody"
+    return ", ".join(known) or "none"
 
 
 def _s(seconds: float | None) -> str:

@@ -91,7 +91,7 @@ MEMBERS = {
     "exporter": ("platform_exporter", "pg_monitor"),
     "writer": ("platform_writer",),
     "grafana": ("platform_grafana",),
-    # On a machine of one's own, with nobody but an administrator in Grafana. Elsewhere: docs/access.md
+    # For a machine where only the administrator uses Grafana. Elsewhere: docs/access.md
     "grafana_restricted": ("platform_grafana_restricted",),
 }
 

@@ -19,7 +19,7 @@ class Identity:
 
     @property
     def exists(self) -> bool:
-        """Tell whether this very process is still there and not a zombie that only waits to be reaped."""
+        """Return whether this very process is still there and not a zombie that only waits to be reaped."""
         stat = _stat(self.pid)
         return stat is not None and stat.state not in "ZX" and identity_of(self.pid) == self
 
@@ -32,7 +32,7 @@ class _Stat:
 
 
 def identity_of(pid: int) -> Identity | None:
-    """Return who has this pid now; None where nobody has."""
+    """Return the process that has this pid now; None where there is none."""
     stat = _stat(pid)
     return Identity(pid, stat.start_ticks, _boot_id()) if stat else None
 
@@ -68,7 +68,7 @@ class PidRecord:
 
     @classmethod
     def read(cls, path: Path) -> "PidRecord | None":
-        """Return the record; None where there is no file or it is not one of ours."""
+        """Return the record; None where there is no file or it has another form."""
         try:
             content = json.loads(path.read_text())
             identity = Identity(int(content["pid"]), int(content["start_ticks"]), str(content["boot_id"]))

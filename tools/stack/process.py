@@ -31,7 +31,7 @@ class Process:
     """One child process and all that descends from it.
 
     It signals only processes that it started, or that a pid file of ours names: known by pid, start and boot,
-    so that a pid which the kernel has given to somebody else since is left alone.
+    so that a pid which the kernel has given to another process since is left alone.
     """
 
     def __init__(self, name: str, state_dir: Path, *, stop_signal: signal.Signals = signal.SIGTERM) -> None:
@@ -62,7 +62,7 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Tell whether it runs; a frozen process does, a zombie does not."""
+        """Return whether it runs; a frozen process does, a zombie does not."""
         if self._popen is not None:
             return self._popen.poll() is None
         return self._identity is not None and self._identity.exists
@@ -121,7 +121,7 @@ class Process:
         self._forget()
 
     def freeze(self) -> None:
-        """Stop the clock of the whole tree (SIGSTOP): connections stay open, nobody answers.
+        """Stop the clock of the whole tree (SIGSTOP): connections stay open, none is answered.
 
         By walking parents, not by process group: every PostgreSQL backend is the leader of a group of its own.
         """

@@ -66,7 +66,7 @@ VALUES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """Hold what a query returned: its columns and rows, and the seconds that it took."""
+    """What a query returned: its columns and rows, and the seconds that it took."""
 
     columns: list[str]
     rows: list[tuple[Any, ...]]
@@ -74,7 +74,7 @@ class Answer:
 
 
 class Viewer:
-    """Look at dashboards at their default range of 6 hours, everything chosen."""
+    """Asks what dashboards ask at their default range of 6 hours, everything chosen."""
 
     def __init__(self, dsn: str, now: float) -> None:
         self._dsn = dsn
@@ -162,7 +162,7 @@ def _macro(match: re.Match[str], start: float, end: float) -> str:
         return f'extract(epoch from {column}) as "time"'
     if name in ("__unixEpochFrom", "__unixEpochTo"):
         return str(int(start if name == "__unixEpochFrom" else end))
-    assert name in ("__timeGroup", "__timeGroupAlias"), f"${name}: no macro of Grafana's that is known here"
+    assert name in ("__timeGroup", "__timeGroupAlias"), f"${name}: not a macro that is known here"
     seconds = _seconds(arguments[1])
     group = f"floor(extract(epoch from {column})/{seconds})*{seconds}"
     return f'{group} AS "time"' if name == "__timeGroupAlias" else group

@@ -44,7 +44,7 @@ _numbers = iter(range(1, 1_000_000))
 
 @contextmanager
 def fresh_database(server: Postgres, template: str = "template1") -> Iterator[Database]:
-    """Create a database, a copy of the template, and drop it afterwards, whoever is still connected to it."""
+    """Create a database, a copy of the template, and drop it afterwards, even with sessions in it."""
     name = f"test_{next(_numbers)}"
     with server.connect() as connection:
         # From PostgreSQL 15 on the default writes the whole copy to the WAL, which takes several times the work.

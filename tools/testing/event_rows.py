@@ -1,4 +1,4 @@
-"""Fill an event store with believable rows, many or few, for the SQL of dashboards."""
+"""Believable rows of an event store, many or few, for the SQL of dashboards."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Run `platform-exporter serve` as people do: a process of its own, watched over HTTP."""
+"""A running `platform-exporter serve`: a process of its own, watched over HTTP."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ DEADLINE_SECONDS = 60
 
 @dataclass
 class Exporter:
-    """Be a running exporter: its process, configuration file, address and log."""
+    """A running exporter: its process, configuration file, address and log."""
 
     process: "subprocess.Popen[bytes]"
     config: Path
@@ -54,7 +54,7 @@ class Exporter:
         return requests.post(f"{self.base}/-/reload", timeout=DEADLINE_SECONDS)
 
     def is_ready(self) -> bool:
-        """Tell whether every source was read."""
+        """Return whether every source was read."""
         with contextlib.suppress(requests.ConnectionError):
             return self.get("/-/ready").status_code == 200
         return False
@@ -91,7 +91,7 @@ def exporting(
 
 
 def answers(exporter: Exporter) -> bool:
-    """Tell whether it answers at all; fails at once where it ended."""
+    """Return whether it answers at all; fails at once where it ended."""
     assert exporter.process.poll() is None, exporter.log
     with contextlib.suppress(requests.ConnectionError):
         return exporter.get("/-/healthy").ok

@@ -19,7 +19,7 @@ DOWN = "PlatformComponentDown"
 
 
 class RunningStack:
-    """One stack, worked by its command line alone."""
+    """One stack, controlled by its command line alone."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -76,8 +76,8 @@ class RunningStack:
         for line in self._lines():
             received = datetime.fromisoformat(line["received_at"]).timestamp()
             for alert in line["alerts"]:
-                wanted = {"alertname": alertname, **labels}
-                if received >= since and alert["status"] == status and wanted.items() <= alert["labels"].items():
+                expected = {"alertname": alertname, **labels}
+                if received >= since and alert["status"] == status and expected.items() <= alert["labels"].items():
                     return received
         return None
 

@@ -1,4 +1,4 @@
-"""Write events as applications do under stress: many at once, with rollbacks, savepoints and slow transactions."""
+"""Writers of events as applications under stress: many at once, with rollbacks, savepoints and slow transactions."""
 
 import random
 import threading
@@ -8,7 +8,7 @@ from typing import Any, Self
 import psycopg
 
 LABELS = 25
-"""How many scrapers each writer tells apart: a loss and a double count can only cancel out within one of them."""
+"""How many scrapers each writer has: a loss and a double count can only cancel out within one of them."""
 
 INSERT = """INSERT INTO monitoring.scraping_run (at, app, scraper, outcome, duration_seconds, items_processed)
 SELECT now(), 'load', %s, CASE WHEN i %% 5 = 0 THEN 'failure' ELSE 'success' END, random() * 100, i
@@ -48,7 +48,7 @@ class Writers:
                 while not self._stopping.is_set():
                     self._one(connection, f"w{index}_{chance.randrange(LABELS)}", chance)
                     self.transactions += 1
-        except BaseException as error:  # noqa: BLE001 - told to the main thread
+        except BaseException as error:  # noqa: BLE001 - reported to the main thread
             self.errors.append(error)
 
     def _one(self, connection: psycopg.Connection[Any], scraper: str, chance: random.Random) -> None:

@@ -51,7 +51,7 @@ def program(package: str, name: str, suite: str | None, tools: Path) -> tuple[Pa
 
     Blocks for some seconds: 10 to 20 MB of package, and the suite's lists of about as much where they are needed.
 
-    Raises StackError where this is no Debian relative, or its archive cannot be reached or lacks the package.
+    Raises StackError where this is not a relative of Debian, or its archive cannot be reached or lacks the package.
     """
     root = root_of(package, suite, tools)
     if not root.exists():

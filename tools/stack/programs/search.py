@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from tools.stack.errors import StackError
@@ -168,7 +168,15 @@ def _examined(name: str, program: Program, path: Path, origin: str) -> Binary:
 
 
 def _version_of(path: Path, program: Program) -> str:
-    argv = [str(path), *program.version_arguments]
+    if not path.exists():
+        raise StackError(f"{path} cannot be run: there is no such file")
+    return _version_when(path, path.stat().st_mtime_ns, program.version_arguments)
+
+
+@lru_cache
+def _version_when(path: Path, modified_ns: int, arguments: tuple[str, ...]) -> str:
+    """Return a program's version. Each is run once: MinIO takes half a second of CPU to report its own."""
+    argv = [str(path), *arguments]
     try:
         run = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

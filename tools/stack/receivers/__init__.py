@@ -1,1 +1,1 @@
-"""Servers that play what Alertmanager tells people by; each checks what comes against its service's documentation."""
+"""Stand-ins for what Alertmanager notifies; each checks what it receives against its service's documentation."""

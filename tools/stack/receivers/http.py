@@ -1,4 +1,4 @@
-"""Play the services that are told by HTTP."""
+"""Stand-ins for the services that Alertmanager notifies by HTTP."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Play a mail server that wants a login, over STARTTLS where it is given a certificate."""
+"""A stand-in mail server that requires a login, over STARTTLS where it is given a certificate."""
 
 import email
 import email.policy
@@ -13,7 +13,7 @@ from tools.stack.receivers.base import ReceivedMessage, Receiver
 
 
 class MailReceiver(Receiver):
-    """An SMTP server on a loopback port; with a password only whoever knows it may send."""
+    """An SMTP server on a loopback port; with a password, only who knows it may send."""
 
     name = "mail"
 
@@ -68,8 +68,8 @@ def problems(message: EmailMessage) -> tuple[str, ...]:
     found = [f"no header {name}" for name in ("From", "To", "Subject", "Date", "Message-Id") if not message[name]]
     found += [str(defect) for part in message.walk() for defect in part.defects]
     if message.get_content_type() != "multipart/alternative":
-        found.append(f"is {message.get_content_type()}, wanted multipart/alternative")
+        found.append(f"is {message.get_content_type()}, expected multipart/alternative")
     # The last part is the one that readers prefer.
     elif [part.get_content_type() for part in message.iter_parts()] != ["text/plain", "text/html"]:
-        found.append("wanted a part text/plain and then a part text/html")
+        found.append("expected a part text/plain and then a part text/html")
     return tuple(found)

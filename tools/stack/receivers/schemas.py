@@ -1,7 +1,7 @@
 """The documented shapes of what the services take, as JSON schemas.
 
 Only what Alertmanager sends is described, and nothing else is let through: a field that a service does not know it
-would ignore, and whoever wrote it would never learn of that.
+would ignore, and its author would never learn of that.
 """
 
 from typing import Any

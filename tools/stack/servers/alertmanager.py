@@ -81,7 +81,7 @@ class Alertmanager(Server):
         return answer
 
     def reload(self) -> None:
-        """Read the configuration anew; a text given as config is written again first.
+        """Read the configuration again; a text given as config is written again first.
 
         Raises StackError with Alertmanager's own words when it refuses it.
         """

@@ -1,4 +1,4 @@
-"""Hold what all servers have in common: a state folder, a port, and a life as a child process."""
+"""What all servers have in common: a state folder, a port, and a child process."""
 
 import os
 import secrets
@@ -55,7 +55,7 @@ class Server:
 
     @property
     def alive(self) -> bool:
-        """Tell whether its process runs, frozen or not."""
+        """Return whether its process runs, frozen or not."""
         return self.process.alive
 
     def start(self, deadline_seconds: float = READY_DEADLINE_SECONDS) -> Self:
@@ -85,7 +85,7 @@ class Server:
         self.process.stop(deadline_seconds)
 
     def kill(self) -> None:
-        """End it at once, without a chance to tidy up."""
+        """End it at once, without a chance to clean up."""
         self.process.kill()
 
     def restart(self) -> Self:
@@ -94,7 +94,7 @@ class Server:
         return self.start()
 
     def freeze(self) -> None:
-        """Make it hang: connections are still accepted by the kernel, and nobody answers."""
+        """Make it hang: connections are still accepted by the kernel, and none is answered."""
         self.process.freeze()
 
     def thaw(self) -> None:
@@ -169,7 +169,7 @@ class Server:
         return answer.json()
 
     def ok(self, path: str) -> bool:
-        """Tell whether a GET is answered with 200."""
+        """Return whether a GET is answered with 200."""
         return requests.get(f"{self.url}{path}", timeout=5).status_code == 200
 
     def post(self, path: str) -> None:

@@ -62,5 +62,5 @@ class Grafana(Server):
         return Command([str(self.binary.path), *verb, f"--homepath={self.home}"], environment, folder=self.data_dir)
 
     def ready(self) -> bool:
-        """Tell whether it says that it and its database are well."""
+        """Return whether it says that it and its database are healthy."""
         return self.ok("/api/health")

@@ -19,7 +19,7 @@ class Minio(Server):
     """An S3 store on loopback; its keys are access_key and secret_key, the latter generated and kept in NAME.secret.
 
     flavour "minio" is the real one: `drives` folders in one erasure set. "moto" is a stand-in without drives, health
-    paths or a check of keys, which forgets all when it ends. None takes MinIO where it can be had, else moto, aloud.
+    paths or a check of keys, which forgets all when it ends. None takes MinIO where there is one, else moto.
     """
 
     kind = "minio"
@@ -73,8 +73,8 @@ class Minio(Server):
             "MINIO_ROOT_PASSWORD": self.secret_key,
             "MINIO_BROWSER": "off",
             "MINIO_UPDATE": "off",
-            # MinIO refuses several drives on the disk of the root file system, unless told that a root disk is one
-            # of at most this size: 1 byte, none.
+            # MinIO refuses several drives on the disk of the root file system, unless a root disk is
+            # declared to be one of at most this size: 1 byte, none.
             "MINIO_ROOTDRIVE_THRESHOLD_SIZE": "1B",
             # Metrics without a token, as Prometheus on the same machine scrapes them.
             "MINIO_PROMETHEUS_AUTH_TYPE": "public",
@@ -83,7 +83,7 @@ class Minio(Server):
         return Command([str(self.binary.path), "server", "--quiet", "--address", self.address, *drives], environment)
 
     def ready(self) -> bool:
-        """Tell whether it serves reads and writes."""
+        """Return whether it serves reads and writes."""
         return self.ok("/" if self.flavour == "moto" else "/minio/health/cluster")
 
     def take_drive_away(self, number: int) -> None:
@@ -93,7 +93,7 @@ class Minio(Server):
         """
         drive = self._drive(number)
         drive.rename(_away(drive))
-        # A file in its place: MinIO would make a missing folder anew and format it as a fresh drive.
+        # A file in its place: MinIO would create a missing folder and format it as a fresh drive.
         drive.touch()
 
     def give_drive_back(self, number: int) -> None:
@@ -110,7 +110,7 @@ class Minio(Server):
 
 
 def find_store(flavour: Flavour | None = None) -> tuple[Flavour, Binary]:
-    """Return a flavour and its program; None takes MinIO where it can be had, else moto, and says so.
+    """Return a flavour and its program; None takes MinIO where it is available, else moto, and says so.
 
     Where MinIO is asked for by name, the toolchain to compile it with is fetched too, if need be.
 

@@ -134,7 +134,7 @@ class Postgres(Server):
         return self._command(["postgres", "-D", str(self.data_dir / "data"), *arguments])
 
     def ready(self) -> bool:
-        """Tell whether it answers a query."""
+        """Return whether it answers a query."""
         try:
             with self.connect(connect_timeout=2) as connection:
                 return connection.execute("select true").fetchone() == (True,)
@@ -194,7 +194,7 @@ class Postgres(Server):
         self._data_dir = None
 
     def client_environment(self, database: str) -> dict[str, str]:
-        """Return the environment in which PostgreSQL's programs connect to a database: a password is no argument."""
+        """Return the environment in which PostgreSQL's programs connect to a database, with the password."""
         address = {"PGHOST": self.host, "PGPORT": str(self.port), "PGUSER": SUPERUSER, "PGDATABASE": database}
         return clean_environment("PG", **address, **({"PGPASSWORD": self.password} if self.password else {}))
 

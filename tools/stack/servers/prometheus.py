@@ -81,7 +81,7 @@ class Prometheus(Server):
         return [rule for group in self._data("/api/v1/rules", "groups") for rule in group["rules"]]
 
     def reload(self) -> None:
-        """Read configuration and rules anew; a text given as config is written again first.
+        """Read configuration and rules again; a text given as config is written again first.
 
         Raises StackError with Prometheus' own words when it refuses them.
         """

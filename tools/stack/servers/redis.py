@@ -76,7 +76,7 @@ class Redis(Server):
         return Command([str(self.binary.path), str(self.state_dir / f"{self.name}.conf")])
 
     def ready(self) -> bool:
-        """Tell whether PING is answered."""
+        """Return whether PING is answered."""
         with self.client() as client:
             try:
                 return bool(client.ping())
