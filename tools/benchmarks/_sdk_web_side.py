@@ -35,7 +35,6 @@ INSERT_ERROR = "INSERT INTO error_log (error_type, message, stack_trace, at) VAL
 
 
 def main() -> None:
-    """Serve the measurements."""
     framework, side, dsn = sys.argv[1:4]
     if side.startswith("sdk"):
         start_sdk(side, dsn)

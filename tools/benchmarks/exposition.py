@@ -176,7 +176,6 @@ def quantiles(seconds: list[float]) -> str:
 
 
 def report(what: str, measured: str, target: str) -> None:
-    """Print a line of the table."""
     print(f"{what:<58} {measured:>22} {target:>12}", flush=True)
 
 

@@ -128,12 +128,10 @@ class DrillTraffic:
         self._threads.append(threading.Thread(target=self._demos, daemon=True))
 
     def start(self) -> None:
-        """Begin."""
         for thread in self._threads:
             thread.start()
 
     def close(self) -> None:
-        """End it."""
         self._stop.set()
         for thread in self._threads:
             thread.join(30)

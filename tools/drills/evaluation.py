@@ -122,7 +122,6 @@ class Outcome:
 
 
 def evaluate(name: str, expected: Expected, evidence: Evidence) -> Outcome:
-    """Return how a drill went."""
     began_at, ended_at = evidence.began_at, evidence.ended_at
     notified = {channel: evidence.notified_at(expected, channel) for channel in expected.channels}
     main = [one for one in evidence.firings if one.labels.get("alertname") == expected.alertname and

@@ -28,7 +28,6 @@ class Faults:
         self._running(name).freeze()
 
     def thaw(self, name: str) -> None:
-        """Let it go on."""
         self._running(name).thaw()
 
     def stop(self, name: str) -> None:

@@ -28,12 +28,10 @@ class Receivers:
 
     @property
     def received(self) -> list[ReceivedMessage]:
-        """Return all that arrived, in order."""
         found = [one for receiver in (self.pager, self.chat, self.hook, self.mail) for one in receiver.arrivals]
         return sorted(found, key=lambda one: one.came_at)
 
     def close(self) -> None:
-        """End them."""
         for receiver in (self.pager, self.chat, self.hook, self.mail):
             receiver.close()
 
@@ -65,7 +63,6 @@ class AlertRecorder:
 
     @property
     def messages(self) -> list[ChannelMessage]:
-        """Return what arrived so far."""
         return [message(one) for one in self._receivers.received]
 
     @property
@@ -75,7 +72,6 @@ class AlertRecorder:
             return list(self._firings)
 
     def close(self) -> None:
-        """End it."""
         self._stop.set()
         self._thread.join(30)
 

@@ -80,7 +80,6 @@ class Testbed:
 
     @property
     def messages(self) -> list[ChannelMessage]:
-        """Return all messages that arrived."""
         return self.recorder.messages
 
     def add(self, application: Application) -> None:

@@ -45,7 +45,6 @@ class Exporter:
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
 
     def health(self) -> dict[str, Any]:
-        """Return the health report."""
         report: dict[str, Any] = json.loads(self.get("/api/v1/health").text)
         return report
 

@@ -89,7 +89,7 @@ def _fetched_go(tools: Path) -> Path:
 
 
 if __name__ == "__main__":
-    os.nice(LOWEST_PRIORITY)
+    os.setpriority(os.PRIO_PROCESS, 0, LOWEST_PRIORITY)
     try:
         print(*built(sys.argv[1], SearchPath(), deadline_seconds=BACKGROUND_DEADLINE_SECONDS))
     except (StackError, OSError, subprocess.TimeoutExpired) as error:

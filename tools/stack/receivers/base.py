@@ -33,7 +33,6 @@ class Receiver(ABC):
 
     @property
     def arrivals(self) -> list[ReceivedMessage]:
-        """Return what came so far, in order."""
         return list(self._arrivals)
 
     @property

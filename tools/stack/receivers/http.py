@@ -37,7 +37,6 @@ class HttpReceiver(Receiver):
 
     @property
     def url(self) -> str:
-        """Return its address."""
         return f"http://127.0.0.1:{self._server.server_port}/"
 
     def take(self, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
@@ -59,7 +58,6 @@ class HttpReceiver(Receiver):
         return [alert for one in self.arrivals for alert in one.content["alerts"] if alert["status"] == status]
 
     def close(self) -> None:
-        """End it."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

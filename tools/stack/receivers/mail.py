@@ -44,11 +44,9 @@ class MailReceiver(Receiver):
         return f"{self._controller.hostname}:{self._controller.port}"
 
     def close(self) -> None:
-        """End it."""
         self._controller.stop()
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802  # aiosmtpd's name
-        """Keep an e-mail."""
         content = envelope.content or b""
         raw = content if isinstance(content, bytes) else content.encode()
         message = email.message_from_bytes(raw, EmailMessage, policy=email.policy.default)

@@ -27,7 +27,6 @@ class Cluster:
 
     @property
     def flags(self) -> list[str]:
-        """Return what to start it with."""
         return [f"--cluster.listen-address={self.address}", *(f"--cluster.peer={peer}" for peer in self.peers)]
 
 

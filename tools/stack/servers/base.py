@@ -121,7 +121,6 @@ class Server:
         self.data_dir.mkdir(parents=True, exist_ok=True)
 
     def command(self) -> Command:
-        """Return what to run."""
         raise NotImplementedError
 
     def ready(self) -> bool:

@@ -83,7 +83,6 @@ class Minio(Server):
         return Command([str(self.binary.path), "server", "--quiet", "--address", self.address, *drives], environment)
 
     def ready(self) -> bool:
-        """Return whether it serves reads and writes."""
         return self.ok("/" if self.flavour == "moto" else "/minio/health/cluster")
 
     def take_drive_away(self, number: int) -> None:

@@ -72,7 +72,6 @@ class Postgres(Server):
 
     @property
     def url(self) -> str:
-        """Return the dsn."""
         return self.dsn
 
     @property
@@ -134,7 +133,6 @@ class Postgres(Server):
         return self._command(["postgres", "-D", str(self.data_dir / "data"), *arguments])
 
     def ready(self) -> bool:
-        """Return whether it answers a query."""
         try:
             with self.connect(connect_timeout=2) as connection:
                 return connection.execute("select true").fetchone() == (True,)

@@ -69,7 +69,6 @@ class Prometheus(Server):
         return self._data("/api/v1/query", "result", **parameters)
 
     def alerts(self) -> list[dict[str, Any]]:
-        """Return pending and firing alerts."""
         return self._data("/api/v1/alerts", "alerts")
 
     def targets(self) -> list[dict[str, Any]]:

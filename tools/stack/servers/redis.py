@@ -39,7 +39,6 @@ class Redis(Server):
 
     @property
     def url(self) -> str:
-        """Return redis://[:PASSWORD@]HOST:PORT/0."""
         return f"redis://{f':{self.password}@' if self.password else ''}{self.address}/0"
 
     def client(self, timeout_seconds: float = 5) -> "redis.Redis":
@@ -76,7 +75,6 @@ class Redis(Server):
         return Command([str(self.binary.path), str(self.state_dir / f"{self.name}.conf")])
 
     def ready(self) -> bool:
-        """Return whether PING is answered."""
         with self.client() as client:
             try:
                 return bool(client.ping())
