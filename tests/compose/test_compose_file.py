@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 import yaml
 
 from alertmanager.generate import COMPOSE as COMPOSE_ALERTMANAGER
+from exporter import __version__
 from tests.compose.shipped import COMPOSE, ROOT, SERVICES, loaded, made_secrets
 from tools.stack.programs import catalogue
 
@@ -209,10 +209,8 @@ def test_images_are_pinned_and_their_tags_accounted_for() -> None:
 
 
 def test_the_own_image_has_the_projects_version() -> None:
-    """The image's tag is the version in pyproject.toml."""
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-
-    assert SERVICES["exporter"]["image"] == f"platform-exporter:{version}"
+    """The image's tag is the version of the package."""
+    assert SERVICES["exporter"]["image"] == f"platform-exporter:{__version__}"
 
 
 def test_minio_is_the_one_that_plain_processes_use() -> None:
