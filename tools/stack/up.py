@@ -15,12 +15,12 @@ from tools.stack.process import Process
 from tools.stack.programs import golang
 from tools.stack.programs.catalogue import PROGRAMS, SearchPath
 from tools.stack.programs.search import Binary, find
+from tools.stack.report import BREACH_DEADLINE_SECONDS, line, print_addresses, short, show
 from tools.stack.servers import Alertmanager, Grafana, Minio, Postgres, Prometheus, Redis, Server
 from tools.stack.servers.alertmanager import Cluster
 from tools.stack.servers.exporter import DemoPlatform, DemoTraffic, ExporterCommand, checkout_command, run_exporter
 from tools.stack.servers.minio import Flavour
 from tools.stack.state import MINIO_BUILD, StackState, fingerprint
-from tools.stack.status import checkpoints
 
 USUAL_PORTS = {
     "postgres": 5432,
@@ -35,11 +35,6 @@ USUAL_PORTS = {
 
 # With two Alertmanagers: the second, and where the two talk to each other.
 PAIR_PORTS = {"alertmanager-2": 9095, "alertmanager-cluster": 9094, "alertmanager-2-cluster": 9096}
-
-# Worst case of the demo's breach: some 20 s for 20 events, `for` 30 s, and the way to the receiver 30 s.
-BREACH_DEADLINE_SECONDS = 180
-
-TITLES = {"minio": "MinIO", "grafana": "Grafana"}
 
 
 @dataclass(frozen=True)
@@ -71,10 +66,10 @@ def run(folder: Path, options: Options) -> int:
         start.run()
     what = "Everything is started" if start.started else "Everything runs already"
     print(f"\n{what}, after {time.monotonic() - began:.0f} s.", flush=True)
-    well = not (options.wait and options.traffic) or _show(
+    well = not (options.wait and options.traffic) or show(
         state, BREACH_DEADLINE_SECONDS if "traffic" in start.started else 0
     )
-    _print_addresses(state)
+    print_addresses(state)
     if not well:
         print("\nUp, but not all is well: see above.")
     elif start.started:
@@ -132,7 +127,7 @@ class Start:
             with _step("adopting the demo databases"):
                 owner = str(config_files.owner(self.state))
                 list(pool.map(lambda name: run_exporter("adopt", name, "--config", owner), loads))
-            _line("demo databases", f"{' and '.join(loads)} adopted")
+            line("demo databases", f"{' and '.join(loads)} adopted")
             with _step("the login users"):
                 databases.make_users(postgres, self.state.secret)
         return past
@@ -140,7 +135,7 @@ class Start:
     def _load(self, postgres: Postgres, name: str) -> None:
         with _step(f"the demo database {name}"):
             if databases.load(postgres, name):
-                _line(name, "demo database loaded, its times moved up to now")
+                line(name, "demo database loaded, its times moved up to now")
 
     def _make_schema(self, postgres: Postgres) -> None:
         with _step("the database platform"), postgres.connect() as connection:
@@ -153,8 +148,8 @@ class Start:
         with _step("the past of the simulated platform"):
             config = str(config_files.owner(self.state))
             said = run_exporter("demo", "--config", config, "--past", self._options.past, "--no-live")
-        for line in said.splitlines():
-            _line("past", f"{line}   ({time.monotonic() - began:.1f} s)")
+        for what in said.splitlines():
+            line("past", f"{what}   ({time.monotonic() - began:.1f} s)")
 
     def _start_stores(self, binaries: dict[str, Binary], flavour: Flavour) -> None:
         state, folder = self.state, self.state.folder
@@ -259,9 +254,9 @@ class Start:
         self._build = build_minio(self.state)
         self.state.missing["minio"] = (
             "is being compiled in the background, at low priority: 3 to 10 minutes. "
-            f"The next `make up` after that uses it (log: {_short(self._build.log)})"
+            f"The next `make up` after that uses it (log: {short(self._build.log)})"
         )
-        _line("MinIO", self.state.missing["minio"])
+        line("MinIO", self.state.missing["minio"])
         return None
 
     def _choose_ports(self) -> None:
@@ -276,7 +271,7 @@ class Start:
             candidates += [recorded] if recorded else []
             port = next((port for port in candidates if is_free(port)), None) or free_port()
             if not self._options.free_ports and port != usual and name not in self.state.missing:
-                _line(name, f"port {usual} is taken by another program: taking {port}")
+                line(name, f"port {usual} is taken by another program: taking {port}")
             self.state.ports[name] = port
         self.state.save()
 
@@ -295,7 +290,7 @@ class Start:
         self.started.append(name)
         where = "" if isinstance(server, DemoTraffic | DemoPlatform) else server.address
         program = ", ".join(filter(None, (server.binary.version, server.binary.origin)))
-        _line(title, f"{where:16} {time.monotonic() - began:4.1f} s   {program}")
+        line(title, f"{where:16} {time.monotonic() - began:4.1f} s   {program}")
 
 
 def build_minio(state: StackState) -> Process:
@@ -307,7 +302,7 @@ def build_minio(state: StackState) -> Process:
         return running
     build = Process(MINIO_BUILD, state.folder)
     if build.log.exists():
-        _line("MinIO", f"the last build did not finish and begins again; its log: {_short(build.log)}")
+        line("MinIO", f"the last build did not finish and begins again; its log: {short(build.log)}")
     build.start(checkout_command(["-m", "tools.stack.programs.golang", PROGRAMS["minio"].module]))
     return build
 
@@ -321,51 +316,3 @@ def _step(what: str) -> Iterator[None]:
         raise StackError(f"{what}: {error}") from error
     except Exception as error:
         raise StackError(f"{what}: {type(error).__name__}: {error}") from error
-
-
-def _line(title: str, text: str) -> None:
-    print(f"  {title:24} {text}".rstrip() + "\n", end="", flush=True)  # in one piece: threads print lines too
-
-
-def _show(state: StackState, deadline_seconds: float) -> bool:
-    """Print how far the demo's events have come; return False where something does not arrive in time."""
-    print("\nThe demo's events, all the way:", flush=True)
-    began, well = time.monotonic(), True
-    for checkpoint in checkpoints(state):
-        seen = checkpoint.wait(max(0.0, deadline_seconds - (time.monotonic() - began)))
-        if seen:
-            after = f"   (after {time.monotonic() - began:.0f} s)" if deadline_seconds else ""
-            _line(checkpoint.name, f"{seen}{after}")
-        elif deadline_seconds:
-            well = False
-            advice = f"see `make status` and the logs in {state.folder}"
-            _line(checkpoint.name, f"NOT within {deadline_seconds:.0f} s: {advice}")
-        else:
-            _line(checkpoint.name, "not now: the demo's incident lasts 10 minutes of each hour")
-    return well
-
-
-def _print_addresses(state: StackState) -> None:
-    folder = _short(state.folder)
-    print()
-    _line("Metrics", f"{state.url('exporter')}/metrics")
-    _line("Prometheus", state.url("prometheus"))
-    _line("Alertmanager", "   ".join(state.url(one) for one in config_files.ALERTMANAGERS if one in state.ports))
-    _line("Notifications", f"{state.url('receiver')}   and {folder}/notifications.jsonl")
-    if "grafana" not in state.missing:
-        _line("Grafana", f"{state.url('grafana')}   user admin, password in {folder}/grafana.password")
-    names = ", ".join(("platform", *databases.DATABASES))
-    _line("Demo data", "all of it: demo-shop and demo-harvest are simulated, two databases are loaded (docs/demo.md)")
-    _line("PostgreSQL", f"{state.address('postgres')}   {names}; passwords in {folder}/secrets")
-    _line("Redis", state.address("redis"))
-    _line("S3 store", state.address("minio"))
-    if state.missing:
-        print("\nMissing:")
-        for name, reason in state.missing.items():
-            _line(TITLES[name], f"{reason}{'; moto stands in for it' if name == 'minio' else ''}")
-    config = f"{folder}/{config_files.EXPORTER_FILE}"
-    print(f"\nNext:\n  make status\n  .venv/bin/platform-exporter doctor --config {config}\n  make down")
-
-
-def _short(path: Path) -> str:
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
