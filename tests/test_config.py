@@ -618,7 +618,7 @@ def test_address_is_host_and_port(text: str, address: tuple[str, int]) -> None:
 
 @pytest.mark.parametrize("listen", ["9847", "localhost", "::1:9847", "h:65536", "h:-1", "h:²", "h:", "", "h:98 47"])
 def test_bad_listen_is_reported(listen: str) -> None:
-    """An address that is none is an error that shows what one looks like."""
+    """An invalid address is an error that shows what one looks like."""
     assert refusal(STORE + f"listen: '{listen}'") == (
         f"invalid value '{listen}' for `listen`: expected HOST:PORT such as 127.0.0.1:9847, [::1]:9847 or :9847"
     )
@@ -665,7 +665,7 @@ def test_bad_endpoint_is_reported(endpoint: str) -> None:
 
 @pytest.mark.parametrize("url", ["h:6379", "http://h", "redis://[bad", "redis://h:port", "redis://h:70000"])
 def test_bad_redis_url_is_reported(url: str) -> None:
-    """A Redis URL without the scheme, or with a port that is none, is refused."""
+    """A Redis URL without the scheme, or with an invalid port, is refused."""
     message = refusal(STORE + f"probes: {{redis: [{{name: a, url: '{url}'}}]}}")
 
     assert message.startswith(

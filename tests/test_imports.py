@@ -81,7 +81,7 @@ def test_a_part_imports_only_what_is_below_it(graph: grimp.ImportGraph, importer
 
 
 def test_no_permission_is_left_over(graph: grimp.ImportGraph) -> None:
-    """What is allowed here is used: a permission nobody needs is an invitation."""
+    """What is allowed here is used: an unused permission invites misuse."""
     used = {
         (part(module), part(found).rpartition(".")[2])
         for module in graph.modules

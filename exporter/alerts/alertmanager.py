@@ -43,7 +43,7 @@ class Alertmanagers:
         """Create a silence; return its ids, each with its address, and the problems by address.
 
         It is created at the first that answers; a cluster passes it on. An Alertmanager that does not know it after
-        GOSSIP_SECONDS is no member, and gets one of its own.
+        GOSSIP_SECONDS is not a member, and gets one of its own.
         """
         created: dict[str, str] = {}
         problems: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""The books of the SDK are shown, and stay true when the rows of processes that are gone are folded."""
+"""The ledger of the SDK is shown, and stays true when the rows of processes that are gone are folded."""
 
 import pytest
 
@@ -16,25 +16,25 @@ BOOKS = [
 
 
 @pytest.fixture
-def books(store: Store) -> Store:
-    """Return a store with the books of a process that lives, one that is gone, and one gone with events on disk."""
+def ledgers(store: Store) -> Store:
+    """Return a store with the ledger of a process that lives, one that is gone, and one gone with events on disk."""
     store.execute(ROW, ["shop", "lives", 10, 8, 0, '{"overflow": 2}', 0])
     store.execute(ROW, ["shop", "gone", 100, 96, 0, '{"overflow": 3, "poison": 1}', 31])
     store.execute(ROW, ["shop", "spooled", 16, 10, 6, "{}", 31])
     return store
 
 
-def test_produced_and_dropped_are_added_up(books: Store) -> None:
+def test_produced_and_dropped_are_added_up(ledgers: Store) -> None:
     """Every process counts, by app and by reason."""
-    with books.connect_as_exporter() as connection:
+    with ledgers.connect_as_exporter() as connection:
         read = [(r.metric, r.labels, r.value) for r in ledger.read(connection, "native")]
 
     assert read == BOOKS
 
 
-def test_folding_changes_no_total(books: Store) -> None:
+def test_folding_changes_no_total(ledgers: Store) -> None:
     """What is folded away is counted on, once, and folding again changes nothing."""
-    with books.connect_as_exporter() as connection:
+    with ledgers.connect_as_exporter() as connection:
         ledger.fold(connection, "native")
         ledger.fold(connection, "native")
         read = [(r.metric, r.labels, r.value) for r in ledger.read(connection, "native")]
@@ -42,24 +42,24 @@ def test_folding_changes_no_total(books: Store) -> None:
     assert read == BOOKS
 
 
-def test_a_process_that_ended_is_folded_after_an_hour(books: Store) -> None:
+def test_a_process_that_ended_is_folded_after_an_hour(ledgers: Store) -> None:
     """Recycled workers leave a row each, thousands a day."""
-    books.execute(ROW, ["shop", "ended", 0, 0, 0, "{}", 0])
-    books.execute(ROW, ["shop", "just ended", 0, 0, 0, "{}", 0])
-    books.execute(
+    ledgers.execute(ROW, ["shop", "ended", 0, 0, 0, "{}", 0])
+    ledgers.execute(ROW, ["shop", "just ended", 0, 0, 0, "{}", 0])
+    ledgers.execute(
         "UPDATE monitoring.sdk_ledger SET ended_at = now() - "
         "CASE process WHEN 'ended' THEN interval '2 hours' ELSE interval '1 minute' END WHERE process LIKE '%ended'"
     )
-    with books.connect_as_exporter() as connection:
+    with ledgers.connect_as_exporter() as connection:
         ledger.fold(connection, "native")
 
-    left = books.execute("SELECT process FROM monitoring.sdk_ledger ORDER BY 1")
+    left = ledgers.execute("SELECT process FROM monitoring.sdk_ledger ORDER BY 1")
     assert left == [("just ended",), ("lives",), ("spooled",)]
 
 
-def test_only_closed_books_of_processes_that_are_gone_are_folded(books: Store) -> None:
+def test_only_closed_ledgers_of_processes_that_are_gone_are_folded(ledgers: Store) -> None:
     """A living process keeps its row, and so does one whose events still lie on disk."""
-    with books.connect_as_exporter() as connection:
+    with ledgers.connect_as_exporter() as connection:
         ledger.fold(connection, "native")
 
-    assert books.execute("SELECT process FROM monitoring.sdk_ledger ORDER BY 1") == [("lives",), ("spooled",)]
+    assert ledgers.execute("SELECT process FROM monitoring.sdk_ledger ORDER BY 1") == [("lives",), ("spooled",)]

@@ -52,7 +52,7 @@ def _template_reload(board: str, parser: Prometheus) -> Iterator[str]:
 def _panel_datasource(board: str, parser: Prometheus) -> Iterator[str]:
     for panel in panels(DASHBOARDS[board], without=WITHOUT_QUERIES):
         if not panel["datasource"]["uid"].startswith("$"):
-            yield f"{panel['title']}: its data source is no variable"
+            yield f"{panel['title']}: its data source is not a variable"
 
 
 def _panel_titles(board: str, parser: Prometheus) -> Iterator[str]:

@@ -33,7 +33,7 @@ def test_many_are_those_listed(viewer: Viewer) -> None:
 
 
 def test_many_are_those_picked(viewer: Viewer) -> None:
-    """Issues stay picked when the filters leave others; `none`, which is always chosen, is no issue."""
+    """Issues stay picked when the filters leave others; `none`, which is always chosen, is not an issue."""
     ids = [row["id"] for row in rows(viewer, "errors", "Issues")[:3]]
     picked, _ = rows(viewer, "errors", "Change many at once", issue=["-", *ids])
     [alone] = rows(viewer, "errors", "Change many at once", issue=["-", *ids], search="no issue says this")

@@ -36,7 +36,7 @@ A: dict[str, str] = {"app": "a"}
 
 @pytest.mark.parametrize("case", ["fires", "stays quiet", "recovers", "low traffic", "missing data"])
 def test_a_group_without_a_check_shows_nothing(case: str) -> None:
-    """The name of a group is no proof."""
+    """The name of a group is not a proof."""
     assert lacks(case, series=[x("a", "1x100"), MINIMUM], firing={})
 
 

@@ -81,7 +81,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_refused_by_the_database(postgres: Postgres, store: Store, start: Start, refusal: str) -> None:
-    """What is no row's fault is waited for: events are neither dropped nor taken for poison."""
+    """What is not a row's fault is waited for: events are neither dropped nor taken for poison."""
     begin, end = (sql.format(store.database.name) for sql in REFUSALS[refusal])
     start(**FAST)
     serve(5)

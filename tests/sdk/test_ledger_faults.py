@@ -289,7 +289,7 @@ def test_corrupt_spool_file_is_put_aside(store: Store, start_on_cable: Start, ca
 
 
 def test_missing_schema_is_waited_for(store: Store, start: Start) -> None:
-    """A table or privilege that is missing is no fault of a row: events wait until it is there."""
+    """A table or privilege that is missing is not a fault of a row: events wait until it is there."""
     store.database.execute("ALTER TABLE monitoring.http_request RENAME TO elsewhere")
     start(**FAST)
     serve(5)

@@ -34,13 +34,13 @@ def scrape_badly() -> None:
 
 @app.task(name="shop.tidy")
 def tidy() -> int:
-    """Do something that is no scraping."""
+    """Do something that is not scraping."""
     return tasks.scrape()
 
 
 @app.task(name="shop.broken")
 def broken() -> None:
-    """Fail at something that is no scraping."""
+    """Fail at something that is not scraping."""
     tasks.fail("no disk")
 
 

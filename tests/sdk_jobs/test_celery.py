@@ -130,7 +130,7 @@ def test_failed_scraping_task(recycled: Ended) -> None:
 
 
 def test_failed_task_that_is_no_scraping(recycled: Ended) -> None:
-    """It is only an error; what the user did not call a scraper is no run."""
+    """It is only an error; what the user did not call a scraper is not a run."""
     assert recycled.store.count("error", "endpoint = 'shop.broken' AND message = 'no disk'") == 1
     assert recycled.store.count(where="scraper NOT IN ('shop', 'retried', 'killed', 'slow')") == 0
 

@@ -298,7 +298,7 @@ def test_exception_before_the_response(recorded: Recorded) -> None:
 
 
 def test_end_of_the_process_passes_through(recorded: Recorded) -> None:
-    """A worker's time limit ends the request, and is no exception of the application's."""
+    """A worker's time limit ends the request, and is not an exception of the application's."""
 
     def app(environ: Any, start_response: Any) -> Any:
         raise SystemExit(1)

@@ -20,7 +20,7 @@ def _health(server: Minio) -> int:
 
 
 def test_its_keys_sign_in(minio_server: Minio) -> None:
-    """And no others do; the secret is in a file that nobody else can read."""
+    """And no others do; the secret is in a file that no other user can read."""
     client = minio_server.client()
     client.make_bucket("signed-in")
 
@@ -57,7 +57,7 @@ def test_it_keeps_its_data_over_a_restart(start_minio: StartMinio) -> None:
 
 
 def test_a_frozen_one_hangs_and_goes_on(start_minio: StartMinio) -> None:
-    """The kernel accepts the connection, and nobody answers."""
+    """The kernel accepts the connection, and no one answers."""
     server = start_minio(drives=1)
     server.freeze()
     with pytest.raises(requests.exceptions.ReadTimeout):

@@ -105,7 +105,7 @@ def test_a_second_object_takes_over_a_running_one(start_postgres: StartPostgres)
 
 
 def test_a_password_is_asked_for(start_postgres: StartPostgres) -> None:
-    """It is generated, and nobody else can read its file."""
+    """It is generated, and no other user can read its file."""
     server = start_postgres(auth="scram-sha-256")
 
     assert server.password

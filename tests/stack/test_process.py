@@ -88,7 +88,7 @@ def test_stop_kills_what_ignores_sigterm(tmp_path: Path) -> None:
 
 
 def test_a_process_that_ends_at_once_is_reported_with_its_log(tmp_path: Path) -> None:
-    """Nobody has to look for the log to see why a server did not start."""
+    """The error shows why a server did not start."""
     process = Process("broken", tmp_path)
     process.start(Command([sys.executable, "-c", "raise SystemExit('no such luck')"]))
 

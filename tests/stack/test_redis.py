@@ -26,7 +26,7 @@ def test_it_starts_and_stops(start_redis: StartRedis) -> None:
 
 
 def test_a_frozen_one_hangs_and_goes_on(start_redis: StartRedis) -> None:
-    """The kernel accepts the connection, and nobody answers."""
+    """The kernel accepts the connection, and no one answers."""
     server = start_redis()
     server.freeze()
     with server.client(timeout_seconds=0.2) as client, pytest.raises(redis.exceptions.TimeoutError):

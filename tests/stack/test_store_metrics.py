@@ -15,7 +15,7 @@ CAPACITY = ("minio_cluster_capacity_usable_free_bytes", "minio_cluster_capacity_
 def test_capacity_is_in_prometheus(
     minio_server: Minio, start_prometheus: Callable[..., Prometheus], tmp_path: Path
 ) -> None:
-    """The stack's MinIO asks nobody for a token, and the job `minio` stores what is free and what there is."""
+    """The stack's MinIO needs no token, and the job `minio` stores what is free and what there is."""
     shipped = yaml.safe_load((CHECKOUT / "prometheus/prometheus.yml").read_text())
     (job,) = (job for job in shipped["scrape_configs"] if job["job_name"] == "minio")
     (tmp_path / "targets").mkdir()

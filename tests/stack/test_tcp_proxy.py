@@ -105,7 +105,7 @@ def test_it_counts_connections(tcp_proxy: Proxy, echo: tuple[str, int]) -> None:
 
 
 def test_a_closed_one_refuses(tcp_proxy: Proxy, echo: tuple[str, int]) -> None:
-    """As a port that nobody listens on."""
+    """As a port that no one listens on."""
     proxy = tcp_proxy(*echo)
     proxy.close()
 

@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "names", nargs="*", metavar="NAME",
-        help="which drills (default: all), or `healthy` alone: traffic that must notify nobody",
+        help="which drills (default: all), or `healthy` alone: traffic that must notify no one",
     )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="list the drills")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was seen to this file too")

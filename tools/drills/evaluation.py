@@ -13,7 +13,7 @@ CHANNELS = {"critical": ("pager", "chat", "mail", "hook"), "high": ("chat", "mai
 IDENTIFYING_LABELS = ("app", "api", "scraper", "slo", "component", "name", "source", "instance", "severity")
 
 NOTIFYING_SEVERITIES = tuple(CHANNELS)
-"""`low` waits for the daily digest, and `none` notifies nobody: a drill waits for neither."""
+"""`low` waits for the daily digest, and `none` notifies no one: a drill waits for neither."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The drill `healthy`: traffic with quiet periods and random singles, which must notify nobody."""
+"""The drill `healthy`: traffic with quiet periods and random singles, which must notify no one."""
 
 import random
 import tempfile

@@ -173,7 +173,7 @@ class EventStore:
         return lambda: min(end, self._deadline())
 
     def _unavailable(self, error: ServerError) -> UnavailableError:
-        """Return the error for a refusal that is no row's fault: schema or privilege missing, disk full, standby ...
+        """Return the error for a refusal that is not a row's fault: schema or privilege missing, disk full, standby ...
 
         The next try makes a new connection: this one may stay read-only, or lead to a former primary.
         """

@@ -15,7 +15,7 @@ MAXIMUM = 1e15
 """Values beyond this are rejected as `out_of_range`: their sum must never overflow a double and stop a poll."""
 
 LONGEST_LABEL = 200
-"""Label values are cut to this many characters: a series name is no place for a document."""
+"""Label values are cut to this many characters: a series name is not a place for a document."""
 
 SHORT_APP = f"left(app, {LONGEST_LABEL})"
 """SQL of what an index and views hold: no text too long for an index."""

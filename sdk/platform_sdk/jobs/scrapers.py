@@ -25,7 +25,7 @@ def ensure_started(**given: str | None) -> bool:
 
 
 def scraper_of(scrapers: Scrapers | None, name: str) -> str | None:
-    """Return the scraper that a job of this name is, None where it is no scraping job."""
+    """Return the scraper that a job of this name is, None where it is not a scraping job."""
     if scrapers is None:
         return None
     try:

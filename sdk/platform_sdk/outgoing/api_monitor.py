@@ -26,8 +26,8 @@ class APIMonitor:
 
     A call that a hook of `platform_sdk.outgoing` sees too is recorded once, here, with the status that the hook saw.
     Without hook, `response` or `status` a call that raises nothing is a success. `blocked` is asked about each response
-    whose status is no error, whether it is useless all the same (a captcha page, an empty result). The application's
-    exceptions pass through; the monitor's own are counted and go no further.
+    whose status is not an error, whether it is useless all the same (a captcha page, an empty result). The
+    application's exceptions pass through; the monitor's own are counted and go no further.
     """
 
     def __init__(
