@@ -24,6 +24,7 @@ from tests.servers import (
     end_abandoned_sessions,
     fresh_database,
     mark_session,
+    servers_root,
 )
 from tools.stack.programs.search import find
 from tools.stack.servers import Alertmanager, Minio, Postgres, Prometheus, Redis
@@ -32,8 +33,9 @@ from tools.stack.servers import Alertmanager, Minio, Postgres, Prometheus, Redis
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
     """Return a folder for the servers of this session, which PostgreSQL's account can enter, unlike tmp_path."""
-    end_abandoned_sessions()
-    with tempfile.TemporaryDirectory(prefix=SESSION_PREFIX, ignore_cleanup_errors=True) as name:
+    root = servers_root()
+    end_abandoned_sessions(root)
+    with tempfile.TemporaryDirectory(prefix=SESSION_PREFIX, dir=root, ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o711)
         mark_session(folder)

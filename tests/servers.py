@@ -32,6 +32,7 @@ __all__ = [
     "fresh_database",
     "mark_session",
     "poll_until",
+    "servers_root",
 ]
 
 AnyServer = TypeVar("AnyServer", bound=Server)
@@ -46,6 +47,19 @@ WHEELS_ONLY = SearchPath(environ={}, path=(), usual_folders=False)
 
 SESSION_PREFIX = "platform-tests-"
 
+_MEMORY = Path("/dev/shm")
+_MEMORY_BYTES = 4 << 30
+
+
+def servers_root() -> Path:
+    """Return where the servers' folders are made: in memory, where there is plenty, otherwise on disk.
+
+    Each test gets a database of its own. Copying the template's 900 files takes 0.2 s of CPU on ext4 and 0.03 s in
+    memory (PostgreSQL 15, file_copy).
+    """
+    roomy = os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES
+    return _MEMORY if roomy else Path(tempfile.gettempdir())
+
 
 def mark_session(folder: Path) -> None:
     """Write down whose servers run below this folder."""
@@ -53,9 +67,9 @@ def mark_session(folder: Path) -> None:
         PidRecord("pytest", me, signal.SIGTERM).write(folder / "owner")
 
 
-def end_abandoned_sessions() -> None:
+def end_abandoned_sessions(root: Path) -> None:
     """End the servers of test runs that were killed, and so had no time to end them themselves."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{SESSION_PREFIX}*"):
+    for folder in root.glob(f"{SESSION_PREFIX}*"):
         owner = PidRecord.read(folder / "owner")
         if owner and not owner.identity.exists and folder.stat().st_uid == os.getuid():
             for pid_file in folder.glob("**/*.pid"):

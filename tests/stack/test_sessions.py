@@ -2,7 +2,6 @@
 
 import os
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +13,8 @@ from tools.stack.process import Command, Process
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
-    """Return a running process in a session's folder, in a temporary folder of its own."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def server(tmp_path: Path) -> Iterator[Process]:
+    """Return a running process in a session's folder, in a root of its own."""
     state = tmp_path / f"{SESSION_PREFIX}one" / "test" / "1"
     state.mkdir(parents=True)
     process = Process("server", state)
@@ -31,7 +29,7 @@ def test_an_abandoned_session_is_ended(server: Process, tmp_path: Path) -> None:
     assert me is not None
     gone = Identity(me.pid, me.start_ticks - 1, me.boot_id)
     PidRecord("pytest", gone, signal.SIGTERM).write(tmp_path / f"{SESSION_PREFIX}one" / "owner")
-    end_abandoned_sessions()
+    end_abandoned_sessions(tmp_path)
 
     assert not server.alive
     assert not (tmp_path / f"{SESSION_PREFIX}one").exists()
@@ -40,6 +38,6 @@ def test_an_abandoned_session_is_ended(server: Process, tmp_path: Path) -> None:
 def test_a_living_session_is_left_alone(server: Process, tmp_path: Path) -> None:
     """Workers of one run start one after the other."""
     mark_session(tmp_path / f"{SESSION_PREFIX}one")
-    end_abandoned_sessions()
+    end_abandoned_sessions(tmp_path)
 
     assert server.alive
