@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 LONGEST_SECONDS = 10.0
 """How long a fork waits for an import."""
@@ -23,6 +24,9 @@ def without_fork() -> Iterator[None]:
     global _protected
     if not _protected:
         _protected = True
+        # Hooks before a fork run latest first. If logging's came after ours, a fork would hold logging's lock while it
+        # waits for an import that needs it.
+        import_module("logging")
         os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
     with _lock:
         yield

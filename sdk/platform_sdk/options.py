@@ -4,7 +4,6 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +89,9 @@ def read(given: Mapping[str, Any], environment: Mapping[str, str] | None = None)
     return Options(**values)
 
 
+LARGEST = 1e9
+"""The largest number that an option takes: more bytes than a process has, and more seconds than a wait may last."""
+
 # With 0 nothing would ever be stored, the writer would never rest, or a timeout of PostgreSQL's be switched off.
 _ABOVE_ZERO = ("batch_events", "flush_interval_seconds", "connect_timeout_seconds", "statement_timeout_seconds")
 _FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -124,10 +126,11 @@ def _checked(value: Any, kind: Any, place: str, *, above_zero: bool) -> Any:
     if kind in (str, str | None):
         return str(value)
     if kind in (int, float, float | None):
-        expected = "a number above 0" if above_zero else "a number of 0 or more"
+        expected = f"{'a whole number' if kind is int else 'a number'} {'above 0' if above_zero else 'of 0 or more'}"
         if kind == float | None and value is None:
             return None
-        number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < inf
+        number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LARGEST
+        number = number and (kind is not int or value == int(value))
         if number and (value or not above_zero):
             return int(value) if kind is int else float(value)
     elif kind is bool:

@@ -10,11 +10,13 @@ from platform_sdk.errors import OptionError
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("batch_events", 0, "a number above 0"),  # nothing would ever be stored, and the end waited for that
+        ("batch_events", 0, "a whole number above 0"),  # nothing would ever be stored, and the end waited for that
         ("flush_interval_seconds", 0, "a number above 0"),
         ("flush_interval_seconds", float("inf"), "a number above 0"),
+        ("flush_interval_seconds", 1e300, "a number above 0"),  # beyond what a wait can last
+        ("batch_events", 0.5, "a whole number above 0"),  # would be 0
         ("statement_timeout_seconds", 0.0, "a number above 0"),  # PostgreSQL takes 0 for none
-        ("buffer_bytes", -1, "a number of 0 or more"),
+        ("buffer_bytes", -1, "a whole number of 0 or more"),
         ("retry_seconds", "30", "a number of 0 or more"),
         ("activity_rules", ["/login"], "a mapping of routes"),
         ("enabled", "false", "True or False"),

@@ -106,14 +106,15 @@ class Encoder:
                 return number_of(required=column.required)
             case "text":
                 convert = text_of(column.longest, escaped(column.stand_in) if column.required else NULL)
-                return _remembering(self._redacting(convert)) if column.free_text else convert
+                return _remembering(self._redacting(convert, 4 * column.longest)) if column.free_text else convert
             case "jsonb":
                 return lambda value: document(self._redactor.value(value))
         others: dict[str, Converter] = {"boolean": boolean, "inet": self._address, "timestamptz": self._moment}
         return others[column.type]
 
-    def _redacting(self, convert: Converter) -> Converter:
-        return lambda value: convert(self._redactor.text(value) if type(value) is str else value)
+    def _redacting(self, convert: Converter, most: int) -> Converter:
+        # Of a text that is cut to a quarter of `most` anyway, no more than that is searched for secrets.
+        return lambda value: convert(self._redactor.text(value[:most]) if type(value) is str else value)
 
 
 _STATUSES = ("pending", "running", "completed", "failed", "cancelled")

@@ -9,7 +9,7 @@ HIDDEN = "********"
 # Parts of names whose values are secrets. Not `author`, not `max_tokens`, not `sort_key`.
 _NAMES = (
     r"passw(?:or)?d|passwd|passphrase|pwd|secret|credential|token(?!s|_count|_usage)|csrf|xsrf|jwt|"
-    r"auth(?!or)|cookie|session[_-]?(?:id|key)|signature|"
+    r"auth(?!or(?!i[sz]ation))|cookie|session[_-]?(?:id|key)|signature|"
     r"(?:api|access|private|secret|encryption|signing|app|client|consumer|subscription|master|license)[_-]?key"
 )
 _EXACT = r"sid|sig|pin|cvv|cvc|ssn|otp|key|pass|session"
@@ -20,7 +20,8 @@ _QUICK = (
     r"|-----BEGIN|AKIA|gh[pousr]_|xox|sk[-_]|[?&](?:sid|sig|pin|cvv|cvc|ssn|otp|pass)="
 )
 
-_URL_USER = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^/\s@?#\"'<>]+@", re.IGNORECASE)
+# Bounded on its left and in length: a scheme is looked for once a word, not once a letter.
+_URL_USER = re.compile(r"(?<![a-z0-9+.-])(?P<scheme>[a-z][a-z0-9+.-]{0,30}://)[^/\s?#\"'<>]+@", re.IGNORECASE)
 _AUTHORIZATION = re.compile(r"\b(?P<kind>Bearer|Basic|Token|Digest|Negotiate)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
 _SHAPES = re.compile(
     r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"  # JSON web tokens
@@ -40,7 +41,8 @@ class Redactor:
 
     def __init__(self, extra: Iterable[str] = ()) -> None:
         more = "".join(f"|{re.escape(name)}" for name in extra if name)
-        names = f"(?:[\\w.-]*(?:{_NAMES}{more})[\\w.-]*)"
+        # Atomic: a word is read once, however often a name occurs in it.
+        names = f"(?>[\\w.-]*?(?:{_NAMES}{more})[\\w.-]*+)"
         self._quick = re.compile(_QUICK + more, re.IGNORECASE)
         self._name = re.compile(f"(?:{names}|(?:{_EXACT}))", re.IGNORECASE)
         # name=value, name: value, "name": "value", as in messages, queries, DSNs, reprs of mappings.
@@ -76,6 +78,8 @@ class Redactor:
                 for key, item in value.items()
             }
         if isinstance(value, list):
+            if len(value) == 2 and isinstance(value[0], str) and self.secret_name(value[0]):
+                return [value[0], HIDDEN]  # an item of headers or of a query
             return [self.value(item) for item in value]
         return value
 

@@ -15,7 +15,6 @@ import threading
 import uuid
 from collections.abc import Callable
 from contextvars import ContextVar
-from math import isfinite
 from time import perf_counter, time
 from typing import Any, Self, TypeVar, cast
 
@@ -57,7 +56,8 @@ class ScrapingJob:
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         record_errors: bool = True,
     ) -> None:
-        self.scraper, self.site, self.id = scraper, site, job_id or uuid.uuid4().hex
+        self.scraper, self.site = scraper, site
+        self.id = uuid.uuid4().hex if job_id is None or (isinstance(job_id, str) and not job_id) else job_id
         self.heartbeat_seconds = max(heartbeat_seconds, 0.1)
         self.live = False
         self.outer: ScrapingJob | None = None
@@ -238,4 +238,7 @@ scraping_job = ScrapingJob
 
 
 def _whole(value: object) -> int | None:
-    return int(value) if isinstance(value, int | float) and isfinite(value) else None
+    try:
+        return int(value) if isinstance(value, int | float) else None
+    except (OverflowError, ValueError):  # infinite, or not a number
+        return None
