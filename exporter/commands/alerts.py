@@ -64,7 +64,7 @@ def list_(path: Path, severities: tuple[str, ...], apps: tuple[str, ...], firing
     ]
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(rows), indent=2))
-    else:
+    elif known or rows:  # where no Alertmanager answers, it is unknown whether there are alerts
         click.echo("\n".join(table(rows)))
     sys.exit(0 if known else FAILED)
 

@@ -18,14 +18,16 @@ def check_config(path: Path) -> None:
     Reads the secret files it names, connects to nothing. Exit status 0 if good, 2 if not.
     """
     config = load(path)
+    plans = []
+    for source in config.sources:
+        try:
+            plans.append((source, mapping.plan(source)))
+        except MappingError as error:
+            raise ConfigError(f"{path}: `sources`, {source.label}: {error}") from error
     click.echo(f"{path}: good")
     click.echo(f"  listen     {config.listen}")
     click.echo(f"  store      {config.database.place}")
-    for source in config.sources:
-        try:
-            plan = mapping.plan(source)
-        except MappingError as error:
-            raise ConfigError(f"{path}: `sources`, {source.label}: {error}") from error
+    for source, plan in plans:
         where = config.database_of(source).place
         click.echo(f"  source     {source.label}: {', '.join(stream.relation for stream in plan.streams)} in {where}")
     for component in config.probes.__struct_fields__:

@@ -48,9 +48,7 @@ def parquet(connection: psycopg.Connection, query: str, columns: list[Column], o
         import pyarrow  # type: ignore[import-untyped]  # it has no annotations
         import pyarrow.parquet  # type: ignore[import-untyped]
     except ImportError as error:
-        raise PlatformError(
-            "`--format parquet` needs pyarrow; install it: pip install 'platform-exporter[parquet]'"
-        ) from error
+        raise PlatformError("`--format parquet` needs pyarrow; install it: pip install pyarrow") from error
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())  # returns memory that the other pools keep
     types = {
         "timestamptz": pyarrow.timestamp("us", tz="UTC"),

@@ -73,7 +73,7 @@ class RedisProbe(Probe):
         GaugeFamily("queue_length", "Entries waiting in a queue.", ("queue",)),
         GaugeFamily(
             "queue_oldest_timestamp_seconds",
-            "When the oldest entry of a queue was added; only of Redis streams, as lists and sorted sets do not tell.",
+            "When the oldest entry of a queue was added; only of Redis streams: lists and sorted sets do not say it.",
             ("queue",),
         ),
     )

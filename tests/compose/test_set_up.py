@@ -61,7 +61,7 @@ class Stack:
         return done.stdout
 
     def script(self, name: str, *arguments: str) -> str:
-        """Run one of docker/*.py as mounted."""
+        """Run one of deploy/docker/*.py as mounted."""
         return self.run(sys.executable, self.folder / "srv" / "docker" / name, *arguments)
 
     def connect(self, login: str, database: str = "platform") -> psycopg.Connection:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import platform_sdk
-from platform_sdk import emit
+from platform_sdk import diagnostics, emit
 from platform_sdk.events import EVENTS
 from tests.sdk.events import Store, difference
 
@@ -72,10 +72,23 @@ def test_on_disk(store: Store, start: Start, tmp_path: Path) -> None:
     assert {path.stat().st_mode & 0o077 for path in files} == {0}
 
 
-def test_in_the_log(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    """Messages about the SDK's own problems do not contain the password of the database."""
-    start(dsn=f"postgresql://shop:{SECRET}@127.0.0.1:1/x", connect_timeout_seconds=0.2)
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://shop:{}@127.0.0.1:1/x",
+        "postgresql://shop:{}%zz@127.0.0.1:1/x",
+        "postgresql://shop:p@{}@127.0.0.1:1/x",
+        "postgresql://shop:x:{}/@127.0.0.1:1/x",
+        "host=127.0.0.1 password=a {}",
+        "{}",
+    ],
+)
+def test_in_the_log(start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, dsn: str) -> None:
+    """Messages about the SDK's own problems do not contain the password of the database, however the DSN is wrong."""
+    monkeypatch.setattr(diagnostics, "_last", {})  # each problem is logged once a minute
+    start(dsn=dsn.format(SECRET), connect_timeout_seconds=0.2)
     emit.request_finished("/x", "GET", 200, 0.1)
-    assert not platform_sdk.flush(0.5)
+    assert not platform_sdk.flush(5)
 
+    assert "database: events wait" in caplog.text
     assert SECRET not in caplog.text

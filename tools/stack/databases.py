@@ -103,7 +103,7 @@ alter role {role} set default_transaction_read_only = on"""
 
 
 def make_users(server: Postgres, password_of: Callable[[str], str]) -> None:
-    """Create or mend all users; may run as often as you like."""
+    """Create or update all users; may run as often as you like."""
     with server.connect() as connection:
         for user, roles in {**MEMBERS, **dict.fromkeys(DATABASES, ())}.items():
             _make(connection, user, password_of(user))

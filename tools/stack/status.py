@@ -22,6 +22,8 @@ from tools.stack.traffic import INCIDENT_API
 ALERT = "PlatformApiSuccessLow"
 COUNTED = "platform_exporter_events_total"
 NOTIFICATIONS_SHOWN = 5
+REPEATED_SECONDS = 3600
+"""How often alertmanager/routes.yml repeats a critical alert."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +119,22 @@ def query(state: StackState, promql: str) -> list[dict[str, Any]]:
 
 
 def _notified(state: StackState, since: float) -> str | None:
-    for notification in _get(f"{state.url('receiver')}/api/v1/notifications")["notifications"]:
-        if datetime.fromisoformat(notification["received_at"]).timestamp() < since:
+    """Return who was notified of the breach; None before that.
+
+    A notification from before `since` counts if it is the latest and less than an hour old: Alertmanager remembers it
+    through a restart, and repeats it hourly.
+    """
+    for notification in _get(f"{state.url('receiver')}/api/v1/notifications")["notifications"]:  # the latest first
+        breaches = [alert for alert in notification["alerts"] if _is_breach(alert["labels"])]
+        if not breaches:
             continue
-        for alert in notification["alerts"]:
-            if alert["status"] == "firing" and _is_breach(alert["labels"]):
-                return f"by the receiver `{notification['receiver']}`: {alert['labels']['alertname']}"
+        received = datetime.fromisoformat(notification["received_at"])
+        age_seconds = time.time() - received.timestamp()
+        early = received.timestamp() < since
+        if breaches[0]["status"] != "firing" or (early and age_seconds > REPEATED_SECONDS):
+            return None
+        when = f", {age_seconds / 60:.0f} min ago, before this start; repeated hourly" if early else ""
+        return f"by the receiver `{notification['receiver']}`: {breaches[0]['labels']['alertname']}{when}"
     return None
 
 

@@ -245,7 +245,7 @@ class Pipeline:
         self.retry_at, self._failures = 0.0, 0
 
     def _down(self, error: UnavailableError) -> None:
-        """Wait before the next try: twice as long each time, by chance a bit less, lest all processes come at once."""
+        """Wait before the next try: twice as long each time, less a random bit, so that processes return one by one."""
         pause = min(FIRST_RETRY_SECONDS * 2**self._failures, self.options.retry_seconds)
         self._failures = min(self._failures + 1, 16)
         self.retry_at = time.monotonic() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from platform_sdk import loading
 from platform_sdk.delivery.batch import Batch, Part
 from platform_sdk.diagnostics import note
-from platform_sdk.errors import ConnectionBrokenError, ServerError, UnavailableError
+from platform_sdk.errors import ConnectionBrokenError, OptionError, ServerError, UnavailableError
 from platform_sdk.options import Options
 
 if TYPE_CHECKING:
@@ -192,7 +192,8 @@ def load_driver() -> None:
 
 
 def connection_string(options: Options) -> str:
-    """Return libpq's key-value string. Raises psycopg.ProgrammingError (malformed DSN) or socket.gaierror."""
+    """Return libpq's key-value string. Raises OptionError (malformed DSN) or socket.gaierror."""
+    from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
     from platform_sdk.libpq import conninfo
@@ -200,7 +201,16 @@ def connection_string(options: Options) -> str:
     overrides = {"client_encoding": "UTF8"}
     if options.password:
         overrides["password"] = options.password
-    if "application_name" not in conninfo_to_dict(options.dsn):
+    try:
+        given = conninfo_to_dict(options.dsn)
+    except ProgrammingError:  # libpq's message quotes the DSN, password and all
+        given = {"host": "@@"}
+    # A password with @ or / in it makes libpq take its end for host or port, and show it in every message.
+    hosts, ports = str(given.get("host") or "").split(","), str(given.get("port") or "0").split(",")
+    if any("@" in host[1:] for host in hosts) or not all(port.isdigit() or not port for port in ports):
+        expected = "postgresql://USER@HOST:PORT/DATABASE or key=value; in a password %25 for %, %40 for @, %2F for /"
+        raise OptionError(f"invalid value for dsn (not shown): expected {expected}") from None
+    if "application_name" not in given:
         overrides["application_name"] = f"platform-sdk {options.app}"[:60]
     return conninfo(options.dsn, **overrides)
 

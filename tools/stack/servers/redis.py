@@ -56,7 +56,7 @@ class Redis(Server):
         settings = {
             "bind": self.host,
             "port": str(self.port),
-            "dir": str(self.data_dir),
+            "dir": f'"{self.data_dir}"',  # quoted: it may have spaces
             "save": '""',
             "appendonly": "no",
             "daemonize": "no",
