@@ -30,7 +30,7 @@ class Receiver:
                 self.end_headers()
                 self.wfile.write(json.dumps({"notifications": outer.notifications}).encode())
 
-            def log_message(self, format: str, *args: object) -> None: ...
+            def log_message(self, *args: object) -> None: ...
 
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
         self.state = cast(StackState, SimpleNamespace(url=lambda _: f"http://127.0.0.1:{self.server.server_port}"))
