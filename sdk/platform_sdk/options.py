@@ -89,8 +89,8 @@ def read(given: Mapping[str, Any], environment: Mapping[str, str] | None = None)
     return Options(**values)
 
 
-LARGEST = 1e9
-"""The largest number that an option takes: more bytes than a process has, and more seconds than a wait may last."""
+LONGEST_SECONDS, MOST = 1e9, 1e15
+"""What an option takes at most: the wait that Python's locks can still last, and numbers that a float holds exactly."""
 
 # With 0 nothing would ever be stored, the writer would never rest, or a timeout of PostgreSQL's be switched off.
 _ABOVE_ZERO = ("batch_events", "flush_interval_seconds", "connect_timeout_seconds", "statement_timeout_seconds")
@@ -129,7 +129,11 @@ def _checked(value: Any, kind: Any, place: str, *, above_zero: bool) -> Any:
         expected = f"{'a whole number' if kind is int else 'a number'} {'above 0' if above_zero else 'of 0 or more'}"
         if kind == float | None and value is None:
             return None
-        number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LARGEST
+        number = (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and 0 <= value <= (MOST if kind is int else LONGEST_SECONDS)
+        )
         number = number and (kind is not int or value == int(value))
         if number and (value or not above_zero):
             return int(value) if kind is int else float(value)
