@@ -47,8 +47,8 @@ def main() -> None:
       platform-exporter serve --config FILE          answer on http://127.0.0.1:9847/metrics
       platform-exporter doctor --config FILE         is every piece reachable and flowing?
 
-    Exit status: 0 fine, 1 failed, 2 wrong usage or configuration (for `health`: 0 healthy, 1 warning or unknown,
-    2 critical).
+    Exit status: 0 fine, 1 failed, 2 wrong usage or configuration (for `health`: 0 healthy, 1 degraded or unknown,
+    2 unhealthy).
     """
 
 

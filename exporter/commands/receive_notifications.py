@@ -16,7 +16,7 @@ from exporter.errors import ConfigError
 def receive_notifications(listen: str, path: Path | None) -> None:
     """Print what Alertmanager sends to its webhook receiver.
 
-    The Alertmanager configuration that ships with this product sends everything here, so that notifications can be
+    The Alertmanager configuration that ships with the exporter sends everything here, so that notifications can be
     seen before mail or chat is set up. Open the address in a browser to see the last ones.
     """
     # Imported here: other commands start faster without a server.

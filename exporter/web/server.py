@@ -83,7 +83,7 @@ def _explain(error: OSError, host: str, port: int, setting: str) -> str:
     if error.errno == errno.EACCES:
         return f"cannot listen on {shown}: ports below 1024 need root; choose a port from 1024 to 65535 in {setting}"
     if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
-        return f"cannot listen on {shown}: {host!r} is not an address of this machine; choose one that is in {setting}"
+        return f"cannot listen on {shown}: {host!r} is not an address of this machine; in {setting}, name one that is"
     return f"cannot listen on {shown}: {error.strerror or error}; choose a free HOST:PORT in {setting}"
 
 
