@@ -4,11 +4,12 @@ A connection that breaks leaves open whether the transaction was committed; the 
 same id, and the id's unique violation says that it had been. A row that the server refuses is cut out by halving.
 """
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from platform_sdk import loading
 from platform_sdk.delivery.batch import Batch, Part
@@ -193,26 +194,29 @@ def load_driver() -> None:
 
 def connection_string(options: Options) -> str:
     """Return libpq's key-value string. Raises OptionError (malformed DSN) or socket.gaierror."""
-    from psycopg import ProgrammingError
-    from psycopg.conninfo import conninfo_to_dict
-
     from platform_sdk.libpq import conninfo
 
     overrides = {"client_encoding": "UTF8"}
     if options.password:
         overrides["password"] = options.password
-    try:
-        given = conninfo_to_dict(options.dsn)
-    except ProgrammingError:  # libpq's message quotes the DSN, password and all
-        given = {"host": "@@"}
-    # A password with @ or / in it makes libpq take its end for host or port, and show it in every message.
-    hosts, ports = str(given.get("host") or "").split(","), str(given.get("port") or "0").split(",")
-    if any("@" in host[1:] for host in hosts) or not all(port.isdigit() or not port for port in ports):
-        expected = "postgresql://USER@HOST:PORT/DATABASE or key=value; in a password %25 for %, %40 for @, %2F for /"
-        raise OptionError(f"invalid value for dsn (not shown): expected {expected}") from None
-    if "application_name" not in given:
+    if "application_name" not in _dsn_parts(options.dsn):
         overrides["application_name"] = f"platform-sdk {options.app}"[:60]
     return conninfo(options.dsn, **overrides)
+
+
+def _dsn_parts(dsn: str) -> Mapping[str, Any]:
+    """Return a DSN's parts. Raises OptionError without quoting it, as libpq's message would, password and all."""
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    with contextlib.suppress(ProgrammingError):
+        parts = conninfo_to_dict(dsn)
+        # A password with @ or / in it makes libpq take its end for host or port, and show it in every message.
+        hosts, ports = str(parts.get("host") or "").split(","), str(parts.get("port") or "").split(",")
+        if not any("@" in host[1:] for host in hosts) and all(port.isdigit() or not port for port in ports):
+            return parts
+    expected = "postgresql://USER@HOST:PORT/DATABASE or key=value; in a password %25 for %, %40 for @, %2F for /"
+    raise OptionError(f"invalid value for dsn (not shown): expected {expected}")
 
 
 def quoted(text: str) -> str:
