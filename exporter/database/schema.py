@@ -157,7 +157,7 @@ CREATE TABLE IF NOT EXISTS {table} (
         # NOT NULL is left out: an upgrade must not fail on rows that are there.
         default = f" DEFAULT {column.default}" if column.default else ""
         yield f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column.name} {column.type}{default};"
-        doc = column.doc.replace("'", "''")
+        doc = column.description.replace("'", "''")
         yield f"COMMENT ON COLUMN {table}.{column.name} IS '{doc}';"
     # A row outside every daily partition must not fail its writer: it lands here and is moved or rejected by us.
     yield f"CREATE TABLE IF NOT EXISTS {table}_default PARTITION OF {table} DEFAULT;"

@@ -1,7 +1,7 @@
 """Every series there is, for rules, dashboards and documents to be checked against.
 
-`python -m exporter.exposition.reference` writes the documents made from the declarations, docs/metrics.md and the
-section `probes` of platform-exporter.example.yml, in the current folder.
+`python -m exporter.exposition.reference` writes what is made from the declarations in the current folder:
+docs/metrics.md, docs/kinds.md, and the section `probes` of platform-exporter.example.yml.
 """
 
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from exporter import probes
 from exporter.config.thresholds import BANDS, Objectives, Thresholds, descriptions
+from exporter.exposition import kinds
 from exporter.exposition.families import (
     ALERT_FAMILIES,
     EVENT_FAMILIES,
@@ -18,7 +19,6 @@ from exporter.exposition.families import (
     Family,
 )
 from exporter.probes.base import Reason
-from platform_sdk.events import EVENTS
 from platform_sdk.events.sample import BOUNDS, PREFIX
 
 PROCESS_FAMILIES = (
@@ -32,7 +32,7 @@ PROCESS_FAMILIES = (
 """What prometheus_client shows of the exporter's own process."""
 
 SECTIONS = (
-    ("Events", "Counted exactly once from the event tables, and from an application's own adopted tables.",
+    ("Events", "Counted exactly once from the [event tables](kinds.md), and from an application's own adopted tables.",
      EVENT_FAMILIES),
     ("State", "The current state, read from tables at every poll.", STATE_FAMILIES),
     ("Alerts", "The history of notifications: derived with its rows, in the same transaction.", ALERT_FAMILIES),
@@ -49,7 +49,11 @@ def documents(folder: Path) -> dict[Path, str]:
     _, end, after = rest.partition("probe_timeout_seconds:")
     if not begin or not end:
         raise ValueError(f"invalid example {example}: expected `# probes:`, then `probe_timeout_seconds:`")
-    return {folder / "docs/metrics.md": "\n".join(_lines()) + "\n", example: before + probes.example() + end + after}
+    return {
+        folder / "docs/metrics.md": "\n".join(_lines()) + "\n",
+        folder / "docs/kinds.md": "\n".join(kinds.lines()) + "\n",
+        example: before + probes.example() + end + after,
+    }
 
 
 def _lines() -> Iterator[str]:
@@ -63,7 +67,6 @@ def _lines() -> Iterator[str]:
         yield from (_row(family) for family in families)
         if families is PROBE_FAMILIES:
             yield from _probes()
-    yield from _tables()
     yield from _thresholds()
     yield from _objectives()
     yield from _samples()
@@ -91,18 +94,6 @@ def _details(family: Family) -> str:
         values = ", ".join(f"`{value}`" for value in family.zero_fill.values)
         details += f" `{family.zero_fill.label}` is one of {values}; each starts at 0."
     return details
-
-
-def _tables() -> Iterator[str]:
-    yield from ("", "## Event tables", "")
-    yield (
-        "What applications write, in any language, into the schema `monitoring`; `schema show` prints all columns. "
-        "Days are the default of `retention_days` in the configuration; counters are kept forever."
-    )
-    yield from ("", "| table | one row is | required columns | days |", "|---|---|---|---|")
-    for kind in EVENTS:
-        columns = ", ".join(f"`{column.name}`" for column in kind.all_columns if column.required and not column.default)
-        yield f"| `{kind.name}` | {kind.rows_are} | {columns} | {kind.retention_days} |"
 
 
 def _thresholds() -> Iterator[str]:

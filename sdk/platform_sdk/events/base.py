@@ -4,6 +4,7 @@ One declaration feeds the schema, retention, the aggregation SQL, the exposition
 SDK. All SQL in a declaration is over the kind's own column names and must not raise on any value of those types.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -34,7 +35,8 @@ class Column:
     `personal` columns are left out of exports unless asked for, and of the views that every viewer of Grafana may read.
     `restricted` ones are left out of those views only: who it was, and what shows an application's inside.
     The SDK cuts a text to `longest` characters, replaces the secrets in it where it is `free_text`, and writes
-    `unnamed` where a required text without a default is missing.
+    `unnamed` where a required text without a default is missing. `values` are those that are understood; a row with
+    any other counts as `otherwise`.
     """
 
     name: str
@@ -47,11 +49,23 @@ class Column:
     longest: int = 200
     free_text: bool = False
     unnamed: str = "unknown"
+    values: tuple[str, ...] = ()
+    otherwise: str = "other"
 
     @property
     def stand_in(self) -> str:
         """What the SDK writes where a required text is missing: the default's text, if there is one."""
         return self.default.strip("'") if self.default else self.unnamed
+
+    @property
+    def description(self) -> str:
+        """What it is, and which values are understood."""
+        if not self.values:
+            return self.doc
+        otherwise = (
+            f"is rejected as {self.otherwise}" if self.otherwise in REJECTIONS else f"counts as {self.otherwise}"
+        )
+        return f"{self.doc}: {', '.join(self.values)}; anything else {otherwise}"
 
     @property
     def for_viewers(self) -> bool:
@@ -179,6 +193,12 @@ class EventKind:
     def required(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.all_columns if column.required)
 
+    def named_in(self, sql: str) -> frozenset[str]:
+        """Return the columns that a declaration's SQL reads, directly or by what is derived of them."""
+        words = set(re.findall(r"[a-z_]+", re.sub("'[^']*'", "", sql)))
+        derived = (self.named_in(text) for name, text in self.derived.items() if name in words)
+        return frozenset(column.name for column in self.all_columns if column.name in words).union(*derived)
+
 
 COMMON = (
     Column("at", "timestamptz", "when it happened, in UTC", required=True),
@@ -200,10 +220,10 @@ def reject_number(column: str, *, minimum: float = 0.0, maximum: float = MAXIMUM
     The good case is tested first: it is nearly every row. NaN sorts above every number in PostgreSQL.
     """
     value = f"({column})::double precision"
+    negative = f"WHEN {value} < 0 THEN 'negative' " if minimum >= 0 else ""
     return (
         f"CASE WHEN {value} IS NULL OR {value} BETWEEN {minimum!r} AND {maximum!r} THEN NULL "
-        f"WHEN {value} IN ('NaN', 'Infinity', '-Infinity') THEN 'not_finite' "
-        f"WHEN {value} < 0 AND {minimum!r} >= 0 THEN 'negative' ELSE 'out_of_range' END"
+        f"WHEN {value} IN ('NaN', 'Infinity', '-Infinity') THEN 'not_finite' {negative}ELSE 'out_of_range' END"
     )
 
 

@@ -24,7 +24,7 @@ ERROR = EventKind(
     retention_days=90,
     lane="urgent",
     columns=(
-        Column("severity", "text", f"one of {', '.join(SEVERITIES)}", required=True, default="'medium'"),
+        Column("severity", "text", "how bad it is", required=True, default="'medium'", values=SEVERITIES),
         Column("error_type", "text", "the exception's class or the error's kind", required=True),
         Column("message", "text", "what it said, redacted by the writer", longest=4_000, free_text=True),
         Column("stack_trace", "text", "where it happened", restricted=True, longest=40_000, free_text=True),

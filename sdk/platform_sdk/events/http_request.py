@@ -37,7 +37,7 @@ HTTP_REQUEST = EventKind(
             free_text=True,
             unnamed="(unmatched)",
         ),
-        Column("method", "text", "the request's method", required=True, default="'GET'"),
+        Column("method", "text", "the request's method", required=True, default="'GET'", values=METHODS),
         Column("status", "integer", "the response's status code", required=True),
         Column("duration_seconds", "double precision", "from the first byte in to the last byte out", required=True),
         Column("response_bytes", "bigint", "size of the response's body"),

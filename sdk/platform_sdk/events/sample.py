@@ -22,6 +22,8 @@ BOUNDS = {
 }
 """Histogram bounds by base unit; the empty unit stands for every other."""
 
+TYPES = ("counter", "gauge", "histogram", "summary")
+
 _UNITS = {
     "ns": ("seconds", 1e-9), "us": ("seconds", 1e-6), "ms": ("seconds", 1e-3), "s": ("seconds", 1.0),
     "sec": ("seconds", 1.0), "seconds": ("seconds", 1.0), "milliseconds": ("seconds", 1e-3),
@@ -129,13 +131,13 @@ SAMPLE = EventKind(
     retention_days=14,
     columns=(
         Column("name", "text", "the metric's name, without unit", required=True),
-        Column("kind", "text", "counter, gauge, histogram or summary", required=True),
+        Column("kind", "text", "the metric's type", required=True, values=TYPES, otherwise="malformed"),
         Column("value", "double precision", "the amount to add (counter), to set (gauge) or to observe", required=True),
         Column("unit", "text", "its unit; ms, KB, % and such become base units"),
         Column("labels", "jsonb", "an object of label names and values"),
     ),
     checks=(
-        f"CASE WHEN {_KIND} NOT IN ('counter', 'gauge', 'histogram', 'summary') THEN 'malformed' END",
+        f"CASE WHEN {_KIND} NOT IN ({', '.join(map(repr, TYPES))}) THEN 'malformed' END",
         "CASE WHEN jsonb_typeof(labels) NOT IN ('object', 'null') THEN 'malformed' END",
         "CASE WHEN name !~ '[A-Za-z0-9]' THEN 'malformed' END",
         f"CASE WHEN value < 0 AND value <> '-Infinity' AND {_KIND} = 'counter' THEN 'negative' END",
