@@ -67,7 +67,7 @@ def _reader(state: StateTable) -> Callable[[psycopg.Connection], list[Reading]]:
 
 def _source(state: StateTable) -> str:
     columns = "".join(f", ({text}) AS {name}" for name, text in state.columns.items())
-    return f"(SELECT ({state.app})::text AS app{columns} FROM {state.relation} t WHERE {state.where}) state"
+    return f"(SELECT ({state.app})::text AS app{columns} FROM {state.relation.sql} t WHERE {state.where}) state"
 
 
 def _rows(connection: psycopg.Connection, query: str) -> list[tuple[str, ...]]:

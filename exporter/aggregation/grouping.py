@@ -22,7 +22,7 @@ IN_TIME = "at <= now() + make_interval(secs => %(future_tolerance_seconds)s) AND
 def event(stream: Stream, window_sql: str) -> str:
     """Return the CTE `event`: all rows of the window, columns named as the kind declares them."""
     # A mapping's expressions may be dear (JSON in a text column): they too are evaluated once.
-    once = "" if stream.relation == f"monitoring.{stream.kind.name}" else "OFFSET 0"
+    once = "OFFSET 0" if stream.adopted else ""
     return f"""event AS (
     {stream.select} AND ({window_sql}) {once}
 )"""

@@ -25,14 +25,14 @@ def without(
     its snapshot only.
     """
     cursor = psycopg.ClientCursor(connection)
-    rows = f"SELECT t.tableoid, t.ctid FROM {stream.relation} t WHERE {window.sql}"
+    rows = f"SELECT t.tableoid, t.ctid FROM {stream.rows} t WHERE {window.sql}"
     columns = ", ".join(
         f"({text})::{column.type}"
         for column in stream.kind.all_columns
         if (text := stream.columns.get(column.name)) is not None
     )
     row = (
-        f"SELECT {columns} FROM {stream.relation} t {stream.join} "
+        f"SELECT {columns} FROM {stream.rows} t {stream.join} "
         f"WHERE t.tableoid = $1 AND t.ctid = $2 AND ({stream.where})"
     )
     failing = [

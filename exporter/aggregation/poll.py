@@ -10,7 +10,7 @@ from exporter.aggregation import actors, issues, malformed, releases, rollup, sn
 from exporter.config.settings import Limits
 from exporter.errors import SchemaError
 from exporter.sources import explain
-from exporter.sources.mapping import Stream
+from exporter.sources.mapping import Relation, Stream
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ def register(connection: psycopg.Connection, source: str) -> None:
             "run `platform-exporter schema apply --config FILE` (for an application's own tables: `adopt`)"
         ) from error
     except psycopg.errors.InsufficientPrivilege as error:
-        raise explain.missing_right(error, connection, "monitoring.source") from error
+        raise explain.missing_right(error, connection, Relation.of("monitoring", "source")) from error
     except psycopg.errors.ReadOnlySqlTransaction as error:
         snapshot.take(connection)  # has the better message for a standby
         raise explain.read_only(connection) from error

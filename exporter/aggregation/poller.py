@@ -16,7 +16,7 @@ from exporter.database import schema
 from exporter.database.connection import backoff_seconds, connect
 from exporter.errors import PlatformError, SchemaError
 from exporter.sources import explain
-from exporter.sources.mapping import SourcePlan, Stream
+from exporter.sources.mapping import Relation, SourcePlan, Stream
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ class Worker:
             try:
                 schema.check_version(connection, "store" if self.plan.native else "counting")
             except psycopg.errors.InsufficientPrivilege as error:
-                raise explain.missing_right(error, connection, "monitoring.schema_version") from error
+                raise explain.missing_right(error, connection, Relation.of("monitoring", "schema_version")) from error
             poll.register(connection, self.plan.name)
         return self._connection
 
@@ -150,7 +150,10 @@ class Worker:
         try:
             retention.maintain(connection, self.plan, self._retention)
         except psycopg.errors.InsufficientPrivilege as error:
-            logger.error("maintenance: %s", explain.missing_right(error, connection, "monitoring.ensure_partition"))
+            logger.error(
+                "maintenance: %s",
+                explain.missing_right(error, connection, Relation.of("monitoring", "ensure_partition")),
+            )
 
     def _fail(self, error: Exception) -> None:
         expected = isinstance(error, (PlatformError, psycopg.Error))

@@ -134,7 +134,7 @@ def _change_cluster(connection: psycopg.Connection, stream: Stream, cursor: Curs
     connection.execute(
         f"""INSERT INTO monitoring.former_cluster AS f (source, stream, system_identifier, last_tx)
         SELECT %(source)s, %(stream)s, %(cluster)s, greatest(pg_snapshot_xmax(%(snapshot)s::pg_snapshot),
-            (SELECT {stream.tx} FROM {stream.relation} t WHERE {stream.cluster} = %(cluster)s
+            (SELECT {stream.tx} FROM {stream.rows} t WHERE {stream.cluster} = %(cluster)s
             ORDER BY {stream.tx} DESC LIMIT 1))
         ON CONFLICT (source, stream, system_identifier) DO UPDATE SET last_tx = greatest(f.last_tx, excluded.last_tx)
         """.encode(),

@@ -18,7 +18,10 @@ from exporter.database import schema
 from exporter.errors import PlatformError, SchemaError
 from exporter.sources import checks, mapping
 from exporter.sources.explain import rights_to_adopt
-from exporter.sources.mapping import CLUSTER, TX, Mapping
+from exporter.sources.mapping import Mapping, Relation, quoted
+
+TX, CLUSTER = "platform_tx", "platform_cluster"
+"""The columns that `adopt` adds: the transaction that wrote a row, and the cluster it was written in."""
 
 LOCK_TIMEOUT_MS = 500
 TRIES = 40
@@ -33,7 +36,7 @@ class Step:
     sql: str
     purpose: str
     concurrent: bool = False
-    table: str | None = None
+    table: Relation | None = None
 
 
 def steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> list[Step]:
@@ -60,12 +63,12 @@ def undo_steps(connection: psycopg.Connection, source: Source, adopted: Mapping)
     """Return what reverts an adoption: columns, indexes, cursors and counters of this source."""
     todo = []
     for stream in adopted.streams.values():
-        index, schema_name = _index(stream.table), stream.table.split(".")[0]
+        index, schema_name = _index(stream.table), quoted(stream.table.schema)
         if _columns(connection, stream.table) & {TX, CLUSTER}:
             drop = f"ALTER TABLE {stream.table} DROP COLUMN IF EXISTS {TX}, DROP COLUMN IF EXISTS {CLUSTER}"
             todo.append(Step(f"DROP INDEX CONCURRENTLY IF EXISTS {schema_name}.{index}", "remove the index", True))
             todo.append(Step(drop, "remove our columns"))
-    if _exists(connection, "monitoring.source"):
+    if _exists(connection, Relation.of("monitoring", "source")):
         label = sql.Literal(source.label).as_string(None)
         for table, column in (
             ("cursor", "source"), ("former_cluster", "source"), ("rollup", "source"), ("actor", "source"),
@@ -83,12 +86,12 @@ def carry_out(connection: psycopg.Connection, todo: list[Step], report: Callable
 
 
 def _record(
-    connection: psycopg.Connection, source: Source, table: str, streams: dict[str, mapping.StreamMapping]
+    connection: psycopg.Connection, source: Source, table: Relation, streams: dict[str, mapping.StreamMapping]
 ) -> Iterator[Step]:
     """Yield the statement that stores the mapping of a table, unless exactly this one is stored."""
-    name, record = ", ".join(streams), msgspec.json.encode(streams).decode()
+    name, record = ", ".join(streams), msgspec.json.encode(streams, enc_hook=str).decode()
     query = "SELECT 1 FROM monitoring.adopted WHERE (relation, source, stream, mapping) = (%s, %s, %s, %s::jsonb)"
-    known = _exists(connection, "monitoring.adopted")
+    known = _exists(connection, Relation.of("monitoring", "adopted"))
     if known and connection.execute(query, [table, source.label, name, record]).fetchone():
         return
     values = ", ".join(sql.Literal(value).as_string(None) for value in (table, source.label, name, record))
@@ -107,7 +110,7 @@ def _schema_steps(connection: psycopg.Connection) -> Iterator[Step]:
         yield Step(schema.counting_sql(), "create schema monitoring for cursors and counters")
 
 
-def _table_steps(connection: psycopg.Connection, table: str) -> Iterator[Step]:
+def _table_steps(connection: psycopg.Connection, table: Relation) -> Iterator[Step]:
     kind = checks.relation_kind(connection, table)
     columns = _columns(connection, table)
     if not {TX, CLUSTER} <= columns:
@@ -119,7 +122,7 @@ def _table_steps(connection: psycopg.Connection, table: str) -> Iterator[Step]:
             table=table,
         )
     valid = _index_valid(connection, table)
-    index, schema_name = _index(table), table.split(".")[0]
+    index, schema_name = _index(table), quoted(table.schema)
     if valid is False:
         yield Step(f"DROP INDEX CONCURRENTLY {schema_name}.{index}", "remove an index that was left incomplete", True)
     if not valid:
@@ -129,43 +132,44 @@ def _table_steps(connection: psycopg.Connection, table: str) -> Iterator[Step]:
         yield Step(build, "find new rows quickly", concurrent=kind != "p", table=table)
 
 
-def _grants(connection: psycopg.Connection, table: str) -> Iterator[str]:
+def _grants(connection: psycopg.Connection, table: Relation) -> Iterator[str]:
     """Yield the grants the exporter's role lacks on a table."""
-    schema_name = table.split(".")[0]
+    schema_name = quoted(table.schema)
     granted = connection.execute(
         "SELECT has_schema_privilege(oid, %s, 'USAGE') AND has_table_privilege(oid, %s, 'SELECT') "
         "FROM pg_roles WHERE rolname = %s",
-        [schema_name, table, schema.EXPORTER],
+        [table.schema, table, schema.EXPORTER],
     ).fetchone()
     if granted != (True,):
         yield f"GRANT USAGE ON SCHEMA {schema_name} TO {schema.EXPORTER}"
         yield f"GRANT SELECT ON {table} TO {schema.EXPORTER}"
 
 
-def _exists(connection: psycopg.Connection, table: str) -> bool:
+def _exists(connection: psycopg.Connection, table: Relation) -> bool:
     return checks.relation_kind(connection, table) is not None
 
 
-def _columns(connection: psycopg.Connection, table: str) -> set[str]:
+def _columns(connection: psycopg.Connection, table: Relation) -> set[str]:
     rows = connection.execute(
-        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped", [table]
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
+        [table],
     ).fetchall()
     return {row[0] for row in rows}
 
 
-def _index(table: str) -> str:
+def _index(table: Relation) -> str:
     """Return the name of our index: an identifier holds 63 bytes, so that long names end in a hash."""
-    name = table.split(".")[1].lower()
-    if len(name) > 50:
-        name = f"{name[:41]}_{hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()[:8]}"
-    return f"{name}_platform"
+    name = table.name
+    if len(name.encode()) > 50:
+        name = f"{name[:20]}_{hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()[:8]}"
+    return quoted(f"{name}_platform")
 
 
-def _index_valid(connection: psycopg.Connection, table: str) -> bool | None:
+def _index_valid(connection: psycopg.Connection, table: Relation) -> bool | None:
     """Return whether our index is valid; None where there is none. A failed build leaves an invalid one."""
     row = connection.execute(
         "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)",
-        [f"{table.split('.')[0]}.{_index(table)}"],
+        [f"{quoted(table.schema)}.{_index(table)}"],
     ).fetchone()
     return bool(row[0]) if row else None
 

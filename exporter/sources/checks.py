@@ -5,10 +5,10 @@ import psycopg
 from exporter.config.settings import Source
 from exporter.errors import MappingError, PlatformError
 from exporter.sources import explain, mapping
-from exporter.sources.mapping import Mapping, Stream
+from exporter.sources.mapping import Mapping, Relation, Stream
 
 
-def relation_kind(connection: psycopg.Connection, table: str) -> str | None:
+def relation_kind(connection: psycopg.Connection, table: Relation) -> str | None:
     """Return pg_class.relkind of a table or view, None where there is none."""
     row = connection.execute("SELECT relkind::text FROM pg_class WHERE oid = to_regclass(%s)", [table]).fetchone()
     return row[0] if row else None
@@ -52,7 +52,7 @@ def require_readable(connection: psycopg.Connection, source: Source) -> None:
     for state in plan.states:
         columns = ", ".join(state.columns.values())
         try:
-            connection.execute(f"SELECT {columns} FROM {state.relation} t WHERE {state.where} LIMIT 0".encode(), [])
+            connection.execute(f"SELECT {columns} FROM {state.relation.sql} t WHERE {state.where} LIMIT 0".encode(), [])
         except psycopg.errors.InsufficientPrivilege as error:
             raise explain.missing_right(error, connection, state.relation) from error
         except psycopg.ProgrammingError as error:
@@ -63,7 +63,7 @@ def require_readable(connection: psycopg.Connection, source: Source) -> None:
 
 
 def _select_nothing(connection: psycopg.Connection, stream: Stream, columns: list[str]) -> None:
-    query = f"SELECT {', '.join(columns)} FROM {stream.relation} t {stream.join} WHERE {stream.where} LIMIT 0"
+    query = f"SELECT {', '.join(columns)} FROM {stream.relation.sql} t {stream.join} WHERE {stream.condition} LIMIT 0"
     try:
         connection.execute(query.encode(), [])
     except psycopg.errors.InsufficientPrivilege as error:

@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from exporter.errors import DatabaseError, MappingError, SchemaError
-from exporter.sources.mapping import Stream
+from exporter.sources.mapping import Relation, Stream, quoted
 
 
 def read_only(connection: psycopg.Connection) -> DatabaseError:
@@ -23,7 +23,7 @@ def read_only(connection: psycopg.Connection) -> DatabaseError:
 def mapping_error(error: psycopg.Error, connection: psycopg.Connection, stream: Stream) -> MappingError | SchemaError:
     """Return the error of a mapping that names what the database does not have."""
     problem, database = error.diag.message_primary or str(error), connection.info.dbname
-    if "monitoring." in problem and not stream.relation.startswith("monitoring."):
+    if "monitoring." in problem and stream.adopted:
         return SchemaError(f"{problem} in database {database}; run `platform-exporter adopt` again")
     if "platform_tx" in problem or "platform_cluster" in problem:
         return MappingError(
@@ -36,14 +36,14 @@ def mapping_error(error: psycopg.Error, connection: psycopg.Connection, stream: 
     )
 
 
-def missing_right(error: psycopg.Error, connection: psycopg.Connection, relation: str) -> DatabaseError:
+def missing_right(error: psycopg.Error, connection: psycopg.Connection, relation: Relation) -> DatabaseError:
     """Return the error of a privilege that is missing to read a table, with the GRANT that gives it."""
     user = connection.info.user
-    if relation.startswith("monitoring."):
-        grant = f"GRANT platform_exporter TO {user};"
+    name = quoted(user)
+    if relation.schema == "monitoring":
+        grant = f"GRANT platform_exporter TO {name};"
     else:
-        schema = relation.split(".")[0]
-        grant = f"GRANT USAGE ON SCHEMA {schema} TO {user}; GRANT SELECT ON {relation} TO {user};"
+        grant = f"GRANT USAGE ON SCHEMA {quoted(relation.schema)} TO {name}; GRANT SELECT ON {relation} TO {name};"
     return DatabaseError(
         f"user {user} may not use {relation} in database {connection.info.dbname} "
         f"({error.diag.message_primary}); run: {grant}"
@@ -51,7 +51,7 @@ def missing_right(error: psycopg.Error, connection: psycopg.Connection, relation
 
 
 @contextmanager
-def rights_to_adopt(connection: psycopg.Connection, table: str | None = None) -> Iterator[None]:
+def rights_to_adopt(connection: psycopg.Connection, table: Relation | None = None) -> Iterator[None]:
     """Turn a missing privilege into a DatabaseError that says what to grant."""
     try:
         yield
@@ -63,7 +63,7 @@ def rights_to_adopt(connection: psycopg.Connection, table: str | None = None) ->
         ) from error
 
 
-def _grant_to_adopt(connection: psycopg.Connection, table: str | None, problem: str) -> str:
+def _grant_to_adopt(connection: psycopg.Connection, table: Relation | None, problem: str) -> str:
     name = sql.Identifier(connection.info.user).as_string(None)
     schema = re.search(r"permission denied for schema (\S+)", problem)
     if schema:

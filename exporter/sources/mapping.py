@@ -4,10 +4,11 @@ A mapping is YAML: streams (tables of events), states (tables of the current sta
 over the alias `t` of the table. Presets are mappings that ship with the package; `native` is the event store itself.
 """
 
+import re
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import msgspec
 from msgspec import Meta
@@ -19,35 +20,111 @@ from exporter.sections import Section
 from platform_sdk.events import EVENTS, KINDS
 from platform_sdk.events.base import EventKind
 
-TX, CLUSTER = "platform_tx", "platform_cluster"
-"""The columns that `adopt` adds: the transaction that wrote a row, and the cluster it was written in."""
+_PART = r'(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*|"(?:[^"\x00]|"")+")'
+_NAME = re.compile(rf"({_PART})\.({_PART})")
+LONGEST_NAME_BYTES = 63
 
-_Relation = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_$]*\.[A-Za-z_][A-Za-z0-9_$]*$")]
+
+class Relation(str):
+    """A table's name, as PostgreSQL reads it: SCHEMA.TABLE, each quoted where it must be."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, schema: str, name: str) -> Self:
+        return cls(f"{quoted(schema)}.{quoted(name)}")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read SCHEMA.TABLE as SQL does: what stands without quotes is in lower case. Raises ValueError."""
+        if not _NAME.fullmatch(text):
+            raise ValueError(f'Expected `SCHEMA.TABLE` such as public.jobs or public."ScrapeJobs", got {text!r}')
+        found = cls(text)
+        for part in (found.schema, found.name):
+            if len(part.encode()) > LONGEST_NAME_BYTES:
+                raise ValueError(f"Expected names of at most {LONGEST_NAME_BYTES} bytes, got {part!r}")
+        return cls.of(found.schema, found.name)
+
+    @property
+    def schema(self) -> str:
+        return self._part(1)
+
+    @property
+    def name(self) -> str:
+        return self._part(2)
+
+    @property
+    def sql(self) -> str:
+        """Return the name for SQL with parameters, where percent signs are doubled."""
+        return _escape(self)
+
+    def _part(self, number: int) -> str:
+        found = _NAME.fullmatch(self)
+        assert found is not None  # noqa: S101 - only `of` and `parse` make one
+        return _unquoted(found[number])
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL writes it: in quotes unless it is plain and no word of SQL's own."""
+    plain = re.fullmatch(r"[a-z_][a-z0-9_$]*", name) and name not in _WORDS
+    return name if plain else '"' + name.replace('"', '""') + '"'
+
+
+# Words that cannot be a schema's or column's name without quotes, of PostgreSQL 13 to 18.
+_WORDS = frozenset(
+    """all analyse analyze and any array as asc asymmetric authorization between bigint binary bit boolean both case
+    cast char character check coalesce collate collation column concurrently constraint create cross current_catalog
+    current_date current_role current_schema current_time current_timestamp current_user dec decimal default
+    deferrable desc distinct do else end except exists extract false fetch float for foreign freeze from full grant
+    greatest group grouping having ilike in initially inner inout int integer intersect interval into is isnull join
+    json json_array json_arrayagg json_exists json_object json_objectagg json_query json_scalar json_serialize
+    json_table json_value lateral leading least left like limit localtime localtimestamp merge_action national natural
+    nchar none normalize not notnull null nullif numeric offset on only or order out outer overlaps overlay placing
+    position precision primary real references returning right row select session_user setof similar smallint some
+    substring symmetric system_user table tablesample then time timestamp to trailing treat trim true union unique
+    user using values varchar variadic verbose when where window with xmlattributes xmlconcat xmlelement xmlexists
+    xmlforest xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable""".split()  # noqa: SIM905 - quotes would make it a page
+)
+
+
+def _unquoted(part: str) -> str:
+    if part.startswith('"'):
+        return part[1:-1].replace('""', '"')
+    return re.sub("[A-Z]+", lambda capitals: capitals[0].lower(), part)  # letters with accents stay as they are
 
 
 _Label = Annotated[str, Meta(pattern=r"^(?!__|app$|le$|quantile$)[a-zA-Z_][a-zA-Z0-9_]*$")]
+
+
+Counted = Literal["once", "every_change", "deleted"]
+"""Which changes of a row count."""
 
 
 class StreamMapping(Section, frozen=True):
     """The mapping of one table of events. `columns` gives SQL per column of the kind.
 
     `issues: false` leaves issues to the application. `join` must not multiply rows; `reads` lists the tables that it
-    reads, for the exporter's rights.
+    reads, for the exporter's rights. A row counts when it is inserted, or where `counted_when` is given, with the
+    change that first makes this condition true; or, by `counted`, with every such change, or when it is deleted. `key`
+    names the columns that distinguish rows, where the table has no primary key.
     """
 
-    table: _Relation
+    table: Relation
     kind: str
     columns: dict[str, str]
     join: str = ""
-    reads: tuple[_Relation, ...] = ()
+    reads: tuple[Relation, ...] = ()
     where: str = "true"
+    counted_when: str = ""
+    counted: Counted = "once"
+    key: tuple[str, ...] = ()
     issues: bool = True
 
 
 class StateMapping(Section, frozen=True):
     """The mapping of one table of state: live jobs, open alerts or error issues."""
 
-    table: _Relation
+    table: Relation
     kind: Literal["scraping_jobs", "open_alerts", "error_issues"]
     columns: dict[str, str]
     where: str = "true"
@@ -58,6 +135,7 @@ class Mapping(Section, frozen=True):
 
     app: str
     streams: dict[str, StreamMapping]
+    description: str = ""
     states: dict[str, StateMapping] = msgspec.field(default_factory=dict)
     sample_labels: tuple[_Label, ...] = ()
 
@@ -73,28 +151,50 @@ OPTIONAL_COLUMNS = {"scraping_jobs": {"progressed_at": "NULL::timestamptz"}}
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One table of events and how to read it. `columns` maps each column of the kind to SQL over alias `t`."""
+    """One table of events and how to read it. `columns` maps each column of the kind to SQL over alias `t`.
+
+    `relation` is the table itself. An adopted one (`adopted`) is only read there for what it holds now; what is new is
+    read from the changes captured of it.
+    """
 
     source: str
     name: str
     kind: EventKind
-    relation: str
+    relation: Relation
     columns: dict[str, str]
     tx: str
     cluster: str
     join: str = ""
     where: str = "true"
+    counted_when: str = ""
+    counted: Counted = "once"
+    key: tuple[str, ...] = ()
     issues: bool = False
     sample_labels: tuple[str, ...] = ()
+    adopted: bool = False
+    changes: str = ""
+
+    @property
+    def rows(self) -> str:
+        """Return what stands in FROM: the table, or `changes`, SQL of what was captured of it."""
+        return self.changes or self.relation.sql
 
     @property
     def select(self) -> str:
-        """Return SQL of its rows, columns named as the kind declares them; it ends in a WHERE clause to add to."""
+        """Return SQL of the rows that its table holds now and that count, columns named as the kind declares them.
+
+        It ends in a WHERE clause to add to.
+        """
         columns = ", ".join(
             f"({self.columns.get(column.name, 'NULL')})::{column.type} AS {column.name}"
             for column in self.kind.all_columns
         )
-        return f"SELECT {columns}\n    FROM {self.relation} t {self.join}\n    WHERE ({self.where})"
+        return f"SELECT {columns}\n    FROM {self.rows} t {self.join}\n    WHERE {self.condition}"
+
+    @property
+    def condition(self) -> str:
+        """Return SQL over alias `t` that is true for a row that counts."""
+        return f"({self.where}) AND ({self.counted_when})" if self.counted_when else f"({self.where})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +202,7 @@ class StateTable:
     """One table of state, and SQL for each of its columns; `app` is SQL as well."""
 
     kind: str
-    relation: str
+    relation: Relation
     columns: dict[str, str]
     app: str
     where: str = "true"
@@ -118,7 +218,7 @@ class SourcePlan:
     states: tuple[StateTable, ...] = field(default=())
 
 
-def tables(mapping: Mapping) -> list[str]:
+def tables(mapping: Mapping) -> list[Relation]:
     """Return every table a mapping reads, the streams' own first."""
     streams = [stream.table for stream in mapping.streams.values()]
     joined = [table for stream in mapping.streams.values() for table in stream.reads]
@@ -139,12 +239,16 @@ def plan(source: Source) -> SourcePlan:
             kind=KINDS[stream.kind],
             relation=stream.table,
             columns={"app": app, **{column: _escape(text) for column, text in stream.columns.items()}},
-            tx=f"t.{TX}",
-            cluster=f"t.{CLUSTER}",
+            tx="t.platform_tx",
+            cluster="t.platform_cluster",
             join=_escape(stream.join),
             where=_escape(stream.where),
+            counted_when=_escape(stream.counted_when),
+            counted=stream.counted,
+            key=stream.key,
             issues=stream.issues and KINDS[stream.kind].issues,
             sample_labels=labels,
+            adopted=True,
         )
         for name, stream in mapping.streams.items()
     )
@@ -180,11 +284,17 @@ def load(preset: str) -> Mapping:
             )
         text = shipped.read_text(encoding="utf-8")
     try:
-        mapping = msgspec.convert(strict_yaml.load(text), Mapping)
+        mapping = msgspec.convert(strict_yaml.load(text), Mapping, dec_hook=_decoded)
     except (msgspec.ValidationError, strict_yaml.StrictYamlError) as error:
         raise MappingError(f"mapping {preset}: {error}") from error
     _check(preset, mapping)
     return mapping
+
+
+def _decoded(kind: type, value: object) -> Relation:
+    if not isinstance(value, str):
+        raise ValueError(f"Expected `str`, got `{type(value).__name__}`")
+    return Relation.parse(value)
 
 
 def presets() -> list[str]:
@@ -207,6 +317,8 @@ def _check(preset: str, mapping: Mapping) -> None:
                 raise MappingError(
                     f"{where}.columns` names {column!r}: expected columns of {kind.name}: {sorted(known)}"
                 )
+        if stream.counted == "every_change" and not stream.counted_when:
+            raise MappingError(f"{where}.counted` is every_change: expected `counted_when`, which says which changes")
         for column in kind.required:
             if column != "app" and column not in stream.columns:
                 raise MappingError(f"{where}.columns` lacks {column!r}, which {kind.name} requires")
@@ -224,7 +336,7 @@ def _native(source: Source) -> SourcePlan:
             source=source.label,
             name=kind.name,
             kind=kind,
-            relation=f"monitoring.{kind.name}",
+            relation=Relation.of("monitoring", kind.name),
             columns={column.name: f"t.{column.name}" for column in kind.all_columns},
             tx="t.tx",
             cluster="t.cluster",
@@ -236,10 +348,10 @@ def _native(source: Source) -> SourcePlan:
     jobs = {"scraper": "t.scraper", "status": "t.status", "created_at": "t.created_at"}
     jobs |= {"heartbeat_at": "coalesce(t.heartbeat_at, t.started_at)", "progressed_at": "t.progressed_at"}
     states = (
-        StateTable("scraping_jobs", "monitoring.scraping_job", jobs, "t.app"),
+        StateTable("scraping_jobs", Relation.of("monitoring", "scraping_job"), jobs, "t.app"),
         StateTable(
             "error_issues",
-            "monitoring.error_issue",
+            Relation.of("monitoring", "error_issue"),
             {"severity": "t.severity", "fingerprint": "t.fingerprint", "resolved": "t.status"},
             "t.app",
         ),

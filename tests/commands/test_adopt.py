@@ -145,7 +145,7 @@ def test_long_transaction_is_waited_for_in_short_turns(
         (MAPPING.replace("public.t", "public.v"), "public.v is a view or foreign table: expected the table"),
         (MAPPING.replace("scraping_run", "scraping_ruin"), "`streams.one.kind` is 'scraping_ruin': expected one of"),
         (MAPPING.replace("at: t.at, ", ""), "`streams.one.columns` lacks 'at', which scraping_run requires"),
-        (MAPPING.replace("public.t", "t"), "Expected `str` matching regex"),
+        (MAPPING.replace("public.t", "t"), 'Expected `SCHEMA.TABLE` such as public.jobs or public."ScrapeJobs", got'),
         (MAPPING + MAPPING, "line 7, column 1: key `app` is given twice"),
         (MAPPING + "sample_labels: [le]\n", "Expected `str` matching regex"),
         ("a: [", "line 1, column 5: "),
@@ -216,7 +216,20 @@ def test_incomplete_index_is_replaced(database: Database, call: Adopt) -> None:
     assert database.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = 't_platform'::regclass") == [(True,)]
 
 
-@pytest.mark.parametrize("name", ["order", "user", "MixedCase", "t$1", "l" * 63])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "order",
+        "user",
+        "MixedCase",
+        "t$1",
+        "l" * 63,
+        '"ScrapeJobs"',
+        '"127_0_0_1_6800"',
+        "aufträge",
+        '"a ""b"" 100% .c"',
+    ],
+)
 def test_names_that_need_care(database: Database, call: Adopt, name: str) -> None:
     """Key words, capitals and names as long as they may be are adopted, and nothing is left to do."""
     database.execute(TABLE.format(f"public.{name}"))

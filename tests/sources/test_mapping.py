@@ -1,0 +1,73 @@
+"""Mappings: the names of tables, and the keys that say when a row counts."""
+
+from pathlib import Path
+
+import pytest
+
+from exporter.config.settings import Preset, Source
+from exporter.errors import MappingError
+from exporter.sources import mapping
+from exporter.sources.mapping import Relation
+
+MAPPING = """app: shop
+streams:
+  jobs:
+    table: public."ScrapeJobs"
+    kind: scraping_run
+    columns: {at: t.at, scraper: t.s, outcome: "'success'", duration_seconds: t.d}
+    where: t.test IS NOT TRUE
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "schema", "name", "read"),
+    [
+        ("public.jobs", "public", "jobs", "public.jobs"),
+        ("Public.Jobs", "public", "jobs", "public.jobs"),
+        ('public."Jobs"', "public", "Jobs", 'public."Jobs"'),
+        ('"user"."127_0_0_1_6800"', "user", "127_0_0_1_6800", '"user"."127_0_0_1_6800"'),
+        ("user.order", "user", "order", '"user"."order"'),
+        ("app.AufträgeÄ", "app", "aufträgeÄ", 'app."aufträgeÄ"'),
+        ('"a.b"."c""d"', "a.b", 'c"d', '"a.b"."c""d"'),
+    ],
+)
+def test_a_name_is_read_as_sql_reads_it(text: str, schema: str, name: str, read: str) -> None:
+    """Without quotes capitals are lower case; what comes out is quoted where it must be."""
+    relation = Relation.parse(text)
+
+    assert (relation.schema, relation.name, relation) == (schema, name, read)
+    assert Relation.parse(relation) == relation
+
+
+@pytest.mark.parametrize("text", ["jobs", "a.b.c", 'public."', "public.1x", "public.a b", "public." + "ü" * 32, ""])
+def test_what_is_no_name_is_refused(text: str) -> None:
+    """The message shows an example of a table's name."""
+    with pytest.raises(ValueError, match="Expected"):
+        Relation.parse(text)
+
+
+def load(folder: Path, *lines: str) -> mapping.Stream:
+    path = folder / "m.yml"
+    path.write_text(MAPPING + "".join(f"    {line}\n" for line in lines))
+    return mapping.plan(Source(preset=Preset(path))).streams[0]
+
+
+def test_rows_that_count_now(tmp_path: Path) -> None:
+    """What is exported of a table are the rows that meet both conditions."""
+    stream = load(tmp_path, "counted_when: t.status = 'DONE'", "key: [job]")
+
+    assert stream.select.endswith("WHERE (t.test IS NOT TRUE) AND (t.status = 'DONE')")
+    assert (stream.counted, stream.key, stream.relation) == ("once", ("job",), 'public."ScrapeJobs"')
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("counted: every_change", "`streams.jobs.counted` is every_change: expected `counted_when`"),
+        ("counted: twice", "Invalid enum value 'twice'"),
+    ],
+)
+def test_when_a_row_counts_is_checked(tmp_path: Path, line: str, message: str) -> None:
+    """A mapping that cannot mean anything is refused."""
+    with pytest.raises(MappingError, match=message):
+        load(tmp_path, line)
