@@ -6,6 +6,7 @@ import psycopg
 
 from exporter.aggregation.grouping import IN_TIME, event
 from exporter.aggregation.series import Reading
+from exporter.database import expiry
 from exporter.sources.mapping import Stream
 from platform_sdk.events.base import LONGEST_LABEL, OTHER
 
@@ -18,8 +19,8 @@ PRECISION_SECONDS = 15
 APPS = 100
 """How many apps have series of their own; what rows name must not decide how many series there are."""
 
-MARGIN_SECONDS = 3600
-"""How much longer than the longest window an actor is kept."""
+KEPT_DAYS = 8
+"""How long an actor is kept: longer than the longest window."""
 
 
 def statement(stream: Stream, window_sql: str) -> str:
@@ -53,10 +54,8 @@ WHERE a.last_seen < excluded.last_seen"""
 
 def forget(connection: psycopg.Connection, source: str) -> None:
     """Remove actors older than every window."""
-    connection.execute(
-        "DELETE FROM monitoring.actor WHERE source = %s AND last_seen < now() - make_interval(secs => %s)",
-        [source, max(WINDOWS.values()) + MARGIN_SECONDS],
-    )
+    query = expiry.statement("actor", "last_seen", "source = %(source)s")
+    connection.execute(query.encode(), {"source": source, "days": KEPT_DAYS})
 
 
 def read(connection: psycopg.Connection, source: str) -> Iterator[Reading]:

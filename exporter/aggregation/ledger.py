@@ -18,7 +18,7 @@ STREAM = "sdk_ledger"
 """The rollups' stream for what is folded; no poll advances it."""
 
 GONE_DAYS = 30
-"""A process that wrote nothing for this long has ended. If it wrote again, its row would count twice."""
+"""A process that wrote nothing for this long, by the database's clock, has ended; if not, its row counts twice."""
 
 ENDED_HOURS = 1
 """How long the row of a process that ended can still be seen."""
@@ -43,7 +43,7 @@ def fold(connection: psycopg.Connection, source: str) -> None:
     """Add the rows of processes that have ended and have nothing spooled to the rollups, and remove them."""
     connection.execute(
         f"""WITH gone AS (
-            DELETE FROM monitoring.sdk_ledger WHERE (updated_at < now() - make_interval(days => {GONE_DAYS})
+            DELETE FROM monitoring.sdk_ledger WHERE (written_at < now() - make_interval(days => {GONE_DAYS})
             OR ended_at < now() - make_interval(hours => {ENDED_HOURS})) AND spooled = 0
             RETURNING app, produced, dropped, started_at
         )

@@ -12,7 +12,7 @@ from exporter.aggregation import poll, retention
 from exporter.aggregation.gauges import StateReader
 from exporter.aggregation.series import SourceView, read_totals
 from exporter.config.settings import Database, Limits, Retention
-from exporter.database import schema
+from exporter.database import expiry, schema
 from exporter.database.connection import backoff_seconds, connect
 from exporter.errors import PlatformError, SchemaError
 from exporter.sources import explain
@@ -111,6 +111,7 @@ class Worker:
             polled_at=now,
             advanced_at=None if advanced_age is None else now - advanced_age,
             poll_duration_seconds=now - began,
+            clock_ahead_seconds=expiry.clock_ahead_seconds(connection),
             problems=tuple(problems),
         )
         self._published()

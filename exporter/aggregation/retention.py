@@ -1,14 +1,17 @@
 """Maintenance of the event tables: partitions a week ahead, old ones dropped, strays and leftovers removed."""
 
 import logging
-from datetime import UTC, date, datetime, timedelta
+import time
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
 
 import psycopg
 from msgspec import structs
 
 from exporter.aggregation import actors, ledger
 from exporter.config.settings import Retention
-from exporter.database import schema
+from exporter.database import expiry, schema
 from exporter.sources.mapping import SourcePlan
 from platform_sdk.events import EVENTS
 from platform_sdk.events.error import ERROR
@@ -23,49 +26,63 @@ BATCH_DAYS = 30
 
 
 def maintain(
-    connection: psycopg.Connection, plan: SourcePlan, retention: Retention, now: datetime | None = None
+    connection: psycopg.Connection,
+    plan: SourcePlan,
+    retention: Retention,
+    host_clock: Callable[[], float] = time.time,
 ) -> None:
     """Do what is due, each step in a transaction of its own with a short lock timeout.
 
     A step that does not get its lock is left for the next time: writers never wait for us longer than that timeout.
-    Raises psycopg.Error where the server refuses anything else.
+    What is old is decided by the database's clock; nothing is removed while this host's differs from it, for one of
+    the two is wrong. Raises psycopg.Error where the server refuses anything else.
     """
+    existing = _partitions(connection) if plan.native else {}
+    today = _today(connection)
+    if plan.native:
+        _make_partitions(connection, existing, today)
+    if problem := expiry.clock_problem(expiry.clock_ahead_seconds(connection, host_clock)):
+        logger.error("source %s: %s", plan.name, problem)
+        return
     actors.forget(connection, plan.name)
     days = structs.asdict(retention)
     if any(stream.issues for stream in plan.streams):
         # An issue as old as the rows it groups goes with them; its regressions stay counted in the rollups.
-        _try(
-            connection,
-            "DELETE FROM monitoring.error_issue WHERE last_seen < now() - make_interval(days => %s)",
-            days[ERROR.name],
-        )
-    if not plan.native:
-        return
-    ledger.fold(connection, plan.name)
-    today = (now or datetime.now(UTC)).date()
-    existing = _partitions(connection)
+        _try(connection, expiry.statement("error_issue", "last_seen"), {"days": days[ERROR.name]})
+    if plan.native:
+        _remove_old(connection, plan, existing, {kind.name: today - timedelta(days[kind.name]) for kind in EVENTS})
+
+
+def _make_partitions(connection: psycopg.Connection, existing: dict[str, set[str]], today: date) -> None:
     for kind in EVENTS:
-        oldest = today - timedelta(days=days[kind.name])
-        _keep_partitions(connection, kind.name, existing.get(kind.name, set()), today, oldest)
-    _try(
-        connection,
-        "DELETE FROM monitoring.scraping_job WHERE status NOT IN ('pending', 'running') "
-        "AND coalesce(finished_at, created_at) < now() - make_interval(days => %s)",
-        FINISHED_JOBS_DAYS,
-    )
-    _try(connection, "DELETE FROM monitoring.batch WHERE at < now() - make_interval(days => %s)", BATCH_DAYS)
+        for day in schema.partition_days(today):
+            if f"{kind.name}_{day:%Y%m%d}" not in existing.get(kind.name, set()):
+                _try(
+                    connection, "SELECT monitoring.ensure_partition(%(kind)s, %(day)s)", {"kind": kind.name, "day": day}
+                )
 
 
-def _keep_partitions(connection: psycopg.Connection, kind: str, names: set[str], today: date, oldest: date) -> None:
-    """Make the partitions that should exist of a kind, and drop those older than `oldest`."""
-    for day in schema.partition_days(today):
-        if f"{kind}_{day:%Y%m%d}" not in names:
-            _try(connection, "SELECT monitoring.ensure_partition(%s, %s)", kind, day)
-    for name in sorted(names):
-        born = schema.partition_day(name, kind)
-        if born is not None and born < oldest:
-            _try(connection, "SELECT monitoring.drop_partition(%s, %s)", kind, born)
-    _try(connection, "SELECT monitoring.trim_default(%s, %s)", kind, oldest)
+def _remove_old(
+    connection: psycopg.Connection, plan: SourcePlan, existing: dict[str, set[str]], oldest: dict[str, date]
+) -> None:
+    """Remove what is older than the `oldest` day of each kind, a few days of it, and what processes left behind."""
+    ledger.fold(connection, plan.name)
+    for kind, first in oldest.items():
+        born = (schema.partition_day(name, kind) for name in existing.get(kind, set()))
+        for day in sorted(day for day in born if day is not None and day < first)[: expiry.DAYS_A_ROUND]:
+            _try(connection, "SELECT monitoring.drop_partition(%(kind)s, %(day)s)", {"kind": kind, "day": day})
+        _try(connection, "SELECT monitoring.trim_default(%(kind)s, %(first)s)", {"kind": kind, "first": first})
+    ended = "status NOT IN ('pending', 'running')"
+    finished = expiry.statement("scraping_job", "coalesce(finished_at, created_at)", ended)
+    _try(connection, finished, {"days": FINISHED_JOBS_DAYS})
+    _try(connection, expiry.statement("batch", "at"), {"days": BATCH_DAYS})
+
+
+def _today(connection: psycopg.Connection) -> date:
+    row = connection.execute("SELECT (now() AT TIME ZONE 'UTC')::date").fetchone()
+    assert row is not None  # noqa: S101 - a SELECT without FROM gives one row
+    today: date = row[0]
+    return today
 
 
 def _partitions(connection: psycopg.Connection) -> dict[str, set[str]]:
@@ -79,7 +96,7 @@ def _partitions(connection: psycopg.Connection) -> dict[str, set[str]]:
     return tables
 
 
-def _try(connection: psycopg.Connection, query: str, *parameters: object) -> None:
+def _try(connection: psycopg.Connection, query: str, parameters: dict[str, Any]) -> None:
     try:
         with connection.transaction():
             connection.execute("SET LOCAL lock_timeout = '500ms'")

@@ -39,7 +39,8 @@ class Reading:
 class SourceView:
     """What is known of one source: an immutable value that scrapes read while its thread goes on polling.
 
-    `polled_at` and `advanced_at` are on this process's monotonic clock; None before the first success.
+    `polled_at` and `advanced_at` are on this process's monotonic clock; None before the first success, as is
+    `clock_ahead_seconds`: how far the database's clock is ahead of this host's.
     """
 
     source: str
@@ -49,6 +50,7 @@ class SourceView:
     advanced_at: float | None = None
     poll_duration_seconds: float = 0.0
     problems: tuple[str, ...] = ("not polled yet",)
+    clock_ahead_seconds: float | None = None
 
     def lag_seconds(self, now: float) -> float | None:
         """Return how old the newest count is; it grows while polls fail or hang. None before the first."""

@@ -8,9 +8,10 @@ A delivery is one transaction, and one at a time in all replicas: under that loc
 so that rows and counters can never disagree.
 """
 
+import logging
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -19,10 +20,13 @@ from psycopg.types.json import Jsonb
 from exporter.aggregation.series import Total, stored_totals
 from exporter.alerts.notification import Delivery, HistoryAlert
 from exporter.config.settings import Alerts
+from exporter.database import expiry
 from exporter.database.connection import AdvisoryLock
 from exporter.exposition.families import FAMILIES
 from platform_sdk.events.base import LONGEST_LABEL, OTHER
 from platform_sdk.events.error import SEVERITIES
+
+logger = logging.getLogger(__name__)
 
 SOURCE = STREAM = "alerts"
 """The names of the history's rollups; no poll advances them."""
@@ -79,12 +83,15 @@ def totals(connection: psycopg.Connection) -> tuple[Total, ...]:
 
 
 def prune(connection: psycopg.Connection, days: int) -> int:
-    """Remove rows that were last reported so many days ago; counters stay. Raises psycopg.Error."""
-    return connection.execute(
-        """DELETE FROM monitoring.alert_notification
-        WHERE coalesce(last_received_at, received_at) < now() - make_interval(days => %s)""",
-        [days],
-    ).rowcount
+    """Remove rows that were last reported so many days ago, the oldest few days of them; counters stay.
+
+    Nothing while this host's clock differs from the database's. Raises psycopg.Error.
+    """
+    if problem := expiry.clock_problem(expiry.clock_ahead_seconds(connection)):
+        logger.error("alert history: %s", problem)
+        return 0
+    query = expiry.statement("alert_notification", "coalesce(last_received_at, received_at)")
+    return connection.execute(query.encode(), {"days": days}).rowcount
 
 
 def _known_names(connection: psycopg.Connection) -> set[str]:
@@ -165,10 +172,12 @@ def _end(alert: HistoryAlert) -> datetime:
 
 
 def _store(connection: psycopg.Connection, delivery: Delivery, alert: HistoryAlert) -> None:
+    # What is stored decides when the row is removed, so that it is a time of the database's clock.
+    waited = max(timedelta(), datetime.now(UTC) - delivery.received_at)
     connection.execute(
         """INSERT INTO monitoring.alert_notification AS n (group_key, fingerprint, status, starts_at, ends_at,
             received_at, last_received_at, receiver, labels, annotations)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        VALUES (%s, %s, %s, %s, %s, now() - %s, now() - %s, %s, %s, %s)
         ON CONFLICT (fingerprint, starts_at, status, group_key) DO UPDATE SET repeats = n.repeats + 1,
             last_received_at = greatest(n.last_received_at, excluded.last_received_at)""",
         [
@@ -177,8 +186,8 @@ def _store(connection: psycopg.Connection, delivery: Delivery, alert: HistoryAle
             alert.status,
             alert.startsAt,
             _end(alert) if alert.status == "resolved" else None,
-            delivery.received_at,
-            delivery.received_at,
+            waited,
+            waited,
             _clean(delivery.notification.receiver),
             Jsonb({_clean(name): _clean(text) for name, text in alert.labels.items()}),
             Jsonb({_clean(name): _clean(text) for name, text in alert.annotations.items()}),

@@ -15,7 +15,7 @@ from exporter.aggregation import snapshot
 from exporter.alerts import alertmanager
 from exporter.commands.common import config_option, load, reports_errors
 from exporter.config.settings import Config, Source, parse_address
-from exporter.database import schema
+from exporter.database import expiry, schema
 from exporter.database.connection import connect
 from exporter.errors import PlatformError, SchemaError
 from exporter.printing import plural
@@ -89,6 +89,7 @@ def _source(config: Config, source: Source) -> Iterator[Finding]:
                 subject, OK, f"{plural(len(plan.streams), 'table')} readable, schema version {schema.VERSION}"
             )
             yield _counted(connection, source, config)
+            yield _clocks(connection, subject)
             yield from _abandoned(connection, source, config)
     except SchemaError as error:
         yield Finding(subject, TO_DO, str(error))
@@ -108,6 +109,11 @@ def _counted(connection: psycopg.Connection, source: Source, config: Config) -> 
             subject, FAIL, f"last counted {age:.0f} s ago, expected at most {limit:.0f} s: read the exporter's log"
         )
     return Finding(subject, OK, f"counted {age:.1f} s ago")
+
+
+def _clocks(connection: psycopg.Connection, subject: str) -> Finding:
+    problem = expiry.clock_problem(expiry.clock_ahead_seconds(connection))
+    return Finding(subject, FAIL if problem else OK, problem or "the database's clock agrees with this host's")
 
 
 def _abandoned(connection: psycopg.Connection, source: Source, config: Config) -> Iterator[Finding]:

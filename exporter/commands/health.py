@@ -10,6 +10,7 @@ import psycopg
 from exporter.aggregation import snapshot
 from exporter.commands.common import config_option, json_option, load, reports_errors
 from exporter.config.settings import Config, Source
+from exporter.database import expiry
 from exporter.database.connection import connect
 from exporter.errors import UnreachableError
 from exporter.probes import build
@@ -59,6 +60,7 @@ def _source(config: Config, source: Source) -> dict[str, str]:
     try:
         with connect(config.database_of(source), "health") as connection:
             age = snapshot.age_seconds(connection, mapping.plan(source))
+            clock = expiry.clock_problem(expiry.clock_ahead_seconds(connection))
     except UnreachableError as error:
         status, cause = Status.UNHEALTHY, str(error)
     except psycopg.Error as error:
@@ -66,6 +68,8 @@ def _source(config: Config, source: Source) -> dict[str, str]:
     else:
         if age is not None:
             status, cause = _by_lag(config, age), f"counted {age:.0f} s ago"
+            if clock:
+                status, cause = max(status, Status.DEGRADED, key=lambda one: EXIT[one]), f"{cause}; {clock}"
     return {"check": f"source {source.label}", "status": status.value, "cause": cause}
 
 

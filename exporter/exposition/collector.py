@@ -84,6 +84,8 @@ def sources(views: Sequence[SourceView], intervals: Mapping[str, float], now: fl
     yield _gauge(f"{prefix}_lag_seconds", zip(labels, (math.inf if lag is None else lag for lag in lags), strict=True))
     durations = [view.poll_duration_seconds for view in views]
     yield _gauge(f"{prefix}_poll_duration_seconds", zip(labels, durations, strict=True))
+    clocks = [({"source": view.source}, ahead) for view in views if (ahead := view.clock_ahead_seconds) is not None]
+    yield _gauge(f"{prefix}_clock_ahead_seconds", clocks)
 
 
 def is_up(view: SourceView, interval_seconds: float, now: float) -> bool:

@@ -119,6 +119,10 @@ EXPORTER_FAMILIES = (
     _gauge("platform_exporter_source_up", "Whether a source is counted without problems.", "source"),
     _gauge("platform_exporter_source_lag_seconds", "Age of the newest count of a source.", "source"),
     _gauge("platform_exporter_source_poll_duration_seconds", "Time the last poll of a source took.", "source"),
+    _gauge(
+        "platform_exporter_source_clock_ahead_seconds",
+        "How far the clock of a source's database is ahead of the exporter's; 0 within the time of a query.", "source",
+    ),
     _counter("platform_exporter_events_total", "Events counted.", "source"),
     _counter("platform_exporter_series_folded_total", "Label sets folded away, once a poll.", "source", "metric"),
     _counter("platform_exporter_rows_rejected_total", "Rows that could not be counted.", "source", "reason"),

@@ -5,8 +5,8 @@ import pytest
 from exporter.aggregation import ledger
 from tests.aggregation.counting import Store
 
-ROW = """INSERT INTO monitoring.sdk_ledger (app, process, produced, stored, spooled, dropped, updated_at)
-    VALUES (%s, %s, %s, %s, %s, %s, now() - make_interval(days => %s))"""
+ROW = """INSERT INTO monitoring.sdk_ledger (app, process, produced, stored, spooled, dropped, updated_at, written_at)
+    VALUES (%s, %s, %s, %s, %s, %s, now(), now() - make_interval(days => %s))"""
 
 BOOKS = [
     ("platform_sdk_events_dropped_total", ("shop", "overflow"), 5.0),
@@ -63,3 +63,26 @@ def test_only_closed_ledgers_of_processes_that_are_gone_are_folded(ledgers: Stor
         ledger.fold(connection, "native")
 
     assert ledgers.execute("SELECT process FROM monitoring.sdk_ledger ORDER BY 1") == [("lives",), ("spooled",)]
+
+
+def test_a_process_whose_clock_is_far_behind_counts_once(ledgers: Store) -> None:
+    """It writes its totals again and again: were its row folded in between, they would be added each time."""
+    write = """INSERT INTO monitoring.sdk_ledger (app, process, produced, updated_at)
+        VALUES ('late', 'lives', %s, now() - '40 days'::interval) ON CONFLICT (app, process)
+        DO UPDATE SET produced = excluded.produced, updated_at = excluded.updated_at"""
+    with ledgers.connect_as_exporter() as connection:
+        for produced in (10, 20, 30):
+            ledgers.execute(write, [produced])
+            ledger.fold(connection, "native")
+        read = {r.labels: r.value for r in ledger.read(connection, "native") if r.metric == ledger.PRODUCED}
+
+    assert read[("late",)] == 30
+
+
+def test_a_row_that_is_written_again_is_as_new(ledgers: Store) -> None:
+    """Whatever its process's clock says, the database's own is noted with every write."""
+    ledgers.execute("UPDATE monitoring.sdk_ledger SET produced = 101 WHERE process = 'gone'")
+    with ledgers.connect_as_exporter() as connection:
+        ledger.fold(connection, "native")
+
+    assert ("gone",) in ledgers.execute("SELECT process FROM monitoring.sdk_ledger")

@@ -1,13 +1,13 @@
 """Partitions come and go under writers and polls; counters never fall and no event is counted twice."""
 
-from datetime import UTC, datetime, timedelta
+import time
 
 import psycopg
 import pytest
 
 from exporter.aggregation import retention
 from exporter.config.settings import Retention
-from tests.aggregation.counting import Store, runs
+from tests.aggregation.counting import Store, add_runs, runs
 
 OLD = "2020-01-01"
 ENSURE = f"SELECT monitoring.ensure_partition('scraping_run', '{OLD}')"
@@ -152,32 +152,120 @@ def test_a_row_whose_day_changes_is_not_counted_again(store: Store) -> None:
     assert runs(store) == 1
 
 
-def test_maintenance_keeps_a_week_ahead_and_the_days_of_retention(store: Store) -> None:
-    """Ten days later there are new days, and those beyond retention are gone."""
-    store.poll()
-    later = datetime.now(UTC) + timedelta(days=10)
+def maintain(store: Store, *, days_ahead: float = 0, **retention_days: int) -> None:
+    """Do a round of maintenance on a host whose clock is so many days ahead of the database's."""
     with store.connect_as_exporter() as connection:
-        retention.maintain(connection, store.plan, Retention(http_request=5), later)
-    names = {
-        row[0]
-        for row in store.execute(
-            "SELECT right(inhrelid::regclass::text, 8) FROM pg_inherits "
-            "WHERE inhparent = 'monitoring.http_request'::regclass"
+        retention.maintain(
+            connection, store.plan, Retention(**retention_days), lambda: time.time() + days_ahead * 86_400
         )
-    }
 
-    assert names >= {f"{later + timedelta(days=day):%Y%m%d}" for day in range(8)}
-    assert f"{later - timedelta(days=6):%Y%m%d}" not in names
+
+def days_of(store: Store, kind: str) -> set[int]:
+    """Return the partitions that a kind has, in days from today by the database's clock."""
+    query = """SELECT to_date(right(inhrelid::regclass::text, 8), 'YYYYMMDD') - (now() AT TIME ZONE 'UTC')::date
+        FROM pg_inherits WHERE inhparent = %s::regclass AND inhrelid::regclass::text !~ 'default$'"""
+    return {row[0] for row in store.execute(query, [f"monitoring.{kind}"])}
+
+
+def add_days(store: Store, kind: str, *days: int) -> None:
+    for day in days:
+        store.execute("SELECT monitoring.ensure_partition(%s, (now() AT TIME ZONE 'UTC')::date + %s)", [kind, day])
+
+
+def test_maintenance_keeps_a_week_ahead_and_the_days_of_retention(store: Store) -> None:
+    """What is missing of the days ahead is made, and those beyond retention go."""
+    store.poll()
+    add_days(store, "http_request", -5, -6, -7)
+    store.execute("SELECT monitoring.ensure_partition('error', '2020-01-01')")
+    for day in (5, 6, 7):
+        store.execute(
+            "DO $$ BEGIN EXECUTE 'DROP TABLE monitoring.http_request_' "
+            f"|| to_char((now() AT TIME ZONE 'UTC')::date + {day}, 'YYYYMMDD'); END $$"
+        )
+    maintain(store, http_request=5)
+
+    assert days_of(store, "http_request") == {-5, *range(-1, 8)}
+    assert days_of(store, "error") == set(range(-1, 8))
+
+
+def test_a_round_drops_a_few_days(store: Store) -> None:
+    """The oldest first: whoever finds that a clock is wrong still has the others."""
+    store.poll()
+    add_days(store, "http_request", *range(-20, -14))
+    maintain(store)
+
+    assert days_of(store, "http_request") == {-17, -16, -15, *range(-1, 8)}
+
+
+@pytest.mark.parametrize("days_ahead", [20, -20, 0.005, -0.005])
+def test_a_clock_that_is_wrong_removes_nothing(
+    store: Store, caplog: pytest.LogCaptureFixture, days_ahead: float
+) -> None:
+    """Neither today's rows nor old ones go while the clocks differ; the days ahead are made by the database's clock."""
+    add_runs(store, 100)
+    store.execute(INSERT, [3])
+    store.execute("INSERT INTO monitoring.batch VALUES (gen_random_uuid(), now() - '31 days'::interval)")
+    store.poll()
+    maintain(store, days_ahead=days_ahead)
+
+    assert store.one("SELECT count(*) FROM monitoring.scraping_run") == 103
+    assert store.one("SELECT count(*) FROM monitoring.batch") == 1
+    assert days_of(store, "scraping_run") == set(range(-1, 8))
+    assert "nothing old is removed until they agree" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT monitoring.drop_partition('scraping_run', (now() AT TIME ZONE 'UTC')::date)",
+        "SELECT monitoring.drop_partition('scraping_run', (now() AT TIME ZONE 'UTC')::date + 1)",
+        "SELECT monitoring.drop_partition('scraping_run', 'infinity')",
+        "SELECT monitoring.drop_partition('scraping_run', NULL)",
+        "SELECT monitoring.trim_default('scraping_run', now() + '1 day'::interval)",
+        "SELECT monitoring.trim_default('scraping_run', 'infinity')",
+        "SELECT monitoring.trim_default('scraping_run', NULL)",
+    ],
+)
+def test_no_one_removes_what_is_not_past(store: Store, statement: str) -> None:
+    """The functions themselves refuse a time that the database's clock has not reached."""
+    add_runs(store, 2)
+    store.execute("INSERT INTO monitoring.scraping_run (at, app, scraper, outcome, duration_seconds) "
+                  "VALUES (now() + '20 days'::interval, 'a', 's', 'success', 1)")  # fmt: skip
+    store.poll()
+
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="expected a"):
+        store.execute(statement)
+    assert store.one("SELECT count(*) FROM monitoring.scraping_run") == 3
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        ("batch", "(id, at) SELECT gen_random_uuid(), {}"),
+        (
+            "error_issue",
+            "(app, severity, error_type, events, fingerprint, last_seen, first_seen) SELECT '', '', '', 1, i, {0}, {0}",
+        ),
+        ("actor", "(source, app, kind, id, last_seen) SELECT 'native', 'a', 'user', i, {}"),
+        ("scraping_job", "(app, job_id, scraper, status, created_at) SELECT 'a', i::text, 's', 'failed', {}"),
+    ],
+)
+def test_a_round_removes_a_few_days_of_leftovers(store: Store, table: str, columns: str) -> None:
+    """Of rows 100, 99 ... 41 days old the first few days go."""
+    times = "now() - make_interval(days => 101 - i)"
+    store.execute(f"INSERT INTO monitoring.{table} {columns.format(times)} FROM generate_series(1, 60) i")
+    maintain(store)
+
+    assert store.one(f"SELECT count(*) FROM monitoring.{table}") == 56
 
 
 def test_maintenance_trims_strays(store: Store) -> None:
     """Rows of long ago in the default partition go when they are counted."""
     store.execute(INSERT, [3])
-    with store.connect_as_exporter() as connection:
-        retention.maintain(connection, store.plan, Retention())
-        before = store.one("SELECT count(*) FROM monitoring.scraping_run")
-        store.poll()
-        retention.maintain(connection, store.plan, Retention())
+    maintain(store)
+    before = store.one("SELECT count(*) FROM monitoring.scraping_run")
+    store.poll()
+    maintain(store)
 
     assert (before, store.one("SELECT count(*) FROM monitoring.scraping_run")) == (3, 0)
     assert runs(store) == 3
@@ -186,15 +274,16 @@ def test_maintenance_trims_strays(store: Store) -> None:
 def test_maintenance_goes_on_beside_a_long_transaction(store: Store) -> None:
     """A writer that holds one table keeps maintenance from that table only, and is not kept waiting itself."""
     store.poll()
-    later = datetime.now(UTC) + timedelta(days=2)
-    with store.connect() as writer, store.connect_as_exporter() as connection:
+    add_days(store, "sample", -100)
+    add_days(store, "error", -100)
+    with store.connect() as writer:
         writer.execute("BEGIN")
         writer.execute("LOCK TABLE monitoring.error_default IN ROW EXCLUSIVE MODE")
-        retention.maintain(connection, store.plan, Retention(), later)
+        writer.execute("SELECT count(*) FROM monitoring.error")
+        maintain(store)
 
-    day = f"{later + timedelta(days=7):%Y%m%d}"
-    assert store.one("SELECT to_regclass(%s) IS NOT NULL", [f"monitoring.sample_{day}"])
-    assert not store.one("SELECT to_regclass(%s) IS NOT NULL", [f"monitoring.error_{day}"])
+    assert -100 not in days_of(store, "sample")
+    assert -100 in days_of(store, "error")
 
 
 def test_finished_jobs_and_batches_go_after_their_time(store: Store) -> None:
@@ -209,8 +298,7 @@ def test_finished_jobs_and_batches_go_after_their_time(store: Store) -> None:
         "INSERT INTO monitoring.batch VALUES "
         "(gen_random_uuid(), now() - '31 days'::interval), (gen_random_uuid(), now())"
     )
-    with store.connect_as_exporter() as connection:
-        retention.maintain(connection, store.plan, Retention())
+    maintain(store)
 
     assert store.execute("SELECT job_id FROM monitoring.scraping_job ORDER BY 1") == [("2",), ("3",)]
     assert store.one("SELECT count(*) FROM monitoring.batch") == 1

@@ -110,7 +110,7 @@ def readings() -> tuple[Reading, ...]:
 
 def views() -> tuple[SourceView, ...]:
     """Return two sources that share series, and one that was never read."""
-    well = SourceView("native", (*totals(), *others()), readings(), NOW - 1, NOW - 2, 0.125, ())
+    well = SourceView("native", (*totals(), *others()), readings(), NOW - 1, NOW - 2, 0.125, (), 900.0)
     same = SourceView("copy", (total("platform_api_calls_total", 6, {"app": "shop", "api": "arxiv"}),), readings()[4:6],
                 NOW - 900, NOW - 900, 0.5, ())  # fmt: skip
     return well, same, SourceView("new")

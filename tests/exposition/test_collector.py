@@ -73,6 +73,7 @@ platform_objective gauge slo app
 platform_exporter_source_lag_seconds gauge source
 platform_exporter_source_up gauge source
 platform_exporter_source_poll_duration_seconds gauge source
+platform_exporter_source_clock_ahead_seconds gauge source
 platform_exporter_events_total counter source
 platform_exporter_series_folded_total counter source metric
 platform_exporter_rows_rejected_total counter source reason

@@ -50,13 +50,19 @@ BEGIN
     RETURN NOT counted;
 END $$;
 
--- Drop one day if every row in it is counted. False means: not yet, try again later.
+-- Drop one day if every row in it is counted. False means: not yet, try again later. A day that is not over by this
+-- server's clock stays, whoever asks: the clock there may be wrong.
 CREATE OR REPLACE FUNCTION monitoring.drop_partition(kind text, day date) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
     child text := kind || '_' || to_char(day, 'YYYYMMDD');
+    today date := (now() AT TIME ZONE 'UTC')::date;
 BEGIN
+    IF (day < today) IS NOT TRUE THEN
+        RAISE EXCEPTION 'invalid day % for a partition of monitoring.% to drop: expected a day before %', day, kind, today
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Compare this server''s clock with your host''s: SELECT now();';
+    END IF;
     -- The parent first, as every reader and writer does: the other order could deadlock. Only after both are locked
     -- has every writer to this day committed or gone.
     EXECUTE format('LOCK TABLE ONLY monitoring.%I IN ACCESS EXCLUSIVE MODE', kind);
@@ -68,16 +74,22 @@ BEGIN
     RETURN true;
 END $$;
 
--- Rows outside every daily partition are few (a writer's clock was wrong); only here rows are deleted.
+-- Rows outside every daily partition are few (a writer's clock was wrong); only here rows are deleted, the oldest three
+-- days of them, and none that this server's clock has not reached.
 CREATE OR REPLACE FUNCTION monitoring.trim_default(kind text, before timestamptz) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET timezone = 'UTC'
     AS $$
 DECLARE
     trimmed bigint := 0;
 BEGIN
+    IF (before <= now()) IS NOT TRUE THEN
+        RAISE EXCEPTION 'invalid time % to trim monitoring.%_default before: expected a time before %', before, kind, now()
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Compare this server''s clock with your host''s: SELECT now();';
+    END IF;
     EXECUTE format('LOCK TABLE monitoring.%I IN ACCESS EXCLUSIVE MODE', kind || '_default');
     IF NOT monitoring.has_uncounted(kind || '_default', kind) THEN
-        EXECUTE format('DELETE FROM monitoring.%I WHERE at < %L', kind || '_default', before);
+        EXECUTE format('DELETE FROM monitoring.%1$I WHERE at < %2$L '
+            'AND at <= (SELECT min(at) FROM monitoring.%1$I) + make_interval(days => 3)', kind || '_default', before);
         GET DIAGNOSTICS trimmed = ROW_COUNT;
     END IF;
     RETURN trimmed;

@@ -66,6 +66,18 @@ CREATE TABLE IF NOT EXISTS monitoring.sdk_ledger (
     PRIMARY KEY (app, process)
 );
 ALTER TABLE monitoring.sdk_ledger ADD COLUMN IF NOT EXISTS ended_at timestamptz;
+-- When the row was last written by this server's clock: `updated_at` is by the clock of the process, which may be wrong.
+ALTER TABLE monitoring.sdk_ledger ADD COLUMN IF NOT EXISTS written_at timestamptz NOT NULL DEFAULT now();
+CREATE OR REPLACE FUNCTION monitoring.note_written() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    NEW.written_at := now();
+    RETURN NEW;
+END $$;
+DROP TRIGGER IF EXISTS note_written ON monitoring.sdk_ledger;
+CREATE TRIGGER note_written BEFORE UPDATE ON monitoring.sdk_ledger
+    FOR EACH ROW EXECUTE FUNCTION monitoring.note_written();
 
 -- A writer that may send a batch twice (after a broken connection) first inserts the batch's id in the same
 -- transaction: a second time that fails, and nothing of the batch is stored again.
