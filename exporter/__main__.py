@@ -11,6 +11,7 @@ COMMANDS = {
     "check-config": "exporter.commands.check_config",
     "schema": "exporter.commands.schema",
     "adopt": "exporter.commands.adopt",
+    "preview": "exporter.commands.preview",
     "health": "exporter.commands.health",
     "doctor": "exporter.commands.doctor",
     "alerts": "exporter.commands.alerts",
@@ -43,7 +44,8 @@ def main() -> None:
     First steps:
       platform-exporter check-config FILE            is the configuration good?
       platform-exporter schema apply --config FILE   create the event store
-      platform-exporter adopt stratlogic --config FILE   count tables an application already has
+      platform-exporter preview stratlogic --config FILE   what would be counted of tables that are there already
+      platform-exporter adopt stratlogic --config FILE   count them
       platform-exporter serve --config FILE          answer on http://127.0.0.1:9847/metrics
       platform-exporter doctor --config FILE         is every piece reachable and flowing?
 

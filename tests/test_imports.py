@@ -24,10 +24,12 @@ DIRECTIONS = {
     "exporter.demo": {"capture", "client", "config", "database", "delivery", "emit", "errors", "events", "options",
                       "platform_sdk", "probes", "web"},
     "exporter.history": {"aggregation", "config", "errors", "events", "exposition", "sources"},
+    "exporter.inspection": {"aggregation", "config", "events", "exposition", "printing", "sources"},
     "exporter.issues": {"config", "database", "errors", "events", "printing", "times", "web"},
     "exporter.service": {"aggregation", "alerts", "config", "errors", "exposition", "probes", "sources"},
     "exporter.commands": {"aggregation", "alerts", "config", "database", "demo", "errors", "events", "exposition",
-                          "history", "issues", "printing", "probes", "service", "sources", "times", "web"},
+                          "history", "inspection", "issues", "printing", "probes", "service", "sources", "times",
+                          "web"},
     "exporter.__main__": set(),  # loads a command's module by name, when it is asked for
     "platform_sdk.errors": set(),
     "platform_sdk.diagnostics": set(),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import psycopg
 
@@ -31,7 +32,7 @@ class StateReader:
         self._clock = clock
         self._queries: list[Callable[[psycopg.Connection], list[Reading]]] = [
             lambda connection: list(actors.read(connection, plan.name)),
-            *(_reader(state) for state in plan.states),
+            *(partial(read_state, state=state) for state in plan.states),
             lambda connection: list(releases.read(connection, plan)),
         ]
         if plan.native:
@@ -60,9 +61,11 @@ class StateReader:
         return tuple(reading for readings in self._readings for reading in readings), problems
 
 
-def _reader(state: StateTable) -> Callable[[psycopg.Connection], list[Reading]]:
-    read = {"scraping_jobs": _jobs, "open_alerts": _alerts, "error_issues": _issues}[state.kind]
-    return lambda connection: list(read(connection, state))
+def read_state(connection: psycopg.Connection, state: StateTable) -> list[Reading]:
+    """Return the readings of one table of state."""
+    return list(
+        {"scraping_jobs": _jobs, "open_alerts": _alerts, "error_issues": _issues}[state.kind](connection, state)
+    )
 
 
 def _source(state: StateTable) -> str:

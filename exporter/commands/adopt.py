@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from exporter.commands.common import config_option, load, reports_errors
-from exporter.config.settings import Config, Source
+from exporter.commands.common import config_option, find_source, load, reports_errors
 from exporter.database import schema
 from exporter.database.connection import connect
 from exporter.errors import ConfigError
@@ -31,7 +30,15 @@ def adopt(preset: str, path: Path, dry_run: bool, undo: bool) -> None:
       platform-exporter adopt stratlogic --config platform-exporter.yml
     """
     config = load(path)
-    source = _source(config, preset, path)
+    if preset == "native":
+        raise ConfigError("invalid preset `native`: it is the event store; run `schema apply` instead of `adopt`")
+    source = find_source(config, preset, path)
+    if source is None:
+        mapping.load(preset)  # an unknown preset has the better message
+        raise ConfigError(
+            f"{path}: no entry of `sources` has the preset {preset!r}; add `- preset: {preset}` "
+            "(and its `database`, if the tables are not in the event store)"
+        )
     chosen = mapping.load(source.preset)
     with connect(config.database_of(source), "adopt") as connection:
         schema.check_server(connection)
@@ -46,20 +53,3 @@ def adopt(preset: str, path: Path, dry_run: bool, undo: bool) -> None:
             checks.require_readable(connection, source)
         state = "no longer a source" if undo else "a source"
         click.echo(f"{source.label}: {', '.join(mapping.tables(chosen))} is {state} in {connection.info.dbname}")
-
-
-def _source(config: Config, preset: str, path: Path) -> Source:
-    """Return the configured source that `preset` means. Raises ConfigError."""
-    file = str(path.parent / preset) if preset.endswith((".yml", ".yaml")) else preset
-    matches = [s for s in config.sources if preset in (s.preset, s.label) or s.preset in (file, str(Path(preset)))]
-    if preset == "native":
-        raise ConfigError("invalid preset `native`: it is the event store; run `schema apply` instead of `adopt`")
-    if not matches:
-        mapping.load(preset)  # an unknown preset has the better message
-        raise ConfigError(
-            f"{path}: no entry of `sources` has the preset {preset!r}; add `- preset: {preset}` "
-            "(and its `database`, if the tables are not in the event store)"
-        )
-    if len(matches) > 1:
-        raise ConfigError(f"{path}: several entries of `sources` have the preset {preset!r}; give the `name` of one")
-    return matches[0]

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from exporter.config import loader as configuration
-from exporter.config.settings import Config
+from exporter.config.settings import Config, Source
 from exporter.errors import ConfigError, PlatformError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -87,6 +87,18 @@ def reports_errors(command: F) -> F:
 def load(path: Path) -> Config:
     """Read the configuration. Raises ConfigError."""
     return configuration.load(path)
+
+
+def find_source(config: Config, name: str, path: Path) -> Source | None:
+    """Return the configured source with this name, preset or mapping file; None where there is none.
+
+    A file's path starts at the configuration's folder, or at the current one. Raises ConfigError where several match.
+    """
+    file = str(path.parent / name) if name.endswith((".yml", ".yaml")) else name
+    matches = [s for s in config.sources if name in (s.preset, s.label) or s.preset in (file, str(Path(name)))]
+    if len(matches) > 1:
+        raise ConfigError(f"{path}: several entries of `sources` have the preset {name!r}; give the `name` of one")
+    return matches[0] if matches else None
 
 
 def progress(label: str, length: int, *, show_pos: bool = False) -> "click._termui_impl.ProgressBar[int]":

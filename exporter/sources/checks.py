@@ -1,5 +1,7 @@
 """Checks before and after an adoption: are the tables and columns there that a mapping names, and can they be read?"""
 
+from dataclasses import replace
+
 import psycopg
 
 from exporter.config.settings import Source
@@ -38,7 +40,25 @@ def require_columns(connection: psycopg.Connection, source: Source) -> None:
         except psycopg.ProgrammingError as error:
             missing = isinstance(error, (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction))
             if not missing or "monitoring" not in str(error):  # the schema is created by the first step only
-                raise explain.mapping_error(error, connection, stream) from error
+                raise explain.mapping_error(error, connection, stream, _refused(connection, stream)) from error
+
+
+def _refused(connection: psycopg.Connection, stream: Stream) -> str:
+    """Return which key of a stream's mapping PostgreSQL refuses."""
+    joined = replace(stream, where="true", counted_when="")
+    parts = {
+        "table": (replace(joined, join=""), "1"),
+        "join": (joined, "1"),
+        "where": (replace(stream, counted_when=""), "1"),
+        "counted_when": (stream, "1"),
+    }
+    parts |= {f"columns.{name}": (joined, text) for name, text in stream.columns.items()}
+    for key, (part, column) in parts.items():
+        try:
+            _select_nothing(connection, part, [column])
+        except psycopg.ProgrammingError:
+            return f".{key}"
+    return ""
 
 
 def require_readable(connection: psycopg.Connection, source: Source) -> None:

@@ -20,8 +20,10 @@ def read_only(connection: psycopg.Connection) -> DatabaseError:
     )
 
 
-def mapping_error(error: psycopg.Error, connection: psycopg.Connection, stream: Stream) -> MappingError | SchemaError:
-    """Return the error of a mapping that names what the database does not have."""
+def mapping_error(
+    error: psycopg.Error, connection: psycopg.Connection, stream: Stream, key: str = ""
+) -> MappingError | SchemaError:
+    """Return the error of a mapping that names what the database does not have; `key` is the place in its stream."""
     problem, database = error.diag.message_primary or str(error), connection.info.dbname
     if "monitoring." in problem and stream.adopted:
         return SchemaError(f"{problem} in database {database}; run `platform-exporter adopt` again")
@@ -30,9 +32,10 @@ def mapping_error(error: psycopg.Error, connection: psycopg.Connection, stream: 
             f"table {stream.relation} in database {database} is not adopted ({problem}); "
             f"run `platform-exporter adopt` for source {stream.source}"
         )
+    hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
     return MappingError(
-        f"stream {stream.name}: {problem} in database {database}: expected table {stream.relation} with the columns "
-        "that its mapping names; change the mapping or the table"
+        f"stream {stream.name}{key}: {problem} in database {database}{hint}: expected table {stream.relation} with the "
+        "columns that its mapping names; change the mapping or the table"
     )
 
 
