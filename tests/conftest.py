@@ -73,6 +73,15 @@ def newest_postgres(session_servers: ServerFactory) -> Postgres:
     return session_servers.start(Postgres, durable=False, max_connections=200, binary=binary)
 
 
+@pytest.fixture(scope="session")
+def german_postgres(session_servers: ServerFactory) -> Postgres:
+    """Return a PostgreSQL that speaks German, if its catalogue is installed as Debian has it."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LANGUAGE", "de")  # a locale of that language need not be there
+        settings = {"lc_messages": "C.UTF-8"}
+        return session_servers.start(Postgres, durable=False, max_connections=200, settings=settings)
+
+
 @pytest.fixture
 def database(postgres: Postgres) -> Iterator[Database]:
     """Return a fresh database of the session's PostgreSQL."""

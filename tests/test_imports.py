@@ -13,7 +13,7 @@ DIRECTIONS = {
     "exporter.times": {"errors"},
     "exporter.sections": set(),
     "exporter.config": {"errors", "events", "probes", "sections"},
-    "exporter.database": {"config", "errors", "events"},
+    "exporter.database": {"config", "errors", "events", "libpq"},
     "exporter.web": {"config", "errors", "sections"},
     "exporter.probes": {"errors", "libpq", "sections"},
     "exporter.sources": {"config", "database", "errors", "events", "sections"},

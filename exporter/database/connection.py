@@ -8,15 +8,41 @@ from typing import Any
 import psycopg
 
 from exporter.config.settings import Database
+from exporter.database import values
 from exporter.errors import UnreachableError
 
 # A peer that vanished is noticed after about 15 s instead of two hours.
 _KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 2, "tcp_user_timeout": 15_000}
 
-_SESSION = """SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '10s'; SET timezone = 'UTC';
-SET search_path = pg_catalog, pg_temp; SET statement_timeout = 0; SET row_security = off"""
-"""A frozen replica must not hold a source forever; the user's own settings must not change what names mean; a first
-count of years of rows may outlast the role's own timeout. Rows that a policy hides are an error, not a low count."""
+_SESSION = {
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "60s",
+    "idle_session_timeout": "0",
+    "statement_timeout": "0",
+    "transaction_timeout": "0",
+    "search_path": "pg_catalog, pg_temp",
+    "row_security": "off",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+    "timezone": "UTC",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "quote_all_identifiers": "off",
+}
+"""What the code relies on, whatever role, database or environment say: these are set in every session.
+
+A frozen replica must not hold a source forever; a first count of years of rows may outlast any timeout of a role, and
+a poll interval one for idle sessions. Names mean what they mean here. Rows that a policy hides are an error, not a low
+count. What waits for a lock must see what its holder committed. Then how values are written and read as text: sums lose
+no digit. Timeouts that a server is too old for are left out.
+"""
+
+_SET = """SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) given(name, value)
+WHERE current_setting(name, true) IS NOT NULL"""
 
 
 def connect(database: Database, purpose: str) -> psycopg.Connection:
@@ -28,12 +54,14 @@ def connect(database: Database, purpose: str) -> psycopg.Connection:
     parameters: dict[str, Any] = dict(_KEEPALIVE)
     parameters["connect_timeout"] = max(2, round(database.connect_timeout_seconds))
     parameters["application_name"] = f"platform-exporter {purpose}"
+    parameters["client_encoding"] = "UTF8"
     if database.password:
         parameters["password"] = database.password.reveal()
     try:
         # Nothing is prepared: planning costs milliseconds a poll, and poolers in transaction mode stay possible.
         connection = psycopg.connect(database.dsn.reveal(), autocommit=True, prepare_threshold=None, **parameters)
-        connection.execute(_SESSION)
+        connection.execute(_SET, [list(_SESSION), list(_SESSION.values())])
+        values.adapt(connection)
     except psycopg.Error as error:
         raise UnreachableError(f"no connection to {database.place}: {reason_of(error)}") from error
     return connection

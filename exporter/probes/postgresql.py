@@ -59,6 +59,7 @@ _REASONS = {
     "08": Reason.PROTOCOL,
     "28": Reason.AUTH,
     "42501": Reason.AUTH,
+    "55000": Reason.REFUSED,  # the database accepts no connections
     "53300": Reason.REFUSED,
     "57014": Reason.TIMEOUT,
     "57P": Reason.REFUSED,
@@ -81,17 +82,8 @@ _PHRASES = (
     ("Connection reset by peer", Reason.PROTOCOL),
     ("expected authentication request", Reason.PROTOCOL),
     ("invalid response", Reason.PROTOCOL),
-    # what a server says, in the language of its lc_messages
-    ("authentication failed", Reason.AUTH),
-    ("no pg_hba.conf entry", Reason.AUTH),
-    ("permission denied", Reason.AUTH),
-    ("is not permitted to log in", Reason.AUTH),
-    ("too many c", Reason.REFUSED),  # "clients already", "connections for role", "connections for database"
-    ("connection slots are reserved", Reason.REFUSED),
-    ("the database system is", Reason.REFUSED),  # starting up, shutting down, in recovery mode
-    ("not currently accepting connections", Reason.REFUSED),
 )
-"""By message: libpq keeps the SQLSTATE of a failed connection to itself."""
+"""By message: what libpq and the system find out before a server has said anything."""
 
 
 class PostgresqlTarget(Target, frozen=True):

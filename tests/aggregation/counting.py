@@ -122,7 +122,7 @@ from exporter.config.settings import Database, Limits, Secret, Source
 from exporter.database import connection as connecting
 from exporter.sources import mapping
 dsn, idle_timeout = sys.argv[1:]
-connecting._SESSION = connecting._SESSION.replace("'60s'", f"'{idle_timeout}'")
+connecting._SESSION["idle_in_transaction_session_timeout"] = idle_timeout
 connection = connecting.connect(Database(dsn=Secret(dsn), connect_timeout_seconds=2), "poller")
 plan = mapping.plan(Source(preset="native"))
 poll.register(connection, plan.name)

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from exporter.config.settings import Source
-from exporter.database import schema
+from exporter.database import connection, schema
 from exporter.sources import adopt, mapping
 from tests.aggregation.counting import Store
 from tests.servers import Database, ServerFactory, poll_until
@@ -184,7 +184,7 @@ def test_a_dropped_column_stops_its_stream_only(shop: Store) -> None:
 
 def test_a_locked_table_stops_its_stream_only(shop: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A migration that holds one table for long does not stop the count of others."""
-    monkeypatch.setattr("exporter.database.connection._SESSION", "SET lock_timeout = '200ms'; SET timezone = 'UTC'")
+    monkeypatch.setitem(connection._SESSION, "lock_timeout", "200ms")
     shop.poll()
     shop.execute("INSERT INTO public.metrics (name, type, value) VALUES ('m', 'counter', 3)")
     with shop.connect() as migration, migration.transaction():

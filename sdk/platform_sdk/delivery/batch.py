@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from platform_sdk.delivery import kinds
 
@@ -50,6 +50,12 @@ class Batch:
         lines = part.data.splitlines(keepends=True)
         middle = len(lines) // 2
         return self._half(0, (_part(part, lines[:middle]),)), self._half(1, (_part(part, lines[middle:]),))
+
+    def in_ascii(self) -> "Batch":
+        """Return it with a question mark for each letter beyond ASCII."""
+        return replace(
+            self, parts=tuple(replace(part, data=part.data.decode().encode("ascii", "replace")) for part in self.parts)
+        )
 
     def _half(self, number: int, parts: tuple[Part, ...]) -> "Batch":
         return Batch(uuid.uuid5(uuid.UUID(self.id), str(number)).hex, parts)

@@ -84,7 +84,10 @@ class Encoder:
             "progress": number(progress), "total_items": whole(total), "completed_items": whole(completed),
             "started_at": moment(started), "heartbeat_at": moment(at), "finished_at": moment(finished),
         }  # fmt: skip
-        return json.dumps({name: value for name, value in fields.items() if value not in (None, NULL)})
+        # As letters: PostgreSQL refuses an escape for a letter that the database's encoding lacks.
+        return json.dumps(
+            {name: value for name, value in fields.items() if value not in (None, NULL)}, ensure_ascii=False
+        )
 
     def _describe_error(self, values: list[Any]) -> None:
         """Replace what was captured of an error by its type, message, stack trace and fingerprint."""

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 # Of SQLSTATE: data exceptions, violated constraints, cardinality, limits of a row's size, raised by a trigger.
 _POISON = ("22", "23", "21", "54", "P0")
 
+_UNTRANSLATABLE = "22P05"
+"""A letter that the database's encoding lacks, though Python's codec of that name has it."""
+
 SLOW_LOOKUP_SECONDS = 1.0
+
+_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"  # whatever the role's default is
 
 _JOBS = """INSERT INTO monitoring.scraping_job AS live (app, job_id, scraper, site, status, progress, total_items,
     completed_items, started_at, heartbeat_at, progressed_at, finished_at)
@@ -85,18 +90,20 @@ class EventStore:
                 done.again += batch.events
             elif not error.sqlstate.startswith(_POISON):
                 raise self._unavailable(error) from error
-            elif batch.rows == 1:
-                done.poison += batch.events
-                done.reasons.append(f"{batch.parts[0].table}: {error} ({error.sqlstate})")
-            else:
+            elif batch.rows > 1:
                 for half in batch.halves():
                     self.deliver(half, ledger, done)
+            elif error.sqlstate == _UNTRANSLATABLE and (plain := batch.in_ascii()) != batch:
+                self.deliver(plain, ledger, done)
+            else:
+                done.poison += batch.events
+                done.reasons.append(f"{batch.parts[0].table}: {error} ({error.sqlstate})")
         return done
 
     def run(self, sql: str) -> str | None:
         """Run statements in one transaction; return the first value of the first row. Raises UnavailableError."""
         try:
-            rows = self._run(f"BEGIN; {self._settings()} {sql}; COMMIT")
+            rows = self._run(f"{_BEGIN}; {self._settings()} {sql}; COMMIT")
             return rows[0][0] if rows else None
         except ServerError as error:
             raise self._unavailable(error) from error
@@ -113,14 +120,14 @@ class EventStore:
         return self._connection is None and self._lookup_seconds > SLOW_LOOKUP_SECONDS
 
     def _transact(self, batch_id: str, parts: tuple[Part, ...], ledger: str) -> None:
-        statements = [f"BEGIN; {self._settings()} INSERT INTO monitoring.batch (id) VALUES ('{batch_id}')"]
+        statements = [f"{_BEGIN}; {self._settings()} INSERT INTO monitoring.batch (id) VALUES ('{batch_id}')"]
         copies: list[bytes] = []
         for part in parts:
             if part.columns:
                 statements.append(f"COPY monitoring.{part.table} ({', '.join(part.columns)}) FROM STDIN")
                 copies.append(part.data)
             else:
-                statements.append(_JOBS.format(rows=quoted(f"[{','.join(part.data.decode().splitlines())}]")))
+                statements.append(_JOBS.format(rows=quoted(f"[{b','.join(part.data.splitlines()).decode()}]")))
         self._run("; ".join((*statements, ledger, "COMMIT")), copies)
 
     def _run(self, sql: str, copies: Sequence[bytes] = ()) -> "list[Row]":
@@ -196,7 +203,7 @@ def connection_string(options: Options) -> str:
     """Return libpq's key-value string. Raises OptionError (malformed DSN) or socket.gaierror."""
     from platform_sdk.libpq import conninfo
 
-    overrides = {"client_encoding": "UTF8"}
+    overrides = {}
     if options.password:
         overrides["password"] = options.password
     if "application_name" not in _dsn_parts(options.dsn):
