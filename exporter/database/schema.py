@@ -159,6 +159,11 @@ CREATE TABLE IF NOT EXISTS {table} (
         yield f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column.name} {column.type}{default};"
         doc = column.description.replace("'", "''")
         yield f"COMMENT ON COLUMN {table}.{column.name} IS '{doc}';"
+    # What an earlier version required and this one does not.
+    loosened = ", ".join(
+        f"ALTER COLUMN {column.name} DROP NOT NULL" for column in kind.all_columns if not column.required
+    )
+    yield f"ALTER TABLE {table} {loosened};"
     # A row outside every daily partition must not fail its writer: it lands here and is moved or rejected by us.
     yield f"CREATE TABLE IF NOT EXISTS {table}_default PARTITION OF {table} DEFAULT;"
     yield f"CREATE INDEX IF NOT EXISTS {kind.name}_tx ON {table} (cluster, tx);"

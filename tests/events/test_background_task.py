@@ -50,16 +50,18 @@ def test_times_are_observed(store: Store, what: str) -> None:
     assert sorted(found) == sorted((*row[:3], pytest.approx(row[3]), row[4]) for row in truth)
 
 
-def test_an_unknown_wait_is_not_observed(store: Store) -> None:
-    """It neither counts nor makes a series."""
+@pytest.mark.parametrize(("known", "unknown"), [("duration", "wait"), ("wait", "duration")])
+def test_what_is_unknown_is_not_observed(store: Store, known: str, unknown: str) -> None:
+    """The task counts; a time that nobody knows neither counts nor makes a series."""
     store.execute(
-        "INSERT INTO monitoring.background_task (at, app, task, outcome, duration_seconds) "
+        f"INSERT INTO monitoring.background_task (at, app, task, outcome, {known}_seconds) "
         "VALUES (now(), 'app', 'sudden', 'success', 1)"
     )
     store.poll("background_task")
 
-    assert store.value("platform_background_task_duration_seconds", task="sudden") == 1
-    assert store.value("platform_background_task_wait_seconds", task="sudden") is None
+    assert store.value("platform_background_tasks_total", task="sudden") == 1
+    assert store.value(f"platform_background_task_{known}_seconds", task="sudden") == 1
+    assert store.value(f"platform_background_task_{unknown}_seconds", task="sudden") is None
 
 
 def test_an_event_of_any_kind_is_emitted_by_its_columns(store_database: Database) -> None:

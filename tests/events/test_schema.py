@@ -86,6 +86,17 @@ def test_an_earlier_version_converges(applied: Database, missing: str) -> None:
     assert applied.execute("SELECT DISTINCT version FROM monitoring.schema_version") == [(schema.VERSION,)]
 
 
+def test_what_is_no_longer_required_may_be_null(applied: Database) -> None:
+    """An older schema required how long a background task took."""
+    applied.execute("ALTER TABLE monitoring.background_task ALTER COLUMN duration_seconds SET NOT NULL")
+    apply(applied)
+    applied.execute(
+        "INSERT INTO monitoring.background_task (at, app, task, outcome) VALUES (now(), 'a', 't', 'success')"
+    )
+
+    assert applied.execute("SELECT duration_seconds FROM monitoring.background_task") == [(None,)]
+
+
 def test_an_upgrade_counts_no_row_again(applied: Database) -> None:
     """Added columns leave old rows' transaction and cluster alone."""
     applied.execute(f"INSERT INTO monitoring.http_request {MINIMAL['http_request']}")

@@ -25,7 +25,7 @@ BACKGROUND_TASK = EventKind(
         Column("reason", "text", "why it failed: the exception's class, cancelled, killed or rejected"),
         Column("attempt", "integer", "1 for the first attempt; NULL where it is not known"),
         Column("wait_seconds", "double precision", "from publishing, or from the time it was due, to the start"),
-        Column("duration_seconds", "double precision", "from start to end", required=True),
+        Column("duration_seconds", "double precision", "from start to end; NULL where it is not known"),
         Column("worker", "text", "the worker that ran it"),
     ),
     checks=(reject_number("wait_seconds", maximum=1e9), reject_number("duration_seconds", maximum=1e9)),
@@ -43,6 +43,7 @@ BACKGROUND_TASK = EventKind(
             type="histogram",
             value="duration_seconds",
             bounds=BOUNDS,
+            optional=True,
         ),
         Rollup(
             "platform_background_task_wait_seconds",
