@@ -44,7 +44,7 @@ def main() -> None:
     First steps:
       platform-exporter check-config FILE            is the configuration good?
       platform-exporter schema apply --config FILE   create the event store
-      platform-exporter preview stratlogic --config FILE   what would be counted of tables that are there already
+      platform-exporter preview stratlogic --config FILE   what would be counted of your tables?
       platform-exporter adopt stratlogic --config FILE   count them
       platform-exporter serve --config FILE          answer on http://127.0.0.1:9847/metrics
       platform-exporter doctor --config FILE         is every piece reachable and flowing?
