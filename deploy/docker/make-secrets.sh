@@ -66,7 +66,7 @@ done
 # Redis keeps hashes. `default` is for applications: everything but administration. `platform` asks for health and the
 # lengths of queues, `metrics` is redis_exporter's.
 derive redis_users "user default on #$(hash_of redis_password) ~* &* +@all -@admin
-user platform on #$(hash_of redis_platform_password) ~* resetchannels -@all +ping +info +client|setname +select +llen +xlen +zcard +scard
+user platform on #$(hash_of redis_platform_password) ~* resetchannels -@all +ping +info +client|setname +select +llen +xlen +zcard +scard +xinfo|groups +xpending
 user metrics on #$(hash_of redis_metrics_password) ~* resetchannels -@all +@connection +info +config|get +slowlog|get +slowlog|len +latency|latest +latency|histogram +client|list +dbsize +role"
 
 password=$(cat "$folder/redis_metrics_password")

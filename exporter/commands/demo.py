@@ -51,7 +51,8 @@ def demo(path: Path, since: str | None, no_live: bool, speed: float, seed: int, 
     """
     log_to_stderr("info")
     config = load(path)
-    queues = [live.Queues(probe, Random(seed)) for probe in config.probes.redis]  # noqa: S311 - invented data
+    named = [probe for probe in config.probes.redis if not probe.sentinels]  # a Sentinel's name is no host
+    queues = [live.Queues(probe, Random(seed)) for probe in named]  # noqa: S311 - invented data
     if remove:
         with connect(config.database, "demo") as connection:
             events = event_history.remove(connection)

@@ -8,7 +8,7 @@ from grafana.design import colors, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.queries import components
 
-LEGEND, NAME, QUEUE = "{{component}} {{name}}", "{{name}}", "{{name}} {{queue}}"
+LEGEND, NAME, QUEUE = "{{component}} {{name}}", "{{name}}", "{{name}} {{queue}} {{group}}"
 VARIABLES = (
     variables.labels("component", "Component", "platform_component_up"),
     variables.labels("name", "Name", 'platform_component_up{component=~"$component"}'),
@@ -155,7 +155,8 @@ def _redis() -> Section:
     )
     age = panels.lines(
         "Oldest entry",
-        "How long the oldest entry of each queue waits. Streams only: lists and sorted sets do not report it.",
+        "How long the oldest entry of each queue waits, of a consumer group the oldest not acknowledged. Streams only: "
+        "lists and sorted sets do not report it.",
         {QUEUE: components.QUEUE_AGE},
         "s",
         indicator="queue_age_seconds",

@@ -4,7 +4,7 @@ from grafana.design import colors, columns, links, panels, tables
 from grafana.design.layout import Line, Section
 from grafana.queries import scraping
 
-LEGEND, QUEUE = "{{app}} {{scraper}}", "{{name}} {{queue}}"
+LEGEND, QUEUE = "{{app}} {{scraper}}", "{{name}} {{queue}} {{group}}"
 # Rows are few: shorter intervals would show single runs.
 SHORTEST_INTERVAL = "5m"
 TO_SCRAPER = tables.link(

@@ -36,8 +36,10 @@ platform_redis_clients gauge name
 platform_minio_drives_online gauge name
 platform_minio_drives_offline gauge name
 platform_minio_bucket_up gauge name bucket
-platform_queue_length gauge name queue
-platform_queue_oldest_timestamp_seconds gauge name queue
+platform_queue_lag gauge name queue group
+platform_queue_length gauge name queue group
+platform_queue_oldest_timestamp_seconds gauge name queue group
+platform_queue_pending gauge name queue group
 platform_scraping_runs_total counter app scraper
 platform_scraping_run_failures_total counter app scraper reason
 platform_scraping_run_duration_seconds histogram app scraper

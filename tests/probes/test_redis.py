@@ -13,6 +13,7 @@ from exporter.sections import Secret
 from tests.probes.probing import SHORT_SECONDS, TIMEOUT_SECONDS, Subject, direct, gauges, gives_up, redis, target
 from tests.servers import ServerFactory, TcpProxy
 from tools.stack.process import poll_until
+from tools.stack.programs.search import find
 from tools.stack.servers import Minio, Redis
 
 Starter = Callable[..., Redis]
@@ -68,7 +69,7 @@ def test_queue(
     """The length of a queue is shown whatever the type of its key."""
     getattr(keys, command)("celery", *arguments)
     with target(redis(redis_server.url, queues=("celery",))) as subject:
-        found = [gauges(subject.ask())["queue_length:celery"] for _ in range(2)]
+        found = [gauges(subject.ask())["queue_length:celery:"] for _ in range(2)]
 
         assert found == [length, length]
 
@@ -81,7 +82,7 @@ def test_queue_changes_type(redis_server: Redis, keys: "client.Redis") -> None:
         keys.delete("celery")
         keys.rpush("celery", "a", "b")
 
-        assert gauges(subject.ask())["queue_length:celery"] == 2
+        assert gauges(subject.ask())["queue_length:celery:"] == 2
 
 
 def test_oldest_entry_of_a_stream(redis_server: Redis, keys: "client.Redis") -> None:
@@ -99,10 +100,107 @@ def test_oldest_entry_of_a_stream(redis_server: Redis, keys: "client.Redis") -> 
 
     oldest = "queue_oldest_timestamp_seconds:"
     assert {name: value for name, value in found.items() if name.startswith(oldest)} == {
-        oldest + "celery": 1767225600.5
+        oldest + "celery:": 1767225600.5
     }
-    assert [found[f"queue_length:{name}"] for name in names] == [2, 1, 1, 0]
-    assert f"{oldest}celery" not in emptied
+    assert [found[f"queue_length:{name}:"] for name in names] == [2, 1, 1, 0]
+    assert f"{oldest}celery:" not in emptied
+
+
+FIRST, SECOND, THIRD = (f"{1767225600000 + 1000 * number}-0" for number in range(3))
+
+
+def read(keys: "client.Redis", group: str, entries: int, *, acknowledged: int) -> None:
+    """Let a group read so many entries of the stream `mail`, and acknowledge some of them, the first ones."""
+    ((_, found),) = keys.xreadgroup(group, "worker", {"mail": ">"}, count=entries)
+    for entry, _ in found[:acknowledged]:
+        keys.xack("mail", group, entry)
+
+
+@pytest.fixture(scope="module", params=["redis-server", "valkey-server"])
+def stream(request: pytest.FixtureRequest, session_servers: ServerFactory) -> tuple[Redis, bool]:
+    """Return a server with the stream `mail`, read by groups, and whether it knows a group's lag.
+
+    `done` has acknowledged all three entries, `busy` has two unacknowledged, `new` was never read from, and `late` has
+    acknowledged one of three and read no more.
+    """
+    server = session_servers.start(Redis, binary=find(request.param))
+    with server.client() as keys:
+        for name in ("done", "busy", "late", "new"):
+            keys.xgroup_create("mail", name, id="0", mkstream=True)
+        for entry in (FIRST, SECOND, THIRD):
+            keys.xadd("mail", {b"\xff\xfe": b"\x80"}, id=entry)
+        read(keys, "done", 3, acknowledged=3)
+        read(keys, "busy", 3, acknowledged=1)
+        read(keys, "late", 1, acknowledged=1)
+    return server, request.param == "valkey-server"
+
+
+def test_groups_of_a_stream(stream: tuple[Redis, bool]) -> None:
+    """Of a stream each group shows what it has not acknowledged; the lag only where Redis knows it."""
+    server, knows_lag = stream
+    with target(redis(server.url, queues=("mail",))) as subject:
+        result = subject.ask()
+        found = gauges(result)
+
+    groups = ("busy", "done", "late", "new")
+    lag: dict[str, int] = {"busy": 0, "done": 0, **({"late": 2, "new": 3} if knows_lag else {})}
+    assert result.status is Status.HEALTHY
+    assert {group: found[f"queue_pending:mail:{group}"] for group in groups} == {
+        "busy": 2, "done": 0, "late": 0, "new": 0
+    }  # fmt: skip
+    assert {name.rpartition(":")[2]: value for name, value in found.items() if name.startswith("queue_lag")} == lag
+    assert {name.rpartition(":")[2]: value for name, value in found.items() if name.startswith("queue_length")} == {
+        group: waits + found[f"queue_pending:mail:{group}"] for group, waits in lag.items()
+    }
+    assert {name.rpartition(":")[2]: value for name, value in found.items() if name.startswith("queue_oldest")} == {
+        "busy": 1767225601, "late": 1767225601, "new": 1767225600
+    }  # fmt: skip
+
+
+def test_lag_that_redis_does_not_know(start_redis: Starter) -> None:
+    """After entries in the middle were deleted Redis has no lag: nor has the queue a length."""
+    server = start_redis(binary=find("valkey-server"))
+    with server.client() as keys, target(redis(server.url, queues=("mail",))) as subject:
+        for entry in (FIRST, SECOND, THIRD):
+            keys.xadd("mail", {"a": 1}, id=entry)
+        keys.xgroup_create("mail", "workers", id="0")
+        keys.xdel("mail", SECOND)
+        keys.xgroup_setid("mail", "workers", FIRST)
+        found = gauges(subject.ask())
+
+    assert {name: value for name, value in found.items() if name.startswith("queue")} == {
+        "queue_pending:mail:workers": 0,
+        "queue_oldest_timestamp_seconds:mail:workers": 1767225602,
+    }
+
+
+def test_many_groups(redis_server: Redis, keys: "client.Redis") -> None:
+    """Groups past the first twenty are one, whatever their names are."""
+    keys.xadd("mail", {"a": 1})
+    for number in range(300):
+        keys.xgroup_create("mail", b"%03d" % number + b"\xff\n" * 100, id="$")
+    with target(redis(redis_server.url, queues=("mail",))) as subject:
+        found = [gauge for gauge in subject.ask().gauges if gauge.metric == "queue_pending"]
+
+    labels = [gauge.labels["group"] for gauge in found]
+    assert len(labels) == 21
+    assert (labels[0][:9], labels[-1]) == ("000\\xff\n\\", "_other_")
+    assert all(len(label) <= 100 for label in labels)
+
+
+@pytest.mark.parametrize("group", ["", "workers"])
+def test_huge_entry(redis_server: Redis, keys: "client.Redis", group: str) -> None:
+    """The content of entries is not read: of one of 60 MB the age is known, and most bytes are never sent."""
+    keys.xadd("mail", {b"\xff": b"\x80" * 60_000_000}, id=FIRST)
+    if group:
+        keys.xgroup_create("mail", group, id="0")
+    before = keys.info("stats")["total_net_output_bytes"]
+    with target(redis(redis_server.url, queues=("mail",))) as subject:
+        result = subject.ask()
+
+    assert result.status is Status.HEALTHY
+    assert gauges(result)[f"queue_oldest_timestamp_seconds:mail:{group}"] == 1767225600
+    assert keys.info("stats")["total_net_output_bytes"] - before < 30_000_000
 
 
 def test_no_queue(redis_server: Redis) -> None:
@@ -110,7 +208,7 @@ def test_no_queue(redis_server: Redis) -> None:
     with target(redis(redis_server.url, queues=("celery", "mail"))) as subject:
         found = gauges(subject.ask())
 
-        assert (found["queue_length:celery"], found["queue_length:mail"]) == (0, 0)
+        assert (found["queue_length:celery:"], found["queue_length:mail:"]) == (0, 0)
 
 
 def test_no_length(redis_server: Redis, keys: "client.Redis") -> None:
@@ -121,7 +219,7 @@ def test_no_length(redis_server: Redis, keys: "client.Redis") -> None:
 
         assert (result.status, result.cause) == (Status.DEGRADED, "queue 'celery' has no length")
         assert result.problems == ("queue",)
-        assert "queue_length:celery" not in gauges(result)
+        assert "queue_length:celery:" not in gauges(result)
 
 
 def test_one_connection(redis_server: Redis, keys: "client.Redis") -> None:
@@ -235,6 +333,18 @@ def test_least_rights(guarded: Redis) -> None:
         result = subject.ask()
 
         assert (result.status, result.gauges) == (Status.HEALTHY, ())
+
+
+def test_may_not_ask_for_groups(guarded: Redis) -> None:
+    """Where a user may not ask for the groups of a stream, its length may be a backlog or not: it is not shown."""
+    with guarded.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "counter", "on", ">pw", "~*", "+ping", "+select", "+llen", "+xlen")
+        admin.xadd("mail", {"a": 1})
+    with target(redis(f"redis://counter:pw@{guarded.address}/0", queues=("mail",))) as subject:
+        result = subject.ask()
+
+    assert (result.problems, result.gauges) == (("queue",), ())
+    assert result.cause.startswith("queue 'mail' has no length: ")
 
 
 def test_no_such_host() -> None:

