@@ -70,7 +70,9 @@ dist: $(VENV)/dev.stamp ## Build the packages of both distributions into dist/
 	@for folder in sdk .; do $(PYTHON) -m build --outdir dist $$folder; done
 
 bench: $(VENV)/dev.stamp ## Measure what the README promises (all, or ONLY=detection)
-	@for file in tools/benchmarks/$(or $(ONLY),[a-z]*).py; do echo "== $$file"; \
+	@for file in tools/benchmarks/$(or $(ONLY),[a-z]*).py; do \
+		[ -f $$file ] || { echo "make: no benchmark '$(ONLY)': expected one of" $$(cd tools/benchmarks && ls [a-z]*.py | sed 's/\.py$$//') >&2; exit 2; }; \
+		echo "== $$file"; \
 		name=$${file%.py}; $(PYTHON) -m $${name//\//.} $(ARGS); done
 
 drill: $(VENV)/dev.stamp ## Simulate incidents and watch who is notified and when (all, or ONLY=redis-frozen)

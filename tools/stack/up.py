@@ -58,7 +58,10 @@ def run(folder: Path, options: Options) -> int:
     Returns 1 where the demo's events do not arrive. Raises StackError that names the step and what to do.
     """
     began = time.monotonic()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StackError(f"{folder} is not a folder: expected one, or a path where one can be made") from error
     state = StackState.open(folder)
     with lock(state.folder, "up"):
         state.save()  # from now on it is a stack's folder, which `clean` may remove

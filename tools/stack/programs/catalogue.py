@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tools.stack.checkout import CHECKOUT
 
-# MinIO ships source only; this is release 2026-02-12 as the Go module proxy names it. Building takes 3 to 6 minutes.
+# MinIO ships source only; this is release 2026-02-12 as the Go module proxy names it. Building takes 3 to 10 minutes.
 MINIO_MODULE = "github.com/minio/minio"
 MINIO_VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
 

@@ -55,7 +55,7 @@ def target_of(module: str, tools: Path) -> Path:
 
 def _build(go: str, module: str, target: Path, tools: Path, deadline_seconds: float) -> None:
     name, work, log = target.name, tools.resolve() / "go", tools / f"{target.name}-build.log"
-    say(f"building {module} with {go}, once; takes 3 to 6 minutes (log: {log})")
+    say(f"building {module} with {go}, once; takes 3 to 10 minutes (log: {log})")
     # What an interrupted build left is removed with the folder.
     shutil.rmtree(work, ignore_errors=True)
     (work / "tmp").mkdir(parents=True)

@@ -46,7 +46,7 @@ def find(
 
     With a suite (a release name of the machine's own distribution, such as `sid`) it is that suite's, never the
     machine's. fetch_go says that a Go toolchain may be installed into the cache to compile with. Obtaining may take
-    from a second (a wheel) to six minutes (MinIO is compiled) and is done once.
+    from a second (a wheel) to ten minutes (MinIO is compiled on two busy cores) and is done once.
 
     Raises StackError: what is missing and what to do about it.
     """
