@@ -146,18 +146,21 @@ def _sample_line(metric: Metric, family: Family, labels: _Labels, value: float) 
 
 
 def _add(metric: Metric, family: Family, total: Total, *, created: bool) -> None:
+    """Add a series as its type must be: an older version counted fractional weights and negative observations."""
     labels = {label: value for label in family.labels if (value := total.labels.get(label, "")) != ""}
-    if total.buckets is not None:
-        for bound, count in zip(family.bounds, total.buckets, strict=True):
-            metric.add_sample(f"{family.name}_bucket", {**labels, "le": repr(bound)}, count)
-        metric.add_sample(f"{family.name}_bucket", {**labels, "le": "+Inf"}, total.value)
     if family.type in ("histogram", "summary"):
-        metric.add_sample(f"{family.name}_count", labels, total.value)
-        metric.add_sample(f"{family.name}_sum", labels, total.total or 0.0)
+        count = float(math.floor(total.value))
+        if total.buckets is not None:
+            for bound, within in zip(family.bounds, total.buckets, strict=True):
+                metric.add_sample(f"{family.name}_bucket", {**labels, "le": repr(bound)}, float(math.floor(within)))
+            metric.add_sample(f"{family.name}_bucket", {**labels, "le": "+Inf"}, count)
+        metric.add_sample(f"{family.name}_count", labels, count)
+        metric.add_sample(f"{family.name}_sum", labels, max(0.0, total.total or 0.0))
     else:
         metric.add_sample(family.name, labels, total.value)
     if created and family.type != "gauge":
-        metric.add_sample(f"{metric.name}_created", labels, total.created)
+        # A row of before 1970 may have begun it.
+        metric.add_sample(f"{metric.name}_created", labels, max(0.0, total.created))
 
 
 def _combine(a: Reading, b: Reading) -> Reading:

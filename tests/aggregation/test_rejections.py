@@ -32,6 +32,8 @@ def add(store: Store, kind: str, values: dict[str, str]) -> None:
         ({"duration_seconds": "'-Infinity'"}, "not_finite"),
         ({"duration_seconds": "1e308"}, "out_of_range"),
         ({"weight": "0"}, "out_of_range"),
+        ({"weight": "1.5"}, "fractional"),
+        ({"weight": "1e8 + 0.1"}, "fractional"),
         ({"weight": "-1"}, "negative"),
         ({"weight": "'NaN'"}, "not_finite"),
         ({"weight": "1e308", "duration_seconds": "1e308"}, "out_of_range"),
@@ -71,7 +73,10 @@ def test_a_bad_cost(store: Store, cost: str, reason: str) -> None:
         ({"name": "'日本'"}, "malformed"),
         ({"name": "''"}, "malformed"),
         ({"value": "-1"}, "negative"),
+        ({"value": "-1", "kind": "'histogram'"}, "negative"),
+        ({"value": "-1e-320", "kind": "'Summary'"}, "negative"),
         ({"value": "'-Infinity'"}, "not_finite"),
+        ({"value": "'-Infinity'", "kind": "'histogram'"}, "not_finite"),
         ({"value": "'NaN'", "unit": "'gb'"}, "not_finite"),
         ({"value": "1e308", "unit": "'gb'"}, "out_of_range"),
         ({"value": "-1e16", "kind": "'gauge'"}, "out_of_range"),
@@ -88,8 +93,9 @@ def test_a_bad_sample(store: Store, changed: dict[str, str], reason: str) -> Non
     assert store.value("platform_sample_m_total") == 1
 
 
-@pytest.mark.parametrize("value", ["1e-320", "-1e-320", "5e-324"])
-@pytest.mark.parametrize("kind", ["gauge", "histogram"])
+@pytest.mark.parametrize(
+    ("value", "kind"), [("1e-320", "histogram"), ("5e-324", "summary"), ("1e-320", "gauge"), ("-1e-320", "gauge")]
+)
 def test_the_smallest_numbers_underflow_nowhere(store: Store, value: str, kind: str) -> None:
     """PostgreSQL raises an error where a product becomes 0; a nanosecond of almost nothing must not stop a stream."""
     add(store, "sample", SAMPLE | {"value": value, "unit": "'ns'", "kind": f"'{kind}'"})

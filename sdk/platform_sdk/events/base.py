@@ -21,7 +21,7 @@ LONGEST_LABEL = 200
 SHORT_APP = f"left(app, {LONGEST_LABEL})"
 """SQL of what an index and views hold: no text too long for an index."""
 
-REJECTIONS = ("null", "future", "negative", "not_finite", "out_of_range", "malformed")
+REJECTIONS = ("null", "future", "negative", "not_finite", "out_of_range", "fractional", "malformed")
 """The closed list of the label `reason` of platform_exporter_rows_rejected_total."""
 
 
@@ -214,16 +214,18 @@ ACTORS = {"user": "user_id", "session": "session_id"}
 """Who was active: the kind of an actor -> the column that names it."""
 
 
-def reject_number(column: str, *, minimum: float = 0.0, maximum: float = MAXIMUM) -> str:
-    """Return the check of a number that must be finite and within bounds; NULL passes.
+def reject_number(column: str, *, minimum: float = 0.0, maximum: float = MAXIMUM, whole: bool = False) -> str:
+    """Return the check of a number that must be finite, within bounds, and `whole` if asked for; NULL passes.
 
     The good case is tested first: it is nearly every row. NaN sorts above every number in PostgreSQL.
     """
     value = f"({column})::double precision"
-    negative = f"WHEN {value} < 0 THEN 'negative' " if minimum >= 0 else ""
+    within = f"{value} BETWEEN {minimum!r} AND {maximum!r}"
+    fractional = f"WHEN {within} THEN 'fractional' " if whole else ""
     return (
-        f"CASE WHEN {value} IS NULL OR {value} BETWEEN {minimum!r} AND {maximum!r} THEN NULL "
-        f"WHEN {value} IN ('NaN', 'Infinity', '-Infinity') THEN 'not_finite' {negative}ELSE 'out_of_range' END"
+        f"CASE WHEN {value} IS NULL OR {within}{f' AND {value} = trunc({value})' if whole else ''} THEN NULL "
+        f"WHEN {value} IN ('NaN', 'Infinity', '-Infinity') THEN 'not_finite' {fractional}"
+        f"WHEN {value} < 0 AND {minimum!r} >= 0 THEN 'negative' ELSE 'out_of_range' END"
     )
 
 

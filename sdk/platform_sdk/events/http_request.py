@@ -56,7 +56,7 @@ HTTP_REQUEST = EventKind(
     checks=(
         reject_number("duration_seconds", maximum=1e9),
         reject_number("first_byte_seconds", maximum=1e9),
-        reject_number("weight", minimum=1.0, maximum=1e9),
+        reject_number("weight", minimum=1.0, maximum=1e9, whole=True),
     ),
     rollups=(
         Rollup(

@@ -140,7 +140,8 @@ SAMPLE = EventKind(
         f"CASE WHEN {_KIND} NOT IN ({', '.join(map(repr, TYPES))}) THEN 'malformed' END",
         "CASE WHEN jsonb_typeof(labels) NOT IN ('object', 'null') THEN 'malformed' END",
         "CASE WHEN name !~ '[A-Za-z0-9]' THEN 'malformed' END",
-        f"CASE WHEN value < 0 AND value <> '-Infinity' AND {_KIND} = 'counter' THEN 'negative' END",
+        # What they add up never falls; a histogram's and a summary's sum does neither.
+        f"CASE WHEN value < 0 AND value <> '-Infinity' AND {_KIND} <> 'gauge' THEN 'negative' END",
         reject_number("value", minimum=-MAXIMUM),
     ),
     rollups=(SampleRollup(BUDGET, "Custom samples.", (), value="scaled", type="sample"),),
