@@ -1,5 +1,6 @@
 """`export`: rows written to a file, for a spreadsheet or a notebook."""
 
+import codecs
 import contextlib
 import os
 import sys
@@ -33,18 +34,21 @@ from exporter.times import parse_time
 @click.option("--columns", help="Only these columns, separated by commas.")
 @click.option("--personal", is_flag=True, help="Include addresses, user agents and details.")
 @click.option("--format", "format_", type=click.Choice(list(formats.FORMATS)), default="csv", show_default=True)
+@click.option("--bom", is_flag=True, help="Begin a CSV with a byte order mark, by which Excel knows that it is UTF-8.")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="The file (default: standard output)."
 )
 @reports_errors
 def export(
     kind: str, path: Path, source_name: str | None, since: str, until: str | None, conditions: tuple[str, ...],
-    columns: str | None, personal: bool, format_: str, output: Path | None,
+    columns: str | None, personal: bool, format_: str, bom: bool, output: Path | None,
 ) -> None:  # fmt: skip
     """Write the rows of KIND, oldest first, as CSV, JSON or Parquet.
 
     A CONDITION is COLUMN OPERATOR VALUE: = != < <= > >= and ~ !~ for regular expressions, or `COLUMN is null`. Rows
-    are written in batches: a million of them need no more memory than a thousand.
+    are written in batches: a million of them need no more memory than a thousand. In a CSV, a text that a spreadsheet
+    would run as a formula (it begins with = + - @, a tab or a line end) has an apostrophe before it; JSON and Parquet
+    hold texts as they are.
 
     \b
     Examples:
@@ -60,6 +64,8 @@ def export(
     source = tables.choose(config, kind, source_name)
     table = tables.find(kind, source)
     chosen = tables.chosen(table, columns, personal)
+    if bom and format_ != "csv":
+        raise ConfigError(f"--bom with --format {format_}: expected --format csv, other formats say their encoding")
     if format_ == "parquet" and output is None and sys.stdout.isatty():
         raise PlatformError("--format parquet would write bytes to the terminal: expected --output FILE")
     with connect(config.database_of(source), "export") as connection, connection.transaction():
@@ -70,6 +76,7 @@ def export(
         total = connection.execute(b"SELECT count(*) FROM (" + query + b") counted").fetchone()
         rows = total[0] if total else 0
         with _destination(output) as out, progress("rows", rows, show_pos=True) as bar:
+            out.write(codecs.BOM_UTF8 if bom else b"")
             formats.FORMATS[format_](connection, query.decode(), chosen, out, bar.update)
     click.echo(
         f"{plural(rows, 'row')} of {kind} from {source.label} written to {output or 'standard output'}", err=True

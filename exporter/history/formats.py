@@ -10,13 +10,26 @@ from platform_sdk.events.base import Column
 
 BATCH_ROWS = 5_000
 
+PLAIN_TYPES = ("double precision", "integer", "smallint", "bigint", "boolean", "inet")
+
+FORMULA_STARTS = " =+-@\t\r\n"
+WIDE_FORMULA_STARTS = "\uff1d\uff0b\uff0d\uff20"
+"""The characters at the start of a cell that make a spreadsheet run it, from the second on: an empty text is found at
+the first. Japanese versions know the wide ones as well, which a database in another encoding may not have."""
+
 Advance = Callable[[int], None]
 """Called with the number of rows written since its last call."""
 
 
 def csv(connection: psycopg.Connection, query: str, columns: list[Column], out: BinaryIO, advance: Advance) -> None:
-    """Write PostgreSQL's own CSV: a header, then a line a row; NULL is empty, an empty text is quoted."""
-    with connection.cursor().copy(f"COPY ({query}) TO STDOUT (FORMAT csv, HEADER)") as copy:
+    """Write PostgreSQL's own CSV: a header, then a line a row; NULL is empty, an empty text is quoted.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe before it (owasp.org/www-community/attacks/
+    CSV_Injection); numbers stay as they are, and times are ISO 8601 with their zone.
+    """
+    wide = WIDE_FORMULA_STARTS if connection.info.parameter_status("server_encoding") == "UTF8" else ""
+    listed = ", ".join(_as_cell(column, FORMULA_STARTS + wide) for column in columns)
+    with connection.cursor().copy(f"COPY (SELECT {listed} FROM ({query}) held) TO STDOUT (FORMAT csv, HEADER)") as copy:
         next_rows = 0
         header = True
         for piece in copy:
@@ -70,6 +83,16 @@ def parquet(connection: psycopg.Connection, query: str, columns: list[Column], o
             ]
             writer.write_batch(pyarrow.record_batch(arrays, schema=schema))
             advance(len(rows))
+
+
+def _as_cell(column: Column, starts: str) -> str:
+    """Return SQL of a column as a spreadsheet may read it, by its type: a negative number is no formula."""
+    if column.type in PLAIN_TYPES:
+        return f'"{column.name}"'
+    text = f"""(to_json("{column.name}") #>> '{{}}')""" if column.type == "timestamptz" else f'"{column.name}"::text'
+    return (
+        f"""CASE WHEN strpos('{starts}', left({text}, 1)) > 1 THEN '''' || {text} ELSE {text} END AS "{column.name}\""""
+    )
 
 
 def _as_known(column: Column, known: bool) -> str:

@@ -71,6 +71,49 @@ def test_csv_has_every_row_in_order(config: Path) -> None:
     assert datetime.fromisoformat(found[0]["at"]) == START
 
 
+FORMULAS = ["=cmd|' /C calc'!A0", "+1", "-1+2", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1", "\uff0d1"]
+
+
+def test_spreadsheet_runs_nothing(postgres: Postgres, store_template: str, tmp_path: Path) -> None:
+    """A text that is a formula begins with an apostrophe, in CSV only; what only looks like one does not."""
+    plain = ["'=1", " =1", "a=1", "", "1-1"]
+    with fresh_database(postgres, store_template) as database:
+        for text in [*FORMULAS, *plain]:
+            database.execute(
+                "INSERT INTO monitoring.error (at, app, severity, error_type, message) "
+                "VALUES (%s, 'shop', 'low', 'E', %s)",
+                [START, text],
+            )  # fmt: skip
+        path = tmp_path / "platform-exporter.yml"
+        path.write_text(f"database: {{dsn: '{database.dsn}'}}\n")
+        as_csv = rows(export(path, "error", "--personal"))
+        as_json = json.loads(export(path, "error", "--format", "json", "--personal").stdout)
+
+    assert {row["message"] for row in as_csv} == {*("'" + text for text in FORMULAS), *plain}
+    assert {row["message"] for row in as_json} == {*FORMULAS, *plain}
+
+
+def test_negative_number_stays_a_number(store: Database, config: Path) -> None:
+    """A column of numbers needs no apostrophe."""
+    at = START + timedelta(hours=2)
+    store.execute(
+        "INSERT INTO monitoring.sample (at, app, name, kind, value) VALUES (%s, '-a', 'depth', 'gauge', -1.5)", [at]
+    )
+    (row,) = rows(export(config, "sample", "--where", "value<0"))
+
+    assert (row["app"], row["value"], row["at"]) == ("'-a", "-1.5", "2026-03-01T02:00:00+00:00")
+    store.execute("DELETE FROM monitoring.sample WHERE value < 0")
+
+
+def test_byte_order_mark(config: Path) -> None:
+    """Excel reads a CSV as UTF-8 where it begins with a mark; other formats have none."""
+    marked = export(config, "http_request", "--bom").stdout_bytes
+    refused = export(config, "http_request", "--bom", "--format", "json")
+
+    assert marked.startswith(b"\xef\xbb\xbfat,app,")
+    assert (refused.exit_code, "--format csv" in refused.stderr) == (2, True)
+
+
 def test_personal_columns_are_asked_for(config: Path) -> None:
     """Addresses are only exported on request."""
     assert "ip" not in rows(export(config, "http_request"))[0]
