@@ -26,6 +26,7 @@ RUN groupadd --gid 10001 platform \
         /var/lib/platform-exporter \
         /var/lib/platform-exporter/alerts \
         /var/lib/platform-exporter/notifications \
+        /var/lib/platform-exporter/state \
         /var/lib/platform-exporter/targets
 COPY --from=build /opt/platform-exporter /opt/platform-exporter
 COPY deploy/docker/healthcheck.py /opt/platform-exporter/healthcheck.py

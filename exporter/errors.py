@@ -11,6 +11,7 @@
     ├── AlertmanagerError
     ├── NotificationError
     ├── SpoolError
+    ├── StateError
     ├── ChangeError
     ├── UnknownIssueError
     └── CountError
@@ -61,6 +62,10 @@ class NotificationError(PlatformError):
 
 class SpoolError(PlatformError):
     """Raised when a notification cannot be written to the spool."""
+
+
+class StateError(PlatformError):
+    """Raised when what was shown cannot be read from the state folder or written there."""
 
 
 class ChangeError(PlatformError):

@@ -10,10 +10,11 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from exporter.aggregation.poller import Worker
 from exporter.aggregation.series import SourceView
+from exporter.aggregation.shown import ShownSources
 from exporter.alerts.workers import AlertWorkers
 from exporter.config import loader as configuration
 from exporter.config.settings import Config
-from exporter.errors import ConfigError, MappingError
+from exporter.errors import ConfigError, MappingError, StateError
 from exporter.exposition import collector
 from exporter.exposition.negotiation import Format
 from exporter.probes import build
@@ -45,9 +46,10 @@ class Service:
         self._path = path
         self._config = config
         self._changed = threading.Event()
-        self._workers = _workers(config, {}, self._changed.set)
+        self._shown = _shown(config)
+        self._workers = _workers(config, {}, self._shown, self._changed.set)
         self._runner = ProbeRunner(build(config.probes))
-        self.alerts = AlertWorkers(config, self._changed.set)
+        self.alerts = AlertWorkers(config, self._shown, self._changed.set)
         self._reload_ok = True
         self._loaded_at = time.time()
         self._lock = threading.Lock()
@@ -71,18 +73,21 @@ class Service:
     def stop(self) -> None:
         """End all threads; blocks for a few seconds at most."""
         _stop((*self._workers.values(), self.alerts), timeout_seconds=2.0)
+        self._shown.close()
         self._runner.close()
 
-    def render(self, accept: str, scrape_timeout_seconds: float | None) -> tuple[bytes, str]:
+    def render(self, accept: str, scrape_timeout_seconds: float | None, client: str = "") -> tuple[bytes, str]:
         """Probe, and return the whole exposition with its content type. Blocks until the probes' deadline at most."""
         config, workers = self._config, self._workers
+        failures = self._runner.failures()  # from before: a counter is seen at 0 before its first failure
         results = self._runner.run(self._probe_timeout(config, scrape_timeout_seconds))
+        self._shown.scrapers.note(client, scrapes=scrape_timeout_seconds is not None)
         form = Format(accept)
         self._formats[form.openmetrics] = form
         views = tuple(worker.view for worker in workers.values())
         intervals = {name: worker.interval_seconds for name, worker in workers.items()}
         live = [
-            *collector.probed(results, self._runner.failures()),
+            *collector.probed(results, failures),
             *collector.sources(views, intervals, time.monotonic()),
             *collector.exporter(config, reload_ok=self._reload_ok, loaded_at=self._loaded_at),
             *collector.own_certificate(self._certificate_expiry()),
@@ -129,17 +134,25 @@ class Service:
         with self._lock:
             try:
                 config = configuration.load(self._path)
-                workers = _workers(config, self._workers, self._changed.set)
+                workers = _workers(config, self._workers, self._shown, self._changed.set)
                 probes = build(config.probes)
-                alerts = self.alerts if self.alerts.same_as(config) else AlertWorkers(config, self._changed.set)
+                alerts = self.alerts
+                if not alerts.same_as(config):
+                    alerts = AlertWorkers(config, self._shown, self._changed.set)
             except ConfigError as error:
                 self._reload_ok = False
                 logger.error("the configuration was not reloaded, the old one stays in force: %s", error)
                 raise
             old, self._workers = self._workers, workers
             old_config, self._config = self._config, config
-            if config.listen != old_config.listen:
-                logger.warning("`listen` changed to %s, which takes effect at the next start", config.listen)
+            later = (
+                ("listen", config.listen, old_config.listen),
+                ("state_folder", config.state_folder, old_config.state_folder),
+            )
+            for key, now, before in later:
+                if now != before:
+                    logger.warning("`%s` changed to %s, which takes effect at the next start", key, now)
+            self._shown.scrapers.interval_seconds = config.scrape_interval_seconds
             _stop([worker for name, worker in old.items() if workers.get(name) is not worker], timeout_seconds=5.0)
             for name, worker in workers.items():
                 if old.get(name) is not worker:
@@ -188,7 +201,17 @@ class Service:
         return max(SHORTEST_PROBE_SECONDS, min(config.probe_timeout_seconds, left))
 
 
-def _workers(config: Config, running: dict[str, Worker], published: Callable[[], None]) -> dict[str, Worker]:
+def _shown(config: Config) -> ShownSources:
+    try:
+        folder = Path(config.state_folder) if config.state_folder else None
+        return ShownSources(folder, config.scrape_interval_seconds)
+    except StateError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _workers(
+    config: Config, running: dict[str, Worker], shown: ShownSources, published: Callable[[], None]
+) -> dict[str, Worker]:
     """Return a worker for each source, from `running` where nothing changed."""
     workers = {}
     for source in config.sources:
@@ -196,7 +219,7 @@ def _workers(config: Config, running: dict[str, Worker], published: Callable[[],
             plan = mapping.plan(source)
         except MappingError as error:
             raise ConfigError(f"`sources`, {source.label}: {error}") from error
-        new = Worker(plan, config.database_of(source), config.limits, config.retention_days, published)
+        new = Worker(plan, config.database_of(source), config.limits, config.retention_days, published, shown)
         known = running.get(source.label)
         if known is not None and known.counts_as(new):
             new.view = known.view  # no gap in the series until its own first poll

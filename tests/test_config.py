@@ -57,6 +57,8 @@ def test_defaults_are_those_documented() -> None:
             "connect_timeout_seconds": 5.0,
         },
         "listen": "127.0.0.1:9847",
+        "state_folder": None,
+        "scrape_interval_seconds": 5.0,
         "sources": ({"preset": "native", "name": None, "app": None, "database": None, "sample_labels": None},),
         "probes": {kind.component: () for kind in PROBES},
         "probe_timeout_seconds": 1.0,

@@ -6,7 +6,7 @@ from functools import partial
 
 import psycopg
 
-from exporter.aggregation import actors, ledger, releases
+from exporter.aggregation import actors, releases
 from exporter.aggregation.series import Reading
 from exporter.sources.mapping import SourcePlan, StateTable
 from platform_sdk.events.base import LONGEST_LABEL, OTHER, closed
@@ -35,8 +35,6 @@ class StateReader:
             *(partial(read_state, state=state) for state in plan.states),
             lambda connection: list(releases.read(connection, plan)),
         ]
-        if plan.native:
-            self._queries.append(lambda connection: list(ledger.read(connection, plan.name)))
         self._due = [0.0] * len(self._queries)
         self._readings: list[list[Reading]] = [[] for _ in self._queries]
 

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 
 import psycopg
 
-from exporter.aggregation.series import Reading
-
 PRODUCED = "platform_sdk_events_total"
 DROPPED = "platform_sdk_events_dropped_total"
 
@@ -24,19 +22,21 @@ ENDED_HOURS = 1
 """How long the row of a process that ended can still be seen."""
 
 
-def read(connection: psycopg.Connection, source: str) -> Iterator[Reading]:
-    """Yield events produced by app, and dropped by app and reason. One statement, so that folding causes no dip."""
-    rows = connection.execute(
-        f"""SELECT metric, labels, sum(value), extract(epoch FROM min(since))::double precision FROM (
-            SELECT metric, labels, value, created_at AS since FROM monitoring.rollup
+def read(connection: psycopg.Connection, source: str) -> Iterator[tuple[str, dict[str, str], float, float]]:
+    """Yield (metric, labels, value, created): events produced by app, and dropped by app and reason.
+
+    One statement, so that folding causes no dip.
+    """
+    yield from connection.execute(
+        f"""SELECT metric, labels, greatest(sum(value), max(held)), extract(epoch FROM min(since))::double precision
+        FROM (
+            SELECT metric, labels, value, held[1], created_at AS since FROM monitoring.rollup
             WHERE source = %s AND stream = '{STREAM}'
-            UNION ALL {_entries("monitoring.sdk_ledger")}) entry
+            UNION ALL SELECT metric, labels, value, NULL, since FROM ({_entries("monitoring.sdk_ledger")}) process
+        ) entry
         GROUP BY metric, labels ORDER BY metric, labels""",
         [source],
     ).fetchall()
-    for metric, labels, value, created in rows:
-        names = ("app",) if metric == PRODUCED else ("app", "reason")
-        yield Reading(metric, tuple(labels[name] for name in names), float(value), created)
 
 
 def fold(connection: psycopg.Connection, source: str) -> None:

@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import psycopg
 
-from exporter.aggregation import poll, retention
+from exporter.aggregation import ledger, poll, retention
 from exporter.aggregation.gauges import StateReader
-from exporter.aggregation.series import SourceView, read_totals
+from exporter.aggregation.series import SourceView, Total, read_ledger, read_totals
+from exporter.aggregation.shown import ShownSources, with_falls
+from exporter.aggregation.snapshot import StoreState, age_seconds, store_state
 from exporter.config.settings import Database, Limits, Retention
 from exporter.database import expiry, schema
 from exporter.database.connection import backoff_seconds, connect
@@ -35,9 +37,11 @@ class Worker:
         limits: Limits,
         retention: Retention,
         published: Callable[[], None] = lambda: None,
+        shown: ShownSources | None = None,
     ) -> None:
         """Build the worker; `published` is called in its thread after each new view, and must return at once."""
         self.plan = plan
+        self._shown = (shown or ShownSources(None, 0.0)).of(plan.name)
         self._published = published
         self._settings = settings
         self._limits = limits
@@ -47,7 +51,7 @@ class Worker:
         self._maintained_at: float | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"source-{plan.name}", daemon=True)
-        self.view = SourceView(plan.name)
+        self.view = SourceView(plan.name, self._shown.totals)
 
     @property
     def interval_seconds(self) -> float:
@@ -89,22 +93,33 @@ class Worker:
                 failures += 1
                 self._fail(error)
                 wait = backoff_seconds(failures, self.interval_seconds)
-            self._stopping.wait(wait)
+            self._pause(wait)
         self._disconnect()
+
+    def _pause(self, seconds: float) -> None:
+        """Wait; show new series meanwhile, as soon as they may be."""
+        ends_at = time.monotonic() + seconds
+        while (left := ends_at - time.monotonic()) > 0 and not self._stopping.is_set():
+            waits = self._shown.wait_seconds()
+            self._stopping.wait(left if waits is None else min(left, waits))
+            if not self._stopping.is_set() and self._shown.release():
+                self._publish(replace(self.view, totals=self._shown.totals))
 
     def poll(self) -> None:
         """Poll every stream once and publish the result. Raises the error that made the whole poll fail."""
         began = time.monotonic()
         connection = self._connected()
+        self._shown.begin(connection, self._read)
         problems = [problem for stream in self.plan.streams if (problem := self._advance(connection, stream))]
-        totals, advanced_age = read_totals(connection, self.plan)
+        totals = self._shown.hold(connection, self._read)
+        advanced_age = age_seconds(connection, self.plan)
         readings, unread = self._states.read(connection)
-        problems += unread
+        problems += [*unread, *self._shown.problems]
         now = time.monotonic()
         if self.view.problems != tuple(problems):
             level = logging.ERROR if problems else logging.INFO
             logger.log(level, "source %s: %s", self.plan.name, "; ".join(problems) or "counting")
-        self.view = SourceView(
+        view = SourceView(
             source=self.plan.name,
             totals=totals,
             readings=readings,
@@ -114,8 +129,20 @@ class Worker:
             clock_ahead_seconds=expiry.clock_ahead_seconds(connection),
             problems=tuple(problems),
         )
-        self._published()
+        self._publish(view)
         self._maintain(connection)
+
+    def _publish(self, view: SourceView) -> None:
+        self.view = view
+        self._shown.published()
+        self._published()
+
+    def _read(self, connection: psycopg.Connection) -> tuple[list[Total], StoreState]:
+        names = [stream.name for stream in self.plan.streams]
+        state = store_state(connection, self.plan.name, names)
+        totals = [*read_totals(connection, self.plan), *read_ledger(connection, self.plan)]
+        state = replace(state, streams=(*state.streams, ledger.STREAM))
+        return with_falls(totals, self.plan.name, names[0] if names else ""), state
 
     def _advance(self, connection: psycopg.Connection, stream: Stream) -> str | None:
         """Count one stream; return its problem, None without one."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from exporter.aggregation import issues, snapshot
+from exporter.aggregation import issues, ledger
 from exporter.sources.mapping import SourcePlan
 
 
@@ -20,19 +20,16 @@ class Total:
     buckets: list[float] | None = None
     at: float | None = None
     created: float = 0.0
+    stream: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One value of a state query: its metric, labels in order of the metric's declaration, and the value.
-
-    `created` is when a counter began, in Unix seconds; None for a gauge.
-    """
+    """One gauge of a state query: its metric, labels in order of the metric's declaration, and the value."""
 
     metric: str
     labels: tuple[str, ...]
     value: float
-    created: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +54,37 @@ class SourceView:
         return None if self.advanced_at is None else max(0.0, now - self.advanced_at)
 
 
-def read_totals(connection: psycopg.Connection, plan: SourcePlan) -> tuple[tuple[Total, ...], float | None]:
-    """Return the committed rollups of a source, zeros of issues among them, and `snapshot.age_seconds`."""
+WENT_BACK = "platform_exporter_counters_went_back_total"
+
+
+def read_totals(connection: psycopg.Connection, plan: SourcePlan) -> list[Total]:
+    """Return the committed rollups of a source, zeros of issues among them."""
     totals = stored_totals(connection, plan.name, [stream.name for stream in plan.streams])
-    if any(stream.issues for stream in plan.streams):
+    stream = next((stream.name for stream in plan.streams if stream.issues), None)
+    if stream:
         zeros = issues.zeros((total.metric, total.labels, total.created) for total in totals)
-        totals += [Total(metric, "counter", labels, 0.0, created=created) for metric, labels, created in zeros]
-    return tuple(totals), snapshot.age_seconds(connection, plan)
+        totals += [_counter(stream, *zero) for zero in ((name, labels, 0.0, at) for name, labels, at in zeros)]
+    return totals
+
+
+def read_ledger(connection: psycopg.Connection, plan: SourcePlan) -> list[Total]:
+    """Return what the SDK's processes produced and dropped, where the source is the event store."""
+    return [_counter(ledger.STREAM, *row) for row in ledger.read(connection, plan.name)] if plan.native else []
+
+
+def _counter(stream: str, metric: str, labels: dict[str, str], value: float, created: float) -> Total:
+    return Total(metric, "counter", labels, value, created=created, stream=stream)
 
 
 def stored_totals(connection: psycopg.Connection, source: str, streams: list[str]) -> list[Total]:
-    """Return the committed rollups of some streams of a source."""
+    """Return the committed rollups of some streams of a source, as they are shown."""
     rows = connection.execute(
-        """SELECT metric, type, labels, value, total, buckets, at, extract(epoch FROM created_at)::double precision
+        """SELECT metric, type, labels, greatest(value - coalesce(base[1], 0), held[1]),
+            greatest(total - coalesce(base[2], 0), held[2]),
+            CASE WHEN held IS NULL AND base IS NULL THEN buckets ELSE (
+                SELECT array_agg(greatest(a - coalesce(b, 0), h) ORDER BY place)
+                FROM unnest(buckets, base[3:], held[3:]) WITH ORDINALITY AS bin(a, b, h, place)) END,
+            at, extract(epoch FROM created_at)::double precision, stream
         FROM monitoring.rollup WHERE source = %s AND stream = ANY(%s) ORDER BY metric, labels""",
         [source, streams],
     ).fetchall()

@@ -22,6 +22,31 @@ class Cursor:
     snapshot: str
 
 
+HISTORY = """concat_ws(' ', (pg_control_system()).system_identifier, left(pg_walfile_name(pg_current_wal_lsn()), 8),
+    (SELECT oid FROM pg_database WHERE datname = current_database()), 'monitoring.rollup'::regclass::oid)"""
+"""SQL that names a database's history: another one after a failover or a recovery to a point in time (the timeline), in
+another cluster, and after a dump was restored beside the original or over it. Not on a standby."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreState:
+    """Which store a source's rollups were read from, and how far it was.
+
+    `registered`, when the source began there, tells a store from another that is not a copy of it. `history` and
+    `position` (in the write-ahead log) tell whether it went back since; both are None on a standby. `streams` are those
+    that were counted.
+    """
+
+    registered: str | None
+    history: str | None
+    position: int | None
+    streams: tuple[str, ...]
+
+    def went_back(self, before: "StoreState") -> bool:
+        """Tell whether this store may have lost what it had `before`."""
+        return self.history != before.history or (self.position or 0) < (before.position or 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """The rows that one statement counts: SQL and the parameters it needs."""
@@ -65,10 +90,12 @@ def write(connection: psycopg.Connection, stream: Stream, now: Cursor) -> None:
     Raises psycopg.errors.SerializationFailure where another replica moved it since this transaction began.
     """
     connection.execute(
-        """INSERT INTO monitoring.cursor AS c (source, stream, relation, system_identifier, snapshot, advanced_at)
-        VALUES (%s, %s, %s, %s, %s::pg_snapshot, now())
+        f"""INSERT INTO monitoring.cursor AS c
+            (source, stream, relation, system_identifier, snapshot, advanced_at, history)
+        VALUES (%s, %s, %s, %s, %s::pg_snapshot, now(), {HISTORY})
         ON CONFLICT (source, stream) DO UPDATE SET relation = excluded.relation,
-            system_identifier = excluded.system_identifier, snapshot = excluded.snapshot, advanced_at = now()""",
+            system_identifier = excluded.system_identifier, snapshot = excluded.snapshot, advanced_at = now(),
+            history = excluded.history""",
         [stream.source, stream.name, stream.relation, now.system_identifier, now.snapshot],
     )
 
@@ -82,6 +109,21 @@ def age_seconds(connection: psycopg.Connection, plan: SourcePlan) -> float | Non
         [plan.name, names],
     ).fetchone()
     return float(row[1]) if row and names and row[0] == len(names) else None
+
+
+def store_state(connection: psycopg.Connection, source: str, streams: list[str]) -> StoreState:
+    """Return the state of the store that holds a source's rollups."""
+    row = connection.execute(
+        f"""SELECT (SELECT created_at::text FROM monitoring.source WHERE name = %(source)s),
+            CASE WHEN NOT pg_is_in_recovery() THEN {HISTORY} END,
+            CASE WHEN NOT pg_is_in_recovery() THEN (pg_current_wal_lsn() - '0/0')::bigint END,
+            coalesce(array_agg(stream ORDER BY stream), '{{}}')
+        FROM monitoring.cursor WHERE source = %(source)s AND stream = ANY(%(streams)s)""",
+        {"source": source, "streams": streams},
+    ).fetchone()
+    assert row is not None  # noqa: S101 - an aggregate without GROUP BY gives one row
+    registered, history, position, counted = row
+    return StoreState(registered, history, position, tuple(counted))
 
 
 def windows(connection: psycopg.Connection, stream: Stream, cursor: Cursor | None, now: Cursor) -> list[Window]:

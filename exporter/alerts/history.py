@@ -10,7 +10,7 @@ so that rows and counters can never disagree.
 
 import logging
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,8 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from exporter.aggregation.series import Total, stored_totals
+from exporter.aggregation.shown import with_falls
+from exporter.aggregation.snapshot import StoreState, store_state
 from exporter.alerts.notification import Delivery, HistoryAlert
 from exporter.config.settings import Alerts
 from exporter.database import expiry
@@ -77,9 +79,11 @@ def record(connection: psycopg.Connection, delivery: Delivery, settings: Alerts)
     return True
 
 
-def totals(connection: psycopg.Connection) -> tuple[Total, ...]:
-    """Return the committed counters. Raises psycopg.Error."""
-    return tuple(stored_totals(connection, SOURCE, [STREAM]))
+def read(connection: psycopg.Connection) -> tuple[list[Total], StoreState]:
+    """Return the committed counters, and the state of their store. Raises psycopg.Error."""
+    # Deliveries alone count here: there is no first count of what was there before.
+    state = replace(store_state(connection, SOURCE, []), streams=(STREAM,))
+    return with_falls(stored_totals(connection, SOURCE, [STREAM]), SOURCE, STREAM), state
 
 
 def prune(connection: psycopg.Connection, days: int) -> int:

@@ -6,12 +6,15 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 
+from exporter.aggregation import poll
 from exporter.aggregation.series import Reading, SourceView
+from exporter.aggregation.shown import ShownSources
 from exporter.alerts import history
 from exporter.alerts.notification import Delivery, HistoryAlert, Notification
 from exporter.alerts.spool import NotificationSpool
@@ -32,8 +35,11 @@ class HistoryWorker:
     of its being reachable. Without one `receive` stores it itself. `view` may be read from any thread.
     """
 
-    def __init__(self, settings: Database, alerts: Alerts, published: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, settings: Database, alerts: Alerts, shown: ShownSources, published: Callable[[], None] = lambda: None
+    ) -> None:
         """Nothing connects before `start`. Raises SpoolError."""
+        self._shown = shown.of(history.SOURCE)
         self._settings = settings
         self._alerts = alerts
         self._published = published
@@ -46,7 +52,7 @@ class HistoryWorker:
         self._problem = ""
         self._pruned_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="alert-history", daemon=True)
-        self.view = SourceView(history.SOURCE)
+        self.view = SourceView(history.SOURCE, self._shown.totals)
 
     def start(self) -> None:
         self._thread.start()
@@ -92,7 +98,9 @@ class HistoryWorker:
         self._disconnect()
 
     def _pause(self, seconds: float, failures: int) -> None:
-        """Wait; a notification ends the wait, unless the event store is unreachable."""
+        """Wait; a notification ends the wait, unless the event store is unreachable; a series at 0 shortens it."""
+        waits = self._shown.wait_seconds()
+        seconds = seconds if waits is None else min(seconds, waits)
         if failures:
             self._stopping.wait(seconds)
         else:
@@ -110,9 +118,9 @@ class HistoryWorker:
             else:
                 self._spool.remove(file)
         self._prune(connection)
-        self.view = SourceView(
-            history.SOURCE, totals=history.totals(connection), readings=self.view.readings, problems=()
-        )
+        self._shown.begin(connection, history.read)
+        totals = self._shown.hold(connection, history.read)
+        self.view = replace(self.view, totals=totals, problems=self._shown.problems)
 
     def _publish(self) -> None:
         try:
@@ -121,6 +129,7 @@ class HistoryWorker:
             return
         readings = (Reading("platform_alert_spooled_posts", (), float(waiting)),)
         self.view = SourceView(history.SOURCE, totals=self.view.totals, readings=readings, problems=self.view.problems)
+        self._shown.published()
         self._published()
 
     def _store(self, delivery: Delivery) -> None:
@@ -137,6 +146,7 @@ class HistoryWorker:
             connection = connect(self._settings, "alert history")
             try:
                 schema.check_version(connection, "store")
+                poll.register(connection, history.SOURCE)
             except BaseException:
                 connection.close()
                 raise

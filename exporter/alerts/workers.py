@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from exporter.aggregation.series import SourceView
+from exporter.aggregation.shown import ShownSources
 from exporter.alerts import alertmanager
 from exporter.alerts.history_worker import HistoryWorker
 from exporter.alerts.resender import Resender
@@ -14,14 +15,14 @@ from exporter.sections import Secret
 class AlertWorkers:
     """The history's worker and the resender of manual alerts, as far as the configuration asks for them."""
 
-    def __init__(self, config: Config, published: Callable[[], None]) -> None:
+    def __init__(self, config: Config, shown: ShownSources, published: Callable[[], None]) -> None:
         """Nothing connects before `start`. Raises ConfigError."""
         self._settings = _settings(config)
         self.token: Secret | None = config.alerts.token
         self.history: HistoryWorker | None = None
         if config.alerts.token:
             try:
-                self.history = HistoryWorker(config.database, config.alerts, published)
+                self.history = HistoryWorker(config.database, config.alerts, shown, published)
             except SpoolError as error:
                 raise ConfigError(str(error)) from error
         self._resender: Resender | None = None

@@ -164,6 +164,8 @@ class Config(Section, frozen=True):
 
     database: Database
     listen: str = "127.0.0.1:9847"
+    state_folder: FilePath | None = None
+    scrape_interval_seconds: Annotated[float, Meta(ge=0, le=600)] = 5.0
     sources: tuple[Source, ...] = (Source(),)
     probes: Probes = Probes()
     probe_timeout_seconds: Annotated[float, Meta(ge=0.05, le=60)] = 1.0

@@ -42,9 +42,6 @@ def counted(views: Sequence[SourceView], *, created: bool) -> Iterator[Metric]:
         metric = _start(FAMILIES[name])
         for labels, reading in values.items():
             _sample_line(metric, FAMILIES[name], labels, reading.value)
-            if created and reading.created is not None:
-                names = dict(zip(FAMILIES[name].labels, labels, strict=True))
-                metric.add_sample(f"{metric.name}_created", names, reading.created)
         yield metric
 
 
@@ -166,5 +163,4 @@ def _add(metric: Metric, family: Family, total: Total, *, created: bool) -> None
 def _combine(a: Reading, b: Reading) -> Reading:
     """Return one series of two sources as one: the earlier of two times, the sum of two numbers."""
     value = min(a.value, b.value) if a.metric.endswith("_timestamp_seconds") else a.value + b.value
-    created = min((time for time in (a.created, b.created) if time is not None), default=None)
-    return Reading(a.metric, a.labels, value, created)
+    return Reading(a.metric, a.labels, value)

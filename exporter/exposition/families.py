@@ -126,6 +126,10 @@ EXPORTER_FAMILIES = (
     _counter("platform_exporter_events_total", "Events counted.", "source"),
     _counter("platform_exporter_series_folded_total", "Label sets folded away, once a poll.", "source", "metric"),
     _counter("platform_exporter_rows_rejected_total", "Rows that could not be counted.", "source", "reason"),
+    _counter(
+        "platform_exporter_counters_went_back_total",
+        "Counters that the store had below what was shown, after it lost commits or was restored.", "source",
+    ),
     _gauge("platform_exporter_config_last_reload_successful", "Whether the last reload of the configuration worked."),
     _gauge("platform_exporter_config_last_reload_success_timestamp_seconds", "When a configuration was last loaded."),
     _gauge(

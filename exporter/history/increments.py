@@ -95,7 +95,7 @@ def read(
             report(stream.relation)
             _group(connection, stream, f"past_{number}", grid, limits, now)
         union = " UNION ALL ".join(f"SELECT * FROM pg_temp.past_{number}" for number in range(len(plan.streams)))
-        totals, _ = read_totals(connection, plan)
+        totals = tuple(read_totals(connection, plan))
         since = {found.key: found for found in _all_since(connection, union)}
         with connection.cursor(name="past") as cursor:
             cursor.itersize = 5_000

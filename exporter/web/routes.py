@@ -36,8 +36,11 @@ SCRAPE_TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 class Site(Protocol):
     """What the routes show and do."""
 
-    def render(self, accept: str, scrape_timeout_seconds: float | None) -> tuple[bytes, str]:
-        """Return the exposition and its content type for an Accept header. Blocks: called in a thread."""
+    def render(self, accept: str, scrape_timeout_seconds: float | None, client: str) -> tuple[bytes, str]:
+        """Return the exposition and its content type for an Accept header. Blocks: called in a thread.
+
+        `client` tells who asks from others.
+        """
 
     def not_ready(self) -> list[str]:
         """Return why the numbers cannot be relied on yet; nothing when ready. Does not block."""
@@ -84,9 +87,10 @@ class _Handlers:
         accept = ", ".join(request.headers.getlist("Accept"))
         timeout = parse_scrape_timeout(request.headers.get(SCRAPE_TIMEOUT_HEADER))
         compress = accepts_gzip(", ".join(request.headers.getlist("Accept-Encoding")))
+        client = f"{request.client.host if request.client else ''} {request.headers.get('User-Agent', '')}"
         async with self._scrapes:
             try:
-                body, content_type = await in_thread(lambda: self._render(accept, timeout, compress))
+                body, content_type = await in_thread(lambda: self._render(accept, timeout, client, compress))
             except Exception:
                 logger.exception("rendering /metrics failed")
                 return text("the metrics could not be rendered; see the exporter's log", 500)
@@ -97,8 +101,8 @@ class _Handlers:
             headers["Content-Encoding"] = "gzip"
         return Response(body, headers=headers)
 
-    def _render(self, accept: str, timeout: float | None, compress: bool) -> tuple[bytes, str]:
-        body, content_type = self._site.render(accept, timeout)
+    def _render(self, accept: str, timeout: float | None, client: str, compress: bool) -> tuple[bytes, str]:
+        body, content_type = self._site.render(accept, timeout, client)
         return (gzip(body) if compress else body), content_type
 
     async def healthy(self, request: Request) -> Response:

@@ -104,7 +104,7 @@ def test_notifications_become_history(
     poll_until(lambda: ("A", "resolved") in stored(store), 60)
     poll_until(lambda: counted(exporter, "resolved") == 1, 60)
 
-    assert counted(exporter, "firing") == 2
+    poll_until(lambda: counted(exporter, "firing") == 2, 60)
     assert value(exporter.metrics(), "platform_alert_time_to_resolve_seconds_count", alertname="A") == 1
     assert "hunter2-of-alerts" not in exporter.log
 

@@ -286,6 +286,15 @@ def test_every_alert_goes_into_the_history() -> None:
     assert f" {spool} " in (ROOT / "Dockerfile").read_text(), "a volume takes its owner from the image's folder"
 
 
+def test_what_was_shown_is_kept() -> None:
+    """The exporter's state has a volume, and Prometheus ingests when series began."""
+    state = loaded(ROOT / "deploy/docker/platform-exporter.yml")["state_folder"].partition(":-")[2].rstrip("}")
+
+    assert f"state:{state}" in SERVICES["exporter"]["volumes"]
+    assert f" {state} " in (ROOT / "Dockerfile").read_text(), "a volume takes its owner from the image's folder"
+    assert "--enable-feature=created-timestamp-zero-ingestion" in SERVICES["prometheus"]["command"]
+
+
 @pytest.mark.parametrize("folder", ["compose", "compose-exporters"])
 def test_targets_are_services(folder: str) -> None:
     """Every address Prometheus is given in containers is a service, or the name of the network that two share."""

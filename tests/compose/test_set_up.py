@@ -111,7 +111,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, session_servers: ServerFacto
     secrets = made_secrets(folder / "secrets")
     for folder_here, mounted in CONTAINER_MOUNTS.items():
         shutil.copytree(ROOT / folder_here, folder / "srv" / mounted)
-    for volume in ("configuration", "targets", "alerts"):
+    for volume in ("configuration", "targets", "alerts", "state"):
         (folder / volume).mkdir()
     newest = find("postgres", places=WHEELS_ONLY)  # as the image's, not the machine's own
     postgres = session_servers.start(Postgres, durable=False, auth="scram-sha-256", binary=newest)
@@ -131,6 +131,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, session_servers: ServerFacto
             "PLATFORM_CONFIGURATION": str(folder / "configuration"),
             "PLATFORM_TARGETS": str(folder / "targets"),
             "PLATFORM_SPOOL": str(folder / "alerts"),
+            "PLATFORM_STATE": str(folder / "state"),
             "PYTHONPATH": str(ROOT),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PGHOST": postgres.address.partition(":")[0],

@@ -70,7 +70,10 @@ def totals() -> Iterator[Total]:
     yield total("platform_alert_time_to_resolve_seconds", 2, down)
     yield total("platform_alert_flaps_total", 1, down)
     yield total("platform_alert_noise_total", 1, down)
+    yield total("platform_sdk_events_total", 126, shop)
+    yield total("platform_sdk_events_dropped_total", 5, {**shop, "reason": "overflow"})
     yield total("platform_exporter_events_total", 47, {"source": "native"})
+    yield total("platform_exporter_counters_went_back_total", 3, {"source": "native"})
     yield total("platform_exporter_rows_rejected_total", 2, {"source": "native", "reason": "negative"})
     yield total("platform_exporter_series_folded_total", 1, {"source": "native", "metric": "platform_errors_total"})
     yield total("platform_sample_queue_depth", 7, shop, "gauge")
@@ -103,8 +106,6 @@ def readings() -> tuple[Reading, ...]:
         Reading("platform_error_issues", ("shop", "high", "open"), 2),
         Reading("platform_open_alerts", ("shop", "critical", ""), 1),
         Reading("platform_alert_spooled_posts", (), 2),
-        Reading("platform_sdk_events_total", ("shop",), 126, CREATED),
-        Reading("platform_sdk_events_dropped_total", ("shop", "overflow"), 5, CREATED),
     )
 
 

@@ -36,7 +36,7 @@ class FakeSite:
         """Forget what a test set."""
         self.__init__()  # type: ignore[misc]  # a dataclass's own
 
-    def render(self, accept: str, scrape_timeout_seconds: float | None) -> tuple[bytes, str]:
+    def render(self, accept: str, scrape_timeout_seconds: float | None, client: str) -> tuple[bytes, str]:
         """Record the scrape and answer, at once or when released."""
         self.scrapes.append((accept, scrape_timeout_seconds))
         if self.hold:

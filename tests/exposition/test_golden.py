@@ -124,7 +124,7 @@ def test_prometheus_scrapes_it_clean(
 def site_of(accept: str) -> FakeSite:
     """Return a site that always answers in one format."""
     site, content_type = FakeSite(), Format(accept).content_type
-    site.render = lambda accept, timeout: (golden.exposition(content_type).encode(), content_type)  # type: ignore[method-assign]
+    site.render = lambda accept, timeout, client: (golden.exposition(content_type).encode(), content_type)  # type: ignore[method-assign]
     return site
 
 

@@ -266,7 +266,7 @@ from exporter.web.routes import build_app
 from exporter.web.server import serve
 
 class Site:
-    def render(self, accept, scrape_timeout_seconds):
+    def render(self, accept, scrape_timeout_seconds, client):
         print("rendering", flush=True)
         time.sleep(scrape_timeout_seconds or 0)
         return b"rendered", "text/plain"

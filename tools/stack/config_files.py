@@ -22,6 +22,7 @@ def exporter(state: StackState) -> Path:
     """Write the exporter's configuration, for the user `exporter`."""
     content = {
         "listen": state.address("exporter"),
+        "state_folder": "shown",
         "database": _database(state, "platform", "exporter"),
         "sources": _sources(state, "exporter"),
         "probes": {

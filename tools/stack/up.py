@@ -20,6 +20,7 @@ from tools.stack.servers import Alertmanager, Grafana, Minio, Postgres, Promethe
 from tools.stack.servers.alertmanager import Cluster
 from tools.stack.servers.exporter import DemoPlatform, DemoTraffic, ExporterCommand, checkout_command, run_exporter
 from tools.stack.servers.minio import Flavour
+from tools.stack.servers.prometheus import start_flags
 from tools.stack.state import MINIO_BUILD, StackState, fingerprint
 
 USUAL_PORTS = {
@@ -211,6 +212,7 @@ class Start:
         state = self.state
         config, mark = config_files.prometheus(state)
         flags = [f"--web.external-url={state.url('prometheus')}", "--storage.tsdb.retention.time=30d"]
+        flags += start_flags(binary)
         prometheus = Prometheus(state.folder, config, port=state.ports["prometheus"], flags=flags, binary=binary)
         self._ensure(prometheus, "Prometheus", mark)
 

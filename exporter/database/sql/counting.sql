@@ -96,6 +96,14 @@ CREATE TABLE IF NOT EXISTS monitoring.rollup (
     created_at timestamptz NOT NULL,
     PRIMARY KEY (source, stream, metric, type, labels)
 ) WITH (fillfactor = 70);
+-- What is shown is greatest(value - base, held), and the same of `total` and `buckets`; both columns hold these in one
+-- array and are NULL but for: `held`, the highest that was shown before this database went back (a failover that lost
+-- commits, a restored backup); `base`, where the series began again (exporter/aggregation/shown.py).
+ALTER TABLE monitoring.rollup
+    ADD COLUMN IF NOT EXISTS held double precision[],
+    ADD COLUMN IF NOT EXISTS base double precision[];
+-- The history of a database: it is another one after a failover, a restore or a copy. See snapshot.py.
+ALTER TABLE monitoring.cursor ADD COLUMN IF NOT EXISTS history text;
 
 -- When each user and session, as a hash, was last active: only for counting distinct users and sessions in the last days.
 CREATE TABLE IF NOT EXISTS monitoring.actor (

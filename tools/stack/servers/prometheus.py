@@ -11,6 +11,11 @@ from tools.stack.servers.base import Server
 IDLE_CONFIG = "global: {scrape_interval: 1s}\n"
 
 
+def start_flags(binary: Binary) -> list[str]:
+    """Return the flags with which a Prometheus lets series begin at 0 where their created timestamps say; 3.x only."""
+    return ["--enable-feature=created-timestamp-zero-ingestion"] if binary.release >= (3,) else []
+
+
 class Prometheus(Server):
     """A Prometheus on loopback.
 
