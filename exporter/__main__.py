@@ -12,6 +12,7 @@ COMMANDS = {
     "schema": "exporter.commands.schema",
     "adopt": "exporter.commands.adopt",
     "preview": "exporter.commands.preview",
+    "reconcile": "exporter.commands.reconcile",
     "health": "exporter.commands.health",
     "doctor": "exporter.commands.doctor",
     "alerts": "exporter.commands.alerts",

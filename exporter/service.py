@@ -17,6 +17,7 @@ from exporter.config.settings import Config
 from exporter.errors import ConfigError, MappingError, StateError
 from exporter.exposition import collector
 from exporter.exposition.negotiation import Format
+from exporter.inspection.reconciler import Reconciler
 from exporter.probes import build
 from exporter.probes.base import Status
 from exporter.probes.run import ProbeRunner
@@ -49,6 +50,7 @@ class Service:
         self._shown = _shown(config)
         self._workers = _workers(config, {}, self._shown, self._changed.set)
         self._runner = ProbeRunner(build(config.probes))
+        self._reconciler = Reconciler(config)
         self.alerts = AlertWorkers(config, self._shown, self._changed.set)
         self._reload_ok = True
         self._loaded_at = time.time()
@@ -69,10 +71,11 @@ class Service:
         for worker in self._workers.values():
             worker.start()
         self.alerts.start()
+        self._reconciler.start()
 
     def stop(self) -> None:
         """End all threads; blocks for a few seconds at most."""
-        _stop((*self._workers.values(), self.alerts), timeout_seconds=2.0)
+        _stop((*self._workers.values(), self.alerts, self._reconciler), timeout_seconds=2.0)
         self._shown.close()
         self._runner.close()
 
@@ -91,6 +94,7 @@ class Service:
             *collector.sources(views, intervals, time.monotonic()),
             *collector.exporter(config, reload_ok=self._reload_ok, loaded_at=self._loaded_at),
             *collector.own_certificate(self._certificate_expiry()),
+            *collector.reconciled(self._reconciler.differences()),
             *self._process.collect(),
         ]
         return form.join((self._counted((*views, *self.alerts.views), form), form.encode(live))), form.content_type
@@ -158,6 +162,7 @@ class Service:
                 if old.get(name) is not worker:
                     worker.start()
             self._replace_alerts(alerts)
+            self._replace_reconciler(config)
             self._runner.replace(probes)
             self._reload_ok, self._loaded_at = True, time.time()
             logger.info("reloaded the configuration from %s", self._path)
@@ -168,6 +173,12 @@ class Service:
             alerts.follow(old)
             old.stop(timeout_seconds=5.0)
             alerts.start()
+
+    def _replace_reconciler(self, config: Config) -> None:
+        if not self._reconciler.same_as(config):
+            self._reconciler.stop(timeout_seconds=5.0)
+            self._reconciler = Reconciler(config)
+            self._reconciler.start()
 
     def _encode_ahead(self) -> None:
         """Encode new counters before the next scrape: encoding takes longer than all the rest of a scrape."""
@@ -232,7 +243,7 @@ def _shows_same(a: SourceView, b: SourceView) -> bool:
     return a is b or (a.totals == b.totals and a.readings == b.readings)
 
 
-def _stop(workers: Iterable[Worker | AlertWorkers], timeout_seconds: float) -> None:
+def _stop(workers: Iterable[Worker | AlertWorkers | Reconciler], timeout_seconds: float) -> None:
     """Stop all workers at the same time: where a server hangs, each takes its whole timeout."""
     threads = [threading.Thread(target=worker.stop, args=(timeout_seconds,)) for worker in workers]
     for thread in threads:

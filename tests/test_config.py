@@ -101,6 +101,7 @@ def test_defaults_are_those_documented() -> None:
             "noise_seconds": 120.0, "retention_days": 400,
         },
         "stack": {"prometheus_url": None, "alertmanager_url": None, "grafana_url": None},
+        "reconcile": {"interval_seconds": None},
     }  # fmt: skip
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import psycopg
 from msgspec import structs
 
-from exporter.aggregation import actors, ledger
+from exporter.aggregation import actors, ledger, tally
+from exporter.aggregation.snapshot import Window
 from exporter.config.settings import Retention
 from exporter.database import expiry, schema
-from exporter.sources.mapping import SourcePlan
+from exporter.sources.mapping import SourcePlan, Stream
 from platform_sdk.events import EVENTS
 from platform_sdk.events.error import ERROR
 
@@ -67,15 +68,40 @@ def _remove_old(
 ) -> None:
     """Remove what is older than the `oldest` day of each kind, a few days of it, and what processes left behind."""
     ledger.fold(connection, plan.name)
+    streams = {stream.kind.name: stream for stream in plan.streams}
     for kind, first in oldest.items():
         born = (schema.partition_day(name, kind) for name in existing.get(kind, set()))
         for day in sorted(day for day in born if day is not None and day < first)[: expiry.DAYS_A_ROUND]:
-            _try(connection, "SELECT monitoring.drop_partition(%(kind)s, %(day)s)", {"kind": kind, "day": day})
-        _try(connection, "SELECT monitoring.trim_default(%(kind)s, %(first)s)", {"kind": kind, "first": first})
+            table, going = f"{kind}_{day:%Y%m%d}", Window(_OF_DAY, {"day": day})
+            _remove(connection, streams[kind], table, going, _DROP, {"kind": kind, "day": day})
+        strays = Window(_STRAYS.format(kind=kind), {"first": first})
+        _remove(connection, streams[kind], f"{kind}_default", strays, _TRIM, {"kind": kind, "first": first})
     ended = "status NOT IN ('pending', 'running')"
     finished = expiry.statement("scraping_job", "coalesce(finished_at, created_at)", ended)
     _try(connection, finished, {"days": FINISHED_JOBS_DAYS})
     _try(connection, expiry.statement("batch", "at"), {"days": BATCH_DAYS})
+
+
+_DROP = "SELECT monitoring.drop_partition(%(kind)s, %(day)s, %(as_of)s::pg_snapshot)"
+_TRIM = "SELECT monitoring.trim_default(%(kind)s, %(first)s, %(as_of)s::pg_snapshot)"
+
+
+# What these remove, of the whole table: the exporter's role may not read a partition by its own name.
+_OF_DAY = "t.at >= %(day)s AND t.at < %(day)s + 1"
+_STRAYS = f"""t.tableoid = 'monitoring.{{kind}}_default'::regclass AND t.at < %(first)s AND t.at <= (
+    SELECT min(d.at) FROM monitoring.{{kind}} d WHERE d.tableoid = 'monitoring.{{kind}}_default'::regclass
+    AND d.at < %(first)s) + make_interval(days => {expiry.DAYS_A_ROUND})"""
+
+
+def _remove(
+    connection: psycopg.Connection, stream: Stream, table: str, going: Window, query: str, parameters: dict[str, Any]
+) -> None:
+    """Remove rows that are all counted, and record what they had added: read before, as writers wait for removals."""
+    uncounted = connection.execute("SELECT monitoring.has_uncounted(%s, %s)", [table, stream.kind.name]).fetchone()
+    if uncounted == (True,):
+        return
+    removal = tally.before_removal(connection, stream, going)
+    _try(connection, query, parameters | {"as_of": removal.snapshot}, lambda: tally.record(connection, stream, removal))
 
 
 def _today(connection: psycopg.Connection) -> date:
@@ -96,12 +122,16 @@ def _partitions(connection: psycopg.Connection) -> dict[str, set[str]]:
     return tables
 
 
-def _try(connection: psycopg.Connection, query: str, parameters: dict[str, Any]) -> None:
+def _try(
+    connection: psycopg.Connection, query: str, parameters: dict[str, Any], then: Callable[[], None] = lambda: None
+) -> None:
     try:
         with connection.transaction():
             connection.execute("SET LOCAL lock_timeout = '500ms'")
             row = connection.execute(query.encode(), parameters)
             done = row.fetchone() if row.description else None
+            if done and done[0]:
+                then()
     except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
         logger.info("maintenance could not get a lock: %s %s; next try in %d s", query, parameters, INTERVAL_SECONDS)
     else:

@@ -152,11 +152,17 @@ class Alerts(Section, frozen=True):
 
 
 class Stack(Section, frozen=True):
-    """Where the servers around the exporter answer; only `doctor` asks them."""
+    """Where the servers around the exporter answer; only `doctor` and `reconcile` ask them."""
 
     prometheus_url: str | None = None
     alertmanager_url: str | None = None
     grafana_url: str | None = None
+
+
+class Reconcile(Section, frozen=True):
+    """How often the exporter compares its counters with the rows; None: only when asked to, by `reconcile`."""
+
+    interval_seconds: Annotated[float, Meta(ge=60, le=604_800)] | None = None
 
 
 class Config(Section, frozen=True):
@@ -177,6 +183,7 @@ class Config(Section, frozen=True):
     alerts: Alerts = Alerts()
     errors: Errors = Errors()
     stack: Stack = Stack()
+    reconcile: Reconcile = Reconcile()
 
     def database_of(self, source: Source) -> Database:
         """Return the database that `source` counts in: its own, or the event store."""

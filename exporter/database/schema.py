@@ -217,7 +217,7 @@ END $$;"""
 def _counting_grants() -> Iterator[str]:
     yield f"GRANT USAGE ON SCHEMA monitoring TO {EXPORTER}, {WRITER};"
     yield f"GRANT SELECT ON ALL TABLES IN SCHEMA monitoring TO {EXPORTER};"
-    for table in ("source", "cursor", "former_cluster", "rollup", "actor", "error_issue", "release"):
+    for table in ("source", "cursor", "former_cluster", "rollup", "removed", "actor", "error_issue", "release"):
         yield f"GRANT INSERT, UPDATE, DELETE ON monitoring.{table} TO {EXPORTER};"
     yield f"GRANT INSERT ON monitoring.audit TO {EXPORTER};"
 
@@ -232,8 +232,8 @@ def _store_grants() -> Iterator[str]:
     yield f"GRANT SELECT, INSERT, UPDATE ON monitoring.scraping_job, monitoring.sdk_ledger TO {WRITER};"
     functions = (
         "ensure_partition(text, date)",
-        "drop_partition(text, date)",
-        "trim_default(text, timestamptz)",
+        "drop_partition(text, date, pg_snapshot)",
+        "trim_default(text, timestamptz, pg_snapshot)",
         "has_uncounted(text, text)",
     )
     for function in functions:

@@ -101,6 +101,21 @@ def exporter(config: Config, *, reload_ok: bool, loaded_at: float) -> Iterator[M
     yield _gauge("platform_exporter_build_info", [(build, 1.0)])
 
 
+def reconciled(found: Iterable[tuple[str, float, Mapping[str, float]]]) -> Iterator[Metric]:
+    """Yield what no known cause explains, of (source, when, differences by metric); nothing before the first time."""
+    done = [({"source": source}, at, differences) for source, at, differences in found]
+    if done:
+        yield _gauge("platform_exporter_reconcile_success_timestamp_seconds", ((labels, at) for labels, at, _ in done))
+        yield _gauge(
+            "platform_exporter_reconcile_difference",
+            (
+                ({**labels, "metric": metric}, value)
+                for labels, _, differences in done
+                for metric, value in differences.items()
+            ),
+        )
+
+
 def own_certificate(expiry: float | None) -> Iterator[Metric]:
     """Yield when the exporter's own certificate expires, where it serves TLS."""
     if expiry is not None:

@@ -130,6 +130,15 @@ EXPORTER_FAMILIES = (
         "platform_exporter_counters_went_back_total",
         "Counters that the store had below what was shown, after it lost commits or was restored.", "source",
     ),
+    _gauge(
+        "platform_exporter_reconcile_difference",
+        "By how much a counter is above its rows without a known cause, where `reconcile` is switched on.",
+        "source", "metric",
+    ),
+    _gauge(
+        "platform_exporter_reconcile_success_timestamp_seconds",
+        "When a source's counters were last compared with its rows.", "source",
+    ),
     _gauge("platform_exporter_config_last_reload_successful", "Whether the last reload of the configuration worked."),
     _gauge("platform_exporter_config_last_reload_success_timestamp_seconds", "When a configuration was last loaded."),
     _gauge(

@@ -1,6 +1,5 @@
 """What a stream would count, from its real table: nothing is written, and no right but SELECT is needed."""
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from exporter.aggregation.gauges import read_state
 from exporter.aggregation.series import SourceView, Total
 from exporter.config.settings import Limits
 from exporter.exposition import collector
+from exporter.inspection.failing import failing_rows, leaving_out, mapped
 from exporter.inspection.sampling import Sample, sample
 from exporter.sources.mapping import SourcePlan, Stream
 from platform_sdk.events.base import ACTORS, Column, EventKind
@@ -101,9 +101,9 @@ def read(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Prev
         with connection.transaction():
             return _read(connection, Preview(stream, taken, types=types), taken.stream, parameters)
     except psycopg.DataError:
-        failing = _failing(connection, taken.stream)
-    good = _leaving_out(taken.stream, list(failing))
-    preview = _read(connection, Preview(stream, taken, types=types), good, parameters | {"failing": list(failing)})
+        failing = failing_rows(connection, taken.stream)
+    good = leaving_out(taken.stream)
+    preview = _read(connection, Preview(stream, taken, types=types), good, parameters | {"failing": failing})
     malformed = list(_malformed(connection, original, failing))
     return replace(preview, rejections=[*preview.rejections, *malformed])
 
@@ -248,54 +248,6 @@ def _exposed(view: SourceView) -> Iterator[Line]:
                 yield line.name, dict(line.labels), float(line.value)
 
 
-_FIND_FAILING = """DO $do$
-DECLARE
-    place record;
-    failing text[] := '{{}}';
-BEGIN
-    FOR place IN EXECUTE {rows} LOOP
-        BEGIN
-            EXECUTE {row} USING place.tableoid, place.ctid;
-        EXCEPTION WHEN data_exception THEN
-            failing := failing || (place.tableoid::text || place.ctid::text);
-        END;
-    END LOOP;
-    PERFORM set_config('platform_exporter.failing', to_json(failing)::text, true);
-END $do$"""
-"""A block may run in a read-only transaction, and hands its result on in a setting of that transaction."""
-
-
-def _failing(connection: psycopg.Connection, stream: Stream) -> list[str]:
-    """Return the places of the rows that the mapping's own SQL fails on."""
-    rows = f"SELECT t.tableoid, t.ctid FROM {stream.rows} t"
-    row = f"{_values(stream, stream.columns)} AND t.tableoid = $1 AND t.ctid = $2"
-    cursor = psycopg.ClientCursor(connection)
-    block = _FIND_FAILING.format(rows=cursor.mogrify("%s", [_single(rows)]), row=cursor.mogrify("%s", [_single(row)]))
-    connection.execute(block.encode())
-    (found,) = connection.execute("SELECT current_setting('platform_exporter.failing')").fetchone() or ("[]",)
-    places: list[str] = json.loads(found)
-    return places
-
-
-def _values(stream: Stream, names: Any) -> str:
-    types = {column.name: column.type for column in stream.kind.all_columns}
-    columns = ", ".join(f"({stream.columns[name]})::{types[name]}" for name in names)
-    return f"SELECT {columns} FROM {stream.rows} t {stream.join} WHERE {stream.condition}"
-
-
-def _single(text: str) -> str:
-    """Return SQL with the percent signs single that were doubled for a statement with parameters."""
-    return text.replace("%%", "%")
-
-
-def _leaving_out(stream: Stream, failing: list[str]) -> Stream:
-    good = "(t.tableoid::text || t.ctid::text) <> ALL(%(failing)s)"
-    columns = {name: f"CASE WHEN {good} THEN ({text}) END" for name, text in stream.columns.items()}
-    # CASE, because AND may evaluate its sides in any order.
-    where = f"CASE WHEN {good} THEN ({stream.condition}) ELSE false END"
-    return replace(stream, where=where, counted_when="", columns=columns)
-
-
 def _malformed(connection: psycopg.Connection, stream: Stream, failing: list[str]) -> Iterator[Rejection]:
     """Yield the rejection of the rows that fail, by the column whose SQL does; the first MOST_FAILING are examined."""
     found: dict[tuple[str, ...], list[str]] = {}
@@ -313,7 +265,7 @@ def _problem(connection: psycopg.Connection, stream: Stream, place: str) -> tupl
     table, at, rest = place.partition("(")
     for name in ((), *((name,) for name in stream.columns)):
         columns = name or ("app",)
-        query = f"{_values(stream, columns)} AND t.tableoid = %s::oid AND t.ctid = %s::tid"
+        query = f"{mapped(stream, columns)} AND t.tableoid = %s::oid AND t.ctid = %s::tid"
         try:
             with connection.transaction():
                 connection.execute(query.encode(), [table, at + rest])

@@ -1,12 +1,16 @@
 """What is found, as text for a terminal."""
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from exporter.aggregation.rollup import SELF_EVENTS, SELF_REJECTED
 from exporter.config.settings import Limits
 from exporter.exposition import kinds
+from exporter.inspection.chart import Chart
 from exporter.inspection.preview import Line, Preview, Rejection
+from exporter.inspection.reconcile import Comparison, Reconciliation
 from exporter.printing import one_line, plural, table
 
 WIDTH = 100
@@ -190,3 +194,70 @@ def _notes(found: Preview, limits: Limits) -> Iterator[str]:
 def _wrapped(text: str, indent: str = "", hang: int | None = None) -> list[str]:
     following = indent if hang is None else " " * hang
     return textwrap.wrap(text, WIDTH - 4, initial_indent=indent, subsequent_indent=following)
+
+
+def reconciliation(found: Reconciliation) -> Iterator[str]:
+    """Yield a source's comparisons, differences first, and what it all means."""
+    yield from ("", f"source {found.source}, at {found.at:%Y-%m-%d %H:%M:%S} UTC")
+    often = Counter(one.metric for one in found.comparisons)
+    ordered = sorted(found.comparisons, key=lambda one: (one.explained, one.difference == 0))
+    rows = [
+        (_name(one, often[one.metric] > 1), *map(_amount, (one.counter, one.rows, one.removed)), _verdict(one))
+        for one in ordered
+    ]
+    if rows:
+        yield from (f"  {line}" for line in _numbers(("metric", "counter", "rows", "removed", ""), rows))
+    for why in dict.fromkeys(one.why for one in ordered if one.why):
+        yield from _wrapped(f"  explained: {why}", hang=4)
+    for text in (*found.notes, *found.problems):
+        yield from _wrapped(f"  {text}", hang=4)
+    yield f"  {_conclusion(found)}"
+
+
+def charts(found: Sequence[Chart]) -> Iterator[str]:
+    """Yield counters beside what Prometheus has of them."""
+    yield from ("", "in Prometheus")
+    rows = [
+        (one.metric, *map(_amount, (one.counter, one.value, one.counter - one.value, one.began_with))) for one in found
+    ]
+    headings = ("metric", "counter", "chart", "behind", "not in increase()")
+    yield from (f"  {line}" for line in _numbers(headings, rows))
+    yield from _wrapped(
+        "  behind: what a scrape has not seen yet. not in increase(): what series of the last day began with", hang=4
+    )
+
+
+def _name(one: Comparison, several: bool) -> str:
+    name = one.metric.replace(SELF_EVENTS, "rows counted").replace(SELF_REJECTED, "rows rejected as")
+    return f"{name}, {one.stream}" if several or name != one.metric else name
+
+
+def _verdict(one: Comparison) -> str:
+    if one.difference == 0:
+        return "exact"
+    return f"{one.difference:+,.6g} {'explained' if one.why else 'UNEXPLAINED'}"
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
+
+
+def _numbers(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield a table whose first column is text and whose others are numbers."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    for name, *numbers in (headings, *rows):
+        cells = (number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True))
+        yield f"{name.ljust(widths[0])}  {'  '.join(cells)}".rstrip()
+
+
+def _conclusion(found: Reconciliation) -> str:
+    exact = sum(one.difference == 0 for one in found.comparisons)
+    explained = sum(one.difference != 0 and one.explained for one in found.comparisons)
+    unexplained = len(found.comparisons) - exact - explained
+    parts = {
+        f"{exact} of {plural(len(found.comparisons), 'figure')} exact": True,
+        f"{explained} explained": explained,
+        f"{unexplained} UNEXPLAINED": unexplained,
+        f"{plural(found.waiting, 'row')} not yet counted": found.waiting,
+    }
+    return "; ".join(text for text, said in parts.items() if said)

@@ -71,8 +71,8 @@ def undo_steps(connection: psycopg.Connection, source: Source, adopted: Mapping)
     if _exists(connection, Relation.of("monitoring", "source")):
         label = sql.Literal(source.label).as_string(None)
         for table, column in (
-            ("cursor", "source"), ("former_cluster", "source"), ("rollup", "source"), ("actor", "source"),
-            ("adopted", "source"), ("source", "name"),
+            ("cursor", "source"), ("former_cluster", "source"), ("rollup", "source"), ("removed", "source"),
+            ("actor", "source"), ("adopted", "source"), ("source", "name"),
         ):  # fmt: skip
             todo.append(Step(f"DELETE FROM monitoring.{table} WHERE {column} = {label}", "remove the counters"))
     return todo

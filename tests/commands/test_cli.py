@@ -50,6 +50,7 @@ HELP = {
     "errors ignore": ("--until", "--for", "--events", "until they are reopened"),
     "backfill": ("--rules", "--output", "Example:", "the past ends where its counters are"),
     "demo": ("--past", "--remove", "All of it is invented and marked", "Examples:"),
+    "reconcile": ("--json", "changes nothing", "Exit status 1", "Examples:"),
     "preview": ("--stream", "--json", "Writes nothing", "Examples:"),
     "export": ("--since", "--where", "Examples:", "need no more memory than a thousand"),
     "alerts": ("Examples:", "alertmanager.urls", "monitoring.audit"),

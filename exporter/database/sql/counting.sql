@@ -105,6 +105,21 @@ ALTER TABLE monitoring.rollup
 -- The history of a database: it is another one after a failover, a restore or a copy. See snapshot.py.
 ALTER TABLE monitoring.cursor ADD COLUMN IF NOT EXISTS history text;
 
+-- What the rows that retention removed had added to each metric: counters are the rows there are and these. The row
+-- without a source says since when removals are recorded.
+CREATE TABLE IF NOT EXISTS monitoring.removed (
+    source text NOT NULL,
+    stream text NOT NULL,
+    metric text NOT NULL,
+    detail text NOT NULL,
+    value double precision NOT NULL,
+    total double precision NOT NULL,
+    buckets double precision NOT NULL,
+    since timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (source, stream, metric, detail)
+) WITH (fillfactor = 70);
+INSERT INTO monitoring.removed VALUES ('', '', '', '', 0, 0, 0) ON CONFLICT DO NOTHING;
+
 -- When each user and session, as a hash, was last active: only for counting distinct users and sessions in the last days.
 CREATE TABLE IF NOT EXISTS monitoring.actor (
     source text NOT NULL,

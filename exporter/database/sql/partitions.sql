@@ -50,9 +50,24 @@ BEGIN
     RETURN NOT counted;
 END $$;
 
--- Drop one day if every row in it is counted. False means: not yet, try again later. A day that is not over by this
+-- Whether `child` holds rows that a snapshot did not see: they are missing in what was read with it.
+CREATE OR REPLACE FUNCTION monitoring.has_newer(child text, as_of pg_snapshot) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    newer boolean := false;
+BEGIN
+    IF as_of IS NOT NULL THEN
+        EXECUTE format('SELECT EXISTS (SELECT FROM monitoring.%I WHERE cluster = monitoring.cluster_id() '
+            'AND tx >= pg_snapshot_xmin(%L) AND NOT pg_visible_in_snapshot(tx, %L))', child, as_of, as_of) INTO newer;
+    END IF;
+    RETURN newer;
+END $$;
+
+-- Drop one day if every row in it is counted, and was seen by `as_of`. False means: not yet, try again later. A day that is not over by this
 -- server's clock stays, whoever asks: the clock there may be wrong.
-CREATE OR REPLACE FUNCTION monitoring.drop_partition(kind text, day date) RETURNS boolean
+DROP FUNCTION IF EXISTS monitoring.drop_partition(text, date);
+CREATE OR REPLACE FUNCTION monitoring.drop_partition(kind text, day date, as_of pg_snapshot DEFAULT NULL) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
@@ -67,7 +82,7 @@ BEGIN
     -- has every writer to this day committed or gone.
     EXECUTE format('LOCK TABLE ONLY monitoring.%I IN ACCESS EXCLUSIVE MODE', kind);
     EXECUTE format('LOCK TABLE monitoring.%I IN ACCESS EXCLUSIVE MODE', child);
-    IF monitoring.has_uncounted(child, kind) THEN
+    IF monitoring.has_uncounted(child, kind) OR monitoring.has_newer(child, as_of) THEN
         RETURN false;
     END IF;
     EXECUTE format('DROP TABLE monitoring.%I', child);
@@ -76,7 +91,9 @@ END $$;
 
 -- Rows outside every daily partition are few (a writer's clock was wrong); only here rows are deleted, the oldest three
 -- days of them, and none that this server's clock has not reached.
-CREATE OR REPLACE FUNCTION monitoring.trim_default(kind text, before timestamptz) RETURNS bigint
+DROP FUNCTION IF EXISTS monitoring.trim_default(text, timestamptz);
+CREATE OR REPLACE FUNCTION monitoring.trim_default(kind text, before timestamptz, as_of pg_snapshot DEFAULT NULL)
+    RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET timezone = 'UTC'
     AS $$
 DECLARE
@@ -87,7 +104,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Compare this server''s clock with your host''s: SELECT now();';
     END IF;
     EXECUTE format('LOCK TABLE monitoring.%I IN ACCESS EXCLUSIVE MODE', kind || '_default');
-    IF NOT monitoring.has_uncounted(kind || '_default', kind) THEN
+    IF NOT (monitoring.has_uncounted(kind || '_default', kind) OR monitoring.has_newer(kind || '_default', as_of)) THEN
         EXECUTE format('DELETE FROM monitoring.%1$I WHERE at < %2$L '
             'AND at <= (SELECT min(at) FROM monitoring.%1$I) + make_interval(days => 3)', kind || '_default', before);
         GET DIAGNOSTICS trimmed = ROW_COUNT;

@@ -1,0 +1,61 @@
+"""The rows that a mapping's own SQL fails on, found without writing anything and without our functions."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+
+import psycopg
+
+from exporter.sources.mapping import Stream
+
+PLACE = "(t.tableoid::text || t.ctid::text)"
+"""SQL of a row's place in its table, which holds for one snapshot."""
+
+_FIND_FAILING = """DO $do$
+DECLARE
+    place record;
+    failing text[] := '{{}}';
+BEGIN
+    FOR place IN EXECUTE {rows} LOOP
+        BEGIN
+            EXECUTE {row} USING place.tableoid, place.ctid;
+        EXCEPTION WHEN data_exception THEN
+            failing := failing || (place.tableoid::text || place.ctid::text);
+        END;
+    END LOOP;
+    PERFORM set_config('platform_exporter.failing', to_json(failing)::text, true);
+END $do$"""
+"""A block may run in a read-only transaction, and hands its result on in a setting of that transaction."""
+
+
+def failing_rows(connection: psycopg.Connection, stream: Stream) -> list[str]:
+    """Return the places of the rows that the mapping's own SQL fails on: about 0.1 ms for each row of the table."""
+    rows = f"SELECT t.tableoid, t.ctid FROM {stream.rows} t"
+    row = f"{mapped(stream, stream.columns)} AND t.tableoid = $1 AND t.ctid = $2"
+    cursor = psycopg.ClientCursor(connection)
+    block = _FIND_FAILING.format(rows=cursor.mogrify("%s", [_single(rows)]), row=cursor.mogrify("%s", [_single(row)]))
+    connection.execute(block.encode())
+    (found,) = connection.execute("SELECT current_setting('platform_exporter.failing')").fetchone() or ("[]",)
+    places: list[str] = json.loads(found)
+    return places
+
+
+def mapped(stream: Stream, names: Iterable[str]) -> str:
+    """Return SQL of these columns of a stream, of the rows that count; it ends in a WHERE clause to add to."""
+    types = {column.name: column.type for column in stream.kind.all_columns}
+    columns = ", ".join(f"({stream.columns[name]})::{types[name]}" for name in names)
+    return f"SELECT {columns} FROM {stream.rows} t {stream.join} WHERE {stream.condition}"
+
+
+def _single(text: str) -> str:
+    """Return SQL with the percent signs single that were doubled for a statement with parameters."""
+    return text.replace("%%", "%")
+
+
+def leaving_out(stream: Stream) -> Stream:
+    """Return the stream without the rows in the places of the parameter `failing`."""
+    good = f"{PLACE} <> ALL(%(failing)s)"
+    columns = {name: f"CASE WHEN {good} THEN ({text}) END" for name, text in stream.columns.items()}
+    # CASE, because AND may evaluate its sides in any order.
+    where = f"CASE WHEN {good} THEN ({stream.condition}) ELSE false END"
+    return replace(stream, where=where, counted_when="", columns=columns)
