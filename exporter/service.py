@@ -16,6 +16,7 @@ from exporter.config import loader as configuration
 from exporter.config.settings import Config
 from exporter.errors import ConfigError, MappingError, StateError
 from exporter.exposition import collector
+from exporter.exposition.labels import AddedLabels, added_labels
 from exporter.exposition.negotiation import Format
 from exporter.inspection.reconciler import Reconciler
 from exporter.probes import build
@@ -49,13 +50,14 @@ class Service:
         self._changed = threading.Event()
         self._shown = _shown(config)
         self._workers = _workers(config, {}, self._shown, self._changed.set)
+        self._added = added_labels(config)
         self._runner = ProbeRunner(build(config.probes))
         self._reconciler = Reconciler(config)
         self.alerts = AlertWorkers(config, self._shown, self._changed.set)
         self._reload_ok = True
         self._loaded_at = time.time()
         self._lock = threading.Lock()
-        self._cached: tuple[tuple[SourceView, ...], dict[bool, bytes]] = ((), {})
+        self._cached: tuple[tuple[SourceView, ...], dict[bool, bytes], AddedLabels] = ((), {}, self._added)
         self._encoding = threading.Lock()
         self._formats: dict[bool, Format] = {}
         self._process = CollectorRegistry()
@@ -90,7 +92,7 @@ class Service:
         views = tuple(worker.view for worker in workers.values())
         intervals = {name: worker.interval_seconds for name, worker in workers.items()}
         live = [
-            *collector.probed(results, failures),
+            *collector.probed(results, failures, self._added),
             *collector.sources(views, intervals, time.monotonic()),
             *collector.exporter(config, reload_ok=self._reload_ok, loaded_at=self._loaded_at),
             *collector.own_certificate(self._certificate_expiry()),
@@ -143,6 +145,7 @@ class Service:
                 alerts = self.alerts
                 if not alerts.same_as(config):
                     alerts = AlertWorkers(config, self._shown, self._changed.set)
+                added = added_labels(config)
             except ConfigError as error:
                 self._reload_ok = False
                 logger.error("the configuration was not reloaded, the old one stays in force: %s", error)
@@ -157,6 +160,7 @@ class Service:
                 if now != before:
                     logger.warning("`%s` changed to %s, which takes effect at the next start", key, now)
             self._shown.scrapers.interval_seconds = config.scrape_interval_seconds
+            self._added = added
             _stop([worker for name, worker in old.items() if workers.get(name) is not worker], timeout_seconds=5.0)
             for name, worker in workers.items():
                 if old.get(name) is not worker:
@@ -195,13 +199,18 @@ class Service:
     def _counted(self, views: tuple[SourceView, ...], form: Format) -> bytes:
         """Return the encoded counters, from the cache unless a view changed."""
         with self._encoding:
-            seen, encoded = self._cached
-            if len(seen) != len(views) or not all(_shows_same(a, b) for a, b in zip(seen, views, strict=True)):
+            added = self._added
+            seen, encoded, before = self._cached
+            if (
+                added != before
+                or len(seen) != len(views)
+                or not all(_shows_same(a, b) for a, b in zip(seen, views, strict=True))
+            ):
                 encoded = {}
             body = encoded.get(form.openmetrics)
             if body is None:
-                body = form.encode(collector.counted(views, created=form.openmetrics))
-            self._cached = (views, {**encoded, form.openmetrics: body})
+                body = form.encode(collector.counted(views, created=form.openmetrics, added=added))
+            self._cached = (views, {**encoded, form.openmetrics: body}, added)
             return body
 
     @staticmethod

@@ -59,7 +59,10 @@ def test_defaults_are_those_documented() -> None:
         "listen": "127.0.0.1:9847",
         "state_folder": None,
         "scrape_interval_seconds": 5.0,
-        "sources": ({"preset": "native", "name": None, "app": None, "database": None, "sample_labels": None},),
+        "labels": {},
+        "sources": (
+            {"preset": "native", "name": None, "app": None, "database": None, "sample_labels": None, "labels": {}},
+        ),
         "probes": {kind.component: () for kind in PROBES},
         "probe_timeout_seconds": 1.0,
         "limits": {"series_per_metric": 500, "future_tolerance_seconds": 300.0},

@@ -18,7 +18,7 @@ DIRECTIONS = {
     "exporter.probes": {"errors", "libpq", "sections"},
     "exporter.sources": {"config", "database", "errors", "events", "sections"},
     "exporter.aggregation": {"config", "database", "errors", "events", "sources"},
-    "exporter.exposition": {"aggregation", "config", "events", "probes"},
+    "exporter.exposition": {"aggregation", "config", "errors", "events", "probes"},
     "exporter.alerts": {"aggregation", "config", "database", "errors", "events", "exposition", "files", "printing",
                         "sections", "web"},
     "exporter.demo": {"capture", "client", "config", "database", "delivery", "emit", "errors", "events", "options",

@@ -1,10 +1,12 @@
 """Build the service without a server, and ask it what scrapes and pages ask."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from exporter.aggregation.series import Total
 from exporter.config import loader
 from exporter.errors import ConfigError
 from exporter.service import SCRAPE_MARGIN_SECONDS, SHORTEST_PROBE_SECONDS, Service
@@ -75,6 +77,23 @@ def test_health_is_the_worst_of_all(service: Service) -> None:
     assert report["status"] == "unhealthy"
     assert [(c["name"], c["status"], c["reason"]) for c in report["components"]] == [("gone", "unhealthy", "refused")]  # type: ignore[attr-defined]
     assert [(s["source"], s["status"], s["lag_seconds"]) for s in report["sources"]] == [("native", "unknown", None)]  # type: ignore[attr-defined]
+
+
+def test_reload_changes_labels(service: Service, path: Path) -> None:
+    """Labels of the configuration stand at counters and components, and follow a reload; a bad one refuses it."""
+    worker = service._workers["native"]
+    worker.view = replace(worker.view, totals=(Total("platform_api_calls_total", "counter", {"app": "a"}, 1.0),))
+    before = service.render("", None)[0]
+    path.write_text(TEXT + "labels: {environment: prod}")
+    service.reload()
+    after = service.render("", None)[0]
+
+    assert b"environment" not in before
+    assert b'platform_api_calls_total{app="a",environment="prod"} 1.0' in after
+    assert b'platform_component_up{component="postgresql",environment="prod",name="gone"}' in after
+    path.write_text(TEXT + "labels: {app: prod}")
+    with pytest.raises(ConfigError, match="invalid label 'app' in `labels`"):
+        service.reload()
 
 
 def test_refused_reload_changes_nothing(service: Service, path: Path) -> None:

@@ -14,6 +14,7 @@ from exporter.config.settings import Config
 from exporter.database.connection import connect
 from exporter.errors import ConfigError, PlatformError
 from exporter.exposition import collector
+from exporter.exposition.labels import added_labels
 from exporter.history import blocks, increments, openmetrics, replay, tables
 from exporter.history.increments import TimeGrid
 from exporter.printing import plural
@@ -97,15 +98,16 @@ def _events(
 ) -> None:
     """Make the blocks of events, thresholds and objectives."""
     sources = [tables.named(config, name) for name in names] or config.sources
+    added = added_labels(config)
     with contextlib.ExitStack() as stack:
         pasts = []
         for source in sources:
             connection = stack.enter_context(connect(config.database_of(source), "backfill"))
             read = increments.read(connection, mapping.plan(source), grid, config.limits, _report)
-            pasts.append(stack.enter_context(read))
+            pasts.append(increments.with_labels(stack.enter_context(read), added.of(source.label)))
         constants = [("platform_threshold", given, value) for given, value in collector.thresholds(config.thresholds)]
         constants += [("platform_objective", given, value) for given, value in collector.objectives(config.objectives)]
-        timeline = openmetrics.Timeline(pasts, constants, grid, labels)
+        timeline = openmetrics.Timeline(pasts, constants, grid, labels, added.names)
         _report(f"{timeline.series} series, {grid.steps + 1} samples each")
         pieces = list(grid.pieces(blocks.BLOCK_SECONDS))
         with progress("events", len(pieces)) as bar:

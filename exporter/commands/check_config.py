@@ -6,6 +6,7 @@ import click
 
 from exporter.commands.common import FILE, load, reports_errors
 from exporter.errors import ConfigError, MappingError
+from exporter.exposition.labels import added_labels
 from exporter.sources import mapping
 
 
@@ -19,6 +20,7 @@ def check_config(path: Path) -> None:
     """
     config = load(path)
     plans = []
+    added_labels(config)
     for source in config.sources:
         try:
             plans.append((source, mapping.plan(source)))

@@ -29,6 +29,8 @@ from exporter.sections import (
 from platform_sdk.events import EVENTS
 
 Days = Annotated[int, Meta(ge=1, le=36_500)]
+LabelName = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
+Labels = dict[LabelName, Annotated[str, Meta(min_length=1, max_length=200)]]
 
 
 class Preset(str):
@@ -64,7 +66,8 @@ class Source(Section, frozen=True):
     name: Name | None = None
     app: Name | None = None
     database: Database | None = None
-    sample_labels: tuple[Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")], ...] | None = None
+    sample_labels: tuple[LabelName, ...] | None = None
+    labels: Labels = msgspec.field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -172,6 +175,7 @@ class Config(Section, frozen=True):
     listen: str = "127.0.0.1:9847"
     state_folder: FilePath | None = None
     scrape_interval_seconds: Annotated[float, Meta(ge=0, le=600)] = 5.0
+    labels: Labels = msgspec.field(default_factory=dict)
     sources: tuple[Source, ...] = (Source(),)
     probes: Probes = Probes()
     probe_timeout_seconds: Annotated[float, Meta(ge=0.05, le=60)] = 1.0

@@ -15,45 +15,55 @@ from exporter.aggregation.series import Reading, SourceView, Total
 from exporter.config.settings import Config
 from exporter.config.thresholds import BANDS, Objectives, Thresholds
 from exporter.exposition.families import FAMILIES, Family
+from exporter.exposition.labels import AddedLabels
 from exporter.exposition.rollups import families_of
 from exporter.probes.base import ProbeResult, Status
 
 _Labels = tuple[str, ...]
 """The values of a family's labels, in their order."""
 
+_Pairs = tuple[tuple[str, str], ...]
+"""Labels that the configuration adds, and their values."""
+
+NO_LABELS = AddedLabels()
+
 FRESH_POLLS = 3
 """A source that succeeded within this many poll intervals (at least 15 s) is fresh."""
 
 
-def counted(views: Sequence[SourceView], *, created: bool) -> Iterator[Metric]:
+def counted(views: Sequence[SourceView], *, created: bool, added: AddedLabels = NO_LABELS) -> Iterator[Metric]:
     """Yield the families of events and states; `created` adds OpenMetrics created timestamps."""
-    for family, totals in families_of(total for view in views for total in view.totals):
+    for family, totals in families_of(added.totals(views), added.names):
         metric = _start(family)
         for total in totals:
             _add(metric, family, total, created=created)
         yield metric
-    readings: dict[str, dict[_Labels, Reading]] = {}
+    readings: dict[str, dict[tuple[_Labels, _Pairs], Reading]] = {}
     for view in views:
+        pairs = tuple(added.of(view.source).items())
         for reading in view.readings:
             group = readings.setdefault(reading.metric, {})
-            known = group.get(reading.labels)
-            group[reading.labels] = reading if known is None else _combine(known, reading)
+            known = group.get((reading.labels, pairs))
+            group[reading.labels, pairs] = reading if known is None else _combine(known, reading)
     for name, values in sorted(readings.items()):
         metric = _start(FAMILIES[name])
-        for labels, reading in values.items():
-            _sample_line(metric, FAMILIES[name], labels, reading.value)
+        for (labels, pairs), reading in values.items():
+            _sample_line(metric, FAMILIES[name], labels, reading.value, pairs)
         yield metric
 
 
 def probed(
-    results: Mapping[tuple[str, str], ProbeResult], failures: Mapping[tuple[str, str], Mapping[str, int]]
+    results: Mapping[tuple[str, str], ProbeResult],
+    failures: Mapping[tuple[str, str], Mapping[str, int]],
+    added: AddedLabels = NO_LABELS,
 ) -> Iterator[Metric]:
     """Yield the families of components. Both are by (component, name); failures by reason, and those are all there."""
     metrics: dict[str, Metric] = {}
+    pairs = tuple(added.of_all.items())
 
     def add(name: str, labels: _Labels, value: float) -> None:
         family = FAMILIES[name]
-        _sample_line(metrics.setdefault(name, _start(family)), family, labels, value)
+        _sample_line(metrics.setdefault(name, _start(family)), family, labels, value, pairs)
 
     for target, result in results.items():
         add("platform_component_up", target, float(result.up))
@@ -153,8 +163,8 @@ def _gauge(name: str, samples: Iterable[tuple[dict[str, str], float]]) -> Metric
     return metric
 
 
-def _sample_line(metric: Metric, family: Family, labels: _Labels, value: float) -> None:
-    metric.add_sample(family.name, dict(zip(family.labels, labels, strict=True)), value)
+def _sample_line(metric: Metric, family: Family, labels: _Labels, value: float, pairs: _Pairs) -> None:
+    metric.add_sample(family.name, dict(zip(family.labels, labels, strict=True)) | dict(pairs), value)
 
 
 def _add(metric: Metric, family: Family, total: Total, *, created: bool) -> None:

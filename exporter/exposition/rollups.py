@@ -22,14 +22,18 @@ _Series = dict[tuple[str, ...], Total]
 """The rollups of a family by their labels."""
 
 
-def families_of(totals: Iterable[Total]) -> Iterator[tuple[Family, list[Total]]]:
-    """Yield every family of these rollups with its series, each once; those that can occur but never did are 0."""
+def families_of(totals: Iterable[Total], added: tuple[str, ...] = ()) -> Iterator[tuple[Family, list[Total]]]:
+    """Yield every family of these rollups with its series, each once; those that can occur but never did are 0.
+
+    `added` are the names of labels that the configuration adds (exposition/labels.py).
+    """
     merged = _merge(total for total in totals if _is_current(total))
     for family in EVENT_FAMILIES:  # what never failed has zeros all the same
         if family.zero_fill and (family.zero_fill.attempts, "counter") in merged:
             merged.setdefault((family.name, family.type), {})
     for family, series in _families(merged):
-        yield family, list(_filled(family, series, merged))
+        labels = dict.fromkeys((*family.labels, *added))
+        yield replace(family, labels=tuple(labels)), list(_filled(family, series, merged))
 
 
 def _merge(totals: Iterable[Total]) -> dict[tuple[str, str], _Series]:

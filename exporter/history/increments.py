@@ -5,7 +5,7 @@ value of a series at the end of the past is its value now less all that happened
 without a jump, even where retention has removed the rows that a counter began with.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +16,7 @@ from exporter.aggregation import grouping, malformed, snapshot
 from exporter.aggregation.series import Total, read_totals
 from exporter.config.settings import Limits
 from exporter.errors import PlatformError
+from exporter.exposition.labels import joined, labelled
 from exporter.sources.mapping import SourcePlan, Stream
 
 SeriesKey = tuple[str, str, tuple[tuple[str, str], ...]]
@@ -74,6 +75,17 @@ class SourcePast:
 def key(metric: str, kind: str, labels: dict[str, str]) -> SeriesKey:
     """Return the key of a series; an empty label counts as missing."""
     return metric, kind, tuple(sorted((name, value) for name, value in labels.items() if value != ""))
+
+
+def with_labels(past: SourcePast, added: Mapping[str, str]) -> SourcePast:
+    """Return a past with the labels that the configuration adds to its series."""
+
+    def moved(increment: Increment) -> Increment:
+        metric, kind, own = increment.key
+        return replace(increment, key=key(metric, kind, joined(metric, dict(own), added)))
+
+    since = {found.key: found for found in map(moved, past.since.values())}
+    return SourcePast(tuple(labelled(past.totals, added)), since, map(moved, past.increments))
 
 
 @contextmanager

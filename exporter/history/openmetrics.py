@@ -40,8 +40,12 @@ class Timeline:
         constants: Iterable[tuple[str, Mapping[str, str], float]],
         grid: TimeGrid,
         labels: Mapping[str, str],
+        added: tuple[str, ...] = (),
     ) -> None:
-        """Take the pasts; `constants` are gauges that never changed: name, labels, value."""
+        """Take the pasts, whose series may have the labels `added`.
+
+        `constants` are gauges that never changed: name, labels, value.
+        """
         pasts = list(pasts)
         self._grid = grid
         self._series: dict[SeriesKey, _Series] = {}
@@ -50,7 +54,7 @@ class Timeline:
         for past in pasts:
             for found, increment in past.since.items():
                 since.setdefault(found, []).append(increment)
-        for family, totals in families_of(total for past in pasts for total in past.totals):
+        for family, totals in families_of((total for past in pasts for total in past.totals), added):
             made = [self._begin(family, total, since, labels) for total in totals]
             self._families.append((family, made))
         self._constants = [f"{name}{braces({**given, **labels})} {_number(value)} " for name, given, value in constants]

@@ -8,11 +8,14 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_classic
 
-from exporter.aggregation.series import SourceView, Total
+from exporter.aggregation.series import Reading, SourceView, Total
 from exporter.config.settings import convert
+from exporter.errors import ConfigError
 from exporter.exposition import collector, reference
 from exporter.exposition.families import FAMILIES, Family
+from exporter.exposition.labels import AddedLabels, added_labels
 from exporter.exposition.negotiation import Format
+from exporter.probes.base import Gauge, ProbeResult, Status
 from platform_sdk.events.sample import bounds_of
 from tests.exposition import golden
 
@@ -91,10 +94,12 @@ BOUNDS = {
 }
 
 
-def expose(*views: SourceView, accept: str = OPENMETRICS) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+def expose(
+    *views: SourceView, accept: str = OPENMETRICS, added: AddedLabels = collector.NO_LABELS
+) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     """Return the series of these views as a strict parser reads them; fails where a family or series stands twice."""
     form = Format(accept)
-    body = form.join([form.encode(collector.counted(views, created=form.openmetrics))]).decode()
+    body = form.join([form.encode(collector.counted(views, created=form.openmetrics, added=added))]).decode()
     families = list((parse_openmetrics if form.openmetrics else parse_classic)(body))
     samples = [sample for family in families for sample in family.samples]
     series = {(sample.name, tuple(sorted(sample.labels.items()))): sample.value for sample in samples}
@@ -179,6 +184,78 @@ def test_known_failures_start_at_zero_before_any_failure() -> None:
     assert ("platform_scraping_run_failures_total", (("app", "a"), ("reason", "timeout"), ("scraper", "b"))) in series
 
 
+ADDED = AddedLabels({"environment": "prod"}, {"x": {"environment": "prod", "team": "data"}})
+
+
+def test_labels_are_added() -> None:
+    """A series has the labels of the installation, or of its source; so have its zeros, and readings of state."""
+    calls = golden.total("platform_api_calls_total", 4, {"app": "a", "api": "b"})
+    jobs = Reading("platform_scraping_jobs", ("a", "news", "running"), 2.0)
+    found = [dict(labels) for _, labels in expose(SourceView("x", (calls,), (jobs,)), added=ADDED)]
+    others = [dict(labels) for _, labels in expose(SourceView("alerts", (calls,), (jobs,)), added=ADDED)]
+
+    assert len(found) > 5
+    assert all((labels["environment"], labels["team"]) == ("prod", "data") for labels in found)
+    assert all((labels["environment"], labels.get("team")) == ("prod", None) for labels in others)
+
+
+def test_labels_of_components() -> None:
+    """What is probed has the labels of the installation."""
+    results = {("redis", "main"): ProbeResult(Status.HEALTHY, 0.1, gauges=(Gauge("redis_clients", 3),))}
+    samples = [one for metric in collector.probed(results, {}, ADDED) for one in metric.samples]
+
+    assert {one.labels["environment"] for one in samples} == {"prod"}
+
+
+def test_labels_are_not_added_to_the_exporters_own_series() -> None:
+    """Which exporter counted is said by what scrapes it."""
+    rejected = golden.total("platform_exporter_rows_rejected_total", 4, {"source": "x", "reason": "null"})
+
+    assert {
+        labels for name, labels in expose(SourceView("x", (rejected,)), added=ADDED) if name.endswith("_total")
+    } == {(("reason", "null"), ("source", "x"))}
+
+
+def test_own_label_of_a_sample_is_kept() -> None:
+    """A custom sample that has a label of that name keeps it, and series that become the same are one."""
+    own = golden.total("platform_sample_x_total", 4, {"app": "a", "environment": "test"}, "counter")
+    same = golden.total("platform_sample_x_total", 3, {"app": "a", "environment": "prod"}, "counter")
+    none = golden.total("platform_sample_x_total", 2, {"app": "a", "environment": ""}, "counter")
+    found = expose(SourceView("y", (own, same, none)), added=ADDED)
+
+    totals = {dict(labels)["environment"]: value for (name, labels), value in found.items() if name.endswith("_total")}
+    assert totals == {"test": 4, "prod": 5}
+
+
+@pytest.mark.parametrize(
+    ("configured", "said"),
+    [
+        ({"labels": {"app": "x"}}, "invalid label 'app' in `labels`: expected a name without a meaning; app"),
+        ({"labels": {"instance": "x"}}, "instance is a label of every scrape"),
+        ({"labels": {"le": "x"}}, "le is a label of histograms"),
+        ({"labels": {"__name__": "x"}}, "invalid label '__name__' in `labels`"),
+        ({"sources": [{"labels": {"group": "x"}}]}, "invalid label 'group' in `sources[0].labels`"),
+        ({"labels": {"table": "x"}, "sources": [{"sample_labels": ["table"]}]},
+         "invalid value 'table' for `sources[0].sample_labels`: `labels` adds it"),
+    ],
+)  # fmt: skip
+def test_label_with_a_meaning_is_refused(configured: dict[str, object], said: str) -> None:
+    """A label that series have already is not added: that would change what they say."""
+    with pytest.raises(ConfigError) as caught:
+        added_labels(convert({"database": {"dsn": "x"}, **configured}))
+
+    assert said in str(caught.value)
+
+
+def test_label_of_a_source_wins() -> None:
+    """A source may be in another environment than the rest of the installation."""
+    config = convert({"database": {"dsn": "x"}, "labels": {"environment": "prod", "region": "eu"},
+                      "sources": [{}, {"name": "b", "labels": {"environment": "test"}}]})  # fmt: skip
+
+    assert added_labels(config).of("b") == {"environment": "test", "region": "eu"}
+    assert added_labels(config).of("native") == {"environment": "prod", "region": "eu"}
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -244,5 +321,6 @@ def test_no_rollups_make_an_invalid_exposition(seed: int) -> None:
     chance = random.Random(seed)
     views = [SourceView(f"s{index}", tuple(rollups(chance))) for index in range(3)]
 
-    expose(*views)
-    expose(*views, accept="text/plain")
+    for added in (AddedLabels(), AddedLabels({"region": "eu", "table": "a"}, {"s1": {"method": "a"}})):
+        expose(*views, added=added)
+        expose(*views, accept="text/plain", added=added)

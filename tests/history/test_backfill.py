@@ -70,7 +70,10 @@ def config(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
         with database.connect() as connection:
             schema.apply(connection)
         path = tmp_path_factory.mktemp("backfill") / "c.yml"
-        path.write_text(f"database: {{dsn: '{database.dsn}'}}\n")
+        path.write_text(
+            f"database: {{dsn: '{database.dsn}'}}\n"
+            "labels: {environment: prod}\nsources: [{preset: native, labels: {team: data}}]\n"
+        )
         database.execute(
             "INSERT INTO monitoring.http_request (at, app, route, method, status, duration_seconds, weight) "
             "SELECT to_timestamp(%s) + i * interval '1 minute' - interval '30 s', 'shop', '/a \"b\"', 'GET', "
@@ -184,7 +187,8 @@ def test_labels_are_those_of_scraping(past: Query) -> None:
     assert labels == str(
         [
             ("__name__", "platform_http_requests_total"), ("app", "shop"), ("code", "500"),
-            ("instance", "exporter:9847"), ("job", "platform-exporter"), ("method", "GET"), ("route", '/a "b"'),
+            ("environment", "prod"), ("instance", "exporter:9847"), ("job", "platform-exporter"), ("method", "GET"),
+            ("route", '/a "b"'), ("team", "data"),
         ]
     )  # fmt: skip
 
