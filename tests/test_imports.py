@@ -16,7 +16,7 @@ DIRECTIONS = {
     "exporter.database": {"config", "errors", "events", "libpq"},
     "exporter.web": {"config", "errors", "sections"},
     "exporter.probes": {"errors", "libpq", "sections"},
-    "exporter.sources": {"config", "database", "errors", "events", "sections"},
+    "exporter.sources": {"config", "database", "errors", "events", "printing", "sections"},
     "exporter.aggregation": {"config", "database", "errors", "events", "sources"},
     "exporter.exposition": {"aggregation", "config", "errors", "events", "probes"},
     "exporter.alerts": {"aggregation", "config", "database", "errors", "events", "exposition", "files", "printing",

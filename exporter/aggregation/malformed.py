@@ -24,33 +24,46 @@ def without(
     Costs about 0.1 ms for each row of the window. The same transaction must go on: a row's place (ctid) holds for
     its snapshot only.
     """
-    cursor = psycopg.ClientCursor(connection)
-    rows = f"SELECT t.tableoid, t.ctid FROM {stream.rows} t WHERE {window.sql}"
     columns = ", ".join(
         f"({text})::{column.type}"
         for column in stream.kind.all_columns
         if (text := stream.columns.get(column.name)) is not None
     )
-    row = (
-        f"SELECT {columns} FROM {stream.rows} t {stream.join} "
-        f"WHERE t.tableoid = $1 AND t.ctid = $2 AND ({stream.where})"
-    )
-    failing = [
-        found[0]
-        for found in connection.execute(
-            "SELECT monitoring.failing_rows(%s, %s)",
-            # As the mapping's SQL is sent with parameters elsewhere, its percent signs are doubled.
-            [cursor.mogrify(rows, window.parameters), row.replace("%%", "%")],
-        )
-    ]
-    if failing:
-        _count(connection, stream, len(failing))
-    good = "(t.tableoid::text || t.ctid::text) <> ALL(%(failing)s)"
+    bad = failing(connection, stream, window, columns, stream.condition)
+    if bad:
+        _count(connection, stream, len(bad))
     # CASE, because AND may evaluate its sides in any order.
-    where = f"CASE WHEN {good} THEN ({stream.where}) ELSE false END"
-    columns_of_good = {name: f"CASE WHEN {good} THEN ({text}) END" for name, text in stream.columns.items()}
-    found_parameters = {**window.parameters, "failing": failing}
-    return replace(stream, where=where, columns=columns_of_good), Window(window.sql, found_parameters), len(failing)
+    where = f"CASE WHEN {_GOOD} THEN {stream.condition} ELSE false END"
+    columns_of_good = {name: f"CASE WHEN {_GOOD} THEN ({text}) END" for name, text in stream.columns.items()}
+    window = Window(window.sql, {**window.parameters, "failing": bad})
+    return replace(stream, where=where, counted_when="", columns=columns_of_good), window, len(bad)
+
+
+def good(window: Window, bad: list[str]) -> Window:
+    """Return the window without these rows."""
+    return Window(f"({window.sql}) AND {_GOOD}", {**window.parameters, "failing": bad})
+
+
+_GOOD = "(t.tableoid::text || t.ctid::text) <> ALL(%(failing)s)"
+
+
+def failing(
+    connection: psycopg.Connection, stream: Stream, window: Window, values: str, condition: str = "true"
+) -> list[str]:
+    """Return the places of the window's rows whose `condition` or `values`, SQL over alias t, fail."""
+    cursor = psycopg.ClientCursor(connection)
+    rows = f"SELECT t.tableoid, t.ctid FROM {stream.rows} t WHERE {window.sql}"
+    here = "t.tableoid = $1 AND t.ctid = $2"  # CASE: in other partitions there are rows in the same place
+    row = (
+        f"SELECT {values} FROM {stream.rows} t {stream.join} "
+        f"WHERE {here} AND CASE WHEN {here} THEN {condition} ELSE false END"
+    )
+    found = connection.execute(
+        "SELECT monitoring.failing_rows(%s, %s)",
+        # As the mapping's SQL is sent with parameters elsewhere, its percent signs are doubled.
+        [cursor.mogrify(rows, window.parameters), row.replace("%%", "%")],
+    )
+    return [place for (place,) in found]
 
 
 def _count(connection: psycopg.Connection, stream: Stream, rows: int) -> None:

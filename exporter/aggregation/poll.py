@@ -1,14 +1,16 @@
 """One poll: count what is new in one table, in one transaction."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 
-from exporter.aggregation import actors, issues, malformed, releases, rollup, snapshot
+from exporter.aggregation import actors, captured, issues, malformed, releases, rollup, snapshot
+from exporter.aggregation.captured import Captured
 from exporter.config.settings import Limits
-from exporter.errors import SchemaError
 from exporter.sources import explain
 from exporter.sources.mapping import Relation, Stream
 
@@ -29,13 +31,14 @@ TRIES = 5
 class Counted:
     """One poll's result: rows seen, of them rejected, label sets folded.
 
-    `advanced` is False where another replica holds the source.
+    `advanced` is False where another replica holds the source. `problem` is what was not counted, and what to do.
     """
 
     advanced: bool
     seen: int = 0
     rejected: int = 0
     folded: int = 0
+    problem: str | None = None
 
 
 def poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Counted:
@@ -65,7 +68,77 @@ def poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Coun
 
 
 def _poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Counted:
-    parameters = {
+    with begun(connection, stream) as now:
+        if now is None:
+            register(connection, stream.source)  # `adopt --undo` removes the row under a running exporter
+            return Counted(advanced=False)
+        if stream.issues:
+            connection.execute(issues.WAKE.encode())
+        cursor = snapshot.read(connection, stream)
+        if not stream.adopted:
+            windows = snapshot.windows(connection, stream, cursor, now)
+            counted = _counted(connection, limits, [(stream, window) for window in windows])
+            snapshot.write(connection, stream, now)
+            return counted
+        held = captured.find(connection, stream)
+        if cursor is None or cursor.relation != held.relation:
+            captured.require_complete(connection, stream, held)
+            return first(connection, stream, limits, now)
+        counted = _counted(connection, limits, _changes(connection, stream, held, cursor, now))
+        snapshot.write(connection, captured.changes(stream, held), now)
+    problem = captured.extend(connection, held) or captured.problem(stream, held)
+    return replace(counted, problem=problem)
+
+
+@contextmanager
+def begun(connection: psycopg.Connection, stream: Stream) -> Iterator[snapshot.Cursor | None]:
+    """Run a transaction that counts, from its snapshot, which is yielded; None where another replica counts."""
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        connection.execute(PLANNER)
+        # The snapshot first: taking the lock writes, which a standby refuses with a less helpful message.
+        now = snapshot.take(connection)
+        yield now if _lock(connection, stream.source) else None
+
+
+def first(connection: psycopg.Connection, stream: Stream, limits: Limits, now: snapshot.Cursor) -> Counted:
+    """Count what an adopted table holds, in the transaction of `now`; from then on its changes count.
+
+    Of a table that an earlier version counted only what is new, found by the columns which that version added.
+    """
+    held = captured.find(connection, stream)
+    cursor = snapshot.read(connection, stream)
+    windows = snapshot.windows(connection, stream, cursor, now) if stream.counted != "deleted" else []
+    counted = _counted(connection, limits, [(stream, window) for window in windows])
+    captured.forget_pending(connection, held)
+    snapshot.write(connection, captured.changes(stream, held), now)
+    return counted
+
+
+def _changes(
+    connection: psycopg.Connection, stream: Stream, held: Captured, cursor: snapshot.Cursor, now: snapshot.Cursor
+) -> Iterator[tuple[Stream, snapshot.Window]]:
+    """Yield what is new of an adopted table: changes, and what partitions brought with them."""
+    changed = captured.changes(stream, held)
+    for window in snapshot.windows(connection, changed, cursor, now):
+        once = stream.counted_when and stream.counted == "once"
+        yield changed, captured.first_time(connection, stream, changed, held.number, window) if once else window
+    if held.pending and held.key:
+        for partition in held.pending if stream.counted != "deleted" else ():
+            yield replace(stream, relation=Relation(partition)), captured.unknown_rows(held)
+        captured.forget_pending(connection, held)
+
+
+def _counted(
+    connection: psycopg.Connection, limits: Limits, windows: Iterable[tuple[Stream, snapshot.Window]]
+) -> Counted:
+    counts = [_count(connection, stream, window, _parameters(stream, limits)) for stream, window in windows]
+    seen, rejected, folded = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0, 0)
+    return Counted(True, seen, rejected, folded)
+
+
+def _parameters(stream: Stream, limits: Limits) -> dict[str, Any]:
+    return {
         "source": stream.source,
         "stream": stream.name,
         "limit": limits.series_per_metric,
@@ -73,21 +146,6 @@ def _poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Cou
         "future_tolerance_seconds": limits.future_tolerance_seconds,
         "sample_labels": list(stream.sample_labels),
     }
-    with connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        connection.execute(PLANNER)
-        # The snapshot first: taking the lock writes, which a standby refuses with a less helpful message.
-        now = snapshot.take(connection)
-        if not _lock(connection, stream.source):
-            register(connection, stream.source)  # `adopt --undo` removes the row under a running exporter
-            return Counted(advanced=False)
-        if stream.issues:
-            connection.execute(issues.WAKE.encode())
-        cursor = snapshot.read(connection, stream)
-        windows = snapshot.windows(connection, stream, cursor, now)
-        counts = [_count(connection, stream, window, parameters) for window in windows]
-        snapshot.write(connection, stream, now)
-    return Counted(True, *map(sum, zip(*counts, strict=True)))
 
 
 def _count(
@@ -144,10 +202,7 @@ def register(connection: psycopg.Connection, source: str) -> None:
     try:
         connection.execute("INSERT INTO monitoring.source (name) VALUES (%s) ON CONFLICT DO NOTHING", [source])
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
-        raise SchemaError(
-            f"schema `monitoring` is missing in database {connection.info.dbname}; "
-            "run `platform-exporter schema apply --config FILE` (for an application's own tables: `adopt`)"
-        ) from error
+        raise explain.missing_schema(connection) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise explain.missing_right(error, connection, Relation.of("monitoring", "source")) from error
     except psycopg.errors.ReadOnlySqlTransaction as error:

@@ -156,7 +156,7 @@ class Worker:
         if counted.rejected or counted.folded:
             logger.info("source %s, %s: %d rows rejected, %d label sets folded", self.plan.name, stream.name,
                         counted.rejected, counted.folded)  # fmt: skip
-        return None
+        return counted.problem
 
     def _connected(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:

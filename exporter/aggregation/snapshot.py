@@ -11,15 +11,20 @@ from typing import Any
 import psycopg
 
 from exporter.errors import DatabaseError
+from exporter.sources import explain
 from exporter.sources.mapping import SourcePlan, Stream
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """All that a snapshot, as text, sees in one cluster: what a stream has counted, or what a poll can see now."""
+    """All that a snapshot, as text, sees in one cluster: what a stream has counted, or what a poll can see now.
+
+    `relation` is the table that was counted.
+    """
 
     system_identifier: int
     snapshot: str
+    relation: str = ""
 
 
 HISTORY = """concat_ws(' ', (pg_control_system()).system_identifier, left(pg_walfile_name(pg_current_wal_lsn()), 8),
@@ -55,15 +60,22 @@ class Window:
     parameters: dict[str, Any]
 
 
+EVERYTHING = Window("true", {})
+"""The window of a first count: all rows there are."""
+
+
 def take(connection: psycopg.Connection) -> Cursor:
-    """Return this transaction's own snapshot. Raises DatabaseError on a server in recovery.
+    """Return this transaction's own snapshot. Raises DatabaseError on a server in recovery, or without the schema.
 
     A standby's snapshots list no transactions in progress: with one as cursor, rows committed later would be lost.
     """
-    row = connection.execute(
-        "SELECT pg_is_in_recovery(), (pg_control_system()).system_identifier, "
-        "CASE WHEN NOT pg_is_in_recovery() THEN pg_current_snapshot()::text END"
-    ).fetchone()
+    try:
+        row = connection.execute(
+            "SELECT pg_is_in_recovery(), monitoring.cluster_id(), "
+            "CASE WHEN NOT pg_is_in_recovery() THEN pg_current_snapshot()::text END"
+        ).fetchone()
+    except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction) as error:
+        raise explain.missing_schema(connection) from error
     assert row is not None  # noqa: S101 - a SELECT without FROM gives one row
     in_recovery, system_identifier, snapshot = row
     if in_recovery:
@@ -78,7 +90,7 @@ def take(connection: psycopg.Connection) -> Cursor:
 def read(connection: psycopg.Connection, stream: Stream) -> Cursor | None:
     """Return the stream's cursor, None before its first count."""
     row = connection.execute(
-        "SELECT system_identifier, snapshot::text FROM monitoring.cursor WHERE source = %s AND stream = %s",
+        "SELECT system_identifier, snapshot::text, relation FROM monitoring.cursor WHERE source = %s AND stream = %s",
         [stream.source, stream.name],
     ).fetchone()
     return Cursor(*row) if row else None
@@ -135,7 +147,7 @@ def windows(connection: psycopg.Connection, stream: Stream, cursor: Cursor | Non
     so no row is in both, and those of the old cluster are never read again.
     """
     if cursor is None:
-        return [Window(everything(stream), {})]
+        return [EVERYTHING]
     moved = cursor.system_identifier != now.system_identifier
     since = Window(window(stream, elsewhere=moved), {"cluster": cursor.system_identifier, "snapshot": cursor.snapshot})
     if not moved:
@@ -143,15 +155,6 @@ def windows(connection: psycopg.Connection, stream: Stream, cursor: Cursor | Non
     written_here = f"{stream.cluster} = %(cluster)s AND {stream.tx} > %(last_tx)s::xid8"
     last_tx = _change_cluster(connection, stream, cursor, now)
     return [since, Window(written_here, {"cluster": now.system_identifier, "last_tx": last_tx})]
-
-
-def everything(stream: Stream) -> str:
-    """Return the window of a first count: all rows there are.
-
-    It names the columns that later windows need: a first count of a table that is not adopted must fail, for rows
-    written between it and the adoption could not be distinguished from those it counted.
-    """
-    return f"(true OR {stream.tx} IS NULL OR {stream.cluster} IS NULL)"
 
 
 def window(stream: Stream, *, elsewhere: bool = False) -> str:

@@ -1,31 +1,50 @@
 """`adopt`: make an application's own tables a source."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import psycopg
 
+from exporter.aggregation import poll, snapshot
 from exporter.commands.common import config_option, find_source, load, reports_errors
+from exporter.config.settings import Config, Source
 from exporter.database import schema
 from exporter.database.connection import connect
 from exporter.errors import ConfigError
+from exporter.printing import plural
 from exporter.sources import adopt as adoption
 from exporter.sources import checks, mapping
+from exporter.sources.adopt import Counting
+
+
+def _list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        for name in mapping.presets():
+            click.echo(f"{name:<20} {mapping.load(name).description}".rstrip())
+        context.exit()
 
 
 @click.command()
 @click.argument("preset", metavar="PRESET|FILE")
 @config_option
 @click.option("--dry-run", is_flag=True, help="Print the SQL that is still to run, and change nothing.")
-@click.option("--undo", is_flag=True, help="Remove the columns, indexes and counters.")
+@click.option("--undo", is_flag=True, help="Remove the triggers, what they captured, and the counters.")
+@click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list,
+              help="Print the presets there are, and what each is for.")  # fmt: skip
+@click.option("--allow-publications", is_flag=True, help="Go on although a publication would send our tables along.")
 @reports_errors
-def adopt(preset: str, path: Path, dry_run: bool, undo: bool) -> None:
+def adopt(preset: str, path: Path, dry_run: bool, undo: bool, allow_publications: bool) -> None:
     """Make the tables of PRESET (or of the mapping in FILE) a source.
 
-    Adds two columns and an index to each table, without a rewrite and without a lock longer than half a second. The
-    rows that the tables hold are counted once, and from then on every new row. It may run again at any time.
+    Creates triggers that write what the mapping reads into tables of our own; the tables themselves stay as they are.
+    The rows that they hold are counted once, and from then on every change that the mapping counts. No statement of an
+    application waits longer than two seconds. It may run again at any time.
 
     \b
     Examples:
+      platform-exporter adopt --list
       platform-exporter adopt stratlogic --config platform-exporter.yml --dry-run
       platform-exporter adopt stratlogic --config platform-exporter.yml
     """
@@ -42,14 +61,46 @@ def adopt(preset: str, path: Path, dry_run: bool, undo: bool) -> None:
     chosen = mapping.load(source.preset)
     with connect(config.database_of(source), "adopt") as connection:
         schema.check_server(connection)
-        make = adoption.undo_steps if undo else adoption.steps
-        steps = make(connection, source, chosen)
+        if undo:
+            steps = adoption.undo_steps(connection, source, chosen)
+        else:
+            steps = adoption.steps(connection, source, chosen)
+            for finding in checks.findings(connection, chosen, allow_publications):
+                click.echo(f"{'-- ' if dry_run else ''}{finding}")
         if dry_run:
             for step in steps:
                 click.echo(f"-- {step.purpose}\n{step.sql.rstrip(';')};\n")
             return
-        adoption.carry_out(connection, steps, click.echo)
+        counting = _counting(config, source)
+        adoption.carry_out(connection, steps, click.echo, counting)
         if not undo:
+            # The columns of an earlier version go once the rows that they mark are counted.
+            adoption.carry_out(connection, adoption.steps(connection, source, chosen), click.echo, counting)
             checks.require_readable(connection, source)
         state = "no longer a source" if undo else "a source"
-        click.echo(f"{source.label}: {', '.join(mapping.tables(chosen))} is {state} in {connection.info.dbname}")
+        tables = ", ".join(mapping.tables(chosen))
+        click.echo(f"{source.label}: {tables} is {state} in {connection.info.dbname}")
+
+
+def _counting(config: Config, source: Source) -> Counting:
+    streams = {stream.name: stream for stream in mapping.plan(source).streams}
+
+    @contextmanager
+    def counting(name: str) -> Iterator[Callable[[], None]]:
+        stream = streams[name]
+        with connect(config.database_of(source), "adopt") as second:
+            poll.register(second, source.label)
+            cursor = snapshot.read(second, stream)
+            if cursor is not None and cursor.relation.startswith("monitoring."):
+                yield lambda: None  # triggers were made again: what was there is counted
+                return
+            with poll.begun(second, stream) as now:
+                if now is None:
+                    raise psycopg.errors.LockNotAvailable(f"source {source.label} is being counted")
+                yield lambda: click.echo(_counted(poll.first(second, stream, config.limits, now), stream))
+
+    return counting
+
+
+def _counted(counted: poll.Counted, stream: mapping.Stream) -> str:
+    return f"count what {stream.relation} holds: {plural(counted.seen, 'row')}, {counted.rejected} rejected"

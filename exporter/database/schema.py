@@ -65,6 +65,7 @@ def apply(connection: psycopg.Connection) -> None:
     Raises DatabaseError, or SchemaError where the schema is newer than this program.
     """
     check_server(connection)
+    check_cluster_id(connection)
     with connection.transaction(), _rights_to_apply(connection):
         AdvisoryLock.SCHEMA.wait(connection)
         connection.execute("SET LOCAL lock_timeout = '10s'; SET LOCAL client_min_messages = warning")
@@ -81,6 +82,24 @@ def check_server(connection: psycopg.Connection) -> None:
         raise DatabaseError(
             f"PostgreSQL at {connection.info.host}:{connection.info.port} is version {version // 10000}; "
             f"expected {OLDEST_SERVER // 10000} or newer (xid8 and pg_snapshot came with it): upgrade the server"
+        )
+
+
+def check_cluster_id(connection: psycopg.Connection) -> None:
+    """Raise DatabaseError where who owns, or would own, monitoring.cluster_id() may not read the cluster's identifier.
+
+    Rows are written with it: then every INSERT would fail.
+    """
+    row = connection.execute(
+        """SELECT quote_ident(owner), has_function_privilege(owner, 'pg_control_system()', 'EXECUTE') FROM (
+            SELECT coalesce(
+                (SELECT pg_get_userbyid(proowner) FROM pg_proc WHERE oid = to_regproc('monitoring.cluster_id')),
+                current_user) AS owner) known"""
+    ).fetchone()
+    if row and not row[1]:
+        raise DatabaseError(
+            f"user {row[0]} may not execute pg_control_system() in database {connection.info.dbname}, which says which "
+            f"cluster a row was written in; run: GRANT EXECUTE ON FUNCTION pg_control_system() TO {row[0]};"
         )
 
 
@@ -220,6 +239,16 @@ def _counting_grants() -> Iterator[str]:
     for table in ("source", "cursor", "former_cluster", "rollup", "removed", "actor", "error_issue", "release"):
         yield f"GRANT INSERT, UPDATE, DELETE ON monitoring.{table} TO {EXPORTER};"
     yield f"GRANT INSERT ON monitoring.audit TO {EXPORTER};"
+    yield f"GRANT INSERT, DELETE ON monitoring.counted_key TO {EXPORTER};"
+    yield f"GRANT DELETE ON monitoring.capture_pending TO {EXPORTER};"
+    for function in ("has_uncounted(text, text)", "capture_table(integer, regclass)", "trim_captured(integer)"):
+        yield from _reserved(function)
+
+
+def _reserved(function: str) -> Iterator[str]:
+    """Yield what leaves a function to the exporter."""
+    yield f"REVOKE EXECUTE ON FUNCTION monitoring.{function} FROM PUBLIC;"
+    yield f"GRANT EXECUTE ON FUNCTION monitoring.{function} TO {EXPORTER};"
 
 
 def _store_grants() -> Iterator[str]:
@@ -234,11 +263,9 @@ def _store_grants() -> Iterator[str]:
         "ensure_partition(text, date)",
         "drop_partition(text, date, pg_snapshot)",
         "trim_default(text, timestamptz, pg_snapshot)",
-        "has_uncounted(text, text)",
     )
     for function in functions:
-        yield f"REVOKE EXECUTE ON FUNCTION monitoring.{function} FROM PUBLIC;"
-        yield f"GRANT EXECUTE ON FUNCTION monitoring.{function} TO {EXPORTER};"
+        yield from _reserved(function)
     for table in _STATE_VIEWS:
         yield f"DROP VIEW IF EXISTS monitoring_views.{table};"
         yield f"CREATE VIEW monitoring_views.{table} AS SELECT * FROM monitoring.{table};"

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from exporter.aggregation import grouping, malformed, snapshot
+from exporter.aggregation import captured, grouping, malformed, snapshot
 from exporter.aggregation.series import Total, read_totals
 from exporter.config.settings import Limits
 from exporter.errors import PlatformError
@@ -124,35 +124,50 @@ def _group(
             f"{stream.relation} of source {stream.source} was never counted in this database, so that the end "
             "of its series is unknown; start `platform-exporter serve` (it counts at once), then run this again"
         )
-    uncounted = snapshot.window(stream)
-    recent = f"({stream.columns['at']}) > to_timestamp(%(start)s) AND NOT ({uncounted})"
     parameters: dict[str, Any] = {
         "cluster": cursor.system_identifier, "snapshot": cursor.snapshot,
         "start": grid.start, "step": grid.step_seconds, "after": grid.steps + 1,
         "source": stream.source, "stream": stream.name,
         "future_tolerance_seconds": limits.future_tolerance_seconds, "sample_labels": list(stream.sample_labels),
     }  # fmt: skip
-    window = snapshot.Window(recent, parameters)
+    recent = f"({stream.columns['at']}) > to_timestamp(%(start)s)"
+    into = f"CREATE TEMP TABLE {table} ON COMMIT DROP AS"
+    if not stream.adopted:
+        counted = snapshot.Window(f"{recent} AND NOT ({snapshot.window(stream)})", parameters)
+        _grouped(connection, stream, into, counted, parameters)
+        return
+    held = snapshot.Window(recent if stream.counted != "deleted" else "false", parameters)
+    _grouped(connection, stream, into, held, parameters)
+    # What the table holds, less what of it is captured and not counted yet.
+    changed, waiting = captured.uncounted(connection, stream, recent, parameters)
+    _grouped(connection, changed, f"INSERT INTO {table}", waiting, parameters, sign="-")
+
+
+def _grouped(
+    connection: psycopg.Connection, stream: Stream, into: str, window: snapshot.Window, parameters: dict[str, Any],
+    sign: str = "",
+) -> None:  # fmt: skip
     try:
         with connection.transaction():
-            _create(connection, stream, table, window, parameters)
+            _create(connection, stream, into, window, parameters, sign)
     except psycopg.DataError:
         stream, window, _ = malformed.without(connection, stream, window, parameters)
-        _create(connection, stream, table, window, parameters)
+        _create(connection, stream, into, window, parameters, sign)
 
 
 def _create(
-    connection: psycopg.Connection, stream: Stream, table: str, window: snapshot.Window, parameters: dict[str, Any]
-) -> None:
+    connection: psycopg.Connection, stream: Stream, into: str, window: snapshot.Window, parameters: dict[str, Any],
+    sign: str,
+) -> None:  # fmt: skip
     step = "least(ceil((extract(epoch FROM at) - %(start)s) / %(step)s), %(after)s)::integer"
     bins = grouping.bin_names(stream.kind)
-    array = f"ARRAY[{', '.join(f'sum(c.{name})' for name in bins)}]::double precision[]"
+    array = f"ARRAY[{', '.join(f'{sign}sum(c.{name})' for name in bins)}]::double precision[]"
     # The series that the exporter shows: a candidate's own where it has one, or what it was folded into.
-    query = f"""CREATE TEMP TABLE {table} ON COMMIT DROP AS
+    query = f"""{into}
 WITH {grouping.grouped(stream, window.sql, step)}
 SELECT c.step, x.metric, x.type, x.labels,
-    CASE x.type WHEN 'gauge' THEN (max(c.latest))[2] ELSE sum(c.value) END AS value,
-    sum(c.total) AS total, CASE x.type WHEN 'histogram' THEN {array} END AS buckets
+    CASE x.type WHEN 'gauge' THEN (max(c.latest))[2] ELSE {sign}sum(c.value) END AS value,
+    {sign}sum(c.total) AS total, CASE x.type WHEN 'histogram' THEN {array} END AS buckets
 FROM candidate c CROSS JOIN LATERAL (
     SELECT metric, type, labels FROM monitoring.rollup r
     WHERE r.source = %(source)s AND r.stream = %(stream)s AND r.type = c.type
@@ -160,6 +175,7 @@ FROM candidate c CROSS JOIN LATERAL (
     ORDER BY r.metric = c.metric AND r.labels = c.labels DESC, r.metric = c.metric1 AND r.labels = c.labels1 DESC
     LIMIT 1
 ) x
+{"WHERE x.type <> 'gauge'" if sign else ""}
 GROUP BY 1, 2, 3, 4"""
     connection.execute(psycopg.ClientCursor(connection).mogrify(query, parameters | window.parameters).encode())
 

@@ -4,6 +4,7 @@ Memory holds one number a series (a histogram: one a bucket) and the increments 
 https://prometheus.io/docs/specs/om/open_metrics_spec/
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -99,7 +100,7 @@ class Timeline:
         values = _values(total.value, total.total, total.buckets, family)
         for increment in () if gauge else since.get(found, ()):
             grown = _values(increment.value, increment.total, increment.buckets, family)
-            values = [max(0.0, value - less) for value, less in zip(values, grown, strict=True)]
+            values = [value - less for value, less in zip(values, grown, strict=True)]
         series = _Series(family, lines, values, known=not gauge)
         self._series[found] = series
         return series
@@ -115,18 +116,26 @@ def _values(value: float, total: float | None, buckets: list[float] | None, fami
 def _write(series: _Series, first: int, times: list[str], out: TextIO) -> None:
     """Write a series at each time; consecutive lines of one name must be in the order of time."""
     columns: list[list[str]] = [[] for _ in series.lines]
-    texts = [line + _number(value) + " " for line, value in zip(series.lines, series.values, strict=True)]
+    texts = _texts(series)
     for number, time in enumerate(times):
         if increments := series.coming.get(first + number):
             for increment in increments:
                 _apply(series, increment)
-            texts = [line + _number(value) + " " for line, value in zip(series.lines, series.values, strict=True)]
+            texts = _texts(series)
         if series.known:
             for column, text in zip(columns, texts, strict=True):
                 column.append(text + time)
     series.coming.clear()
     for column in columns:
         out.writelines(column)
+
+
+def _texts(series: _Series) -> list[str]:
+    # More rows than were counted (changed since, so that they would count now): the series begins later, and still
+    # ends at the counter.
+    least = -math.inf if series.family.type == "gauge" else 0.0
+    pairs = zip(series.lines, series.values, strict=True)
+    return [line + _number(max(least, value)) + " " for line, value in pairs]
 
 
 def _apply(series: _Series, increment: Increment) -> None:

@@ -16,7 +16,7 @@ from datetime import datetime
 
 import psycopg
 
-from exporter.aggregation import snapshot, tally
+from exporter.aggregation import captured, snapshot, tally
 from exporter.aggregation.rollup import SELF_EVENTS, SELF_REJECTED
 from exporter.aggregation.tally import UNREAD, Sums, Tally
 from exporter.config.settings import Limits
@@ -132,8 +132,11 @@ def _stream(
 ) -> tuple[list[Comparison], int]:
     """Return the comparisons of a stream, and how many rows are not yet counted."""
     since = {"cluster": cursor.system_identifier, "snapshot": cursor.snapshot}
-    uncounted = snapshot.Window(snapshot.window(stream), since)
-    waiting = _of_rows(connection, stream, uncounted, limits)
+    if stream.adopted:
+        changed, uncounted = captured.uncounted(connection, stream, "true", since)
+    else:
+        changed, uncounted = stream, snapshot.Window(snapshot.window(stream), since)
+    waiting = _of_rows(connection, changed, uncounted, limits)
     if stream.adopted:
         rows = _minus(_of_rows(connection, stream, snapshot.Window("true", {}), limits), waiting)
     else:

@@ -1,12 +1,11 @@
-"""The steps that make an application's own tables a source, without touching the application.
+"""The steps that make an application's own tables a source.
 
-Two columns are added, both with defaults that do not rewrite the table: the transaction that wrote a row, and the
-cluster it was written in. Applications that name their columns notice nothing.
+Nothing of a table is changed but its triggers, which write what the mapping reads into a table of ours; see capture.py.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 
 import msgspec
@@ -15,28 +14,38 @@ from psycopg import sql
 
 from exporter.config.settings import Source
 from exporter.database import schema
-from exporter.errors import PlatformError, SchemaError
-from exporter.sources import checks, mapping
+from exporter.errors import MappingError, PlatformError, SchemaError
+from exporter.sources import capture, checks, mapping
+from exporter.sources.capture import Reads
 from exporter.sources.explain import rights_to_adopt
-from exporter.sources.mapping import Mapping, Relation, quoted
+from exporter.sources.mapping import Mapping, Relation, StreamMapping, quoted
 
-TX, CLUSTER = "platform_tx", "platform_cluster"
-"""The columns that `adopt` adds: the transaction that wrote a row, and the cluster it was written in."""
+FORMER_COLUMNS = ("platform_tx", "platform_cluster")
+"""What earlier versions added to the tables; rows that they did not count are found by these, once."""
 
 LOCK_TIMEOUT_MS = 500
 TRIES = 40
 PAUSE_SECONDS = 0.5
-"""ALTER TABLE waits for running transactions, and all others wait behind it: it gives up soon and tries again."""
+"""A trigger's lock waits for running transactions, and all others wait behind it: it gives up soon and tries again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One statement, its purpose and the table it changes; a `concurrent` one runs outside of a transaction."""
+    """One piece of SQL, its purpose and the table it changes. With `stream` counting begins at its end."""
 
     sql: str
     purpose: str
-    concurrent: bool = False
     table: Relation | None = None
+    stream: str | None = None
+
+
+Counting = Callable[[str], AbstractContextManager[Callable[[], None]]]
+"""Opens a snapshot for the named stream, in another session; what it yields counts all that is seen there."""
+
+
+def later(_: str) -> AbstractContextManager[Callable[[], None]]:
+    """Leave the rows that are there already to the first poll."""
+    return nullcontext(lambda: None)
 
 
 def steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> list[Step]:
@@ -44,62 +53,74 @@ def steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> l
     with rights_to_adopt(connection):
         checks.require_tables(connection, source, adopted)
         checks.require_columns(connection, source)
+        schema.check_cluster_id(connection)
         return list(dict.fromkeys(_steps(connection, source, adopted)))
 
 
-def _steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> list[Step]:
-    todo = list(_schema_steps(connection))
-    for stream in adopted.streams.values():
-        todo += _table_steps(connection, stream.table)
-    grants = dict.fromkeys(grant for table in mapping.tables(adopted) for grant in _grants(connection, table))
-    todo += [Step(grant, "allow the exporter to read it") for grant in grants]
-    for table in dict.fromkeys(stream.table for stream in adopted.streams.values()):
-        streams = {name: stream for name, stream in adopted.streams.items() if stream.table == table}
-        todo += _record(connection, source, table, streams)
-    return todo
+def _steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> Iterator[Step]:
+    yield from _schema_steps(connection)
+    granted = dict.fromkeys(grant for table in mapping.tables(adopted) for grant in _grants(connection, table))
+    yield from (Step(grant, "allow the exporter to read it") for grant in granted)
+    known = _exists(connection, Relation("monitoring.capture"))
+    free = _first_free(connection) if known else 1
+    for name, stream in adopted.streams.items():
+        reads = _reads(connection, source, name, stream)
+        number = _number(connection, source, name) if known else None
+        yield from _capture_steps(connection, source, name, stream, reads, number or free)
+        free += number is None
+
+
+def _reads(connection: psycopg.Connection, source: Source, name: str, stream: StreamMapping) -> Reads:
+    where = f"source {source.label}: stream {name}"
+    try:
+        reads = capture.learn(connection, stream)
+    except psycopg.ProgrammingError as error:
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            raise
+        raise MappingError(
+            f"{where}: {error.diag.message_primary}: expected SQL over columns of {stream.table}, one by one; "
+            "change the mapping"
+        ) from error
+    if stream.counted_when and stream.counted == "once" and not reads.key:
+        raise MappingError(
+            f"{where}: {stream.table} has no primary key: a row that counts once must be known again; add "
+            "`key: [COLUMNS]` to the mapping, or `counted: every_change`"
+        )
+    if stream.counted_when and stream.counted != "deleted" and not reads.watched:
+        raise MappingError(f"{where}: `counted_when` reads no column of {stream.table}: expected a condition over them")
+    return reads
 
 
 def undo_steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> list[Step]:
-    """Return what reverts an adoption: columns, indexes, cursors and counters of this source."""
+    """Return what reverts an adoption: triggers, captured changes, cursors and counters of this source alone."""
     todo = []
-    for stream in adopted.streams.values():
-        index, schema_name = _index(stream.table), quoted(stream.table.schema)
-        if _columns(connection, stream.table) & {TX, CLUSTER}:
-            drop = f"ALTER TABLE {stream.table} DROP COLUMN IF EXISTS {TX}, DROP COLUMN IF EXISTS {CLUSTER}"
-            todo.append(Step(f"DROP INDEX CONCURRENTLY IF EXISTS {schema_name}.{index}", "remove the index", True))
-            todo.append(Step(drop, "remove our columns"))
-    if _exists(connection, Relation.of("monitoring", "source")):
-        label = sql.Literal(source.label).as_string(None)
-        for table, column in (
+    label = sql.Literal(source.label).as_string(None)
+    if _exists(connection, Relation("monitoring.capture")):
+        rows = connection.execute("SELECT number FROM monitoring.capture WHERE source = %s", [source.label])
+        for (number,) in rows.fetchall():
+            todo.append(Step(f"DROP FUNCTION IF EXISTS monitoring.capture_{number}() CASCADE", "remove the triggers"))
+            todo.append(Step(f"DROP TABLE IF EXISTS monitoring.captured_{number}", "remove the captured changes"))
+    for table in dict.fromkeys(stream.table for stream in adopted.streams.values()):
+        todo += _former_columns(connection, table)
+    if _exists(connection, Relation("monitoring.source")):
+        for ours, column in (
             ("cursor", "source"), ("former_cluster", "source"), ("rollup", "source"), ("removed", "source"),
-            ("actor", "source"), ("adopted", "source"), ("source", "name"),
+            ("actor", "source"), ("capture", "source"), ("source", "name"),
         ):  # fmt: skip
-            todo.append(Step(f"DELETE FROM monitoring.{table} WHERE {column} = {label}", "remove the counters"))
+            todo.append(Step(f"DELETE FROM monitoring.{ours} WHERE {column} = {label}", "remove the counters"))
     return todo
 
 
-def carry_out(connection: psycopg.Connection, todo: list[Step], report: Callable[[str], None]) -> None:
+def carry_out(
+    connection: psycopg.Connection,
+    todo: list[Step],
+    report: Callable[[str], None],
+    counting: Counting = later,
+) -> None:
     """Run the steps, each in a short transaction, calling `report` with each. Raises PlatformError."""
     for item in todo:
         report(f"{item.purpose}: {_shorten(item.sql)}")
-        _patiently(connection, item)
-
-
-def _record(
-    connection: psycopg.Connection, source: Source, table: Relation, streams: dict[str, mapping.StreamMapping]
-) -> Iterator[Step]:
-    """Yield the statement that stores the mapping of a table, unless exactly this one is stored."""
-    name, record = ", ".join(streams), msgspec.json.encode(streams, enc_hook=str).decode()
-    query = "SELECT 1 FROM monitoring.adopted WHERE (relation, source, stream, mapping) = (%s, %s, %s, %s::jsonb)"
-    known = _exists(connection, Relation.of("monitoring", "adopted"))
-    if known and connection.execute(query, [table, source.label, name, record]).fetchone():
-        return
-    values = ", ".join(sql.Literal(value).as_string(None) for value in (table, source.label, name, record))
-    yield Step(
-        f"INSERT INTO monitoring.adopted (relation, source, stream, mapping) VALUES ({values}) ON CONFLICT (relation) "
-        "DO UPDATE SET source = excluded.source, stream = excluded.stream, mapping = excluded.mapping",
-        "store what was adopted",
-    )
+        _patiently(connection, item, counting)
 
 
 def _schema_steps(connection: psycopg.Connection) -> Iterator[Step]:
@@ -110,38 +131,121 @@ def _schema_steps(connection: psycopg.Connection) -> Iterator[Step]:
         yield Step(schema.counting_sql(), "create schema monitoring for cursors and counters")
 
 
-def _table_steps(connection: psycopg.Connection, table: Relation) -> Iterator[Step]:
-    kind = checks.relation_kind(connection, table)
-    columns = _columns(connection, table)
-    if not {TX, CLUSTER} <= columns:
+def _capture_steps(
+    connection: psycopg.Connection, source: Source, name: str, stream: StreamMapping, reads: Reads, number: int
+) -> Iterator[Step]:
+    captured = capture.events(stream)
+    record = _record(source, name, stream, reads, number)
+    stored = _stored(connection, number)
+    if stored != record:
+        reads = _with_former(reads, stored)
+        record = _record(source, name, stream, reads, number)
+    if stored != record:
+        yield Step(";\n".join(capture.table_sql(number, reads)), f"keep the changes of {stream.table}")
+    function = capture.function_sql(number, reads, captured)
+    if _body(connection, number) != function.split("$capture$")[1]:
         yield Step(
-            f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {CLUSTER} bigint, "
-            f"ADD COLUMN IF NOT EXISTS {TX} xid8 DEFAULT pg_current_xact_id(), "
-            f"ALTER COLUMN {CLUSTER} SET DEFAULT (pg_control_system()).system_identifier",
-            "note in each new row which transaction of which cluster wrote it (no rewrite)",
-            table=table,
+            f"{function};\nREVOKE EXECUTE ON FUNCTION monitoring.capture_{number}() FROM PUBLIC",
+            "write them there, by triggers",
         )
-    valid = _index_valid(connection, table)
-    index, schema_name = _index(table), quoted(table.schema)
-    if valid is False:
-        yield Step(f"DROP INDEX CONCURRENTLY {schema_name}.{index}", "remove an index that was left incomplete", True)
-    if not valid:
-        # A partitioned table allows no concurrent build.
-        how = "" if kind == "p" else " CONCURRENTLY"
-        build = f"CREATE INDEX{how} {index} ON {table} ({CLUSTER}, {TX})"
-        yield Step(build, "find new rows quickly", concurrent=kind != "p", table=table)
+    if stored != record:
+        yield Step(_insert(record), "store what was adopted")
+    tables = f"monitoring.captured_tables({number})"
+    complete = stored and connection.execute(f"SELECT bool_and(complete) FROM {tables}".encode()).fetchone()
+    if complete != (True,):
+        yield Step(
+            f"SELECT monitoring.capture_table({number}, relation) FROM {tables} WHERE NOT complete",
+            f"create the triggers on {stream.table}",
+            table=stream.table,
+            stream=name,
+        )
+    elif not _bridging(connection, source, name):
+        yield from _former_columns(connection, stream.table)
+
+
+Record = tuple[int, str, str, str, str, list[str], list[str], list[str], list[str], str]
+
+
+def _record(source: Source, name: str, stream: StreamMapping, reads: Reads, number: int) -> Record:
+    text = msgspec.json.encode(stream, enc_hook=str, order="sorted").decode()
+    lists = (list(reads.columns), list(reads.types), list(reads.watched), list(reads.key))
+    return (number, source.label, name, str(stream.table), text, *lists, capture.events(stream))
+
+
+def _stored(connection: psycopg.Connection, number: int) -> Record | None:
+    if not _exists(connection, Relation("monitoring.capture")):
+        return None
+    row = connection.execute(
+        "SELECT number, source, stream, relation, mapping, columns, types, watched, key, events "
+        "FROM monitoring.capture WHERE number = %s",
+        [number],
+    ).fetchone()
+    return row and (*row[:4], msgspec.json.encode(row[4], order="sorted").decode(), *row[5:])
+
+
+def _with_former(reads: Reads, stored: Record | None) -> Reads:
+    """Return the columns that are captured already first, in their places: rows that wait are read by these."""
+    if stored is None:
+        return reads
+    former = dict(zip(stored[5], stored[6], strict=True))
+    types = former | dict(zip(reads.columns, reads.types, strict=True))
+    watched = tuple(dict.fromkeys([*stored[7], *reads.watched]))
+    return Reads(tuple(types), tuple(types.values()), watched, reads.key)
+
+
+def _insert(record: Record) -> str:
+    columns = ("number", "source", "stream", "relation", "mapping", "columns", "types", "watched", "key", "events")
+    values = ", ".join(sql.Literal(value).as_string(None) for value in record)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in columns[3:])
+    return (
+        f"INSERT INTO monitoring.capture ({', '.join(columns)}) VALUES ({values}) "
+        f"ON CONFLICT (number) DO UPDATE SET {changes}"
+    )
+
+
+def _number(connection: psycopg.Connection, source: Source, name: str) -> int | None:
+    row = connection.execute(
+        "SELECT number FROM monitoring.capture WHERE (source, stream) = (%s, %s)", [source.label, name]
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _first_free(connection: psycopg.Connection) -> int:
+    row = connection.execute("SELECT coalesce(max(number), 0) + 1 FROM monitoring.capture").fetchone()
+    return row[0] if row else 1
+
+
+def _body(connection: psycopg.Connection, number: int) -> str | None:
+    row = connection.execute(
+        "SELECT prosrc FROM pg_proc WHERE oid = to_regproc(%s)", [f"monitoring.capture_{number}"]
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _bridging(connection: psycopg.Connection, source: Source, name: str) -> bool:
+    """Return whether rows are still to be counted by the columns of an earlier version."""
+    row = connection.execute(
+        "SELECT relation NOT LIKE 'monitoring.%%' FROM monitoring.cursor WHERE (source, stream) = (%s, %s)",
+        [source.label, name],
+    ).fetchone()
+    return row == (True,)
+
+
+def _former_columns(connection: psycopg.Connection, table: Relation) -> Iterator[Step]:
+    if set(FORMER_COLUMNS) & set(checks.column_types(connection, table)):
+        drops = ", ".join(f"DROP COLUMN IF EXISTS {name}" for name in FORMER_COLUMNS)
+        yield Step(f"ALTER TABLE {table} {drops}", "remove the columns of an earlier version, with their index", table)
 
 
 def _grants(connection: psycopg.Connection, table: Relation) -> Iterator[str]:
     """Yield the grants the exporter's role lacks on a table."""
-    schema_name = quoted(table.schema)
     granted = connection.execute(
         "SELECT has_schema_privilege(oid, %s, 'USAGE') AND has_table_privilege(oid, %s, 'SELECT') "
         "FROM pg_roles WHERE rolname = %s",
         [table.schema, table, schema.EXPORTER],
     ).fetchone()
     if granted != (True,):
-        yield f"GRANT USAGE ON SCHEMA {schema_name} TO {schema.EXPORTER}"
+        yield f"GRANT USAGE ON SCHEMA {quoted(table.schema)} TO {schema.EXPORTER}"
         yield f"GRANT SELECT ON {table} TO {schema.EXPORTER}"
 
 
@@ -149,47 +253,34 @@ def _exists(connection: psycopg.Connection, table: Relation) -> bool:
     return checks.relation_kind(connection, table) is not None
 
 
-def _columns(connection: psycopg.Connection, table: Relation) -> set[str]:
-    rows = connection.execute(
-        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
-        [table],
-    ).fetchall()
-    return {row[0] for row in rows}
-
-
-def _index(table: Relation) -> str:
-    """Return the name of our index: an identifier holds 63 bytes, so that long names end in a hash."""
-    name = table.name
-    if len(name.encode()) > 50:
-        name = f"{name[:20]}_{hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()[:8]}"
-    return quoted(f"{name}_platform")
-
-
-def _index_valid(connection: psycopg.Connection, table: Relation) -> bool | None:
-    """Return whether our index is valid; None where there is none. A failed build leaves an invalid one."""
-    row = connection.execute(
-        "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)",
-        [f"{quoted(table.schema)}.{_index(table)}"],
-    ).fetchone()
-    return bool(row[0]) if row else None
-
-
-def _patiently(connection: psycopg.Connection, item: Step) -> None:
+def _patiently(connection: psycopg.Connection, item: Step, counting: Counting) -> None:
     for attempt in range(1, TRIES + 1):
         try:
-            # A concurrent build waits for transactions without blocking anyone, so it may wait.
-            timeout = 0 if item.concurrent else LOCK_TIMEOUT_MS
-            connection.execute(f"SET lock_timeout = {timeout}")
-            with rights_to_adopt(connection, item.table):
-                connection.execute(item.sql.encode())
+            _run(connection, item, counting)
             return
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
+        except (
+            psycopg.errors.LockNotAvailable,
+            psycopg.errors.DeadlockDetected,
+            psycopg.errors.QueryCanceled,
+        ) as error:
             if attempt == TRIES:
                 raise PlatformError(
                     f"no lock after {TRIES} tries of {LOCK_TIMEOUT_MS} ms for: {_shorten(item.sql)}; "
                     "a long transaction holds the table (see pg_stat_activity): run this again when it has ended"
                 ) from error
             time.sleep(PAUSE_SECONDS)
+
+
+def _run(connection: psycopg.Connection, item: Step, counting: Counting) -> None:
+    """Run a step in one transaction; then count what was there, as it was seen while the triggers' lock was held."""
+    with ExitStack() as second, rights_to_adopt(connection, item.table):
+        with connection.transaction():
+            connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}".encode())
+            if item.stream:  # a lock for each partition, and writers wait for the last
+                connection.execute(f"SET LOCAL statement_timeout = {4 * LOCK_TIMEOUT_MS}".encode())
+            connection.execute(item.sql.encode())
+            count = second.enter_context(counting(item.stream)) if item.stream else lambda: None
+        count()
 
 
 def _shorten(sql: str) -> str:

@@ -1,11 +1,13 @@
 """Checks before and after an adoption: are the tables and columns there that a mapping names, and can they be read?"""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import psycopg
 
 from exporter.config.settings import Source
 from exporter.errors import MappingError, PlatformError
+from exporter.printing import plural
 from exporter.sources import explain, mapping
 from exporter.sources.mapping import Mapping, Relation, Stream
 
@@ -14,6 +16,34 @@ def relation_kind(connection: psycopg.Connection, table: Relation) -> str | None
     """Return pg_class.relkind of a table or view, None where there is none."""
     row = connection.execute("SELECT relkind::text FROM pg_class WHERE oid = to_regclass(%s)", [table]).fetchone()
     return row[0] if row else None
+
+
+def column_types(connection: psycopg.Connection, table: Relation) -> dict[str, str]:
+    """Return the columns of a table, in order, and their types; of a domain the type below it, whose checks passed."""
+    rows = connection.execute(
+        """WITH RECURSIVE base AS (
+            SELECT a.attname, a.attnum, a.atttypid AS type, a.atttypmod AS modifier FROM pg_attribute a
+            WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
+            UNION ALL SELECT b.attname, b.attnum, t.typbasetype,
+                CASE b.modifier WHEN -1 THEN t.typtypmod ELSE b.modifier END
+            FROM base b JOIN pg_type t ON t.oid = b.type WHERE t.typtype = 'd')
+        SELECT b.attname, format_type(b.type, b.modifier) FROM base b JOIN pg_type t ON t.oid = b.type
+        WHERE t.typtype <> 'd' ORDER BY b.attnum""",
+        [table],
+    ).fetchall()
+    return dict(rows)
+
+
+def children(connection: psycopg.Connection, table: Relation) -> list[str]:
+    """Return the partitions of a table and the tables that inherit from it, at any depth."""
+    rows = connection.execute(
+        """WITH RECURSIVE tree AS (
+            SELECT to_regclass(%s) AS relation
+            UNION SELECT i.inhrelid::regclass FROM pg_inherits i JOIN tree ON i.inhparent = tree.relation)
+        SELECT relation::text FROM tree OFFSET 1""",
+        [table],
+    ).fetchall()
+    return [name for (name,) in rows]
 
 
 def require_tables(connection: psycopg.Connection, source: Source, adopted: Mapping) -> None:
@@ -30,6 +60,73 @@ def require_tables(connection: psycopg.Connection, source: Source, adopted: Mapp
             raise PlatformError(
                 f"{table} is a view or foreign table: expected the table that applications write; change the mapping"
             )
+
+
+def findings(connection: psycopg.Connection, adopted: Mapping, allow_publications: bool) -> Iterator[str]:
+    """Yield what an owner should know of the tables before they are adopted. Raises PlatformError.
+
+    What an adoption would break is refused.
+    """
+    _require_no_publication(connection, allow_publications)
+    for table in dict.fromkeys(stream.table for stream in adopted.streams.values()):
+        relations = [str(table), *children(connection, table)]
+        _require_local(connection, table, relations)
+        if len(relations) > 1:
+            yield f"{table} has {plural(len(relations) - 1, 'partition')}: each gets the triggers, also later ones"
+        for found, text in _FOUND.items():
+            query = f"SELECT string_agg(DISTINCT name, ', ') FROM ({found}) found"
+            row = connection.execute(query.encode(), {"tables": relations}).fetchone()
+            if row and row[0]:
+                yield text.format(table=table, names=row[0])
+
+
+_FOUND = {
+    """SELECT tgname::text AS name FROM pg_trigger WHERE tgrelid = ANY(%(tables)s::text[]::regclass[])
+    AND NOT tgisinternal AND NOT starts_with(tgname, 'platform_capture_')""": "{table} has triggers ({names}): they "
+    "work as before; a row that one of them suppresses is not counted",
+    """SELECT rulename::text AS name FROM pg_rewrite WHERE ev_class = ANY(%(tables)s::text[]::regclass[])
+    AND ev_type <> '1'""": "{table} has rules ({names}): rows that a rule writes elsewhere instead are not counted",
+    """SELECT relname::text AS name FROM pg_class WHERE oid = ANY(%(tables)s::text[]::regclass[]) AND relrowsecurity
+    """: "{table} has row-level security: every change is captured, whoever makes it; the exporter reads the table "
+    "itself only where its user may see all rows (BYPASSRLS)",
+}
+"""SQL of what is worth knowing of a table, and how it is said."""
+
+
+def _require_no_publication(connection: psycopg.Connection, allowed: bool) -> None:
+    named = "SELECT pubname FROM pg_publication WHERE puballtables"
+    if connection.info.server_version >= 150_000:
+        named += (
+            " UNION SELECT pubname FROM pg_publication p JOIN pg_publication_namespace n ON n.pnpubid = p.oid"
+            " JOIN pg_namespace s ON s.oid = n.pnnspid WHERE s.nspname = 'monitoring'"
+        )
+    names = ", ".join(name for (name,) in connection.execute(named.encode()).fetchall())
+    if names and not allowed:
+        raise PlatformError(
+            f"publication {names} sends every new table to its subscribers, which stop when they lack it: expected a "
+            "publication that names its tables (make a new one); or create schema `monitoring` on the subscribers as "
+            "well, and add --allow-publications"
+        )
+
+
+def _require_local(connection: psycopg.Connection, table: Relation, relations: list[str]) -> None:
+    """Refuse tables in which others than local statements write: triggers would not see it, or make it fail."""
+    row = connection.execute(
+        """SELECT EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = ANY(%(tables)s::text[]::regclass[])),
+            (SELECT string_agg(oid::regclass::text, ', ') FROM pg_class
+            WHERE oid = ANY(%(tables)s::text[]::regclass[]) AND relkind = 'f')""",
+        {"tables": relations},
+    ).fetchone()
+    if row and row[0]:
+        raise PlatformError(
+            f"a subscription writes {table}: expected a table that applications write here; adopt it in the database "
+            "that publishes it, where its rows are written"
+        )
+    if row and row[1]:
+        raise PlatformError(
+            f"{table} has foreign tables as partitions ({row[1]}), whose rows triggers cannot read, so that statements "
+            "would fail: detach them, or adopt the local partitions"
+        )
 
 
 def require_columns(connection: psycopg.Connection, source: Source) -> None:
@@ -66,7 +163,7 @@ def require_readable(connection: psycopg.Connection, source: Source) -> None:
     plan = mapping.plan(source)
     for stream in plan.streams:
         try:
-            _select_nothing(connection, stream, [*stream.columns.values(), stream.tx, stream.cluster])
+            _select_nothing(connection, stream, list(stream.columns.values()))
         except psycopg.ProgrammingError as error:
             raise explain.mapping_error(error, connection, stream) from error
     for state in plan.states:

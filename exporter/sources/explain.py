@@ -11,6 +11,14 @@ from exporter.errors import DatabaseError, MappingError, SchemaError
 from exporter.sources.mapping import Relation, Stream, quoted
 
 
+def missing_schema(connection: psycopg.Connection) -> SchemaError:
+    """Return the error of a database without the schema `monitoring`."""
+    return SchemaError(
+        f"schema `monitoring` is missing in database {connection.info.dbname}; "
+        "run `platform-exporter schema apply --config FILE` (for an application's own tables: `adopt`)"
+    )
+
+
 def read_only(connection: psycopg.Connection) -> DatabaseError:
     """Return the error of a database that takes no writes although it is not a standby."""
     info = connection.info
@@ -27,15 +35,11 @@ def mapping_error(
     problem, database = error.diag.message_primary or str(error), connection.info.dbname
     if "monitoring." in problem and stream.adopted:
         return SchemaError(f"{problem} in database {database}; run `platform-exporter adopt` again")
-    if "platform_tx" in problem or "platform_cluster" in problem:
-        return MappingError(
-            f"table {stream.relation} in database {database} is not adopted ({problem}); "
-            f"run `platform-exporter adopt` for source {stream.source}"
-        )
     hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
+    again = ", and run `platform-exporter adopt` again" if stream.adopted else ""
     return MappingError(
         f"stream {stream.name}{key}: {problem} in database {database}{hint}: expected table {stream.relation} with the "
-        "columns that its mapping names; change the mapping or the table"
+        "columns that its mapping names; change the mapping or the table" + again
     )
 
 
@@ -71,7 +75,9 @@ def _grant_to_adopt(connection: psycopg.Connection, table: Relation | None, prob
     schema = re.search(r"permission denied for schema (\S+)", problem)
     if schema:
         if schema[1] == "monitoring":
-            return f"GRANT platform_exporter TO {name}; and run the remaining steps as the owner of that schema"
+            query = "SELECT quote_ident(pg_get_userbyid(nspowner)) FROM pg_namespace WHERE nspname = 'monitoring'"
+            owner = connection.execute(query).fetchone()
+            return f"GRANT {owner[0] if owner else 'its owner'} TO {name};"
         return f"GRANT USAGE ON SCHEMA {schema[1]} TO {name};"
     if "permission denied for database" in problem:
         return f"GRANT CREATE ON DATABASE {sql.Identifier(connection.info.dbname).as_string(None)} TO {name};"

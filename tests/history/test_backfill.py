@@ -218,17 +218,16 @@ def test_adopted_tables_have_their_past(
         database.load_sql(DEMO / "stratlogic.sql.gz")
         path = tmp_path / "c.yml"
         path.write_text(f"database: {{dsn: '{database.dsn}'}}\nsources: [{{preset: stratlogic}}]\n")
-        assert CliRunner().invoke(main, ["adopt", "stratlogic", "--config", str(path)]).exit_code == 0
         [(last,)] = database.execute("SELECT max(created_at) FROM scraping_metrics")
         tsdb = tmp_path / "tsdb"
         tsdb.mkdir()
         span = spanning(last - timedelta(hours=12), last + timedelta(hours=1))
         refused = run(path, tsdb, prometheus_binaries, *span)
-        count(path)
+        assert CliRunner().invoke(main, ["adopt", "stratlogic", "--config", str(path)]).exit_code == 0
         done = run(path, tsdb, prometheus_binaries, *span, "--step", "240")
         [(runs,)] = database.execute("SELECT count(*) FROM scraping_metrics")
 
-        assert (refused.exit_code, "was never counted" in refused.stderr) == (1, True)
+        assert (refused.exit_code, "schema `monitoring` is missing" in refused.stderr) == (1, True)
         assert done.exit_code == 0, done.stderr
         found = dumped(prometheus_binaries, tsdb, "platform_scraping_runs_total")
         assert sum(series[-1] for series in found) == runs

@@ -1,4 +1,4 @@
--- Needed in every database that holds a source: cursors, rollups, and three functions.
+-- Needed in every database that holds a source: cursors, rollups, what is captured, and functions.
 
 CREATE SCHEMA IF NOT EXISTS monitoring;
 
@@ -11,9 +11,10 @@ CREATE TABLE IF NOT EXISTS monitoring.schema_version (
 -- The cluster that a row was written in. After a dump is restored elsewhere, the transaction ids in old rows mean nothing;
 -- this distinguishes them from new ones. IMMUTABLE although it reads the control file: it cannot change under a running
 -- server, and is then evaluated once a statement rather than once a row (a COPY of 300,000 rows costs the same
--- with and without it; called per row it costs 4 us each).
+-- with and without it; called per row it costs 4 us each). It runs as its owner, because EXECUTE on pg_control_system()
+-- may be revoked from those who write rows.
 CREATE OR REPLACE FUNCTION monitoring.cluster_id() RETURNS bigint
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'SELECT system_identifier FROM pg_catalog.pg_control_system()';
 
 -- JSON stored as text may be malformed. It is returned as a JSON string then, which the check for `malformed` rejects.
@@ -183,11 +184,138 @@ CREATE TABLE IF NOT EXISTS monitoring.audit (
 CREATE INDEX IF NOT EXISTS audit_at ON monitoring.audit (at);
 CREATE INDEX IF NOT EXISTS audit_object ON monitoring.audit (object, at);
 
--- Which tables of an application are sources: what `adopt` did, so that it can be repeated and undone.
-CREATE TABLE IF NOT EXISTS monitoring.adopted (
-    relation text PRIMARY KEY,
+-- Whether `child`, a partition of `parent`, may hold a row that some source has not counted. Where no source counts
+-- yet, or the cursors are still those of another cluster, every row may be one.
+CREATE OR REPLACE FUNCTION monitoring.has_uncounted(child text, parent text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    c monitoring.cursor;
+    counted boolean := false;
+    waiting boolean;
+BEGIN
+    FOR c IN SELECT * FROM monitoring.cursor WHERE relation = 'monitoring.' || parent LOOP
+        counted := true;
+        IF c.system_identifier <> monitoring.cluster_id() THEN
+            RETURN true;
+        END IF;
+        EXECUTE format('SELECT EXISTS (SELECT FROM monitoring.%I WHERE cluster = %L AND tx >= pg_snapshot_xmin(%L) '
+            'AND tx < pg_snapshot_xmax(pg_current_snapshot()) AND NOT pg_visible_in_snapshot(tx, %L))', child, c.system_identifier, c.snapshot, c.snapshot)
+            INTO waiting;
+        IF waiting THEN
+            RETURN true;
+        END IF;
+    END LOOP;
+    RETURN NOT counted;
+END $$;
+
+-- What `adopt` captures of the tables of applications: number N has the function capture_N, its triggers on the table
+-- and its partitions, and the table captured_N, whose n1 ... hold `columns` as text and whose o1 ... hold what `watched`
+-- held before a change. `events`: which changes, of I(nsert), U(pdate), D(elete), T(runcate).
+CREATE TABLE IF NOT EXISTS monitoring.capture (
+    number integer PRIMARY KEY,
     source text NOT NULL,
     stream text NOT NULL,
+    relation text NOT NULL,
     mapping jsonb NOT NULL,
-    adopted_at timestamptz NOT NULL DEFAULT now()
+    columns text[] NOT NULL,
+    types text[] NOT NULL,
+    watched text[] NOT NULL,
+    key text[] NOT NULL,
+    events text NOT NULL,
+    adopted_at timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (source, stream)
 );
+
+-- Partitions that came with rows in them: the next poll counts those that were not captured.
+CREATE TABLE IF NOT EXISTS monitoring.capture_pending (
+    number integer NOT NULL REFERENCES monitoring.capture ON DELETE CASCADE,
+    relation regclass NOT NULL,
+    PRIMARY KEY (number, relation)
+);
+
+-- Rows that were counted and do not meet their condition now: they are not counted when they meet it again.
+CREATE TABLE IF NOT EXISTS monitoring.counted_key (
+    number integer NOT NULL REFERENCES monitoring.capture ON DELETE CASCADE,
+    key text NOT NULL,
+    PRIMARY KEY (number, key)
+);
+
+-- The tables of capture N: the one named, its partitions and its children; and whether all triggers are there, and work.
+CREATE OR REPLACE FUNCTION monitoring.captured_tables(number integer) RETURNS TABLE (relation regclass, complete boolean)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+WITH RECURSIVE tree AS (
+    SELECT to_regclass(c.relation) AS relation, c.events, true AS root FROM monitoring.capture c WHERE c.number = $1
+    UNION SELECT i.inhrelid::regclass, tree.events, false FROM pg_inherits i JOIN tree ON i.inhparent = tree.relation
+)
+SELECT tree.relation, length(CASE WHEN tree.root THEN tree.events ELSE translate(tree.events, 'T', '') END) <= (
+    SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = tree.relation AND t.tgenabled IN ('O', 'A')
+        AND t.tgfoid = to_regproc(format('monitoring.capture_%s', $1)))
+FROM tree WHERE tree.relation IS NOT NULL
+$$;
+
+-- Make the triggers of capture N on a table or partition; rows that a partition holds already are counted by the next
+-- poll. It runs as its owner, so that the exporter, which finds new partitions, needs no right to them.
+CREATE OR REPLACE FUNCTION monitoring.capture_table(number integer, relation regclass) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    event text;
+    clause text;
+    made text;
+    filled boolean;
+    capture monitoring.capture;
+BEGIN
+    SELECT * INTO STRICT capture FROM monitoring.capture c WHERE c.number = $1;
+    IF NOT EXISTS (SELECT FROM monitoring.captured_tables($1) t WHERE t.relation = $2) THEN
+        RAISE EXCEPTION '% is no table of capture %', $2, $1;
+    END IF;
+    FOREACH event IN ARRAY string_to_array(capture.events, NULL) LOOP
+        CONTINUE WHEN event = 'T' AND $2 <> to_regclass(capture.relation);  -- emptying one partition empties no other
+        clause := CASE event
+            WHEN 'I' THEN 'INSERT ON %s REFERENCING NEW TABLE AS new_rows'
+            WHEN 'U' THEN 'UPDATE ON %s REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows'
+            WHEN 'D' THEN 'DELETE ON %s REFERENCING OLD TABLE AS old_rows'
+            ELSE 'TRUNCATE ON %s' END;
+        made := format('platform_capture_%s_%s', $1, lower(event));
+        IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = $2 AND t.tgname = made) THEN
+            EXECUTE format('ALTER TABLE %s ENABLE TRIGGER %I', $2, made);
+        ELSE
+            EXECUTE format('CREATE TRIGGER %I AFTER ' || clause
+                || ' FOR EACH STATEMENT EXECUTE FUNCTION monitoring.capture_%s()', made, $2, $1);
+        END IF;
+    END LOOP;
+    IF $2 <> to_regclass(capture.relation) THEN
+        EXECUTE format('GRANT SELECT ON %s TO platform_exporter', $2);
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', $2) INTO filled;
+        IF filled THEN
+            INSERT INTO monitoring.capture_pending VALUES ($1, $2) ON CONFLICT DO NOTHING;
+        END IF;
+    END IF;
+    RETURN filled;
+END $$;
+
+-- Empty the changes of the day before yesterday, by this server's clock, if every one of them is counted. False means:
+-- nothing to do, or not yet. Applications wait for nothing: no change of today or yesterday is in that partition.
+CREATE OR REPLACE FUNCTION monitoring.trim_captured(number integer) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    parent text := format('captured_%s', $1);
+    child text := format('%s_%s', parent, (floor(date_part('epoch', now()) / 86400)::bigint + 1) % 3);
+    filled boolean;
+BEGIN
+    EXECUTE format('SELECT EXISTS (SELECT FROM monitoring.%I)', child) INTO filled;
+    -- What a partition without triggers holds is told apart by the keys in these rows.
+    IF NOT filled OR EXISTS (SELECT FROM monitoring.capture_pending p WHERE p.number = $1)
+        OR EXISTS (SELECT FROM monitoring.captured_tables($1) t WHERE NOT t.complete) THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('LOCK TABLE monitoring.%I IN ACCESS EXCLUSIVE MODE NOWAIT', child);
+    IF monitoring.has_uncounted(child, parent) THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('TRUNCATE monitoring.%I', child);
+    RETURN true;
+END $$;

@@ -25,31 +25,6 @@ BEGIN
     RETURN true;
 END $$;
 
--- Whether `child`, a partition of `parent`, may hold a row that some source has not counted. Where no source counts
--- yet, or the cursors are still those of another cluster, every row may be one.
-CREATE OR REPLACE FUNCTION monitoring.has_uncounted(child text, parent text) RETURNS boolean
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS $$
-DECLARE
-    c monitoring.cursor;
-    counted boolean := false;
-    waiting boolean;
-BEGIN
-    FOR c IN SELECT * FROM monitoring.cursor WHERE relation = 'monitoring.' || parent LOOP
-        counted := true;
-        IF c.system_identifier <> monitoring.cluster_id() THEN
-            RETURN true;
-        END IF;
-        EXECUTE format('SELECT EXISTS (SELECT FROM monitoring.%I WHERE cluster = %L AND tx >= pg_snapshot_xmin(%L) '
-            'AND tx < pg_snapshot_xmax(pg_current_snapshot()) AND NOT pg_visible_in_snapshot(tx, %L))', child, c.system_identifier, c.snapshot, c.snapshot)
-            INTO waiting;
-        IF waiting THEN
-            RETURN true;
-        END IF;
-    END LOOP;
-    RETURN NOT counted;
-END $$;
-
 -- Whether `child` holds rows that a snapshot did not see: they are missing in what was read with it.
 CREATE OR REPLACE FUNCTION monitoring.has_newer(child text, as_of pg_snapshot) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

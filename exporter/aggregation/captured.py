@@ -1,0 +1,262 @@
+"""How a poll reads an application's table: the changes that `adopt`'s triggers captured of it, as rows of that table.
+
+Conditions are evaluated here, over what a row was before a change and after it; never in the application's transaction.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psycopg
+
+from exporter.aggregation import malformed, snapshot
+from exporter.aggregation.snapshot import Window
+from exporter.errors import DatabaseError
+from exporter.sources import capture, checks
+from exporter.sources.mapping import Relation, Stream, quoted
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """What is captured of a stream's table, and the tables of it without all their triggers, the one named included.
+
+    `gone` are the columns that the table no longer has; `pending` the partitions that came with rows.
+    """
+
+    number: int
+    columns: dict[str, str]
+    watched: tuple[str, ...]
+    key: tuple[str, ...]
+    root: str | None
+    bare: tuple[str, ...]
+    gone: tuple[str, ...]
+    pending: tuple[str, ...]
+
+    @property
+    def relation(self) -> Relation:
+        return Relation.of("monitoring", f"captured_{self.number}")
+
+
+def find(connection: psycopg.Connection, stream: Stream) -> Captured:
+    """Read what is captured of a stream, with the types that its columns have now. Raises DatabaseError."""
+    row = connection.execute(
+        """SELECT c.number, c.columns, c.types, c.watched, c.key, to_regclass(c.relation)::text,
+            ARRAY(SELECT t.relation::text FROM monitoring.captured_tables(c.number) t WHERE NOT t.complete),
+            ARRAY(SELECT p.relation::text FROM monitoring.capture_pending p WHERE p.number = c.number)
+        FROM monitoring.capture c WHERE (c.source, c.stream, c.relation) = (%s, %s, %s)""",
+        [stream.source, stream.name, stream.relation],
+    ).fetchone()
+    if row is None:
+        raise DatabaseError(
+            f"table {stream.relation} in database {connection.info.dbname} is not adopted; "
+            f"run `platform-exporter adopt` for source {stream.source}"
+        )
+    number, columns, types, watched, key, root, bare, pending = row
+    recorded: dict[str, str] = dict(zip(columns, types, strict=True))
+    now = checks.column_types(connection, stream.relation) if root else {}
+    return Captured(
+        number=number,
+        columns={name: now.get(name, kind) for name, kind in recorded.items()},
+        watched=tuple(watched),
+        key=tuple(key),
+        root=root,
+        bare=tuple(bare),
+        gone=tuple(name for name in recorded if root and name not in now),
+        pending=tuple(pending),
+    )
+
+
+def problem(stream: Stream, captured: Captured) -> str | None:
+    """Return why changes of a table are missed, and what to do; None where they are not."""
+    again = f"run `platform-exporter adopt` again for source {stream.source}"
+    if captured.root is None:
+        return f"stream {stream.name}: table {stream.relation} does not exist any more; change the mapping, and {again}"
+    if captured.root in captured.bare:
+        return (
+            f"stream {stream.name}: the triggers on {stream.relation} are missing or disabled, so that its changes are "
+            f"not counted: {again}"
+        )
+    if captured.gone:
+        names = ", ".join(f"t.{quoted(name)}" for name in captured.gone)
+        return (
+            f"stream {stream.name}: {stream.relation} no longer has {names}, which counts as NULL: change the mapping, "
+            f"and {again}"
+        )
+    if captured.pending and not captured.key:
+        return (
+            f"stream {stream.name}: {', '.join(captured.pending)} came with rows, and without a key those that are "
+            f"counted cannot be told from others: none was added; add `key` to the mapping, and {again}"
+        )
+    return None
+
+
+def changes(stream: Stream, captured: Captured) -> Stream:
+    """Return the stream as its changes are read: `t` has the table's columns, and what `_condition` needs."""
+    columns = "".join(
+        f", c.n{index}::{kind} AS {quoted(name)}" for index, (name, kind) in enumerate(captured.columns.items(), 1)
+    )
+    before, held = "", ""
+    if captured.watched and stream.counted == "once":
+        held = ", before.platform_held"
+        old = (f"c.o{i}::{captured.columns[name]} AS {quoted(name)}" for i, name in enumerate(captured.watched, 1))
+        before = (
+            f" CROSS JOIN LATERAL (SELECT ({stream.counted_when}) IS TRUE AS platform_held "
+            f"FROM (SELECT {_escaped(', '.join(old))}) t) before"
+        )
+    rows = (
+        "(SELECT c.tableoid, c.ctid, c.id AS platform_id, c.tx AS platform_tx, c.cluster AS platform_cluster, "
+        f"c.op AS platform_op, c.key AS platform_key{held}{_escaped(columns)} FROM {captured.relation} c{before})"
+    )
+    return replace(stream, relation=captured.relation, changes=rows, where=_condition(stream), counted_when="")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%%")
+
+
+def _condition(stream: Stream) -> str:
+    """Return SQL that is true for a change that counts; the mapping's own is only read where the row is whole."""
+    if not stream.counted_when:
+        return stream.where
+    if stream.counted == "deleted":
+        return stream.condition
+    entered = "(t.platform_op = 'I' OR NOT t.platform_held) AND " if stream.counted == "once" else ""
+    return f"CASE WHEN t.platform_op IN ('I', 'U') THEN {entered}{stream.condition} ELSE false END"
+
+
+def first_time(connection: psycopg.Connection, stream: Stream, changed: Stream, number: int, window: Window) -> Window:
+    """Return the window without the changes by which a row that was counted meets its condition again.
+
+    `changed` are the changes of `stream`, which count once. A row that leaves its condition was counted: it is
+    remembered until it returns, is deleted or inserted again.
+    """
+    again, emptied, left, returned = moves(connection, stream, changed, number, window)
+    if emptied:
+        connection.execute("DELETE FROM monitoring.counted_key WHERE number = %s", [number])
+    elif returned:
+        connection.execute("DELETE FROM monitoring.counted_key WHERE number = %s AND key = ANY(%s)", [number, returned])
+    if left:
+        query = "INSERT INTO monitoring.counted_key SELECT %s, unnest(%s::text[]) ON CONFLICT DO NOTHING"
+        connection.execute(query, [number, left])
+    return without(window, again)
+
+
+def without(window: Window, again: list[int]) -> Window:
+    """Return the window without the changes of these ids."""
+    if not again:
+        return window
+    others = f"({window.sql}) AND t.platform_id NOT IN (SELECT unnest(%(again)s::bigint[]))"
+    return Window(others, {**window.parameters, "again": again})
+
+
+Moves = tuple[list[int], bool, list[str], list[str]]
+"""Ids of changes by which a row meets its condition again; whether the table was emptied; keys of the rows that left
+their condition, and of those that returned or are gone."""
+
+
+def moves(connection: psycopg.Connection, stream: Stream, changed: Stream, number: int, window: Window) -> Moves:
+    """Return how rows moved into their condition and out of it in a window. Nothing is changed.
+
+    Of one row the changes are in order of their ids, drawn while it was locked. A row on which the condition fails is
+    left out here: it is rejected when it is counted.
+    """
+    parameters = {**window.parameters, "number": number}
+    try:
+        with connection.transaction():
+            row = connection.execute(_moves(stream, changed, window).encode(), parameters).fetchone()
+    except psycopg.DataError:
+        values = f"({stream.counted_when}), t.platform_held"
+        window = malformed.good(window, malformed.failing(connection, changed, window, values))
+        row = connection.execute(
+            _moves(stream, changed, window).encode(), {**parameters, **window.parameters}
+        ).fetchone()
+    assert row is not None  # noqa: S101 - an aggregate without GROUP BY gives one row
+    again, emptied, left, returned = row
+    return again or [], bool(emptied), left or [], returned or []
+
+
+def _moves(stream: Stream, changed: Stream, window: Window) -> str:
+    known = "SELECT FROM monitoring.counted_key k WHERE k.number = %(number)s AND k.key = {}"
+    return f"""WITH change AS MATERIALIZED (
+    SELECT t.platform_id AS id, t.platform_key AS key, t.platform_op AS op,
+        CASE t.platform_op WHEN 'U' THEN t.platform_held END AS held,
+        CASE t.platform_op WHEN 'U' THEN ({stream.counted_when}) IS TRUE END AS holds
+    FROM {changed.rows} t
+    WHERE ({window.sql}) AND (t.platform_op <> 'I' OR EXISTS ({known.format("t.platform_key")}))
+), move AS (
+    SELECT id, key, count(*) FILTER (WHERE op = 'T') OVER (ORDER BY id) AS emptied,
+        CASE WHEN op IN ('I', 'D') THEN 'gone' WHEN holds AND NOT held THEN 'entered'
+            WHEN held AND NOT holds THEN 'left' END AS what
+    FROM change
+), placed AS (
+    SELECT *, lag(what) OVER (PARTITION BY key, emptied ORDER BY id) AS before,
+        lead(id) OVER (PARTITION BY key ORDER BY id) IS NULL AS last
+    FROM move WHERE what IS NOT NULL AND key IS NOT NULL
+)
+SELECT
+    array_agg(id) FILTER (WHERE what = 'entered'
+        AND (before = 'left' OR before IS NULL AND emptied = 0 AND EXISTS ({known.format("placed.key")}))),
+    (SELECT max(emptied) > 0 FROM move),
+    array_agg(key) FILTER (WHERE last AND what = 'left' AND emptied = (SELECT max(emptied) FROM move)),
+    array_agg(key) FILTER (WHERE last AND what <> 'left')
+FROM placed"""
+
+
+def uncounted(
+    connection: psycopg.Connection, stream: Stream, window_sql: str, parameters: dict[str, Any]
+) -> tuple[Stream, Window]:
+    """Return the changes that no poll counted yet and whose rows the table still holds, by the cursor's parameters."""
+    captured = find(connection, stream)
+    changed = changes(stream, captured)
+    window = Window(f"{snapshot.window(changed)} AND {window_sql}", parameters)
+    if stream.counted_when and stream.counted == "once":
+        again, *_ = moves(connection, stream, changed, captured.number, window)
+        window = without(window, again)
+    if captured.key:
+        mine, theirs = capture.key_text([f"held.{quoted(name)}" for name in captured.key]), "t.platform_key"
+    else:
+        names = [quoted(name) for name in captured.columns if name not in captured.gone]
+        mine, theirs = (capture.row_text([f"{alias}.{name}" for name in names]) for alias in ("held", "t"))
+    held = f"EXISTS (SELECT FROM {stream.relation.sql} held WHERE {_escaped(mine)} = {_escaped(theirs)})"
+    return changed, Window(f"({window.sql}) AND {held}", window.parameters)
+
+
+def unknown_rows(captured: Captured) -> Window:
+    """Return the window of a partition's rows that were not captured: it came with them."""
+    key = _escaped(capture.key_text([f"t.{quoted(name)}" for name in captured.key]))
+    return Window(f"NOT EXISTS (SELECT FROM {captured.relation} c WHERE c.key = {key})", {})
+
+
+def forget_pending(connection: psycopg.Connection, captured: Captured) -> None:
+    """Note that what partitions brought with them is counted."""
+    connection.execute("DELETE FROM monitoring.capture_pending WHERE number = %s", [captured.number])
+
+
+def extend(connection: psycopg.Connection, captured: Captured) -> str | None:
+    """Make the triggers on partitions that have none, unless somebody uses one just now; return what is wrong.
+
+    A transaction each: nobody waits for us, and we for nobody.
+    """
+    for table in captured.bare:
+        if table == captured.root:
+            continue
+        try:
+            with connection.transaction():
+                connection.execute("SET LOCAL lock_timeout = '1ms'")
+                connection.execute("SELECT monitoring.capture_table(%s, %s::regclass)", [captured.number, table])
+        except psycopg.errors.LockNotAvailable:
+            logger.info("partition %s is in use: its triggers are made by the next poll", table)
+        except psycopg.errors.InsufficientPrivilege as error:
+            return f"partition {table}: no triggers could be made ({error.diag.message_primary}): run adopt again"
+    return None
+
+
+def require_complete(connection: psycopg.Connection, stream: Stream, captured: Captured) -> None:
+    """Raise DatabaseError where the triggers were not all made yet: what is written now is not captured."""
+    if captured.root is None or captured.bare:
+        raise DatabaseError(
+            f"the adoption of {stream.relation} in database {connection.info.dbname} is not finished; "
+            f"run `platform-exporter adopt` again for source {stream.source}"
+        )

@@ -1,0 +1,156 @@
+"""Tables whose rows change: what counts, once, and that the application never notices."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from exporter.config.settings import Preset, Source
+from exporter.sources import adopt, mapping
+from tests.aggregation.counting import Store
+from tests.servers import Database
+
+MAPPING = """
+app: shop
+streams:
+  jobs:
+    table: public."ScrapeJobs"
+    kind: scraping_run
+    where: t.test IS NOT TRUE
+    {when}
+    columns:
+      at: now()
+      scraper: t."Name" || t.kind
+      outcome: CASE t."Status" WHEN 'FAILED' THEN 'failure' ELSE 'success' END
+      duration_seconds: t.millis / 1000.0
+"""
+FINISHED = """counted_when: t."Status" IN ('DONE', 'FAILED') AND 100 / t.divisor > 0"""
+TABLE = """CREATE TABLE "ScrapeJobs" (id int PRIMARY KEY, "Name" varchar(20) DEFAULT 'n', kind char(3) DEFAULT 'k',
+    "Status" text DEFAULT 'RUNNING', millis int DEFAULT 1, divisor int DEFAULT 1, test boolean, note text)"""
+COUNT = "platform_scraping_runs_total"
+
+
+@dataclass
+class Shop:
+    """An application's database, adopted and counted."""
+
+    store: Store
+    source: Source
+
+    def execute(self, *statements: str) -> None:
+        """Run statements, each in a transaction of its own."""
+        with self.store.connect() as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def adopt(self) -> None:
+        with self.store.connect() as connection:
+            todo = adopt.steps(connection, self.source, mapping.load(self.source.preset))
+            adopt.carry_out(connection, todo, lambda _: None)
+
+    def count(self) -> float:
+        """Poll, and return how many runs are counted."""
+        self.store.poll()
+        return self.store.value(COUNT) or 0.0
+
+    def problems(self) -> tuple[str, ...]:
+        worker = self.store.worker()
+        worker.poll()
+        worker._disconnect()
+        return worker.view.problems
+
+
+Open = Callable[..., Shop]
+
+
+@pytest.fixture
+def shop(store_database: Database, tmp_path: Path) -> Open:
+    """Return a function that makes the table, adopts it, and counts what it holds."""
+
+    def opened(when: str = FINISHED, table: str = TABLE, *rows: str) -> Shop:
+        store_database.execute(table)
+        path = tmp_path / "shop.yml"
+        path.write_text(MAPPING.format(when=when.replace("\n", "\n    ")))
+        source = Source(preset=Preset(path))
+        made = Shop(Store(store_database.dsn, mapping.plan(source)), source)
+        made.execute(*rows)
+        made.adopt()
+        made.store.poll()
+        return made
+
+    return opened
+
+
+NEW = 'INSERT INTO "ScrapeJobs" (id) SELECT generate_series(1, 4)'
+DONE = """UPDATE "ScrapeJobs" SET "Status" = 'DONE' """
+RUNNING = """UPDATE "ScrapeJobs" SET "Status" = 'RUNNING' """
+
+ONCE: dict[str, tuple[list[str], float]] = {
+    "not yet": ([NEW], 0),
+    "finished": ([NEW, DONE], 4),
+    "finished when inserted": (["""INSERT INTO "ScrapeJobs" (id, "Status") VALUES (1, 'FAILED'), (2, 'NEW')"""], 1),
+    "changed otherwise": ([NEW, DONE, "UPDATE \"ScrapeJobs\" SET note = 'x', millis = 5"], 4),
+    "finished twice": ([NEW, DONE, """UPDATE "ScrapeJobs" SET "Status" = 'FAILED'"""], 4),
+    "begun again": ([NEW, DONE, RUNNING, DONE, RUNNING, DONE], 4),
+    "NULL is no finish": ([NEW, 'UPDATE "ScrapeJobs" SET "Status" = NULL', DONE], 4),
+    "deleted and inserted again": ([NEW, DONE, 'DELETE FROM "ScrapeJobs"', NEW, DONE], 8),
+    "begun again, deleted, inserted again": ([NEW, DONE, RUNNING, 'DELETE FROM "ScrapeJobs"', NEW, DONE], 8),
+    "emptied while begun again": ([NEW, DONE, RUNNING, 'TRUNCATE "ScrapeJobs"', NEW, DONE], 8),
+    "replaced": ([NEW, DONE, """WITH gone AS (DELETE FROM "ScrapeJobs" RETURNING *) SELECT 1""", NEW], 4),
+    "excluded": ([NEW, 'UPDATE "ScrapeJobs" SET test = true WHERE id = 1', DONE], 3),
+    "upserts": (
+        [NEW, """INSERT INTO "ScrapeJobs" (id, "Status") SELECT i, 'DONE' FROM generate_series(3, 6) i
+            ON CONFLICT (id) DO UPDATE SET "Status" = 'DONE', millis = excluded.id * 1000"""], 4),
+    "a merge": (
+        [NEW, """MERGE INTO "ScrapeJobs" j USING generate_series(2, 5) i ON j.id = i
+            WHEN MATCHED AND i = 2 THEN DELETE WHEN MATCHED THEN UPDATE SET "Status" = 'FAILED'
+            WHEN NOT MATCHED THEN INSERT (id, "Status") VALUES (i, 'DONE')"""], 3),
+    "a bad row": ([NEW, 'UPDATE "ScrapeJobs" SET divisor = 0 WHERE id = 1', DONE], 3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("polled", [False, True], ids=["at the end", "after each"])
+@pytest.mark.parametrize("name", list(ONCE))
+def test_a_row_counts_once(shop: Open, name: str, polled: bool) -> None:
+    """With the change that first meets its condition, whenever polls come in between."""
+    statements, expected = ONCE[name]
+    found = shop()
+    for statement in statements:
+        found.execute(statement)
+        if polled:
+            found.store.poll()
+
+    assert found.count() == expected
+    assert found.count() == expected
+
+
+def test_existing_rows_count_once(shop: Open) -> None:
+    """What was finished before the adoption counts at first, and what was begun then when it is finished."""
+    found = shop(FINISHED, TABLE, NEW, DONE + "WHERE id < 3")
+    before = found.count()
+    found.execute(RUNNING + "WHERE id = 1")
+    found.execute(DONE)
+
+    assert (before, found.count()) == (2, 4)
+
+
+def test_every_change_counts(shop: Open) -> None:
+    """Transitions: each change of the status is an event, others are none."""
+    found = shop("counted_when: t.\"Status\" <> 'RUNNING'\ncounted: every_change")
+    for status in ("A", "B", "B", "RUNNING", "A"):
+        found.execute(NEW + " ON CONFLICT DO NOTHING", f'UPDATE "ScrapeJobs" SET "Status" = \'{status}\'')
+    found.execute('UPDATE "ScrapeJobs" SET millis = 7', 'DELETE FROM "ScrapeJobs"')
+
+    assert found.count() == 3 * 4
+
+
+def test_deleted_rows_count(shop: Open) -> None:
+    """Rows count when they are deleted, as they were then; those that are there do not."""
+    found = shop("counted_when: t.\"Status\" = 'DONE'\ncounted: deleted", TABLE, NEW, DONE)
+    held = found.count()
+    found.execute('UPDATE "ScrapeJobs" SET "Name" = \'gone\'', 'DELETE FROM "ScrapeJobs" WHERE id < 3', RUNNING)
+    found.execute('DELETE FROM "ScrapeJobs"')
+
+    assert (held, found.count()) == (0, 2)
+    assert found.store.series(COUNT) == {("shop", "gonek"): 2}
