@@ -13,15 +13,17 @@ import click
 import psycopg
 
 from exporter.commands.common import by_option, config_option, json_option, load, reports_errors
-from exporter.config.settings import Database
+from exporter.database import schema
 from exporter.database.connection import connect
-from exporter.errors import ChangeError, ConfigError, CountError
+from exporter.errors import ChangeError, ConfigError, CountError, UnknownIssueError
 from exporter.issues import change as changing
 from exporter.issues import printing, queries
 from exporter.issues.change import Action, Change, Changed
 from exporter.issues.parsing import until
 from exporter.issues.selection import STATUSES, Selection, full_ids
 from exporter.printing import one_line, plural
+from exporter.sources import mapping, occurrences
+from exporter.sources.mapping import SourcePlan
 from exporter.times import parse_time
 from platform_sdk.events.error import SEVERITIES
 
@@ -90,10 +92,10 @@ def _changes(command: F) -> F:
 @reports_errors
 def list_(path: Path, limit: int, as_json: bool, source: str | None, **given: Any) -> None:
     """List issues, the last seen first."""
-    with _connect(path, source) as connection:
-        selection = _selection(given)
-        issues = queries.listed(connection, selection, limit)
-        total = changing.count(connection, selection)
+    with _opened(path, source) as (connection, plans):
+        selection, places = _selection(given), occurrences.issues(plans)
+        issues = queries.listed(connection, selection, limit, places)
+        total = changing.count(connection, selection, places)
     if as_json:
         click.echo(json.dumps({"total": total, "issues": issues}, indent=2, default=str))
         return
@@ -114,9 +116,11 @@ def show(id_: str, path: Path, since: str, source: str | None, as_json: bool) ->
 
     The first four or more digits of the ID are enough if no other issue's ID begins with them.
     """
-    with _connect(path, source) as connection:
-        (found,) = full_ids(connection, (id_,))
-        issues = queries.shown(connection, found, parse_time(since, datetime.now(UTC)))
+    with _opened(path, source) as (connection, plans):
+        places = occurrences.issues(plans)
+        (found,) = full_ids(connection, (id_,), places)
+        earliest = parse_time(since, datetime.now(UTC))
+        issues = queries.shown(connection, found, earliest, places, occurrences.errors(plans))
     if as_json:
         click.echo(json.dumps({"issues": issues}, indent=2, default=str))
         return
@@ -171,10 +175,11 @@ def _change(
         raise ConfigError(
             "--all-matching without a filter would change every issue: expected --app, --status or another filter"
         )
-    with _connect(path, source) as connection:
+    with _opened(path, source) as (connection, plans):
         expected = None
         if ids:
-            selection = Selection(ids=full_ids(connection, ids))
+            selection = Selection(ids=full_ids(connection, ids, occurrences.issues(plans)))
+            _refuse_kept_by_apps(connection, selection.ids)
         else:
             expected = _confirmed(connection, selection, change.action, yes)
         done = changing.apply(connection, selection, change, by, via="command line", expected=expected)
@@ -221,16 +226,27 @@ def _selection(given: dict[str, Any]) -> Selection:
     return Selection(**given, since=parse_time(since, datetime.now(UTC)) if since else None)
 
 
-def _connect(path: Path, source: str | None) -> psycopg.Connection:
-    return connect(_database(path, source), "errors")
+def _refuse_kept_by_apps(connection: psycopg.Connection, ids: tuple[str, ...]) -> None:
+    """Raise UnknownIssueError where issues are not ours to change."""
+    stored = {row["id"] for row in queries.listed(connection, Selection(ids=ids), len(ids) * 2)}
+    if kept := [id_ for id_ in ids if id_ not in stored]:
+        raise UnknownIssueError(
+            f"{', '.join(kept)}: kept by the application, as its mapping says (`issues: false`): change it there"
+        )
 
 
-def _database(path: Path, name: str | None) -> Database:
+@contextlib.contextmanager
+def _opened(path: Path, name: str | None) -> Iterator[tuple[psycopg.Connection, list[SourcePlan]]]:
+    """Yield a connection to the event store, or a source's database, and what is configured to be read there."""
     config = load(path)
-    if name is None:
-        return config.database
-    for source in config.sources:
-        if source.label == name:
-            return config.database_of(source)
-    known = ", ".join(source.label for source in config.sources)
-    raise ConfigError(f"invalid --source {name!r}: expected one of {known}")
+    database = config.database
+    if name is not None:
+        named = [source for source in config.sources if source.label == name]
+        if not named:
+            known = ", ".join(source.label for source in config.sources)
+            raise ConfigError(f"invalid --source {name!r}: expected one of {known}")
+        database = config.database_of(named[0])
+    plans = [mapping.plan(each) for each in config.sources if config.database_of(each) == database]
+    with connect(database, "errors") as connection:
+        schema.check_version(connection, "store" if any(plan.native for plan in plans) else "counting")
+        yield connection, plans

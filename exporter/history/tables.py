@@ -7,6 +7,7 @@ from exporter.config.settings import Config, Source
 from exporter.errors import ConfigError
 from exporter.sources import mapping
 from exporter.sources.mapping import Stream
+from exporter.sources.occurrences import ISSUE_COLUMNS, issues
 from platform_sdk.events import EVENTS, KINDS
 from platform_sdk.events.base import Column
 
@@ -17,11 +18,7 @@ def _columns(text: str) -> tuple[Column, ...]:
 
 
 STATES = {
-    "error_issue": ("last_seen", _columns(
-        "app text, fingerprint text, status text, severity text, error_type text, message text, endpoint text, "
-        "first_seen timestamptz, last_seen timestamptz, events bigint, regressions bigint, first_release text, "
-        "last_release text, resolved_by text, resolved_at timestamptz, resolved_release text"
-    )),
+    "error_issue": ("last_seen", tuple(Column(name, type_, "") for name, type_ in ISSUE_COLUMNS.items())),
     "alert_notification": ("received_at", _columns(
         "group_key text, fingerprint text, status text, starts_at timestamptz, ends_at timestamptz, "
         "received_at timestamptz, receiver text, labels jsonb, annotations jsonb"
@@ -40,17 +37,18 @@ NAMES = (*KINDS, *STATES)
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table to read: `at` is its column of time, `streams` the tables behind it (none: a table of state)."""
+    """A table to read: `at` is its column of time, `streams` the tables behind it (none: one of state, `relation`)."""
 
     name: str
     at: str
     columns: dict[str, Column]
     streams: tuple[Stream, ...] = ()
+    relation: str = ""
 
     def query(self) -> str:
         """Return SQL of all rows, with all its columns. Percent signs are doubled."""
         if not self.streams:
-            return f"SELECT * FROM monitoring.{self.name}"
+            return f"SELECT * FROM {self.relation} kept"
         return " UNION ALL ".join(stream.select for stream in self.streams)
 
 
@@ -58,7 +56,8 @@ def find(name: str, source: Source) -> Table:
     """Return the table that `name` means in a source. Raises ConfigError where the source has none."""
     if name in STATES:
         at, columns = STATES[name]
-        return Table(name, at, {column.name: column for column in columns})
+        relation = issues([mapping.plan(source)]) if name == "error_issue" else f"monitoring.{name}"
+        return Table(name, at, {column.name: column for column in columns}, relation=relation)
     streams = tuple(stream for stream in mapping.plan(source).streams if stream.kind.name == name)
     if not streams:
         raise ConfigError(f"source {source.label} holds no {name}: expected one of {', '.join(_kinds(source))}")

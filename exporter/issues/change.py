@@ -8,7 +8,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from exporter.errors import ChangeError, CountError, UnknownIssueError
-from exporter.issues.selection import Selection
+from exporter.issues.selection import ISSUES, Selection
 from exporter.printing import plural
 from platform_sdk.events.base import LONGEST_LABEL
 
@@ -154,9 +154,9 @@ def _statement(action: Action) -> str:
 SELECT app, fingerprint, status FROM changed"""
 
 
-def count(connection: psycopg.Connection, selection: Selection) -> int:
+def count(connection: psycopg.Connection, selection: Selection, issues: str = ISSUES) -> int:
     """Return how many issues are selected."""
     where, parameters = selection.where()
-    query = f"SELECT count(*) AS n FROM monitoring.error_issue i WHERE {where}"
+    query = f"SELECT count(*) AS n FROM {issues} i WHERE {where}"
     row = connection.cursor(row_factory=dict_row).execute(query.encode(), parameters).fetchone()
     return int(row["n"]) if row else 0

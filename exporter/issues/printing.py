@@ -67,8 +67,9 @@ def details(issue: Row, since: str) -> Iterator[str]:
 
 def _state(issue: Row) -> Iterator[str]:
     if issue["status"] == "resolved":
-        by, release = one_line(issue["resolved_by"], 60), _release(issue["resolved_release"])
-        yield f"  {'resolved':<13} {_at(issue['resolved_at'])} by {by} {release}".rstrip()
+        by, release = one_line(issue["resolved_by"] or "the application", 60), _release(issue["resolved_release"])
+        at = _at(issue["resolved_at"]) if issue["resolved_at"] else ""
+        yield f"  {'resolved':<13} {at} by {by} {release}".rstrip()
     if issue["status"] == "ignored":
         ends = [f"until {_at(issue['ignored_until'])}"] if issue["ignored_until"] else []
         if issue["ignored_until_events"] is not None:

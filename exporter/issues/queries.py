@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from exporter.issues.selection import Selection
+from exporter.issues.selection import ISSUES, Selection
 from platform_sdk.events.base import SHORT_APP
 from platform_sdk.events.error import ISSUE
 
@@ -17,40 +17,40 @@ LIST_COLUMNS = """i.id, i.app, i.status, i.severity, i.error_type, i.message, i.
 OCCURRENCES = 10
 
 
-def listed(connection: psycopg.Connection, selection: Selection, limit: int) -> list[Row]:
-    """Return issues, the last seen first."""
+def listed(connection: psycopg.Connection, selection: Selection, limit: int, issues: str = ISSUES) -> list[Row]:
+    """Return issues, the last seen first; of `issues`, SQL that stands in FROM."""
     where, parameters = selection.where()
     return _rows(
         connection,
-        f"SELECT {LIST_COLUMNS} FROM monitoring.error_issue i WHERE {where} "
-        "ORDER BY last_seen DESC, id LIMIT %(limit)s",
+        f"SELECT {LIST_COLUMNS} FROM {issues} i WHERE {where} ORDER BY last_seen DESC, id LIMIT %(limit)s",
         {**parameters, "limit": limit},
     )
 
 
-def shown(connection: psycopg.Connection, id_: str, since: datetime) -> list[Row]:
+def shown(
+    connection: psycopg.Connection, id_: str, since: datetime, issues: str = ISSUES, errors: str | None = None
+) -> list[Row]:
     """Return the issues with this id (one, but for a collision), each with details from its rows since `since`.
 
-    Keys beside the issue's own: stack_trace (the latest, or None), occurrences (the latest, newest first), users,
-    releases (events each), history (oldest first). Where the rows are in an
-    application's own table, those keys are missing.
+    `issues` and `errors`, the rows, are SQL that stands in FROM. Keys beside the issue's own: stack_trace (the latest,
+    or None), occurrences (the latest, newest first), users, releases (events each), history (oldest first). Without
+    `errors`, those from the rows are missing.
     """
-    issues = _rows(connection, "SELECT i.* FROM monitoring.error_issue i WHERE id = %(id)s", {"id": id_})
-    stored = connection.execute("SELECT to_regclass('monitoring.error') IS NOT NULL").fetchone() == (True,)
-    for issue in issues:
+    found = _rows(connection, f"SELECT i.* FROM {issues} i WHERE id = %(id)s", {"id": id_})
+    for issue in found:
         issue["history"] = _rows(
             connection,
             "SELECT at, actor, action, details FROM monitoring.audit "
             "WHERE object = 'error_issue/' || %(id)s AND details->>'app' = %(app)s ORDER BY at",
             issue,
         )
-        issue |= _of_rows(connection, issue, since) if stored else {}
-    return issues
+        issue |= _of_rows(connection, issue, since, errors) if errors else {}
+    return found
 
 
-def _of_rows(connection: psycopg.Connection, issue: Row, since: datetime) -> Row:
+def _of_rows(connection: psycopg.Connection, issue: Row, since: datetime, errors: str) -> Row:
     key = {"app": issue["app"], "fingerprint": issue["fingerprint"], "since": since}
-    rows = f"monitoring.error WHERE {SHORT_APP} = %(app)s AND ({ISSUE}) = %(fingerprint)s AND at >= %(since)s"
+    rows = f"{errors} WHERE {SHORT_APP} = %(app)s AND ({ISSUE}) = %(fingerprint)s AND at >= %(since)s"
     latest = f"SELECT stack_trace FROM {rows} AND stack_trace IS NOT NULL ORDER BY at DESC LIMIT 1"
     columns = "at, release, severity, message, endpoint, user_id, ip::text, user_agent, job_id, context"
     traces = _rows(connection, latest, key)

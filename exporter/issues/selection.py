@@ -11,6 +11,7 @@ from exporter.errors import UnknownIssueError
 
 ID = re.compile(r"[0-9a-f]{16}")
 PREFIX = re.compile(r"[0-9a-f]{4,16}")
+ISSUES = "monitoring.error_issue"
 STATUSES = ("open", "resolved", "ignored")
 
 
@@ -47,7 +48,7 @@ class Selection:
         return " AND ".join(conditions) or "true", parameters | {"of_since": self.since, "of_search": self.search}
 
 
-def full_ids(connection: psycopg.Connection, given: tuple[str, ...]) -> tuple[str, ...]:
+def full_ids(connection: psycopg.Connection, given: tuple[str, ...], issues: str = ISSUES) -> tuple[str, ...]:
     """Return the full ids of shortened ones. Raises UnknownIssueError where none or several match."""
     found: list[str] = []
     for text in given:
@@ -56,7 +57,7 @@ def full_ids(connection: psycopg.Connection, given: tuple[str, ...]) -> tuple[st
                 f"invalid id {text!r}: expected 4 to 16 hexadecimal digits, see `platform-exporter errors list`"
             )
         rows = connection.execute(
-            "SELECT DISTINCT id FROM monitoring.error_issue WHERE id LIKE %s ORDER BY id LIMIT 5", [f"{text.lower()}%"]
+            f"SELECT DISTINCT id FROM {issues} i WHERE id LIKE %s ORDER BY id LIMIT 5".encode(), [f"{text.lower()}%"]
         ).fetchall()
         if not rows:
             raise UnknownIssueError(f"no issue has the id {text}; see `platform-exporter errors list`")

@@ -106,7 +106,8 @@ class StreamMapping(Section, frozen=True):
     `issues: false` leaves issues to the application. `join` must not multiply rows; `reads` lists the tables that it
     reads, for the exporter's rights. A row counts when it is inserted, or where `counted_when` is given, with the
     change that first makes this condition true; or, by `counted`, with every such change, or when it is deleted. `key`
-    names the columns that distinguish rows, where the table has no primary key.
+    names the columns that distinguish rows, where the table has no primary key. `details` gives SQL for columns that
+    exports and `errors show` read, and counting does not.
     """
 
     table: Relation
@@ -119,6 +120,7 @@ class StreamMapping(Section, frozen=True):
     counted: Counted = "once"
     key: tuple[str, ...] = ()
     issues: bool = True
+    details: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class StateMapping(Section, frozen=True):
@@ -173,6 +175,7 @@ class Stream:
     sample_labels: tuple[str, ...] = ()
     adopted: bool = False
     changes: str = ""
+    details: dict[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> str:
@@ -185,9 +188,9 @@ class Stream:
 
         It ends in a WHERE clause to add to.
         """
+        mapped = self.columns if self.changes else self.details | self.columns
         columns = ", ".join(
-            f"({self.columns.get(column.name, 'NULL')})::{column.type} AS {column.name}"
-            for column in self.kind.all_columns
+            f"({mapped.get(column.name, 'NULL')})::{column.type} AS {column.name}" for column in self.kind.all_columns
         )
         return f"SELECT {columns}\n    FROM {self.rows} t {self.join}\n    WHERE {self.condition}"
 
@@ -249,6 +252,7 @@ def plan(source: Source) -> SourcePlan:
             issues=stream.issues and KINDS[stream.kind].issues,
             sample_labels=labels,
             adopted=True,
+            details={column: _escape(text) for column, text in stream.details.items()},
         )
         for name, stream in mapping.streams.items()
     )
@@ -312,7 +316,7 @@ def _check(preset: str, mapping: Mapping) -> None:
         if kind is None:
             raise MappingError(f"{where}.kind` is {stream.kind!r}: expected one of {', '.join(KINDS)}")
         known = {column.name for column in kind.all_columns} - {"app"}
-        for column in stream.columns:
+        for column in (*stream.columns, *stream.details):
             if column not in known:
                 raise MappingError(
                     f"{where}.columns` names {column!r}: expected columns of {kind.name}: {sorted(known)}"
