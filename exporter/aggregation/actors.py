@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import psycopg
 
-from exporter.aggregation.grouping import IN_TIME, event
+from exporter.aggregation.grouping import IN_TIME, event, readable
 from exporter.aggregation.series import Reading
 from exporter.database import expiry
 from exporter.sources.mapping import Stream
@@ -35,7 +35,9 @@ def statement(stream: Stream, window_sql: str) -> str:
     present = " OR ".join(f"{column} <> ''" for column in named.values())
     return f"""WITH {event(stream, window_sql)}, pairs AS (
     SELECT app, {columns}, max(at) AS at FROM event
-    WHERE ({present}) AND app IS NOT NULL AND at > {old} AND {IN_TIME} GROUP BY app, {columns}
+    WHERE ({present}) AND app IS NOT NULL AND at > {old} AND {IN_TIME}
+        AND {readable(stream, f"left(app, {LONGEST_LABEL})")}
+    GROUP BY app, {columns}
 ), seen AS (
     SELECT left(app, {LONGEST_LABEL}) AS app, kind, hashtextextended(id, 0) AS id, max(at) AS last_seen
     FROM pairs CROSS JOIN LATERAL (VALUES {pairs}) AS actor(kind, id)

@@ -8,12 +8,21 @@ import psycopg
 
 from exporter.aggregation import actors, releases
 from exporter.aggregation.series import Reading
+from exporter.database.values import readable
 from exporter.sources.mapping import SourcePlan, StateTable
-from platform_sdk.events.base import LONGEST_LABEL, OTHER, closed
-from platform_sdk.events.error import SEVERITIES
+from platform_sdk.events import spellings
+from platform_sdk.events.base import LONGEST_LABEL, OTHER, Column, cut
+from platform_sdk.events.error import SEVERITIES, SEVERITY
 
 JOB_STATUSES = ("pending", "running", "completed", "failed", "cancelled")
 ISSUE_STATUSES = ("open", "resolved", "ignored")
+
+STATUS = Column("status", "text", "the job's state", values=JOB_STATUSES, spellings=spellings.JOBS)
+RESOLVED = Column(
+    "resolved", "text", "the issue's state", values=ISSUE_STATUSES, otherwise="open", spellings=spellings.ISSUES
+)
+CLOSED = {column.name: column for column in (STATUS, RESOLVED, SEVERITY)}
+"""The columns of states that have few values."""
 
 SCRAPERS = 100
 """How many scrapers have series of their own, those with the most jobs; the others are one, `_other_`."""
@@ -66,9 +75,16 @@ def read_state(connection: psycopg.Connection, state: StateTable) -> list[Readin
     )
 
 
-def _source(state: StateTable) -> str:
-    columns = "".join(f", ({text}) AS {name}" for name, text in state.columns.items())
-    return f"(SELECT ({state.app})::text AS app{columns} FROM {state.relation.sql} t WHERE {state.where}) state"
+def _source(connection: psycopg.Connection, state: StateTable) -> str:
+    """Return SQL of a state's rows, what is not understood as the column's `otherwise`."""
+    texts = {name: text if name.endswith("_at") else readable(connection, text) for name, text in state.columns.items()}
+    columns = "".join(f", ({text}){'::text' if name in CLOSED else ''} AS {name}" for name, text in texts.items())
+    shown = ", ".join(
+        f"coalesce({CLOSED[name].closed}, '{CLOSED[name].otherwise}') AS {name}" if name in CLOSED else name
+        for name in state.columns
+    )
+    return f"""(SELECT app, {shown} FROM (
+        SELECT ({state.app})::text AS app{columns} FROM {state.relation.sql} t WHERE {state.where}) given) state"""
 
 
 def _rows(connection: psycopg.Connection, query: str) -> list[tuple[str, ...]]:
@@ -77,7 +93,6 @@ def _rows(connection: psycopg.Connection, query: str) -> list[tuple[str, ...]]:
 
 
 def _jobs(connection: psycopg.Connection, state: StateTable) -> Iterator[Reading]:
-    listed = ", ".join(f"'{status}'" for status in JOB_STATUSES)
     rows = _rows(
         connection,
         f"""SELECT app, CASE WHEN rank <= {SCRAPERS} THEN scraper ELSE '{OTHER}' END, status, sum(jobs),
@@ -85,13 +100,12 @@ def _jobs(connection: psycopg.Connection, state: StateTable) -> Iterator[Reading
             extract(epoch FROM min(progressed))
         FROM (
             SELECT *, dense_rank() OVER (ORDER BY of_scraper DESC, app, scraper) AS rank FROM (
-                SELECT left(app, {LONGEST_LABEL}) AS app, left(coalesce(scraper, ''), {LONGEST_LABEL}) AS scraper,
-                    CASE WHEN status IN ({listed}) THEN status ELSE 'other' END AS status, count(*) AS jobs,
-                    min(created_at) AS created, min(heartbeat_at) AS heartbeat,
-                    min(progressed_at) AS progressed,
+                SELECT left(app, {LONGEST_LABEL}) AS app, coalesce({cut("scraper")}, '') AS scraper,
+                    status, count(*) AS jobs, {_earliest("created")}, {_earliest("heartbeat")},
+                    {_earliest("progressed")},
                     sum(count(*)) OVER (PARTITION BY left(app, {LONGEST_LABEL}),
-                        left(coalesce(scraper, ''), {LONGEST_LABEL})) AS of_scraper
-                FROM {_source(state)} GROUP BY 1, 2, 3) grouped) ranked
+                        coalesce({cut("scraper")}, '')) AS of_scraper
+                FROM {_source(connection, state)} GROUP BY 1, 2, 3) grouped) ranked
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",
     )
     counts = {(app, scraper, status): float(jobs) for app, scraper, status, jobs, *_ in rows}
@@ -105,12 +119,15 @@ def _jobs(connection: psycopg.Connection, state: StateTable) -> Iterator[Reading
                 yield Reading(f"platform_scraping_oldest_{name}_timestamp_seconds", (app, scraper), float(at))
 
 
+def _earliest(name: str) -> str:
+    return f"min({name}_at) FILTER (WHERE isfinite({name}_at)) AS {name}"
+
+
 def _alerts(connection: psycopg.Connection, state: StateTable) -> Iterator[Reading]:
     rows = _rows(
         connection,
-        f"""SELECT app, coalesce({closed('lower(severity COLLATE "C")', SEVERITIES)}, 'other'),
-            coalesce(alert_source, ''), count(*)
-        FROM {_source(state)} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT 500""",
+        f"""SELECT app, severity, coalesce(alert_source, ''), count(*)
+        FROM {_source(connection, state)} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT 500""",
     )
     for app, severity, alert_source, count in rows:
         yield Reading("platform_open_alerts", (app, severity, alert_source), float(count))
@@ -128,9 +145,9 @@ def _issues(connection: psycopg.Connection, state: StateTable) -> Iterator[Readi
             SELECT left(app, {LONGEST_LABEL}) AS app, fingerprint,
                 CASE WHEN bool_or(resolved = 'open') THEN 'open' ELSE max(resolved) END AS status,
                 coalesce(({severities})[max(coalesce(
-                    array_position({severities}, lower(severity COLLATE "C")), {len(SEVERITIES) + 1}))], 'other')
+                    array_position({severities}, severity), {len(SEVERITIES) + 1}))], 'other')
                     AS severity
-            FROM {_source(state)} GROUP BY 1, 2) issue GROUP BY 1, 2, 3) grouped) ranked
+            FROM {_source(connection, state)} GROUP BY 1, 2) issue GROUP BY 1, 2, 3) grouped) ranked
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",
     )
     counts = {(app, severity, status): float(issues) for app, severity, status, issues in rows}

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 
 from exporter.sources.mapping import Stream
-from platform_sdk.events.base import EventKind, Rollup
+from platform_sdk.events.base import LONGEST_LABEL, EventKind, Rollup
 
 IN_TIME = "at <= now() + make_interval(secs => %(future_tolerance_seconds)s) AND isfinite(at)"
 """SQL that is false for a row from the future, beyond the configured tolerance."""
@@ -35,7 +35,7 @@ def checked(stream: Stream, window_sql: str) -> str:
     """
     derived = "".join(f", {text} AS {name}" for name, text in stream.kind.derived.items())
     return f"""{event(stream, window_sql)}, checked AS (
-    SELECT *, CASE {" ".join(_checks(stream.kind))} END AS rejected{derived}
+    SELECT *, CASE {" ".join(_checks(stream))} END AS rejected{derived}
     FROM event OFFSET 0
 )"""
 
@@ -49,12 +49,12 @@ def grouped(stream: Stream, window_sql: str, step: str = "") -> str:
     kind = stream.kind
     groups = _groups(kind)
     labels = "".join(f", {text} AS {alias}" for alias, text in groups.items())
-    inputs = ", ".join(["rejected", *_inputs(kind, groups)])
+    by = ", ".join(["rejected", *inputs(kind)])
     made, kept = (f", {step} AS step", ", step") if step else ("", "")
     candidates = " UNION ALL ".join(_candidate(index, rollup, kind, kept) for index, rollup in enumerate(kind.rollups))
     return f"""{checked(stream, window_sql)}, fine AS MATERIALIZED (
-    SELECT {inputs}{made}, count(*) AS n, min(at) AS since{"".join(_aggregates(kind))}
-    FROM checked GROUP BY {inputs}{kept}
+    SELECT {by}{made}, count(*) AS n, min(at) AS since{"".join(_aggregates(kind))}
+    FROM checked GROUP BY {by}{kept}
 ), good AS (
     SELECT n, since{kept}{labels}{"".join(_aggregate_names(kind))} FROM fine WHERE rejected IS NULL
 ), candidate AS (
@@ -67,15 +67,34 @@ def bin_names(kind: EventKind) -> list[str]:
     return [f"b{index}" for index in range(max(len(rollup.bounds_sql) for rollup in kind.rollups))]
 
 
-def _checks(kind: EventKind) -> Iterator[str]:
+def readable(stream: Stream, *columns: str) -> str:
+    """Return SQL that is false for a row with a text in these columns that UTF-8 cannot have.
+
+    The database's encoding is asked for once a statement: in UTF-8, as nearly every one is, this costs nothing.
+    """
+    text = f"concat_ws(' ', {', '.join(columns)})"
+    return f"((SELECT getdatabaseencoding() = 'UTF8') OR {stream.readable}({text}) = {text})"
+
+
+def _shown(kind: EventKind) -> list[str]:
+    """Return the texts of a row that series, releases and issues show."""
+    shown = {*inputs(kind), "app", "release"}
+    shown |= {"error_type", "message", "endpoint", "fingerprint"} if kind.issues else set()
+    texts = [column.name for column in kind.all_columns if column.name in shown and column.type in ("text", "jsonb")]
+    return [*texts, f"left(app, {LONGEST_LABEL})", f"left(release, {LONGEST_LABEL})"]
+
+
+def _checks(stream: Stream) -> Iterator[str]:
+    kind = stream.kind
     yield f"WHEN {' OR '.join(f'{name} IS NULL' for name in kind.required)} THEN 'null'"
     yield f"WHEN NOT ({IN_TIME}) THEN 'future'"
+    yield f"WHEN NOT {readable(stream, *_shown(kind))} THEN 'malformed'"
     yield f"ELSE coalesce({', '.join(kind.checks)})" if kind.checks else ""
 
 
-def _inputs(kind: EventKind, groups: dict[str, str]) -> list[str]:
+def inputs(kind: EventKind) -> list[str]:
     """Return the columns that the labels' SQL names, in the order of their declaration."""
-    words = set(re.findall(r"[a-z_]+", " ".join(groups.values())))
+    words = set(re.findall(r"[a-z_]+", " ".join(_groups(kind).values())))
     return [name for name in (*(column.name for column in kind.all_columns), *kind.derived) if name in words]
 
 

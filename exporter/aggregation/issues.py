@@ -9,11 +9,12 @@ What people do to issues is in `exporter.issues`; what happens automatically is 
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from exporter.aggregation.grouping import checked
 from exporter.sources.mapping import Stream
-from platform_sdk.events.base import LONGEST_LABEL, OTHER, closed
-from platform_sdk.events.error import ISSUE, SEVERITIES
+from platform_sdk.events.base import LONGEST_LABEL, OTHER, cut
+from platform_sdk.events.error import ISSUE, SEVERITIES, SEVERITY
 
 REGRESSIONS = "platform_error_regressions_total"
 CREATED = "platform_error_issues_created_total"
@@ -26,7 +27,7 @@ GRACE_SECONDS = 5
 _OCCURRENCE = f"""occurrence AS (
     SELECT left(app, {LONGEST_LABEL}) AS app,
         {ISSUE} AS fingerprint,
-        at, lower(severity COLLATE "C") AS severity, error_type, message, endpoint,
+        at, coalesce({SEVERITY.understood}, lower(severity COLLATE "C")) AS severity, error_type, message, endpoint,
         left(release, {LONGEST_LABEL}) AS release
     FROM checked WHERE rejected IS NULL
 )"""
@@ -90,7 +91,8 @@ _COUNTED = f"""shown AS (
 ), counted AS (
     SELECT '{REGRESSIONS}' AS metric, jsonb_build_object('app', shown) AS labels, count(b.app) AS value
     FROM shown LEFT JOIN regressed b USING (app, fingerprint) GROUP BY shown
-    UNION ALL SELECT '{CREATED}', jsonb_build_object('app', shown, 'severity', {closed("s.severity", SEVERITIES)}),
+    UNION ALL SELECT '{CREATED}',
+        jsonb_build_object('app', shown, 'severity', {replace(SEVERITY, name="s.severity").closed}),
         count(*) FILTER (WHERE i.app IS NULL)
     FROM shown s LEFT JOIN monitoring.error_issue i USING (app, fingerprint) GROUP BY 2
 )"""
@@ -106,7 +108,7 @@ def statement(stream: Stream, window_sql: str) -> str:
     latest = "(array_agg({0} ORDER BY at DESC))[1]"
     return f"""WITH {checked(stream, window_sql)}, {_OCCURRENCE}, seen AS (
     SELECT app, fingerprint, {latest.format("severity")} AS severity, {latest.format("error_type")} AS error_type,
-        left({latest.format("message")}, 1000) AS message, {latest.format("endpoint")} AS endpoint,
+        {cut(latest.format("message"), 1000)} AS message, {latest.format("endpoint")} AS endpoint,
         min(at) AS first_seen, max(at) AS last_seen, count(*) AS events, {latest.format("release")} AS release
     FROM occurrence GROUP BY 1, 2
 ), {_REGRESSED}, {_ENDED}, reopened AS (

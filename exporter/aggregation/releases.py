@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 import psycopg
 
-from exporter.aggregation.grouping import IN_TIME, event
+from exporter.aggregation.grouping import IN_TIME, event, readable
 from exporter.aggregation.series import Reading
 from exporter.sources.mapping import SourcePlan, Stream
 from platform_sdk.events.base import LONGEST_LABEL
+
+_SHOWN = (f"left(app, {LONGEST_LABEL})", f"left(release, {LONGEST_LABEL})")
 
 SHOWN = 200
 """How many releases of an app have series: the newest."""
@@ -26,7 +28,8 @@ def statement(stream: Stream, window_sql: str) -> str:
     """
     return f"""WITH {event(stream, window_sql)}, seen AS (
     SELECT left(app, {LONGEST_LABEL}) AS app, left(release, {LONGEST_LABEL}) AS release, min(at) AS first_seen
-    FROM event WHERE app <> '' AND release <> '' AND {IN_TIME} GROUP BY 1, 2
+    FROM event
+    WHERE app <> '' AND release <> '' AND {IN_TIME} AND {readable(stream, *_SHOWN)} GROUP BY 1, 2
 ), fitting AS (
     SELECT *, row_number() OVER (PARTITION BY app ORDER BY first_seen DESC, release) AS place FROM seen
     WHERE app IN (SELECT app FROM monitoring.release)

@@ -11,7 +11,7 @@ Each step is a CTE; those of `exporter.aggregation.grouping` come first, down to
 Only counts come back: a million distinct values never reach Python, nor a row each.
 """
 
-from exporter.aggregation.grouping import bin_names, grouped
+from exporter.aggregation.grouping import bin_names, grouped, inputs
 from exporter.sources.mapping import Stream
 from platform_sdk.events.base import EventKind
 
@@ -36,7 +36,7 @@ def statement(stream: Stream, window_sql: str) -> str:
         {array} AS buckets, (max(latest))[1] AS at, min(since) AS since
     FROM series GROUP BY metric, type, labels
     UNION ALL {_own()}
-), {_WRITTEN}
+), {_WRITTEN}{_noted(stream)}
 SELECT coalesce(sum(n), 0)::bigint, coalesce(sum(n) FILTER (WHERE rejected IS NOT NULL), 0)::bigint,
     (SELECT coalesce(sum(folded), 0)::bigint FROM taken)
 FROM fine"""
@@ -91,6 +91,29 @@ _WRITTEN = """written AS (
             SELECT array_agg(coalesce(a, 0) + coalesce(b, 0) ORDER BY position)
             FROM unnest(r.buckets, excluded.buckets) WITH ORDINALITY AS pair(a, b, position)) END,
         at = greatest(r.at, excluded.at)
+)"""
+
+
+def _noted(stream: Stream) -> str:
+    """Return the CTE that keeps an example of the values that are not understood, if the kind has such columns.
+
+    What is no plain word may be a secret, or anything: only its length is kept.
+    """
+    unknown = [
+        f"SELECT '{column.name}' AS name, {column.name} AS example, n FROM fine "
+        f"WHERE {column.name} IS NOT NULL AND {column.understood} IS NULL"
+        for column in stream.kind.columns
+        if column.values and column.name in inputs(stream.kind)
+    ]
+    if not unknown:
+        return ""
+    return f""", noted AS (
+    INSERT INTO monitoring.unknown_value AS u (source, stream, name, example, rows)
+    SELECT %(source)s, %(stream)s, name, max(CASE WHEN example ~ '^[[:alnum:]_ .-]{{1,40}}$' THEN example
+        ELSE length(example) || ' characters' END), sum(n)
+    FROM ({" UNION ALL ".join(unknown)}) found GROUP BY name
+    ON CONFLICT (source, stream, name) DO UPDATE SET example = excluded.example, rows = u.rows + excluded.rows,
+        last_seen = now()
 )"""
 
 

@@ -15,11 +15,13 @@ import psycopg
 
 from exporter.commands.common import config_option, load, progress, reports_errors
 from exporter.database.connection import connect
+from exporter.database.values import readable
 from exporter.errors import ConfigError, PlatformError
 from exporter.history import filters, formats, tables
 from exporter.history.tables import Table
 from exporter.printing import plural
 from exporter.times import parse_time
+from platform_sdk.events.base import Column
 
 
 @click.command()
@@ -72,7 +74,7 @@ def export(
         connection.execute(
             "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
         )  # the rows counted are those written
-        query = _query(connection, table, [column.name for column in chosen], (begin, end), conditions)
+        query = _query(connection, table, chosen, (begin, end), conditions)
         total = connection.execute(b"SELECT count(*) FROM (" + query + b") counted").fetchone()
         rows = total[0] if total else 0
         with _destination(output) as out, progress("rows", rows, show_pos=True) as bar:
@@ -84,7 +86,7 @@ def export(
 
 
 def _query(
-    connection: psycopg.Connection, table: Table, names: list[str], times: tuple[datetime, datetime],
+    connection: psycopg.Connection, table: Table, columns: list[Column], times: tuple[datetime, datetime],
     conditions: tuple[str, ...],
 ) -> bytes:  # fmt: skip
     """Return SQL with its parameters as literals: COPY takes none."""
@@ -93,9 +95,16 @@ def _query(
         condition, parameters = filters.condition(text, table)
         texts.append(condition)
         values += parameters
-    listed = ", ".join(f'"{name}"' for name in names)
+    listed = ", ".join(_shown(connection, column) for column in columns)
     statement = f'SELECT {listed} FROM ({table.query()}) held WHERE {" AND ".join(texts)} ORDER BY "{table.at}"'
     return psycopg.ClientCursor(connection).mogrify(statement, values).encode()
+
+
+def _shown(connection: psycopg.Connection, column: Column) -> str:
+    name = f'"{column.name}"'
+    if column.type not in ("text", "jsonb"):
+        return name
+    return f"({readable(connection, name)})::{column.type} AS {name}"
 
 
 @contextlib.contextmanager

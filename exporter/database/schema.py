@@ -202,11 +202,19 @@ def _view(kind: EventKind) -> Iterator[str]:
         (VIEWS, [column.name for column in kind.all_columns if column.for_viewers]),
         (RESTRICTED_VIEWS, [column.name for column in kind.all_columns]),
     ):
-        shown = [f"{kind.shown[name]} AS {name}" if name in kind.shown else name for name in columns]
+        shown = [_shown(kind, name) for name in columns]
         if any(column.name == "user_id" for column in kind.columns):
             shown.append(_USER_HASH)
         yield f"DROP VIEW IF EXISTS {schema}.{kind.name};"
         yield f"CREATE VIEW {schema}.{kind.name} AS SELECT {', '.join(shown)} FROM monitoring.{kind.name};"
+
+
+def _shown(kind: EventKind, name: str) -> str:
+    """Return SQL of a view's column: what is understood as series have it."""
+    column = next(column for column in kind.all_columns if column.name == name)
+    if name in kind.shown:
+        return f"{kind.shown[name]} AS {name}"
+    return f"coalesce({column.understood}, {name}) AS {name}" if column.values else name
 
 
 VIEWS, RESTRICTED_VIEWS = "monitoring_views", "monitoring_restricted"
@@ -236,7 +244,8 @@ END $$;"""
 def _counting_grants() -> Iterator[str]:
     yield f"GRANT USAGE ON SCHEMA monitoring TO {EXPORTER}, {WRITER};"
     yield f"GRANT SELECT ON ALL TABLES IN SCHEMA monitoring TO {EXPORTER};"
-    for table in ("source", "cursor", "former_cluster", "rollup", "removed", "actor", "error_issue", "release"):
+    counted = ("source", "cursor", "former_cluster", "rollup", "removed", "unknown_value")
+    for table in (*counted, "actor", "error_issue", "release"):
         yield f"GRANT INSERT, UPDATE, DELETE ON monitoring.{table} TO {EXPORTER};"
     yield f"GRANT INSERT ON monitoring.audit TO {EXPORTER};"
     yield f"GRANT INSERT, DELETE ON monitoring.counted_key TO {EXPORTER};"

@@ -1,6 +1,5 @@
 """How values are read and written whatever a database holds: texts of its encoding, times beyond Python's years."""
 
-import codecs
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +8,7 @@ import psycopg
 from psycopg.abc import AdaptContext, Buffer
 from psycopg.adapt import Loader
 from psycopg.pq import Format
-from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg.types.json import set_json_dumps
 from psycopg.types.string import StrDumperUnknown
 
 from platform_sdk.libpq import codec_of, fitting
@@ -20,9 +19,8 @@ _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UT
 def adapt(connection: psycopg.Connection) -> None:
     """Let no value of this session's database raise where it is read, or stop a statement where it is written.
 
-    A text that is not UTF-8 (SQL_ASCII keeps whatever was sent) is read with its wrong bytes as `\\xe4`; a letter that
-    the database's encoding lacks is written as a question mark; a time before year 1 or after 9999 is read as the
-    first or last that Python has.
+    A letter that the database's encoding lacks is written as a question mark; a time before year 1 or after 9999 is
+    read as the first or last that Python has.
     """
     adapters = connection.adapters
     for format_ in (Format.TEXT, Format.BINARY):
@@ -35,11 +33,17 @@ def adapt(connection: psycopg.Connection) -> None:
     set_json_dumps(lambda tree: fitting(json.dumps(tree, ensure_ascii=False).encode(), codec), adapters)
     if codec is not None:
         adapters.register_dumper(str, type("FittingDumper", (_FittingDumper,), {"codec": codec}))
-        return
-    set_json_loads(_loads, adapters)
-    for name in ("text", "varchar", "bpchar", "name"):
-        adapters.register_loader(name, _AnyBytes)
-        adapters.register_loader(name, _AnyBytesBinary)
+
+
+def readable(connection: psycopg.Connection, sql: str) -> str:
+    """Return SQL of a text that the server can send as UTF-8, which it refuses for some texts of other encodings.
+
+    Where our function is not there yet, as before an adoption, the text stays what it is.
+    """
+    if connection.info.parameter_status("server_encoding") == "UTF8":
+        return sql
+    there = connection.execute("SELECT to_regprocedure('monitoring.readable(text)') IS NOT NULL").fetchone()
+    return f"monitoring.readable(({sql})::text)" if there == (True,) else sql
 
 
 class _FittingDumper(StrDumperUnknown):
@@ -50,32 +54,6 @@ class _FittingDumper(StrDumperUnknown):
     def dump(self, obj: str) -> Buffer | None:
         data = super().dump(obj)
         return None if data is None else fitting(bytes(data), self.codec)
-
-
-class _AnyBytes(Loader):
-    """A loader of texts that may be no UTF-8."""
-
-    def load(self, data: Buffer) -> str:
-        return bytes(data).decode("utf-8", "backslashreplace")
-
-
-class _AnyBytesBinary(_AnyBytes):
-    """The same for the results of a binary COPY."""
-
-    format = Format.BINARY
-
-
-def _escape(error: UnicodeError) -> tuple[str, int]:
-    """Return what `backslashreplace` does, inside of JSON: there a backslash is two."""
-    assert isinstance(error, UnicodeDecodeError)  # noqa: S101 - decoding raises no other
-    return "".join(f"\\\\x{byte:02x}" for byte in error.object[error.start : error.end]), error.end
-
-
-codecs.register_error("platform_exporter.json", _escape)
-
-
-def _loads(data: str | bytes) -> Any:
-    return json.loads(data if isinstance(data, str) else bytes(data).decode("utf-8", "platform_exporter.json"))
 
 
 def _bounded(adapters: psycopg.adapt.AdaptersMap, format_: Format) -> type[Loader]:

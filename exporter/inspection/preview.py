@@ -24,6 +24,9 @@ MOST_SERIES = 5_000
 MOST_FAILING = 20
 """How many of the rows that an expression fails on are looked at to find which expression it is."""
 
+_TEXTS = "texts"
+"""The cause of a rejection that no check of the kind gives: a text that UTF-8 cannot have."""
+
 _OURS = {"monitoring.try_jsonb(": "pg_catalog.jsonb(", "monitoring.try_number(": "pg_catalog.float8("}
 """What stands for our functions where they are not there yet: casts, which fail where they give a bad value."""
 
@@ -191,14 +194,18 @@ def _with_casts(connection: psycopg.Connection, stream: Stream) -> Stream:
 
     columns = {name: cast(text) for name, text in stream.columns.items()}
     conditions = cast(stream.where), cast(stream.counted_when)
-    return replace(stream, columns=columns, where=conditions[0], counted_when=conditions[1], join=cast(stream.join))
+    readable = stream.readable if f"{stream.readable}(" in usable else ""  # without, every text is
+    return replace(
+        stream, columns=columns, where=conditions[0], counted_when=conditions[1], join=cast(stream.join),
+        readable=readable,
+    )  # fmt: skip
 
 
 def _rejected(kind: EventKind, checked: str, shown: str) -> str:
     """Return SQL of the rejected rows: a row a reason and cause, (reason, rows, cause, seconds ahead, columns ...)."""
     nulls = " ".join(f"WHEN {name} IS NULL THEN '{name}'" for name in kind.required)
     failed = " ".join(f"WHEN ({check}) IS NOT NULL THEN '{index}'" for index, check in enumerate(kind.checks))
-    other = f"CASE {failed} END" if failed else "NULL"
+    other = f"CASE {failed} ELSE '{_TEXTS}' END" if failed else f"'{_TEXTS}'"
     cause = f"CASE rejected WHEN 'null' THEN CASE {nulls} END WHEN 'future' THEN 'at' ELSE {other} END"
     return f"""WITH {checked}, caused AS (SELECT *, {cause} AS cause FROM checked WHERE rejected IS NOT NULL)
 SELECT DISTINCT ON (rejected, cause) rejected, count(*) OVER (PARTITION BY rejected, cause), cause,
@@ -217,13 +224,8 @@ def _unknown(rows: Any, stream: Stream, checked: str, column: Column) -> Iterato
     """Yield the values of a column that are not understood, the most frequent first."""
     if not column.values or column.name not in stream.columns:
         return
-    # Where the kind's SQL takes a value in either case, so does this.
-    written = stream.kind.rollups[0].groups | dict(enumerate(stream.kind.checks))
-    folds = re.search(rf"(lower|upper)\({column.name}\b", " ".join(written.values()))
-    value = f'lower({column.name} COLLATE "C")' if folds else column.name
-    listed = ", ".join(f"'{value.lower() if folds else value}'" for value in column.values)
     query = f"""WITH {checked} SELECT left({column.name}, 60), count(*) FROM checked
-        WHERE {value} NOT IN ({listed}) GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 5"""
+        WHERE {column.name} IS NOT NULL AND {column.understood} IS NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 5"""
     for text, count in rows(query):
         yield Unknown(column.name, text, count)
 

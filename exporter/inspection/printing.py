@@ -149,7 +149,7 @@ def _unknown(found: Preview) -> Iterator[str]:
     for one in found.unknown:
         column = columns[one.column]
         listed = ", ".join(column.values)
-        text = f"{one.rows:>8,}  {one.column} {one.value!r} counts as {column.otherwise}; understood: {listed}"
+        text = f"{one.rows:>8,}  {one.column} {one.value!r} {column.fate}; understood: {listed}"
         yield from _wrapped(text, hang=10)
 
 

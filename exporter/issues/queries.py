@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from exporter.database.values import readable
 from exporter.issues.selection import ISSUES, Selection
 from platform_sdk.events.base import SHORT_APP
 from platform_sdk.events.error import ISSUE
@@ -15,6 +16,7 @@ Row = dict[str, Any]
 LIST_COLUMNS = """i.id, i.app, i.status, i.severity, i.error_type, i.message, i.endpoint, i.events, i.regressions,
     i.first_seen, i.last_seen"""
 OCCURRENCES = 10
+_TEXTS = ("stack_trace", "release", "severity", "message", "endpoint", "user_id", "user_agent", "job_id")
 
 
 def listed(connection: psycopg.Connection, selection: Selection, limit: int, issues: str = ISSUES) -> list[Row]:
@@ -51,8 +53,10 @@ def shown(
 def _of_rows(connection: psycopg.Connection, issue: Row, since: datetime, errors: str) -> Row:
     key = {"app": issue["app"], "fingerprint": issue["fingerprint"], "since": since}
     rows = f"{errors} WHERE {SHORT_APP} = %(app)s AND ({ISSUE}) = %(fingerprint)s AND at >= %(since)s"
-    latest = f"SELECT stack_trace FROM {rows} AND stack_trace IS NOT NULL ORDER BY at DESC LIMIT 1"
-    columns = "at, release, severity, message, endpoint, user_id, ip::text, user_agent, job_id, context"
+    texts = {name: f"{readable(connection, name)} AS {name}" for name in _TEXTS}
+    latest = f"SELECT {texts['stack_trace']} FROM {rows} AND stack_trace IS NOT NULL ORDER BY at DESC LIMIT 1"
+    others = ", ".join(text for name, text in texts.items() if name != "stack_trace")
+    columns = f"at, {others}, ip::text, ({readable(connection, 'context')})::jsonb AS context"
     traces = _rows(connection, latest, key)
     (users,) = _rows(connection, f"SELECT count(DISTINCT user_id) AS users FROM {rows}", key)
     return {
@@ -61,7 +65,8 @@ def _of_rows(connection: psycopg.Connection, issue: Row, since: datetime, errors
         "users": users["users"],
         "releases": _rows(
             connection,
-            f"SELECT release, count(*) AS events, max(at) AS last_seen FROM {rows} GROUP BY 1 ORDER BY 3 DESC LIMIT 50",
+            f"SELECT {texts['release']}, count(*) AS events, max(at) AS last_seen FROM {rows} "
+            "GROUP BY 1 ORDER BY 3 DESC LIMIT 50",
             key,
         ),
     }

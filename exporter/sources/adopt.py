@@ -105,7 +105,7 @@ def undo_steps(connection: psycopg.Connection, source: Source, adopted: Mapping)
     if _exists(connection, Relation("monitoring.source")):
         for ours, column in (
             ("cursor", "source"), ("former_cluster", "source"), ("rollup", "source"), ("removed", "source"),
-            ("actor", "source"), ("capture", "source"), ("source", "name"),
+            ("actor", "source"), ("capture", "source"), ("unknown_value", "source"), ("source", "name"),
         ):  # fmt: skip
             todo.append(Step(f"DELETE FROM monitoring.{ours} WHERE {column} = {label}", "remove the counters"))
     return todo

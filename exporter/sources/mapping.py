@@ -176,6 +176,7 @@ class Stream:
     adopted: bool = False
     changes: str = ""
     details: dict[str, str] = field(default_factory=dict)
+    readable: str = "monitoring.readable"
 
     @property
     def rows(self) -> str:

@@ -274,7 +274,7 @@ def test_dashboards_see_no_tables(as_role: As, table: str) -> None:
     [
         "DELETE FROM monitoring_views.error_issue",
         "UPDATE monitoring_views.audit SET actor = ''",
-        "INSERT INTO monitoring_views.scraping_run " + MINIMAL["scraping_run"],
+        "INSERT INTO monitoring_views.user_activity " + MINIMAL["user_activity"],
     ],
 )
 def test_dashboards_only_read(as_role: As, query: str) -> None:

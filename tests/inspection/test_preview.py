@@ -97,10 +97,19 @@ def test_series_are_those_of_the_exposition(database: Database, look: Look) -> N
 
 
 def test_values_that_are_not_understood(database: Database, look: Look) -> None:
-    """Each with how often it is there."""
+    """Each with how often it is there, and what becomes of it; `ok` and FAILED are understood."""
     database.execute(TABLE)
+    database.execute("UPDATE calls SET outcome = 'so-so' WHERE outcome = 'success' AND took = '0.5'")
+    mapping = MAPPING + "      reason: \"CASE t.status WHEN '500' THEN 'oops' END\"\n"
+    found = seen(look("--json", mapping=mapping))
 
-    assert {"column": "outcome", "value": "ok", "rows": 2} in seen(look("--json"))["unknown_values"]
+    assert found["unknown_values"] == [
+        {"column": "outcome", "value": "so-so", "rows": 1}, {"column": "reason", "value": "oops", "rows": 1},
+    ]  # fmt: skip
+    assert "unknown_value" in {one["reason"] for one in found["rejections"]}
+    text = " ".join(look(mapping=mapping).output.split())
+    assert "outcome 'so-so' is rejected as unknown_value; understood: success, failure" in text
+    assert "reason 'oops' counts as other" in text
 
 
 def test_personal_columns_are_not_printed(database: Database, look: Look) -> None:

@@ -37,6 +37,19 @@ EXCEPTION WHEN OTHERS THEN
     RETURN 'NaN';
 END $$;
 
+-- A text that UTF-8 cannot have: SQL_ASCII holds whatever was sent, and other encodings have letters that UTF-8 lacks. Here
+-- all of its letters beyond ASCII are question marks. Only called where the database is not UTF-8.
+CREATE OR REPLACE FUNCTION monitoring.readable(input text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
+    AS $$
+BEGIN
+    IF input !~ '[^\u0001-\u007f]' OR convert_to(input, 'UTF8') IS NOT NULL THEN
+        RETURN input;
+    END IF;
+EXCEPTION WHEN untranslatable_character OR character_not_in_repertoire THEN
+    RETURN regexp_replace(input, '[^\u0001-\u007f]', '?', 'g');
+END $$;
+
 -- The rows of a window that make a mapping's own expressions fail. Only called after one did: it tries row by row.
 -- `window_query` gives (table's oid, ctid); `row_query` reads one row, named by $1 and $2, as the mapping reads it.
 CREATE OR REPLACE FUNCTION monitoring.failing_rows(window_query text, row_query text) RETURNS SETOF text
@@ -121,6 +134,18 @@ CREATE TABLE IF NOT EXISTS monitoring.removed (
 ) WITH (fillfactor = 70);
 INSERT INTO monitoring.removed VALUES ('', '', '', '', 0, 0, 0) ON CONFLICT DO NOTHING;
 
+-- Values that are not understood: an example of each column's, and how many rows had one, for `doctor`.
+CREATE TABLE IF NOT EXISTS monitoring.unknown_value (
+    source text NOT NULL,
+    stream text NOT NULL,
+    name text NOT NULL,
+    example text NOT NULL,
+    rows bigint NOT NULL,
+    first_seen timestamptz NOT NULL DEFAULT now(),
+    last_seen timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (source, stream, name)
+);
+
 -- When each user and session, as a hash, was last active: only for counting distinct users and sessions in the last days.
 CREATE TABLE IF NOT EXISTS monitoring.actor (
     source text NOT NULL,
@@ -183,6 +208,16 @@ CREATE TABLE IF NOT EXISTS monitoring.audit (
 );
 CREATE INDEX IF NOT EXISTS audit_at ON monitoring.audit (at);
 CREATE INDEX IF NOT EXISTS audit_object ON monitoring.audit (object, at);
+
+-- What earlier versions wrote of texts that cannot be read stopped their source for ever: it was never shown.
+DO $$ BEGIN
+    IF getdatabaseencoding() <> 'UTF8' THEN
+        DELETE FROM monitoring.rollup WHERE monitoring.readable(labels::text) <> labels::text;
+        DELETE FROM monitoring.release WHERE monitoring.readable(app || release) <> app || release;
+        DELETE FROM monitoring.actor WHERE monitoring.readable(app) <> app;
+        DELETE FROM monitoring.error_issue i WHERE monitoring.readable(i::text) <> i::text;
+    END IF;
+END $$;
 
 -- Whether `child`, a partition of `parent`, may hold a row that some source has not counted. Where no source counts
 -- yet, or the cursors are still those of another cluster, every row may be one.

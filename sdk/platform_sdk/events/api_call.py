@@ -1,6 +1,7 @@
 """Calls that an application made to external APIs."""
 
-from platform_sdk.events.base import APP, MAXIMUM, Column, EventKind, Label, Rollup, ZeroFill, reject_number
+from platform_sdk.events import spellings
+from platform_sdk.events.base import APP, MAXIMUM, Column, EventKind, Label, Rollup, ZeroFill, outcome, reject_number
 
 BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 REASONS = (
@@ -9,11 +10,12 @@ REASONS = (
 )  # fmt: skip
 
 _API = Label("api", "api")
-_LISTED = ", ".join(f"'{reason}'" for reason in REASONS)
-_REASON = f"""CASE WHEN outcome = 'success' THEN NULL WHEN reason IN ({_LISTED}) THEN reason
-    WHEN status = 429 THEN 'rate_limited' WHEN status = 403 THEN 'forbidden'
+_OUTCOME = outcome("how it ended", ("success", "failure"))
+_WHY = Column("reason", "text", "why it failed; of the status where NULL", values=REASONS, spellings=spellings.REASONS)
+_REASON = f"""CASE WHEN {_OUTCOME.understood} = 'success' THEN NULL ELSE coalesce({_WHY.understood},
+    CASE WHEN status = 429 THEN 'rate_limited' WHEN status = 403 THEN 'forbidden'
     WHEN status BETWEEN 400 AND 499 THEN 'client_error' WHEN status BETWEEN 500 AND 599 THEN 'server_error'
-    ELSE 'other' END"""
+    ELSE 'other' END) END"""
 
 API_CALL = EventKind(
     name="api_call",
@@ -24,8 +26,8 @@ API_CALL = EventKind(
         Column("endpoint", "text", "the endpoint's template", longest=500, free_text=True),
         Column("method", "text", "the request's method"),
         Column("status", "integer", "the response's status code; NULL where none came"),
-        Column("outcome", "text", "how it ended", required=True, values=("success", "failure"), otherwise="failure"),
-        Column("reason", "text", "why it failed; of the status where NULL", values=REASONS),
+        _OUTCOME,
+        _WHY,
         Column("attempt", "integer", "1 for the first try", default="1"),
         Column("duration_seconds", "double precision", "from the call to the last byte", required=True),
         Column("response_bytes", "bigint", "size of the response's body"),
@@ -35,6 +37,7 @@ API_CALL = EventKind(
         Column("rate_limit_reset", "timestamptz", "when the provider's window ends"),
     ),
     checks=(
+        _OUTCOME.check,
         reject_number("duration_seconds", maximum=1e9),
         reject_number("rate_limit_remaining", minimum=-MAXIMUM),
         reject_number("cost"),

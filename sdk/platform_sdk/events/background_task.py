@@ -1,10 +1,11 @@
 """Finished background tasks, of Celery, RQ or any other queue."""
 
-from platform_sdk.events.base import APP, Column, EventKind, Label, Rollup, closed, reject_number
+from platform_sdk.events.base import APP, Column, EventKind, Label, Rollup, outcome, reject_number
 
 OUTCOMES = ("success", "retry", "failure")
 BOUNDS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 
+_OUTCOME = outcome("how it ended; `retry`: it failed, and another attempt follows", OUTCOMES)
 _LABELS = (APP, Label("task", "task"), Label("queue", "queue"))
 
 BACKGROUND_TASK = EventKind(
@@ -14,26 +15,19 @@ BACKGROUND_TASK = EventKind(
         Column("task_id", "text", "the task"),
         Column("task", "text", "the task's name", required=True),
         Column("queue", "text", "the queue that it waited in"),
-        Column(
-            "outcome",
-            "text",
-            "how it ended; `retry`: it failed, and another attempt follows",
-            required=True,
-            values=OUTCOMES,
-            otherwise="failure",
-        ),
+        _OUTCOME,
         Column("reason", "text", "why it failed: the exception's class, cancelled, killed or rejected"),
         Column("attempt", "integer", "1 for the first attempt; NULL where it is not known"),
         Column("wait_seconds", "double precision", "from publishing, or from the time it was due, to the start"),
         Column("duration_seconds", "double precision", "from start to end; NULL where it is not known"),
         Column("worker", "text", "the worker that ran it"),
     ),
-    checks=(reject_number("wait_seconds", maximum=1e9), reject_number("duration_seconds", maximum=1e9)),
+    checks=(_OUTCOME.check, reject_number("wait_seconds", maximum=1e9), reject_number("duration_seconds", maximum=1e9)),
     rollups=(
         Rollup(
             "platform_background_tasks_total",
             "Attempts at background tasks that finished.",
-            (*_LABELS, Label("outcome", closed("outcome", OUTCOMES, "failure"), open=False)),
+            (*_LABELS, Label("outcome", _OUTCOME.closed, open=False)),
             value="1",
         ),
         Rollup(

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from platform_sdk.events import spellings
+
 OTHER = "_other_"
 """The label value that label sets beyond `limits.series_per_metric` are folded into."""
 
@@ -21,7 +23,9 @@ LONGEST_LABEL = 200
 SHORT_APP = f"left(app, {LONGEST_LABEL})"
 """SQL of what an index and views hold: no text too long for an index."""
 
-REJECTIONS = ("null", "future", "negative", "not_finite", "out_of_range", "fractional", "malformed")
+REJECTIONS = (
+    "null", "future", "negative", "not_finite", "out_of_range", "fractional", "unknown_value", "malformed",
+)  # fmt: skip
 """The closed list of the label `reason` of platform_exporter_rows_rejected_total."""
 
 
@@ -35,8 +39,8 @@ class Column:
     `personal` columns are left out of exports unless asked for, and of the views that every viewer of Grafana may read.
     `restricted` ones are left out of those views only: who it was, and what shows an application's inside.
     The SDK cuts a text to `longest` characters, replaces the secrets in it where it is `free_text`, and writes
-    `unnamed` where a required text without a default is missing. `values` are those that are understood; a row with
-    any other counts as `otherwise`.
+    `unnamed` where a required text without a default is missing. `values` are those that are understood, also as
+    `spellings` has them; a row with any other counts as `otherwise`, or is rejected for that reason.
     """
 
     name: str
@@ -51,6 +55,22 @@ class Column:
     unnamed: str = "unknown"
     values: tuple[str, ...] = ()
     otherwise: str = "other"
+    spellings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def understood(self) -> str:
+        """Return SQL of which of `values` it means; NULL for none."""
+        return understood(self.name, self.values, self.spellings)
+
+    @property
+    def closed(self) -> str:
+        """Return SQL of a label: which of `values` it means, or `otherwise`; NULL stays NULL."""
+        return f"CASE WHEN {self.name} IS NOT NULL THEN coalesce({self.understood}, '{self.otherwise}') END"
+
+    @property
+    def check(self) -> str:
+        """Return SQL of the reason that a row is rejected for where its value is not understood."""
+        return f"CASE WHEN {self.name} IS NOT NULL AND {self.understood} IS NULL THEN '{self.otherwise}' END"
 
     @property
     def stand_in(self) -> str:
@@ -62,10 +82,12 @@ class Column:
         """What it is, and which values are understood."""
         if not self.values:
             return self.doc
-        otherwise = (
-            f"is rejected as {self.otherwise}" if self.otherwise in REJECTIONS else f"counts as {self.otherwise}"
-        )
-        return f"{self.doc}: {', '.join(self.values)}; anything else {otherwise}"
+        return f"{self.doc}: {', '.join(self.values)}; anything else {self.fate}"
+
+    @property
+    def fate(self) -> str:
+        """What becomes of a row whose value is not understood."""
+        return f"is rejected as {self.otherwise}" if self.otherwise in REJECTIONS else f"counts as {self.otherwise}"
 
     @property
     def for_viewers(self) -> bool:
@@ -84,6 +106,11 @@ class Label:
     name: str
     sql: str
     open: bool = True
+
+    @property
+    def short(self) -> str:
+        """Return SQL of the label, no longer than it may be."""
+        return cut(self.sql) if self.open else f"left({self.sql}, {LONGEST_LABEL})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +144,7 @@ class Rollup:
     @property
     def groups(self) -> dict[str, str]:
         """Return the columns to group rows by: alias -> SQL. The same SQL in two rollups gets the same alias."""
-        return {label.name: f"coalesce(left({label.sql}, {LONGEST_LABEL}), '')" for label in self.labels}
+        return {label.name: f"coalesce({label.short}, '')" for label in self.labels}
 
     @property
     def metric_sql(self) -> str:
@@ -208,6 +235,14 @@ COMMON = (
 
 APP = Label("app", "app", open=False)
 
+
+def outcome(doc: str, values: tuple[str, ...]) -> Column:
+    """Return the column of how something ended: what is not understood is rejected, never silently a failure."""
+    return Column(
+        "outcome", "text", doc, required=True, values=values, otherwise="unknown_value", spellings=spellings.OUTCOMES
+    )
+
+
 USER_AGENT = Column("user_agent", "text", "the client's software", personal=True, longest=400, free_text=True)
 
 ACTORS = {"user": "user_id", "session": "session_id"}
@@ -229,7 +264,30 @@ def reject_number(column: str, *, minimum: float = 0.0, maximum: float = MAXIMUM
     )
 
 
-def closed(sql: str, values: tuple[str, ...], otherwise: str = "other") -> str:
-    """Return SQL that keeps `sql` where it is one of `values` and gives `otherwise` elsewhere; NULL stays NULL."""
-    listed = ", ".join(f"'{value}'" for value in values)
-    return f"CASE WHEN {sql} IN ({listed}) THEN {sql} WHEN {sql} IS NOT NULL THEN '{otherwise}' END"
+def cut(sql: str, longest: str | int = LONGEST_LABEL) -> str:
+    """Return SQL of at most so many characters of a text.
+
+    SQL_ASCII counts bytes: the last letter, which would be cut in the middle, is left out there.
+    """
+    short = f"left({sql}, {longest})"
+    whole = f"octet_length({sql}) > length({sql}) OR length({sql}) <= {longest}"
+    return (
+        f"CASE WHEN {whole} THEN {short} ELSE regexp_replace({short}, '[\\u00c0-\\u00ff][\\u0080-\\u00bf]*$', '') END"
+    )
+
+
+def understood(sql: str, values: tuple[str, ...], spellings: Mapping[str, tuple[str, ...]]) -> str:
+    """Return SQL of which of `values` a text means, in any case and spelling of `spellings`; NULL for none of them.
+
+    The good case is tested first: it is nearly every row.
+    """
+    # As letters of C, see `test_capital_letters_in_turkish`.
+    word = f"""translate(lower(btrim({sql}) COLLATE "C"), ' -', '__')"""
+    cases = "".join(
+        f" WHEN {word} IN ({_listed(value.lower(), *spellings.get(value, ()))}) THEN '{value}'" for value in values
+    )
+    return f"CASE WHEN {sql} IN ({_listed(*values)}) THEN {sql}{cases} END"
+
+
+def _listed(*values: str) -> str:
+    return ", ".join(f"'{value}'" for value in values)

@@ -1,5 +1,6 @@
 """Exceptions and logged errors."""
 
+from platform_sdk.events import spellings
 from platform_sdk.events.base import (
     APP,
     LONGEST_LABEL,
@@ -9,10 +10,19 @@ from platform_sdk.events.base import (
     EventKind,
     Label,
     Rollup,
-    closed,
 )
 
 SEVERITIES = ("low", "medium", "high", "critical")
+
+SEVERITY = Column(
+    "severity",
+    "text",
+    "how bad it is",
+    required=True,
+    default="'medium'",
+    values=SEVERITIES,
+    spellings=spellings.SEVERITIES,
+)
 
 ISSUE = f"""CASE WHEN length(fingerprint) > {LONGEST_LABEL} THEN md5(fingerprint)
     ELSE coalesce(nullif(fingerprint, ''), md5(error_type || coalesce(' ' || endpoint, ''))) END"""
@@ -24,7 +34,7 @@ ERROR = EventKind(
     retention_days=90,
     lane="urgent",
     columns=(
-        Column("severity", "text", "how bad it is", required=True, default="'medium'", values=SEVERITIES),
+        SEVERITY,
         Column("error_type", "text", "the exception's class or the error's kind", required=True),
         Column("message", "text", "what it said, redacted by the writer", longest=4_000, free_text=True),
         Column("stack_trace", "text", "where it happened", restricted=True, longest=40_000, free_text=True),
@@ -43,7 +53,7 @@ ERROR = EventKind(
             "Errors recorded.",
             (
                 APP,
-                Label("severity", closed('lower(severity COLLATE "C")', SEVERITIES), open=False),
+                Label("severity", SEVERITY.closed, open=False),
                 Label("error_type", "error_type"),
             ),
             value="1",

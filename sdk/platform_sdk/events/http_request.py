@@ -9,7 +9,6 @@ from platform_sdk.events.base import (
     Label,
     Rollup,
     Sampled,
-    closed,
     reject_number,
 )
 
@@ -19,6 +18,7 @@ BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 FAILED_STATUS = 400
 """Responses from this status on are failures: they are never sampled."""
 
+_METHOD = Column("method", "text", "the request's method", required=True, default="'GET'", values=METHODS)
 _ROUTE = Label("route", "route")
 
 HTTP_REQUEST = EventKind(
@@ -37,7 +37,7 @@ HTTP_REQUEST = EventKind(
             free_text=True,
             unnamed="(unmatched)",
         ),
-        Column("method", "text", "the request's method", required=True, default="'GET'", values=METHODS),
+        _METHOD,
         Column("status", "integer", "the response's status code", required=True),
         Column("duration_seconds", "double precision", "from the first byte in to the last byte out", required=True),
         Column("response_bytes", "bigint", "size of the response's body"),
@@ -65,7 +65,7 @@ HTTP_REQUEST = EventKind(
             (
                 APP,
                 _ROUTE,
-                Label("method", closed('upper(method COLLATE "C")', METHODS), open=False),
+                Label("method", _METHOD.closed, open=False),
                 Label("code", "CASE WHEN status BETWEEN 100 AND 599 THEN status::text ELSE 'other' END", open=False),
             ),
             value="coalesce(weight, 1)",

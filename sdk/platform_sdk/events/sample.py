@@ -6,7 +6,7 @@ A row named `db_query_time` in `ms` becomes `platform_sample_db_query_time_secon
 
 from dataclasses import dataclass
 
-from platform_sdk.events.base import LONGEST_LABEL, MAXIMUM, OTHER, Column, EventKind, Rollup, reject_number
+from platform_sdk.events.base import LONGEST_LABEL, MAXIMUM, OTHER, Column, EventKind, Rollup, cut, reject_number
 
 PREFIX = "platform_sample_"
 BUDGET = "platform_sample"
@@ -53,10 +53,10 @@ _FACTOR = _by_unit({unit: repr(factor) for unit, (_, factor) in _UNITS.items()},
 # Nothing that is in range overflows or underflows here, and what is out of range (NaN too) is not computed at all.
 _SCALED = f"""CASE WHEN abs(value) < 1e-200 THEN 0.0
     WHEN abs(value) <= {MAXIMUM!r} THEN value * {_FACTOR} END"""
+_LONGEST = f"""(least({LONGEST_LABEL}, {LABEL_BYTES} / greatest(1, cardinality(%(sample_labels)s::text[])))
+        / CASE WHEN octet_length(v) = length(v) THEN 1 ELSE 4 END)"""
 _LABELS = f"""jsonb_build_object('app', coalesce(left(app, {LONGEST_LABEL}), '')) || coalesce((
-    SELECT jsonb_object_agg(k, left(v,
-        least({LONGEST_LABEL}, {LABEL_BYTES} / greatest(1, cardinality(%(sample_labels)s::text[])))
-        / CASE WHEN octet_length(v) = length(v) THEN 1 ELSE 4 END))
+    SELECT jsonb_object_agg(k, {cut("v", _LONGEST)})
     FROM jsonb_each_text(CASE WHEN jsonb_typeof(labels) = 'object' THEN labels END) AS pair(k, v)
     WHERE k = ANY(%(sample_labels)s) AND v IS NOT NULL), '{{}}')"""
 

@@ -1,6 +1,7 @@
 """Finished scraping jobs."""
 
-from platform_sdk.events.base import APP, Column, EventKind, Label, Rollup, ZeroFill, reject_number
+from platform_sdk.events import spellings
+from platform_sdk.events.base import APP, Column, EventKind, Label, Rollup, ZeroFill, outcome, reject_number
 
 BOUNDS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 REASONS = (
@@ -8,8 +9,9 @@ REASONS = (
 )  # fmt: skip
 
 _SCRAPER = Label("scraper", "scraper")
-_LISTED = ", ".join(f"'{reason}'" for reason in REASONS)
-_REASON = f"CASE WHEN outcome = 'success' THEN NULL WHEN reason IN ({_LISTED}) THEN reason ELSE 'other' END"
+_OUTCOME = outcome("how it ended", ("success", "failure"))
+_WHY = Column("reason", "text", "why it failed", values=REASONS, spellings=spellings.REASONS)
+_REASON = f"CASE WHEN {_OUTCOME.understood} = 'success' THEN NULL ELSE coalesce({_WHY.understood}, 'other') END"
 
 SCRAPING_RUN = EventKind(
     name="scraping_run",
@@ -20,8 +22,8 @@ SCRAPING_RUN = EventKind(
         Column("job_id", "text", "the job"),
         Column("scraper", "text", "the scraper's type", required=True),
         Column("site", "text", "the site scraped"),
-        Column("outcome", "text", "how it ended", required=True, values=("success", "failure"), otherwise="failure"),
-        Column("reason", "text", "why it failed", values=REASONS),
+        _OUTCOME,
+        _WHY,
         Column("duration_seconds", "double precision", "from start to end", required=True),
         Column("items_processed", "bigint", "items scraped", default="0"),
         Column("items_failed", "bigint", "items that failed", default="0"),
@@ -29,6 +31,7 @@ SCRAPING_RUN = EventKind(
         Column("response_bytes", "bigint", "bytes downloaded"),
     ),
     checks=(
+        _OUTCOME.check,
         reject_number("duration_seconds", maximum=1e9),
         reject_number("items_processed"),
         reject_number("items_failed"),
@@ -68,7 +71,7 @@ SCRAPING_RUN = EventKind(
             "When the newest successful job finished.",
             (APP, _SCRAPER),
             type="gauge",
-            value="CASE WHEN outcome = 'success' THEN extract(epoch FROM at) END",
+            value=f"CASE WHEN {_OUTCOME.understood} = 'success' THEN extract(epoch FROM at) END",
         ),
     ),
 )
