@@ -60,7 +60,13 @@ def lines() -> Iterator[str]:
     yield from ("", "- a required column is NULL: `null`;")
     yield "- `at` is more than `limits.future_tolerance_seconds` ahead of the database's clock, or infinite: `future`;"
     yield "- a column is not within its bounds, by the reasons that the tables below name;"
+    yield "- a text of a label, a release or an issue cannot be written in UTF-8: `malformed`;"
     yield "- of an adopted table: an expression of its mapping fails, as on a text that is not a number: `malformed`."
+    yield ""
+    yield (
+        "Values that are listed below are understood in any case and in other [spellings](counting.md#texts), such as "
+        "`SUCCESS` and `ok`."
+    )
     yield ""
     yield (
         "Seconds and bytes are the units of columns that end so. Times are `timestamptz`: write them with their zone. "
