@@ -1,4 +1,4 @@
-"""Maintenance of the event tables: partitions a week ahead, old ones dropped, strays and leftovers removed."""
+"""Maintenance of the event tables and of captured changes: partitions ahead, old ones dropped, leftovers removed."""
 
 import logging
 import time
@@ -47,6 +47,9 @@ def maintain(
         return
     actors.forget(connection, plan.name)
     days = structs.asdict(retention)
+    if not plan.native:
+        captured = "SELECT bool_or(monitoring.trim_captured(number)) FROM monitoring.capture WHERE source = %(source)s"
+        _try(connection, captured, {"source": plan.name})
     if any(stream.issues for stream in plan.streams):
         # An issue as old as the rows it groups goes with them; its regressions stay counted in the rollups.
         _try(connection, expiry.statement("error_issue", "last_seen"), {"days": days[ERROR.name]})
