@@ -184,10 +184,10 @@ class Shown:
             self.problems = (str(error),)
 
     def _begins(self, total: Total, old: Total | None, streams: tuple[str, ...], went_back: bool) -> bool:
-        """Tell whether a series is new, and not yet shown as 0."""
+        """Tell whether a series is new, and has not been seen at 0; one whose value is 0 must be seen as well."""
         if old is not None:
-            return total.created > old.created and old.value > 0 and not went_back and total.value > 0
-        return total.value > 0 and total.stream in streams and not self._was_filled(total)
+            return total.created > old.created and old.value > 0 and not went_back
+        return total.stream in streams and not self._was_filled(total)
 
     def _was_filled(self, total: Total) -> bool:
         """Tell whether a series was shown as 0 beside another before it first occurred."""
