@@ -40,11 +40,15 @@ def failing_rows(connection: psycopg.Connection, stream: Stream) -> list[str]:
     return places
 
 
+def values(stream: Stream, names: Iterable[str]) -> str:
+    """Return SQL of these columns over alias t, in the types that the kind declares."""
+    types = {column.name: column.type for column in stream.kind.all_columns}
+    return ", ".join(f"({stream.columns[name]})::{types[name]}" for name in names)
+
+
 def mapped(stream: Stream, names: Iterable[str]) -> str:
     """Return SQL of these columns of a stream, of the rows that count; it ends in a WHERE clause to add to."""
-    types = {column.name: column.type for column in stream.kind.all_columns}
-    columns = ", ".join(f"({stream.columns[name]})::{types[name]}" for name in names)
-    return f"SELECT {columns} FROM {stream.rows} t {stream.join} WHERE {stream.condition}"
+    return f"SELECT {values(stream, names)} FROM {stream.rows} t {stream.join} WHERE {stream.condition}"
 
 
 def _single(text: str) -> str:

@@ -170,7 +170,7 @@ def _types(found: Preview) -> Iterator[str]:
 
 def _left_out(found: Preview) -> Iterator[str]:
     for name, effects in kinds.effects(found.stream.kind).items():
-        if name not in found.stream.columns and effects:
+        if name not in found.stream.columns | found.stream.details and effects:
             yield from _wrapped(f"{name:<20} {'; '.join(effects).replace('`', '')}", hang=21)
 
 

@@ -7,6 +7,7 @@ its extent is known:
 
     future    rows rejected because they were ahead of the clock, and are not any more: known
     removed   rows that retention removed before it recorded them, or could not read in time: not known
+    left      rows of an adopted table that were counted and do not meet `counted_when` any more: known
     changed   rows that an application deleted or updated after they were counted: at most what its statistics say
 """
 
@@ -16,11 +17,11 @@ from datetime import datetime
 
 import psycopg
 
-from exporter.aggregation import captured, snapshot, tally
+from exporter.aggregation import captured, malformed, snapshot, tally
 from exporter.aggregation.rollup import SELF_EVENTS, SELF_REJECTED
 from exporter.aggregation.tally import UNREAD, Sums, Tally
 from exporter.config.settings import Limits
-from exporter.inspection.failing import PLACE, failing_rows, leaving_out
+from exporter.inspection.failing import leaving_out, values
 from exporter.sources.mapping import SourcePlan, Stream
 from platform_sdk.events.sample import BUDGET
 
@@ -74,21 +75,29 @@ class Reconciliation:
 
 @dataclass
 class _Causes:
-    """What may make a stream's counters differ from its rows; counts are of rows."""
+    """What may make a stream's counters differ from its rows; counts are of rows.
 
+    `each_row_once` are the metrics in which a row is at most 1: they cannot differ by more.
+    """
+
+    each_row_once: frozenset[str]
     future: float = 0.0
     removed: list[str] = field(default_factory=list)
+    left: int = 0
     deleted: int = 0
     updated: int = 0
 
     def of(self, one: Comparison) -> str | None:
         """Return what explains a difference."""
-        above, of_rows = one.difference > 0, one.metric.startswith((SELF_EVENTS, SELF_REJECTED))
+        above = one.difference > 0
+        of_rows = one.metric in self.each_row_once or one.metric.startswith((SELF_EVENTS, SELF_REJECTED))
         by_future = one.metric == f"{SELF_REJECTED} future" if above else self.future > 0
         if by_future and self.future and (not of_rows or abs(one.difference) <= self.future):
             return f"{self.future:,.0f} rows were ahead of the clock when they were counted, and are not any more"
         if above and self.removed:
             return "; ".join(self.removed)
+        if above and self.left and (not of_rows or one.difference <= self.left):
+            return f"{self.left:,} rows that were counted do not meet `counted_when` any more"
         changed = self.updated + (self.deleted if above else 0)
         if changed and (not of_rows or abs(one.difference) <= changed):
             return (
@@ -169,8 +178,8 @@ def _compared(stream: Stream, counters: Tally, rows: Tally, removed: Tally) -> I
         name = f"{metric} {detail}".rstrip()
         type_ = detail if metric == BUDGET else types.get(metric, "counter")
         suffixes = {"histogram": ("_count", "_sum", "_bucket"), "summary": ("_count", "_sum")}.get(type_, ("",))
-        for suffix, values in zip(suffixes, zip(*map(_parts, sums), strict=True), strict=False):
-            yield Comparison(stream.name, f"{metric}{suffix} {detail}".rstrip() if suffix else name, *values)
+        for suffix, parts in zip(suffixes, zip(*map(_parts, sums), strict=True), strict=False):
+            yield Comparison(stream.name, f"{metric}{suffix} {detail}".rstrip() if suffix else name, *parts)
 
 
 def _parts(sums: Sums) -> tuple[float, float, float]:
@@ -183,12 +192,12 @@ def _of_rows(connection: psycopg.Connection, stream: Stream, window: snapshot.Wi
         with connection.transaction():
             return tally.of_rows(connection, stream, window, limits)
     except psycopg.DataError:
-        parameters = window.parameters | {"failing": failing_rows(connection, stream)}
+        columns = values(stream, stream.columns)
+        places = malformed.failing(connection, stream, window, columns, stream.condition)
+        parameters = window.parameters | {"failing": places}
     found = tally.of_rows(connection, leaving_out(stream), snapshot.Window(window.sql, parameters), limits)
-    query = f"SELECT count(*) FROM {stream.rows} t WHERE {window.sql} AND {PLACE} = ANY(%(failing)s)"
-    (failing,) = connection.execute(query.encode(), parameters).fetchone() or (0,)
-    malformed = (SELF_REJECTED, "malformed")
-    return found | {malformed: found.get(malformed, Sums()) + Sums(failing)}
+    key = (SELF_REJECTED, malformed.REASON)
+    return found | {key: found.get(key, Sums()) + Sums(len(places))}
 
 
 def _minus(a: Tally, b: Tally) -> Tally:
@@ -196,8 +205,13 @@ def _minus(a: Tally, b: Tally) -> Tally:
 
 
 def _causes(connection: psycopg.Connection, stream: Stream, unread: Sums | None) -> _Causes:
-    causes = _Causes()
+    counters = {rollup.metric for rollup in stream.kind.rollups if rollup.value == "1"}
+    counts = {f"{rollup.metric}_count" for rollup in stream.kind.rollups if rollup.type == "histogram"}
+    causes = _Causes(frozenset(counters | counts))
     if stream.adopted:
+        query = """SELECT count(*) FROM monitoring.counted_key JOIN monitoring.capture USING (number)
+            WHERE source = %s AND stream = %s"""
+        (causes.left,) = connection.execute(query, [stream.source, stream.name]).fetchone() or (0,)
         row = connection.execute(_STATISTICS, {"table": stream.relation}).fetchone()
         causes.deleted, causes.updated = row or (0, 0)
         return causes

@@ -17,6 +17,8 @@ from exporter.inspection.reconciler import Reconciler
 from tests.aggregation.counting import Store, add_runs
 from tests.servers import Database, poll_until
 from tests.sources.demo import DEMO, DemoSource, run
+from tools.stack.servers import Prometheus
+from tools.testing.exporter import exporting
 
 Reconcile = Callable[..., Result]
 
@@ -220,3 +222,69 @@ def test_on_a_schedule(store: Store, tmp_path: Path) -> None:
     assert source == "native"
     assert {metric: value for metric, value in differences.items() if value} == {"platform_errors_total": 2}
     assert not any(thread.name == "reconcile" for thread in threading.enumerate())
+
+
+JOBS = """app: shop
+streams:
+  jobs:
+    table: public.jobs
+    kind: background_task
+    counted_when: t.status IN ('DONE', 'FAILED')
+    columns: {at: t.at, task: t.task, outcome: "CASE t.status WHEN 'DONE' THEN 'success' ELSE 'failure' END"}
+"""
+
+
+def test_rows_that_count_later(database: Database, tmp_path: Path) -> None:
+    """Those that do not meet their condition yet are no difference; those that do not any more are explained."""
+    database.execute(
+        "CREATE TABLE jobs (id bigserial PRIMARY KEY, at timestamptz DEFAULT now(), task text, status text); "
+        "INSERT INTO jobs (task, status) SELECT 'a', 'RUNNING' FROM generate_series(1, 10)"
+    )
+    (tmp_path / "m.yml").write_text(JOBS)
+    source = DemoSource(database, "m.yml", tmp_path)
+    assert source.adopt().exit_code == 0
+    options = ("--config", str(source.path), "--json")
+    found = []
+    for change in (
+        "status = 'DONE' WHERE id <= 6",
+        "status = 'RUNNING' WHERE id <= 2",
+        "status = 'FAILED' WHERE id <= 2",
+    ):
+        source.poll()
+        database.execute(f"UPDATE jobs SET {change}")
+        source.poll()
+        found.append(figures(run("reconcile", *options))["platform_background_tasks_total"])
+
+    assert [(one["counter"], one["rows"], one["explained"]) for one in found] == [
+        (6, 6, True),
+        (6, 4, True),
+        (6, 6, True),
+    ]
+    assert found[1]["why"] == "2 rows that were counted do not meet `counted_when` any more"
+
+
+def test_what_prometheus_has(store: Store, tmp_path: Path, start_prometheus: Callable[..., Prometheus]) -> None:
+    """Rows, counter and chart side by side: the same number, of all replicas once."""
+    store.execute(ROWS)
+    configuration = f"database: {{dsn: '{store.dsn}', poll_interval_seconds: 0.1}}\n"
+    with exporting(tmp_path, configuration) as exporter:
+        address = exporter.base.removeprefix("http://")
+        scrape = tmp_path / "prometheus.yml"
+        replicas = [address, address.replace("127.0.0.1", "localhost")]
+        job = {"job_name": "platform-exporter", "static_configs": [{"targets": replicas}]}
+        scrape.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": [job]}))
+        prometheus = start_prometheus(scrape)
+        path = tmp_path / "c.yml"
+        path.write_text(configuration + f"stack: {{prometheus_url: '{prometheus.url}'}}\n")
+
+        def equal() -> dict[str, dict[str, float]] | None:
+            result = run("reconcile", "--config", str(path), "--json")
+            charts = {one["metric"]: one for one in json.loads(result.stdout)["prometheus"]}
+            return charts if all(one["value"] == pytest.approx(one["counter"]) for one in charts.values()) else None
+
+        charts = poll_until(equal, 60)
+        text = run("reconcile", "--config", str(path)).stdout
+
+    assert charts["platform_http_requests_total"]["counter"] == 300
+    assert "in Prometheus" in text
+    assert max(map(len, text.splitlines())) <= 100
