@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from exporter import queries
 from exporter.aggregation.poller import Worker
 from exporter.aggregation.series import SourceView
 from exporter.aggregation.shown import ShownSources
@@ -18,10 +19,12 @@ from exporter.errors import ConfigError, MappingError, StateError
 from exporter.exposition import collector
 from exporter.exposition.labels import AddedLabels, added_labels
 from exporter.exposition.negotiation import Format
+from exporter.exposition.queries import check as check_queries
 from exporter.inspection.reconciler import Reconciler
 from exporter.probes import build
 from exporter.probes.base import Status
 from exporter.probes.run import ProbeRunner
+from exporter.queries import QueryView, QueryWorker
 from exporter.sources import mapping
 
 logger = logging.getLogger(__name__)
@@ -52,6 +55,7 @@ class Service:
         self._workers = _workers(config, {}, self._shown, self._changed.set)
         self._added = added_labels(config)
         self._runner = ProbeRunner(build(config.probes))
+        self._queries = _query_workers(config, ())
         self._reconciler = Reconciler(config)
         self.alerts = AlertWorkers(config, self._shown, self._changed.set)
         self._reload_ok = True
@@ -74,10 +78,12 @@ class Service:
             worker.start()
         self.alerts.start()
         self._reconciler.start()
+        for queried in self._queries:
+            queried.start()
 
     def stop(self) -> None:
         """End all threads; blocks for a few seconds at most."""
-        _stop((*self._workers.values(), self.alerts, self._reconciler), timeout_seconds=2.0)
+        _stop((*self._workers.values(), self.alerts, self._reconciler, *self._queries), timeout_seconds=2.0)
         self._shown.close()
         self._runner.close()
 
@@ -97,6 +103,7 @@ class Service:
             *collector.exporter(config, reload_ok=self._reload_ok, loaded_at=self._loaded_at),
             *collector.own_certificate(self._certificate_expiry()),
             *collector.reconciled(self._reconciler.differences()),
+            *collector.queried(self._query_views(), time.monotonic(), self._added),
             *self._process.collect(),
         ]
         return form.join((self._counted((*views, *self.alerts.views), form), form.encode(live))), form.content_type
@@ -146,6 +153,7 @@ class Service:
                 if not alerts.same_as(config):
                     alerts = AlertWorkers(config, self._shown, self._changed.set)
                 added = added_labels(config)
+                queried = _query_workers(config, self._queries)
             except ConfigError as error:
                 self._reload_ok = False
                 logger.error("the configuration was not reloaded, the old one stays in force: %s", error)
@@ -161,6 +169,7 @@ class Service:
                     logger.warning("`%s` changed to %s, which takes effect at the next start", key, now)
             self._shown.scrapers.interval_seconds = config.scrape_interval_seconds
             self._added = added
+            self._replace_queries(queried)
             _stop([worker for name, worker in old.items() if workers.get(name) is not worker], timeout_seconds=5.0)
             for name, worker in workers.items():
                 if old.get(name) is not worker:
@@ -170,6 +179,16 @@ class Service:
             self._runner.replace(probes)
             self._reload_ok, self._loaded_at = True, time.time()
             logger.info("reloaded the configuration from %s", self._path)
+
+    def _replace_queries(self, new: list[QueryWorker]) -> None:
+        old, self._queries = self._queries, new
+        _stop([worker for worker in old if worker not in new], timeout_seconds=5.0)
+        for worker in new:
+            if worker not in old:
+                worker.start()
+
+    def _query_views(self) -> list[QueryView]:
+        return [view for worker in self._queries for view in worker.views.values()]
 
     def _replace_alerts(self, alerts: AlertWorkers) -> None:
         old, self.alerts = self.alerts, alerts
@@ -247,12 +266,17 @@ def _workers(
     return workers
 
 
+def _query_workers(config: Config, running: Iterable[QueryWorker]) -> list[QueryWorker]:
+    check_queries(config)
+    return queries.workers(config, running)
+
+
 def _shows_same(a: SourceView, b: SourceView) -> bool:
     """Tell whether two views have the same series: comparing 2,000 takes a hundredth of the time to encode them."""
     return a is b or (a.totals == b.totals and a.readings == b.readings)
 
 
-def _stop(workers: Iterable[Worker | AlertWorkers | Reconciler], timeout_seconds: float) -> None:
+def _stop(workers: Iterable[Worker | AlertWorkers | Reconciler | QueryWorker], timeout_seconds: float) -> None:
     """Stop all workers at the same time: where a server hangs, each takes its whole timeout."""
     threads = [threading.Thread(target=worker.stop, args=(timeout_seconds,)) for worker in workers]
     for thread in threads:

@@ -65,6 +65,7 @@ def test_defaults_are_those_documented() -> None:
         ),
         "probes": {kind.component: () for kind in PROBES},
         "probe_timeout_seconds": 1.0,
+        "queries": (),
         "limits": {"series_per_metric": 500, "future_tolerance_seconds": 300.0},
         "thresholds": {
             "minimum_events": 20,

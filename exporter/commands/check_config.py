@@ -6,7 +6,7 @@ import click
 
 from exporter.commands.common import FILE, load, reports_errors
 from exporter.errors import ConfigError, MappingError
-from exporter.exposition.labels import added_labels
+from exporter.exposition import queries
 from exporter.sources import mapping
 
 
@@ -20,7 +20,7 @@ def check_config(path: Path) -> None:
     """
     config = load(path)
     plans = []
-    added_labels(config)
+    queries.check(config)
     for source in config.sources:
         try:
             plans.append((source, mapping.plan(source)))
@@ -35,3 +35,6 @@ def check_config(path: Path) -> None:
     for component in config.probes.__struct_fields__:
         for target in getattr(config.probes, component):
             click.echo(f"  probe      {component} {target.name}")
+    for query in config.queries:
+        names = ", ".join(family.name for family in queries.families_of(query).values())
+        click.echo(f"  query      {query.name}: {names} from {(query.database or config.database).place}")

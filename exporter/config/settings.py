@@ -31,6 +31,7 @@ from platform_sdk.events import EVENTS
 Days = Annotated[int, Meta(ge=1, le=36_500)]
 LabelName = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 Labels = dict[LabelName, Annotated[str, Meta(min_length=1, max_length=200)]]
+Help = dict[Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_]+$")], Annotated[str, Meta(min_length=1)]]
 
 
 class Preset(str):
@@ -78,6 +79,38 @@ class Source(Section, frozen=True):
         for name in self.sample_labels or ():
             if name in ("app", "le", "quantile") or name.startswith("__"):
                 yield Problem("sample_labels", "a label that has no meaning of its own in every series", name)
+
+
+class Query(Section, frozen=True):
+    """SQL whose result is gauges: `value` is one column, the metric NAME; `values` several, the metrics NAME_COLUMN."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,100}$")]
+    sql: Annotated[str, Meta(min_length=1)]
+    help: str | None = None
+    value: str | None = None
+    values: Help = msgspec.field(default_factory=dict)
+    labels: tuple[LabelName, ...] = ()
+    database: Database | None = None
+    interval_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
+    timeout_seconds: Annotated[float, Meta(ge=0.1, le=3600)] = 10.0
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Return the columns that are values, and the help of each."""
+        if self.value is not None:
+            return {self.value: self.help or f"Column {self.value} of the query {self.name}."}
+        return self.values
+
+    def problems(self) -> Iterator[Problem]:
+        if (self.value is None) == (not self.values):
+            yield Problem("value", "either `value`, one column, or `values`, columns and the help of each", self.value)
+        if self.help is not None and self.values:
+            yield Problem("help", "no `help` beside `values`, which have their own", self.help)
+        for label in self.labels:
+            if label in ("le", "quantile", "job", "instance") or label.startswith("__"):
+                yield Problem("labels", "a column whose name has no meaning as a label", label)
+        if len({*self.labels, *self.columns}) < len(self.labels) + len(self.columns):
+            yield Problem("labels", "each column once, as a label or as a value", list(self.labels))
 
 
 class Limits(Section, frozen=True):
@@ -179,6 +212,7 @@ class Config(Section, frozen=True):
     sources: tuple[Source, ...] = (Source(),)
     probes: Probes = Probes()
     probe_timeout_seconds: Annotated[float, Meta(ge=0.05, le=60)] = 1.0
+    queries: tuple[Query, ...] = ()
     limits: Limits = Limits()
     thresholds: Thresholds = Thresholds()
     objectives: Objectives = Objectives()
@@ -198,6 +232,7 @@ class Config(Section, frozen=True):
             parse_address(self.listen)
         except ValueError as error:
             yield Problem("listen", str(error).removeprefix("expected "), self.listen)
+        yield from duplicates("queries", [query.name for query in self.queries])
         yield from duplicates("sources", [source.label for source in self.sources])
 
 

@@ -16,8 +16,10 @@ from exporter.config.settings import Config
 from exporter.config.thresholds import BANDS, Objectives, Thresholds
 from exporter.exposition.families import FAMILIES, Family
 from exporter.exposition.labels import AddedLabels
+from exporter.exposition.queries import families_of as query_families
 from exporter.exposition.rollups import families_of
 from exporter.probes.base import ProbeResult, Status
+from exporter.queries import QueryView
 
 _Labels = tuple[str, ...]
 """The values of a family's labels, in their order."""
@@ -124,6 +126,23 @@ def reconciled(found: Iterable[tuple[str, float, Mapping[str, float]]]) -> Itera
                 for metric, value in differences.items()
             ),
         )
+
+
+def queried(views: Sequence[QueryView], now: float, added: AddedLabels = NO_LABELS) -> Iterator[Metric]:
+    """Yield the metrics of the configuration's queries, and how each is; `now` is on the monotonic clock."""
+    for view in views:
+        for column, family in query_families(view.query).items():
+            metric = _start(family)
+            for values, number in view.values.get(column, {}).items():
+                own = {label: value for label, value in zip(family.labels, values, strict=True) if value != ""}
+                metric.add_sample(family.name, {**added.of_all, **own}, number)
+            yield metric
+    prefix, labels = "platform_exporter_query", [{"query": view.query.name} for view in views]
+    ages = [view.age_seconds(now) for view in views]
+    yield _gauge(f"{prefix}_up", zip(labels, (float(view.is_up(now)) for view in views), strict=True))
+    yield _gauge(f"{prefix}_age_seconds", zip(labels, (math.inf if age is None else age for age in ages), strict=True))
+    durations = [view.duration_seconds for view in views]
+    yield _gauge(f"{prefix}_duration_seconds", zip(labels, durations, strict=True))
 
 
 def own_certificate(expiry: float | None) -> Iterator[Metric]:

@@ -123,6 +123,12 @@ EXPORTER_FAMILIES = (
         "platform_exporter_source_clock_ahead_seconds",
         "How far the clock of a source's database is ahead of the exporter's; 0 within the time of a query.", "source",
     ),
+    _gauge(
+        "platform_exporter_query_up",
+        "Whether a query of the configuration gave its values, all of them and recently.", "query",
+    ),
+    _gauge("platform_exporter_query_age_seconds", "Age of the values that a query gave last.", "query"),
+    _gauge("platform_exporter_query_duration_seconds", "Time the last run of a query took.", "query"),
     _counter("platform_exporter_events_total", "Events counted.", "source"),
     _counter("platform_exporter_series_folded_total", "Label sets folded away, once a poll.", "source", "metric"),
     _counter("platform_exporter_rows_rejected_total", "Rows that could not be counted.", "source", "reason"),
@@ -158,6 +164,16 @@ def sample_family(name: str, kind: str, labels: tuple[str, ...]) -> Family:
     """Return the family of a custom sample; `labels` are all names that occur."""
     text = f"Custom sample {name.removeprefix(PREFIX).removesuffix('_total')}."
     return Family(name, kind, text, labels, bounds_of(name) if kind == "histogram" else ())
+
+
+def used_names(family: Family) -> set[str]:
+    """Return every name that a family uses, in either format."""
+    suffixes = {
+        "counter": ("_total", "_created"),
+        "histogram": ("_bucket", "_count", "_sum", "_created"),
+        "summary": ("_count", "_sum", "_created"),
+    }
+    return {family.base_name, family.name, *(family.base_name + suffix for suffix in suffixes.get(family.type, ()))}
 
 
 def series_names(family: Family) -> tuple[str, ...]:

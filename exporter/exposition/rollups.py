@@ -13,6 +13,7 @@ from exporter.exposition.families import (
     STATE_FAMILIES,
     Family,
     sample_family,
+    used_names,
 )
 from platform_sdk.events.sample import PREFIX, bounds_of
 
@@ -80,31 +81,21 @@ def _families(merged: Mapping[tuple[str, str], _Series]) -> Iterator[tuple[Famil
     whose series `x_total` has a gauge's name. The older one keeps it, the other gets a word for its type appended, and
     is left out only if that name is taken as well.
     """
-    taken = {name for family in FAMILIES.values() for name in _names(family)}
+    taken = {name for family in FAMILIES.values() for name in used_names(family)}
     chosen: dict[tuple[str, str], Family] = {}
     since = {key: min((total.created for total in series.values()), default=0.0) for key, series in merged.items()}
     for name, kind in sorted(merged, key=lambda key: (since[key], key)):
         family = _STORED.get(name)
         if family is None:
             first = _sample(name, kind, merged[name, kind])
-            family = next((f for f in (first, _renamed(first)) if taken.isdisjoint(_names(f))), None)
+            family = next((f for f in (first, _renamed(first)) if taken.isdisjoint(used_names(f))), None)
         if family is None:
             logger.warning("sample %s of type %s is left out: another sample has its name", name, kind)
             continue
-        taken.update(_names(family))
+        taken.update(used_names(family))
         chosen[name, kind] = family
     for key in sorted(chosen):
         yield chosen[key], merged[key]
-
-
-def _names(family: Family) -> set[str]:
-    """Return every name that a family uses, in either format."""
-    suffixes = {
-        "counter": ("_total", "_created"),
-        "histogram": ("_bucket", "_count", "_sum", "_created"),
-        "summary": ("_count", "_sum", "_created"),
-    }
-    return {family.base_name, family.name, *(family.base_name + suffix for suffix in suffixes.get(family.type, ()))}
 
 
 _WORDS = {"counter": "increments", "gauge": "value", "histogram": "distribution", "summary": "observations"}

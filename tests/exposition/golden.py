@@ -6,6 +6,7 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.core import Metric
 
@@ -16,6 +17,7 @@ from exporter.exposition.families import EVENT_FAMILIES, FAMILIES
 from exporter.exposition.negotiation import Format
 from exporter.probes import PROBES
 from exporter.probes.base import Gauge, GaugeFamily, ProbeResult, Reason, Status
+from exporter.queries import QueryView
 from platform_sdk.events.sample import bounds_of
 
 FOLDER = Path(__file__).parent
@@ -26,6 +28,12 @@ FILES = {
 CREATED = 1_700_000_000.0
 NOW = 5_000.0
 ODD = 'a "quoted"\\back\nline — ünïcode 😀'
+
+
+QUERIES: list[dict[str, Any]] = [
+    {"name": "stock", "sql": "S", "values": {"parts": "Parts.", "age_seconds": "Age."}, "labels": ["area", "hall"]},
+    {"name": "slow", "sql": "S", "value": "v"},
+]
 
 
 def total(metric: str, value: float, labels: dict[str, str], kind: str | None = None, **more: object) -> Total:
@@ -156,6 +164,9 @@ def exposition(accept: str) -> str:
     own = collector.exporter(config, reload_ok=True, loaded_at=CREATED)
     live = [*probed(), *collector.sources(views(), {"native": 5, "copy": 5, "new": 5}, NOW)]
     live += collector.own_certificate(CREATED + 86_400)
+    stock = convert({"database": {"dsn": "x"}, "queries": QUERIES}).queries
+    values = {"parts": {("north", ODD): 12.0, ("", "south"): -0.5}, "age_seconds": {("north", ODD): 60.0}}
+    live += collector.queried([QueryView(stock[0], values, NOW - 30, 0.25, ""), QueryView(stock[1])], NOW)
     differences = {"platform_api_calls_total": 0.0, "platform_errors_total": -2.0}
     live += collector.reconciled([("native", CREATED, differences)])
     live += [metric for metric in own if metric.name != "platform_exporter_build_info"]

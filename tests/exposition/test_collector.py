@@ -40,6 +40,9 @@ platform_minio_drives_online gauge name
 platform_minio_drives_offline gauge name
 platform_minio_bucket_up gauge name bucket
 platform_queue_lag gauge name queue group
+platform_exporter_query_up gauge query
+platform_exporter_query_age_seconds gauge query
+platform_exporter_query_duration_seconds gauge query
 platform_queue_length gauge name queue group
 platform_queue_oldest_timestamp_seconds gauge name queue group
 platform_queue_pending gauge name queue group
