@@ -114,7 +114,7 @@ class Service:
         return [f"source {view.source}: {'; '.join(view.problems)}" for view in waiting]
 
     def health(self) -> dict[str, object]:
-        """Probe and return the health of every component and source, and the worst of all as `status`."""
+        """Probe and return the health of every component, source and query, and the worst of all as `status`."""
         config, workers, now = self._config, self._workers, time.monotonic()
         results = self._runner.run(config.probe_timeout_seconds)
         components: list[dict[str, object]] = [
@@ -138,9 +138,18 @@ class Service:
             }
             for name, worker in workers.items()
         ]
-        found = {item["status"] for item in (*components, *sources)}
+        asked: list[dict[str, object]] = [
+            {
+                "query": view.query.name,
+                "status": (Status.HEALTHY if view.is_up(now) else Status.DEGRADED).value,
+                "cause": view.problem,
+                "age_seconds": view.age_seconds(now),
+            }
+            for view in self._query_views()
+        ]
+        found = {item["status"] for item in (*components, *sources, *asked)}
         worst = next((status for status in _WORST_FIRST if status.value in found), Status.UNKNOWN)
-        return {"status": worst.value, "components": components, "sources": sources}
+        return {"status": worst.value, "components": components, "sources": sources, "queries": asked}
 
     def reload(self) -> None:
         """Reload the configuration and change what differs. Raises ConfigError, and then changes nothing."""

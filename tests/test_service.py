@@ -10,6 +10,7 @@ from exporter.aggregation.series import Total
 from exporter.config import loader
 from exporter.errors import ConfigError
 from exporter.service import SCRAPE_MARGIN_SECONDS, SHORTEST_PROBE_SECONDS, Service
+from tests.servers import Database, poll_until
 
 UNREACHABLE = "postgresql://nobody@127.0.0.1:1/none"
 TEXT = f"database: {{dsn: '{UNREACHABLE}'}}\nprobes: {{postgresql: [{{name: gone, dsn: '{UNREACHABLE}'}}]}}\n"
@@ -121,3 +122,27 @@ def test_unchanged_reload_keeps_the_workers(service: Service) -> None:
     service.reload()
 
     assert service._workers["native"] is before["native"]
+
+
+def test_queries_from_start_to_reload(database: Database, tmp_path: Path) -> None:
+    """A scrape shows what queries gave, health says what is wrong with one, and a reload adds and removes them."""
+    path = tmp_path / "queries.yml"
+    begin = f"database: {{dsn: '{database.dsn}'}}\nqueries:\n  - {{name: answer, value: v, sql: SELECT 42 AS v}}\n"
+    path.write_text(begin + "  - {name: wrong, value: v, sql: SELECT 1/0 AS v}\n")
+    service = Service(path, loader.load(path))
+    service.start()
+    try:
+        poll_until(lambda: b"answer 42.0" in service.render("", None)[0], 30)
+        found = poll_until(lambda: (health := service.health()["queries"])[1]["cause"] != "not run yet" and health, 30)  # type: ignore[index]
+        path.write_text(begin + "  - {name: late, value: v, sql: SELECT 43 AS v}\n")
+        service.reload()
+        at_once = service.render("", None)[0]
+        poll_until(lambda: b"late 43.0" in service.render("", None)[0], 30)
+    finally:
+        service.stop()
+
+    assert [(one["query"], one["status"], one["cause"]) for one in found] == [
+        ("answer", "healthy", ""), ("wrong", "degraded", "division by zero")
+    ]  # fmt: skip
+    assert b"answer 42.0" in at_once
+    assert b"wrong" not in at_once
