@@ -100,8 +100,11 @@ def _remove(
     connection: psycopg.Connection, stream: Stream, table: str, going: Window, query: str, parameters: dict[str, Any]
 ) -> None:
     """Remove rows that are all counted, and record what they had added: read before, as writers wait for removals."""
-    uncounted = connection.execute("SELECT monitoring.has_uncounted(%s, %s)", [table, stream.kind.name]).fetchone()
-    if uncounted == (True,):
+    try:
+        row = connection.execute("SELECT monitoring.has_uncounted(%s, %s)", [table, stream.kind.name]).fetchone()
+    except psycopg.errors.UndefinedTable:
+        return  # another replica was faster
+    if row == (True,):
         return
     removal = tally.before_removal(connection, stream, going)
     _try(connection, query, parameters | {"as_of": removal.snapshot}, lambda: tally.record(connection, stream, removal))

@@ -100,7 +100,7 @@ def _json(source: Source, previews: list[Preview], states: list[tuple[str, list[
                 "series": _series(one.series),
                 "label_sets": one.label_sets,
                 "rejections": [asdict(found) | {"cause": printing.cause(found)} for found in one.rejections],
-                "unknown_values": [asdict(unknown) for unknown in one.unknown],
+                "spellings": [asdict(spelling) for spelling in one.spellings],
                 "not_mapped": {
                     name: [effect.replace("`", "") for effect in effects]
                     for name, effects in kinds.effects(one.stream.kind).items() if name not in one.stream.columns

@@ -52,12 +52,16 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
-    """A value that is not among those that a column understands, and in how many rows it is."""
+class Spelling:
+    """A value that a column's declaration does not list, in how many rows it is, and which of those listed it means.
+
+    None: it is not understood.
+    """
 
     column: str
     value: str
     rows: int
+    means: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ class Preview:
     series: list[Line] = field(default_factory=list)
     label_sets: dict[str, int] = field(default_factory=dict)
     rejections: list[Rejection] = field(default_factory=list)
-    unknown: list[Unknown] = field(default_factory=list)
+    spellings: list[Spelling] = field(default_factory=list)
 
     @property
     def rejected(self) -> int:
@@ -134,7 +138,7 @@ def _read(connection: psycopg.Connection, preview: Preview, stream: Stream, para
         series=list(_exposed(SourceView(stream.source, totals))),
         label_sets=label_sets,
         rejections=[_rejection(kind, hide, row) for row in rejected],
-        unknown=[found for column in kind.columns for found in _unknown(rows, stream, checked, column)],
+        spellings=[found for column in kind.columns for found in _spellings(rows, stream, checked, column)],
     )
 
 
@@ -220,14 +224,15 @@ def _rejection(kind: EventKind, hide: Hiding, row: tuple[Any, ...]) -> Rejection
     return Rejection(reason, rows, tuple(example), example, ahead_seconds=ahead if reason == "future" else None)
 
 
-def _unknown(rows: Any, stream: Stream, checked: str, column: Column) -> Iterator[Unknown]:
-    """Yield the values of a column that are not understood, the most frequent first."""
+def _spellings(rows: Any, stream: Stream, checked: str, column: Column) -> Iterator[Spelling]:
+    """Yield the values of a column that its declaration does not list, first those that are not understood."""
     if not column.values or column.name not in stream.columns:
         return
-    query = f"""WITH {checked} SELECT left({column.name}, 60), count(*) FROM checked
-        WHERE {column.name} IS NOT NULL AND {column.understood} IS NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 5"""
-    for text, count in rows(query):
-        yield Unknown(column.name, text, count)
+    listed = ", ".join(f"'{value}'" for value in column.values)
+    query = f"""WITH {checked} SELECT left({column.name}, 60), count(*), {column.understood} FROM checked
+        WHERE {column.name} NOT IN ({listed}) GROUP BY 1, 3 ORDER BY 3 NULLS FIRST, 2 DESC, 1 LIMIT 10"""
+    for text, count, means in rows(query):
+        yield Spelling(column.name, text, count, means)
 
 
 def _series(stream: Stream) -> str:

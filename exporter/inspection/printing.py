@@ -29,7 +29,7 @@ def preview(found: Preview, limits: Limits) -> Iterator[str]:
         "Newest rows that count": _newest(found),
         f"Series on /metrics: {len(found.series):,}, the largest of each name": _series(found.series),
         f"Rejected: {plural(found.rejected, 'row')}, an example of each kind": _rejections(found),
-        "Values that are not understood": _unknown(found),
+        "Values in another spelling": _spellings(found),
         "Types that differ": _types(found),
         "Columns that are not mapped, and what they would show": _left_out(found),
         "Notes": _notes(found, limits),
@@ -144,13 +144,13 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min" if minutes < 60 * 48 else plural(minutes // 1440, "day")
 
 
-def _unknown(found: Preview) -> Iterator[str]:
+def _spellings(found: Preview) -> Iterator[str]:
     columns = {column.name: column for column in found.stream.kind.columns}
-    for one in found.unknown:
+    for one in found.spellings:
         column = columns[one.column]
         listed = ", ".join(column.values)
-        text = f"{one.rows:>8,}  {one.column} {one.value!r} {column.fate}; understood: {listed}"
-        yield from _wrapped(text, hang=10)
+        fate = f"is read as {one.means}" if one.means else f"{column.fate}; understood: {listed}"
+        yield from _wrapped(f"{one.rows:>8,}  {one.column} {one.value!r} {fate}", hang=10)
 
 
 _TEXTS = {"text", "character varying", "character", "name"}

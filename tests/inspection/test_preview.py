@@ -103,13 +103,14 @@ def test_values_that_are_not_understood(database: Database, look: Look) -> None:
     mapping = MAPPING + "      reason: \"CASE t.status WHEN '500' THEN 'oops' END\"\n"
     found = seen(look("--json", mapping=mapping))
 
-    assert found["unknown_values"] == [
-        {"column": "outcome", "value": "so-so", "rows": 1}, {"column": "reason", "value": "oops", "rows": 1},
+    assert [tuple(one.values()) for one in found["spellings"]] == [
+        ("outcome", "so-so", 1, None), ("outcome", "ok", 2, "success"), ("reason", "oops", 1, None),
     ]  # fmt: skip
     assert "unknown_value" in {one["reason"] for one in found["rejections"]}
     text = " ".join(look(mapping=mapping).output.split())
     assert "outcome 'so-so' is rejected as unknown_value; understood: success, failure" in text
     assert "reason 'oops' counts as other" in text
+    assert "outcome 'ok' is read as success" in text
 
 
 def test_personal_columns_are_not_printed(database: Database, look: Look) -> None:

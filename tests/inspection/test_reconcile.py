@@ -122,6 +122,27 @@ def test_a_row_that_comes_while_its_day_is_read_keeps_the_day(store: Store, monk
     assert store.one("SELECT value FROM monitoring.removed WHERE metric = 'platform_scraping_runs_total'") == 41
 
 
+def test_two_replicas_remove_a_day_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slower one, which had read the day as well, neither fails nor records it again."""
+    store.execute("SELECT monitoring.ensure_partition('scraping_run', current_date - 200)")
+    store.execute(OLD)
+    store.poll()
+    read = tally.before_removal
+
+    def overtaken(connection: Any, stream: Any, going: Window) -> tally.Removal:
+        removal = read(connection, stream, going)
+        with monkeypatch.context() as other:
+            other.setattr(tally, "before_removal", read)
+            maintain(store)
+        return removal
+
+    monkeypatch.setattr(tally, "before_removal", overtaken)
+    maintain(store)
+
+    assert store.one("SELECT count(*) FROM monitoring.scraping_run") == 0
+    assert store.one("SELECT value FROM monitoring.removed WHERE metric = 'platform_scraping_runs_total'") == 40
+
+
 def test_writers_do_not_wait_while_a_day_is_read(store: Store) -> None:
     """Reading takes no lock that a writer of the same day would wait for."""
     store.execute("SELECT monitoring.ensure_partition('scraping_run', current_date - 200)")
@@ -224,6 +245,8 @@ def test_on_a_schedule(store: Store, tmp_path: Path) -> None:
     assert not any(thread.name == "reconcile" for thread in threading.enumerate())
 
 
+SINCE = 'platform_exporter_reconcile_success_timestamp_seconds{source="native"}'
+
 JOBS = """app: shop
 streams:
   jobs:
@@ -266,7 +289,9 @@ def test_rows_that_count_later(database: Database, tmp_path: Path) -> None:
 def test_what_prometheus_has(store: Store, tmp_path: Path, start_prometheus: Callable[..., Prometheus]) -> None:
     """Rows, counter and chart side by side: the same number, of all replicas once."""
     store.execute(ROWS)
-    configuration = f"database: {{dsn: '{store.dsn}', poll_interval_seconds: 0.1}}\n"
+    configuration = (
+        f"database: {{dsn: '{store.dsn}', poll_interval_seconds: 0.1}}\nreconcile: {{interval_seconds: 60}}\n"
+    )
     with exporting(tmp_path, configuration) as exporter:
         address = exporter.base.removeprefix("http://")
         scrape = tmp_path / "prometheus.yml"
@@ -283,8 +308,11 @@ def test_what_prometheus_has(store: Store, tmp_path: Path, start_prometheus: Cal
             return charts if all(one["value"] == pytest.approx(one["counter"]) for one in charts.values()) else None
 
         charts = poll_until(equal, 60)
+        poll_until(lambda: SINCE in exporter.metrics(), 60)
+        metrics = exporter.metrics()
         text = run("reconcile", "--config", str(path)).stdout
 
     assert charts["platform_http_requests_total"]["counter"] == 300
     assert "in Prometheus" in text
+    assert metrics['platform_exporter_reconcile_difference{metric="platform_errors_total",source="native"}'] == 0
     assert max(map(len, text.splitlines())) <= 100

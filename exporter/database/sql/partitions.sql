@@ -54,8 +54,11 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Compare this server''s clock with your host''s: SELECT now();';
     END IF;
     -- The parent first, as every reader and writer does: the other order could deadlock. Only after both are locked
-    -- has every writer to this day committed or gone.
+    -- has every writer to this day committed or gone. Another replica may have dropped it meanwhile.
     EXECUTE format('LOCK TABLE ONLY monitoring.%I IN ACCESS EXCLUSIVE MODE', kind);
+    IF to_regclass(format('monitoring.%I', child)) IS NULL THEN
+        RETURN false;
+    END IF;
     EXECUTE format('LOCK TABLE monitoring.%I IN ACCESS EXCLUSIVE MODE', child);
     IF monitoring.has_uncounted(child, kind) OR monitoring.has_newer(child, as_of) THEN
         RETURN false;
