@@ -15,6 +15,7 @@ from exporter.printing import one_line, plural, table
 
 WIDTH = 100
 SHOWN_SERIES = 4
+SHOWN_NAMES = 20
 LARGEST_OFFSET_SECONDS = 15 * 3600
 """Local time is at most 14 hours ahead of UTC; a time further ahead is wrong in another way."""
 
@@ -113,13 +114,15 @@ def _series(found: Sequence[Line]) -> Iterator[str]:
     for name, labels, value in found:
         pairs = ", ".join(f'{key}="{text}"' for key, text in labels.items())
         by_name.setdefault(name, []).append((value, f"{{{pairs}}}"))
-    for name, lines in by_name.items():
+    for name, lines in list(by_name.items())[:SHOWN_NAMES]:
         yield name
         lines.sort(key=lambda line: (-line[0], line[1]))
         shown = lines[: 1 if lines[0][0] == 0 else SHOWN_SERIES]
         yield from (f"{_number(name, value):>20}  {labels}" for value, labels in shown)
         if len(lines) > len(shown):
             yield f"{'...':>20}  and {len(lines) - len(shown):,} more"
+    if len(by_name) > SHOWN_NAMES:
+        yield f"... and {len(by_name) - SHOWN_NAMES:,} more names: see --json"
 
 
 def _number(name: str, value: float) -> str:

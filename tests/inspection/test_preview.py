@@ -219,3 +219,34 @@ def test_what_a_preset_shows_is_what_is_counted(database: Database, tmp_path: Pa
         rejected = sum(stream["rows_rejected"] for stream in shown["streams"])
         assert rejected == sum(counted["platform_exporter_rows_rejected_total"].values())
     assert before["states"] == after["states"]
+
+
+def test_many_sample_names_are_not_all_printed(database: Database, look: Look) -> None:
+    """A terminal shows some, --json all."""
+    database.execute("CREATE TABLE s AS SELECT now() AS at, 'n' || i AS name FROM generate_series(1, 50) i")
+    mapping = "app: a\nstreams: {s: {table: public.s, kind: sample, columns: "
+    mapping += "{at: t.at, name: t.name, kind: \"'gauge'\", value: '1'}}}\n"
+
+    assert "... and 30 more names: see --json" in look(mapping=mapping).output
+    assert len(seen(look("--json", mapping=mapping))["series"]) == 50
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("preview", "m.yml", "--stream", "other"), 2, "invalid --stream 'other': expected one of calls"),
+        (("preview", "nothing"), 1, "unknown preset `nothing`: expected native"),
+        (("preview", "native"), 1, "run `platform-exporter schema apply"),
+        (("reconcile", "other"), 2, "invalid source 'other': expected one of native"),
+        (("reconcile",), 1, "run `platform-exporter schema apply"),
+    ],
+)
+def test_wrong_usage(
+    database: Database, look: Look, arguments: tuple[str, ...], status: int, said: str, tmp_path: Path
+) -> None:
+    """What is wrong, and what was expected."""
+    database.execute(TABLE)
+    assert look().exit_code == 0
+    result = run(*arguments, "--config", str(tmp_path / "c.yml"))
+
+    assert (result.exit_code, said in result.output) == (status, True), result.output
