@@ -9,6 +9,7 @@ import psycopg
 from exporter.aggregation import actors, releases
 from exporter.aggregation.series import Reading
 from exporter.database.values import readable
+from exporter.sources import explain
 from exporter.sources.mapping import SourcePlan, StateTable
 from platform_sdk.events import spellings
 from platform_sdk.events.base import LONGEST_LABEL, OTHER, Column, cut
@@ -73,6 +74,19 @@ def read_state(connection: psycopg.Connection, state: StateTable) -> list[Readin
     return list(
         {"scraping_jobs": _jobs, "open_alerts": _alerts, "error_issues": _issues}[state.kind](connection, state)
     )
+
+
+def rehearse(connection: psycopg.Connection, state: StateTable) -> str | None:
+    """Return what reading a state would fail with, None if with nothing."""
+    try:
+        _rows(connection, f"SELECT * FROM {_source(connection, state)} LIMIT 0")
+    except psycopg.errors.InsufficientPrivilege as error:
+        return str(explain.missing_right(error, connection, state.relation))
+    except psycopg.Error as error:
+        if connection.closed:
+            raise
+        return f"state of {state.relation} cannot be read: {error.diag.message_primary or error}"
+    return None
 
 
 def _source(connection: psycopg.Connection, state: StateTable) -> str:

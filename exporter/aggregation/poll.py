@@ -11,6 +11,7 @@ import psycopg
 from exporter.aggregation import actors, captured, issues, malformed, releases, rollup, snapshot
 from exporter.aggregation.captured import Captured
 from exporter.config.settings import Limits
+from exporter.errors import PlatformError
 from exporter.sources import explain
 from exporter.sources.mapping import Relation, Stream
 
@@ -50,21 +51,48 @@ def poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Coun
     """
     for attempt in range(1, TRIES + 1):
         try:
-            return _poll(connection, stream, limits)
+            with _explained(connection, stream):
+                return _poll(connection, stream, limits)
         except psycopg.errors.SerializationFailure:
             if attempt == TRIES:
                 return Counted(advanced=False)
-        except (
-            psycopg.errors.UndefinedTable,
-            psycopg.errors.UndefinedColumn,
-            psycopg.errors.UndefinedFunction,
-        ) as error:
-            raise explain.mapping_error(error, connection, stream) from error
-        except psycopg.errors.InsufficientPrivilege as error:
-            raise explain.missing_right(error, connection, stream.relation) from error
-        except psycopg.errors.ReadOnlySqlTransaction as error:
-            raise explain.read_only(connection) from error
     raise AssertionError("unreachable")
+
+
+def rehearse(connection: psycopg.Connection, stream: Stream, limits: Limits) -> str | None:
+    """Return what a poll of this stream would fail with now, None if with nothing; its statements are only planned."""
+    try:
+        with _explained(connection, stream), connection.transaction(force_rollback=True):
+            snapshot.take(connection)
+            if connection.execute("SHOW transaction_read_only").fetchone() == ("on",):
+                return str(explain.read_only(connection))
+            held = captured.find(connection, stream) if stream.adopted else None
+            changed = captured.changes(stream, held) if held else stream
+            parameters = _parameters(stream, limits)
+            for statement in _statements(changed, "true"):
+                connection.execute(b"EXPLAIN " + statement.encode(), parameters)
+            return captured.problem(stream, held) if held else None
+    except (PlatformError, psycopg.Error) as error:
+        if connection.closed:
+            raise
+        return str(error).strip()
+
+
+@contextmanager
+def _explained(connection: psycopg.Connection, stream: Stream) -> Iterator[None]:
+    """Turn what PostgreSQL refuses into a DatabaseError that says what to do."""
+    try:
+        yield
+    except (
+        psycopg.errors.UndefinedTable,
+        psycopg.errors.UndefinedColumn,
+        psycopg.errors.UndefinedFunction,
+    ) as error:
+        raise explain.mapping_error(error, connection, stream) from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise explain.missing_right(error, connection, stream.relation, *stream.reads) from error
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        raise explain.read_only(connection) from error
 
 
 def _poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Counted:
@@ -172,6 +200,17 @@ def _count_whole(
     if seen > rejected:
         _add_details(connection, stream, window, parameters)
     return seen, rejected, folded
+
+
+def _statements(stream: Stream, window_sql: str) -> Iterator[str]:
+    """Yield all that is run over a window."""
+    yield rollup.statement(stream, window_sql)
+    if releases.has_releases(stream):
+        yield releases.statement(stream, window_sql)
+    if stream.kind.actors:
+        yield actors.statement(stream, window_sql)
+    if stream.issues:
+        yield issues.statement(stream, window_sql)
 
 
 def _add_details(

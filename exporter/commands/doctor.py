@@ -1,5 +1,6 @@
 """Check every part of the pipeline and say what to do."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -14,13 +15,16 @@ from psycopg import sql
 from exporter.aggregation import snapshot
 from exporter.alerts import alertmanager
 from exporter.commands.common import config_option, load, reports_errors
+from exporter.commands.health import probed
 from exporter.config.settings import Config, Source, parse_address
 from exporter.database import expiry, schema
 from exporter.database.connection import connect
 from exporter.errors import PlatformError, SchemaError
+from exporter.inspection import readiness
 from exporter.printing import plural
+from exporter.probes.base import ProbeResult, Status
 from exporter.probes.redact import Redactor
-from exporter.sources import checks, mapping
+from exporter.sources import mapping
 
 TIMEOUT_SECONDS = 5
 
@@ -67,6 +71,8 @@ def examine(config: Config) -> Iterator[Finding]:
     """Yield the findings, upstream first."""
     for source in config.sources:
         yield from _source(config, source)
+    for key, result in probed(config).items():
+        yield _probe(key, result)
     yield from _exporter(config)
     if config.stack.prometheus_url:
         yield from _prometheus(config.stack.prometheus_url.rstrip("/"))
@@ -80,15 +86,15 @@ def _source(config: Config, source: Source) -> Iterator[Finding]:
     subject = f"source {source.label}"
     try:
         with connect(config.database_of(source), "doctor") as connection:
-            schema.check_server(connection)
             yield Finding(subject, OK, f"{config.database_of(source).place} answers")
             plan = mapping.plan(source)
-            schema.check_version(connection, "store" if plan.native else "counting")
-            checks.require_readable(connection, source)
-            yield Finding(
-                subject, OK, f"{plural(len(plan.streams), 'table')} readable, schema version {schema.VERSION}"
-            )
+            problems = readiness.problems(connection, source, config.limits)
+            yield from (Finding(subject, FAIL, problem) for problem in problems)
+            if not problems:
+                tables = plural(len(plan.streams), "table")
+                yield Finding(subject, OK, f"{tables} can be counted, schema version {schema.VERSION}")
             yield _counted(connection, source, config)
+            yield from (Finding(subject, TO_DO, text) for text in readiness.unknown_values(connection, plan))
             yield _clocks(connection, subject)
             yield from _abandoned(connection, source, config)
     except SchemaError as error:
@@ -128,6 +134,12 @@ def _abandoned(connection: psycopg.Connection, source: Source, config: Config) -
         yield Finding(f"source {source.label}", TO_DO, text)
 
 
+def _probe(key: tuple[str, str], result: ProbeResult) -> Finding:
+    well = result.status is Status.HEALTHY
+    text = result.cause or f"answered in {result.duration_seconds * 1000:.1f} ms"
+    return Finding(" ".join(key), OK if well else FAIL, text if well else f"{result.status}: {text}")
+
+
 def _exporter(config: Config) -> Iterator[Finding]:
     host, port = parse_address(config.listen)
     address = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - a comparison
@@ -135,7 +147,17 @@ def _exporter(config: Config) -> Iterator[Finding]:
     ready = _answers("exporter", f"{base}/-/ready")
     yield ready
     if ready.verdict is OK:
-        yield _answers("exporter", f"{base}/metrics")
+        yield _metrics(f"{base}/metrics")
+
+
+def _metrics(url: str) -> Finding:
+    """Return whether the exporter exposes metrics, and counts every source."""
+    found = _answers("exporter", url)
+    if found.verdict is OK:
+        text = requests.get(url, timeout=TIMEOUT_SECONDS).text
+        if down := re.findall(r'^platform_exporter_source_up\{[^}]*source="([^"]+)"[^}]*\} 0', text, re.M):
+            return Finding("exporter", FAIL, f"source_up is 0 for {', '.join(down)}: read the exporter's log")
+    return found
 
 
 def _prometheus(base: str) -> Iterator[Finding]:

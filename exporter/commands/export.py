@@ -14,6 +14,7 @@ import click
 import psycopg
 
 from exporter.commands.common import config_option, load, progress, reports_errors
+from exporter.database import schema
 from exporter.database.connection import connect
 from exporter.database.values import readable
 from exporter.errors import ConfigError, PlatformError
@@ -74,6 +75,8 @@ def export(
         connection.execute(
             "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
         )  # the rows counted are those written
+        if not any(stream.adopted for stream in table.streams):
+            schema.check_version(connection, "store")
         query = _query(connection, table, chosen, (begin, end), conditions)
         total = connection.execute(b"SELECT count(*) FROM (" + query + b") counted").fetchone()
         rows = total[0] if total else 0

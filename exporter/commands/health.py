@@ -1,6 +1,7 @@
 """`health`: the state of every component and source, once."""
 
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from exporter.commands.common import config_option, json_option, load, reports_e
 from exporter.config.settings import Config, Source
 from exporter.database import expiry
 from exporter.database.connection import connect
-from exporter.errors import UnreachableError
+from exporter.errors import PlatformError
+from exporter.inspection import readiness
 from exporter.probes import build
 from exporter.probes.base import ProbeResult, Status
 from exporter.probes.run import ProbeRunner
@@ -26,18 +28,13 @@ EXIT = {Status.HEALTHY: 0, Status.DEGRADED: 1, Status.UNKNOWN: 1, Status.UNHEALT
 @json_option
 @reports_errors
 def health(path: Path, as_json: bool) -> None:
-    """Probe every component and check when every source was last counted.
+    """Probe every component, and check that every source can be counted and when it last was.
 
     It needs no running exporter. Exit status 0: all is healthy; 1: something is degraded or unknown; 2: something is
     unhealthy.
     """
     config = load(path)
-    runner = ProbeRunner(build(config.probes))
-    try:
-        results = runner.run(config.probe_timeout_seconds)
-    finally:
-        runner.close()
-    rows = [_component(key, result) for key, result in results.items()]
+    rows = [_component(key, result) for key, result in probed(config).items()]
     rows += [_source(config, source) for source in config.sources]
     worst = max((row["status"] for row in rows), key=lambda status: EXIT[Status(status)], default="unknown")
     if as_json:
@@ -49,27 +46,38 @@ def health(path: Path, as_json: bool) -> None:
     sys.exit(EXIT[Status(worst)])
 
 
+def probed(config: Config) -> dict[tuple[str, str], ProbeResult]:
+    """Probe every component once."""
+    logging.getLogger("exporter.probes").setLevel(logging.CRITICAL)  # the results say what it would
+    runner = ProbeRunner(build(config.probes))
+    try:
+        return runner.run(config.probe_timeout_seconds)
+    finally:
+        runner.close()
+
+
 def _component(key: tuple[str, str], result: ProbeResult) -> dict[str, str]:
     cause = result.cause or f"answered in {result.duration_seconds * 1000:.1f} ms"
     return {"check": f"{key[0]} {key[1]}", "status": result.status.value, "cause": cause}
 
 
 def _source(config: Config, source: Source) -> dict[str, str]:
-    """Return how old a source's newest count is, judged by the thresholds of `source_lag_seconds`."""
+    """Return whether a source can be counted, and how old its newest count is by `source_lag_seconds`."""
     status, cause = Status.UNKNOWN, "never counted: is `platform-exporter serve` running?"
     try:
         with connect(config.database_of(source), "health") as connection:
+            problems = readiness.problems(connection, source, config.limits)
             age = snapshot.age_seconds(connection, mapping.plan(source))
             clock = expiry.clock_problem(expiry.clock_ahead_seconds(connection))
-    except UnreachableError as error:
-        status, cause = Status.UNHEALTHY, str(error)
-    except psycopg.Error as error:
-        cause = f"cannot be read: {error.diag.message_primary}; is the schema applied and the role granted?"
+    except (PlatformError, psycopg.Error) as error:
+        status, cause = Status.UNHEALTHY, str(error).strip()
     else:
         if age is not None:
             status, cause = _by_lag(config, age), f"counted {age:.0f} s ago"
             if clock:
                 status, cause = max(status, Status.DEGRADED, key=lambda one: EXIT[one]), f"{cause}; {clock}"
+        if problems:
+            status, cause = Status.UNHEALTHY, "; ".join(problems)
     return {"check": f"source {source.label}", "status": status.value, "cause": cause}
 
 

@@ -104,12 +104,11 @@ def check_cluster_id(connection: psycopg.Connection) -> None:
 
 
 def check_version(connection: psycopg.Connection, part: str, *, missing_ok: bool = False) -> None:
-    """Raise SchemaError where `part` of the schema is missing, older or newer than this program expects."""
-    exists = connection.execute("SELECT to_regclass('monitoring.schema_version') IS NOT NULL").fetchone()
-    found = None
-    if exists and exists[0]:
-        row = connection.execute("SELECT version FROM monitoring.schema_version WHERE part = %s", [part]).fetchone()
-        found = row[0] if row else None
+    """Raise SchemaError where `part` of the schema is missing, older or newer than this program expects.
+
+    Raises DatabaseError where this user has no right to the schema.
+    """
+    found = _version_of(connection, part)
     if found is not None and found > VERSION:
         raise SchemaError(
             f"schema `monitoring` in database {connection.info.dbname} is version {found}, this program knows "
@@ -122,6 +121,23 @@ def check_version(connection: psycopg.Connection, part: str, *, missing_ok: bool
             f"schema `monitoring` ({part}) {state} in database {connection.info.dbname}; "
             f"run `platform-exporter {command}`"
         )
+
+
+def _version_of(connection: psycopg.Connection, part: str) -> int | None:
+    exists = connection.execute(
+        "SELECT FROM pg_class WHERE relnamespace = to_regnamespace('monitoring') AND relname = 'schema_version'"
+    ).fetchone()
+    if exists is None:
+        return None
+    try:
+        row = connection.execute("SELECT version FROM monitoring.schema_version WHERE part = %s", [part]).fetchone()
+    except psycopg.errors.InsufficientPrivilege as error:
+        info = connection.info
+        raise DatabaseError(
+            f"user {info.user} may not use schema `monitoring` in database {info.dbname} "
+            f"({error.diag.message_primary}); run: GRANT {EXPORTER} TO {sql.Identifier(info.user).as_string(None)};"
+        ) from error
+    return row[0] if row else None
 
 
 def partition_days(today: date) -> Iterator[date]:
@@ -148,7 +164,7 @@ def _rights_to_apply(connection: psycopg.Connection) -> Iterator[None]:
         raise DatabaseError(
             f"user {info.user} may not create the schema `monitoring` in database {info.dbname} "
             f"({error.diag.message_primary}); run this as the database's owner, or: "
-            f"GRANT CREATE ON DATABASE {database} TO {user};"
+            f"{error.diag.message_hint or f'GRANT CREATE ON DATABASE {database} TO {user};'}"
         ) from error
 
 

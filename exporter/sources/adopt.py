@@ -50,7 +50,7 @@ def later(_: str) -> AbstractContextManager[Callable[[], None]]:
 
 def steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> list[Step]:
     """Return what is still to do in this database. Raises PlatformError."""
-    with rights_to_adopt(connection):
+    with rights_to_adopt(connection, *mapping.tables(adopted)):
         checks.require_tables(connection, source, adopted)
         checks.require_columns(connection, source)
         schema.check_cluster_id(connection)
@@ -273,7 +273,7 @@ def _patiently(connection: psycopg.Connection, item: Step, counting: Counting) -
 
 def _run(connection: psycopg.Connection, item: Step, counting: Counting) -> None:
     """Run a step in one transaction; then count what was there, as it was seen while the triggers' lock was held."""
-    with ExitStack() as second, rights_to_adopt(connection, item.table):
+    with ExitStack() as second, rights_to_adopt(connection, *filter(None, [item.table])):
         with connection.transaction():
             connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}".encode())
             if item.stream:  # a lock for each partition, and writers wait for the last

@@ -136,7 +136,8 @@ def require_columns(connection: psycopg.Connection, source: Source) -> None:
             _select_nothing(connection, stream, list(stream.columns.values()))
         except psycopg.ProgrammingError as error:
             missing = isinstance(error, (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction))
-            if not missing or "monitoring" not in str(error):  # the schema is created by the first step only
+            # The schema is created by the first step only.
+            if not missing or not explain.lacks_ours(connection, stream):
                 raise explain.mapping_error(error, connection, stream, _refused(connection, stream)) from error
 
 
@@ -184,4 +185,4 @@ def _select_nothing(connection: psycopg.Connection, stream: Stream, columns: lis
     try:
         connection.execute(query.encode(), [])
     except psycopg.errors.InsufficientPrivilege as error:
-        raise explain.missing_right(error, connection, stream.relation) from error
+        raise explain.missing_right(error, connection, stream.relation, *stream.reads) from error

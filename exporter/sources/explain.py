@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
-from psycopg import sql
 
+from exporter.database import schema
 from exporter.errors import DatabaseError, MappingError, SchemaError
 from exporter.sources.mapping import Relation, Stream, quoted
 
@@ -33,7 +33,7 @@ def mapping_error(
 ) -> MappingError | SchemaError:
     """Return the error of a mapping that names what the database does not have; `key` is the place in its stream."""
     problem, database = error.diag.message_primary or str(error), connection.info.dbname
-    if "monitoring." in problem and stream.adopted:
+    if stream.adopted and lacks_ours(connection, stream):
         return SchemaError(f"{problem} in database {database}; run `platform-exporter adopt` again")
     hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
     again = ", and run `platform-exporter adopt` again" if stream.adopted else ""
@@ -43,22 +43,51 @@ def mapping_error(
     )
 
 
-def missing_right(error: psycopg.Error, connection: psycopg.Connection, relation: Relation) -> DatabaseError:
-    """Return the error of a privilege that is missing to read a table, with the GRANT that gives it."""
-    user = connection.info.user
-    name = quoted(user)
-    if relation.schema == "monitoring":
-        grant = f"GRANT platform_exporter TO {name};"
-    else:
-        grant = f"GRANT USAGE ON SCHEMA {quoted(relation.schema)} TO {name}; GRANT SELECT ON {relation} TO {name};"
+def lacks_ours(connection: psycopg.Connection, stream: Stream) -> bool:
+    """Return whether the schema `monitoring` lacks a table or function that polls need, or that a mapping calls."""
+    text = " ".join((schema.counting_sql(), *stream.columns.values(), stream.join, stream.condition, stream.rows))
+    tables = re.findall(r"CREATE TABLE IF NOT EXISTS monitoring\.(\w+)", text)
+    tables += re.findall(r"monitoring\.(captured_\d+)\b", stream.rows)
+    functions = re.findall(r"\bmonitoring\.(\w+)\(", text)
+    row = connection.execute(
+        """SELECT EXISTS (SELECT FROM unnest(%s::text[]) name WHERE NOT EXISTS (
+            SELECT FROM pg_class WHERE relnamespace = to_regnamespace('monitoring') AND relname = name))
+        OR EXISTS (SELECT FROM unnest(%s::text[]) name WHERE NOT EXISTS (
+            SELECT FROM pg_proc WHERE pronamespace = to_regnamespace('monitoring') AND proname = name))""",
+        [tables, functions],
+    ).fetchone()
+    return row == (True,)
+
+
+def missing_right(error: psycopg.Error, connection: psycopg.Connection, *relations: Relation) -> DatabaseError:
+    """Return the error of a privilege that is missing to read one of these tables, with the SQL that gives it."""
+    user, database = connection.info.user, connection.info.dbname
+    given = (found for relation in relations if (found := _to_read(connection, relation)))
+    ours = Relation.of("monitoring", "source"), f"GRANT platform_exporter TO {quoted(user)};"
+    relation, grant = next(given, ours)
     return DatabaseError(
-        f"user {user} may not use {relation} in database {connection.info.dbname} "
-        f"({error.diag.message_primary}); run: {grant}"
+        f"user {user} may not use {relation} in database {database} ({error.diag.message_primary}); run: {grant}"
     )
 
 
+def _to_read(connection: psycopg.Connection, relation: Relation) -> tuple[Relation, str] | None:
+    """Return the SQL that lets this user read all of a table, None where it may or where the table is ours."""
+    row = connection.execute(
+        """SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),
+            row_security_active(c.oid)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s""",
+        [relation.schema, relation.name],
+    ).fetchone()
+    name = quoted(connection.info.user)
+    if row is None or relation.schema == "monitoring" or row == (True, False):
+        return None
+    if row[0]:  # a policy, even one that shows all rows, could be changed to hide some: none may apply
+        return relation, f"ALTER ROLE {name} BYPASSRLS;"
+    return relation, f"GRANT USAGE ON SCHEMA {quoted(relation.schema)} TO {name}; GRANT SELECT ON {relation} TO {name};"
+
+
 @contextmanager
-def rights_to_adopt(connection: psycopg.Connection, table: Relation | None = None) -> Iterator[None]:
+def rights_to_adopt(connection: psycopg.Connection, *tables: Relation) -> Iterator[None]:
     """Turn a missing privilege into a DatabaseError that says what to grant."""
     try:
         yield
@@ -66,21 +95,24 @@ def rights_to_adopt(connection: psycopg.Connection, table: Relation | None = Non
         user, problem = connection.info.user, error.diag.message_primary or str(error)
         raise DatabaseError(
             f"user {user} may not adopt in database {connection.info.dbname} ({problem}); run adopt with "
-            f"the DSN of the tables' owner, or: {_grant_to_adopt(connection, table, problem)}"
+            f"the DSN of the tables' owner, or: {error.diag.message_hint or _to_adopt(connection, tables)}"
         ) from error
 
 
-def _grant_to_adopt(connection: psycopg.Connection, table: Relation | None, problem: str) -> str:
-    name = sql.Identifier(connection.info.user).as_string(None)
-    schema = re.search(r"permission denied for schema (\S+)", problem)
-    if schema:
-        if schema[1] == "monitoring":
-            query = "SELECT quote_ident(pg_get_userbyid(nspowner)) FROM pg_namespace WHERE nspname = 'monitoring'"
-            owner = connection.execute(query).fetchone()
-            return f"GRANT {owner[0] if owner else 'its owner'} TO {name};"
-        return f"GRANT USAGE ON SCHEMA {schema[1]} TO {name};"
-    if "permission denied for database" in problem:
-        return f"GRANT CREATE ON DATABASE {sql.Identifier(connection.info.dbname).as_string(None)} TO {name};"
-    query = "SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class WHERE oid = to_regclass(%s)"
-    owner = connection.execute(query, [table]).fetchone() if table else None
-    return f"GRANT {owner[0]} TO {name};" if owner else "have a superuser run it"
+def _to_adopt(connection: psycopg.Connection, tables: tuple[Relation, ...]) -> str:
+    """Return the SQL that gives all that is missing to adopt these tables."""
+    rows = connection.execute(
+        """SELECT 'CREATE ON DATABASE ' || quote_ident(current_database()) AS missing
+            WHERE to_regnamespace('monitoring') IS NULL AND NOT has_database_privilege(current_database(), 'CREATE')
+        UNION ALL SELECT 'USAGE ON SCHEMA ' || quote_ident(nspname) FROM pg_namespace
+            WHERE nspname = ANY(%(schemas)s::text[]) AND NOT has_schema_privilege(oid, 'USAGE')
+        UNION ALL SELECT quote_ident(pg_get_userbyid(owner)) FROM (
+            SELECT nspowner AS owner FROM pg_namespace WHERE nspname = 'monitoring' UNION
+            SELECT relowner FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE (nspname, relname) IN (SELECT * FROM unnest(%(schemas)s::text[], %(names)s::text[]))) owners
+        WHERE NOT pg_has_role(owner, 'MEMBER')""",
+        {"schemas": [table.schema for table in tables], "names": [table.name for table in tables]},
+    ).fetchall()
+    return (
+        " ".join(f"GRANT {right} TO {quoted(connection.info.user)};" for (right,) in rows) or "have a superuser run it"
+    )

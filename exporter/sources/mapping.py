@@ -177,6 +177,7 @@ class Stream:
     changes: str = ""
     details: dict[str, str] = field(default_factory=dict)
     readable: str = "monitoring.readable"
+    reads: tuple[Relation, ...] = ()
 
     @property
     def rows(self) -> str:
@@ -247,6 +248,7 @@ def plan(source: Source) -> SourcePlan:
             cluster="t.platform_cluster",
             join=_escape(stream.join),
             where=_escape(stream.where),
+            reads=stream.reads,
             counted_when=_escape(stream.counted_when),
             counted=stream.counted,
             key=stream.key,
