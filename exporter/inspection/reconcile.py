@@ -7,6 +7,7 @@ its extent is known:
 
     future    rows rejected because they were ahead of the clock, and are not any more: known
     removed   rows that retention removed before it recorded them, or could not read in time: not known
+    changes   rows of which every change counts: a counter is at least its rows
     left      rows of an adopted table that were counted and do not meet `counted_when` any more: known
     changed   rows that an application deleted or updated after they were counted: at most what its statistics say
 """
@@ -83,6 +84,7 @@ class _Causes:
     each_row_once: frozenset[str]
     future: float = 0.0
     removed: list[str] = field(default_factory=list)
+    every_change: bool = False
     left: int = 0
     deleted: int = 0
     updated: int = 0
@@ -96,6 +98,8 @@ class _Causes:
             return f"{self.future:,.0f} rows were ahead of the clock when they were counted, and are not any more"
         if above and self.removed:
             return "; ".join(self.removed)
+        if above and self.every_change:
+            return "every change of a row counts, and some changed more than once: a counter below the rows would show"
         if above and self.left and (not of_rows or one.difference <= self.left):
             return f"{self.left:,} rows that were counted do not meet `counted_when` any more"
         changed = self.updated + (self.deleted if above else 0)
@@ -126,8 +130,8 @@ def reconcile(connection: psycopg.Connection, plan: SourcePlan, limits: Limits) 
                     f"{stream.relation} was never counted in this database: start `platform-exporter serve`, which "
                     "counts at once, then run this again"
                 )
-            elif stream.counted != "once":
-                notes.append(f"{stream.relation} counts changes of rows, not rows: it cannot be compared with them")
+            elif stream.counted == "deleted":
+                notes.append(f"{stream.relation} counts rows when they are deleted: there is nothing to compare with")
             else:
                 found, uncounted = _stream(connection, stream, cursor, limits)
                 comparisons += found
@@ -209,6 +213,7 @@ def _causes(connection: psycopg.Connection, stream: Stream, unread: Sums | None)
     counts = {f"{rollup.metric}_count" for rollup in stream.kind.rollups if rollup.type == "histogram"}
     causes = _Causes(frozenset(counters | counts))
     if stream.adopted:
+        causes.every_change = stream.counted == "every_change"
         query = """SELECT count(*) FROM monitoring.counted_key JOIN monitoring.capture USING (number)
             WHERE source = %s AND stream = %s"""
         (causes.left,) = connection.execute(query, [stream.source, stream.name]).fetchone() or (0,)

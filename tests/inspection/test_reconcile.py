@@ -286,6 +286,30 @@ def test_rows_that_count_later(database: Database, tmp_path: Path) -> None:
     assert found[1]["why"] == "2 rows that were counted do not meet `counted_when` any more"
 
 
+@pytest.mark.parametrize(
+    ("damage", "explained"),
+    [("SELECT 1", True), ("UPDATE monitoring.rollup SET value = value - 5 WHERE metric ~ '^platform_'", False)],
+    ids=["more changes than rows", "fewer"],
+)
+def test_rows_of_which_every_change_counts(database: Database, tmp_path: Path, damage: str, explained: bool) -> None:
+    """A counter is at least its rows; one that lost some is not explained."""
+    database.execute(
+        "CREATE TABLE jobs (id bigserial PRIMARY KEY, at timestamptz DEFAULT now(), task text, status text); "
+        "INSERT INTO jobs (task, status) SELECT 'a', 'DONE' FROM generate_series(1, 4)"
+    )
+    (tmp_path / "m.yml").write_text(JOBS.replace("    columns:", "    counted: every_change\n    columns:"))
+    source = DemoSource(database, "m.yml", tmp_path)
+    assert source.adopt().exit_code == 0
+    source.poll()
+    database.execute("UPDATE jobs SET status = 'FAILED' WHERE id <= 2")
+    source.poll()
+    database.execute(damage)
+    result = run("reconcile", "--config", str(source.path), "--json")
+    found = figures(result)["platform_background_tasks_total"]
+
+    assert (found["rows"], found["difference"] > 0, found["explained"]) == (4, explained, explained)
+
+
 def test_what_prometheus_has(store: Store, tmp_path: Path, start_prometheus: Callable[..., Prometheus]) -> None:
     """Rows, counter and chart side by side: the same number, of all replicas once."""
     store.execute(ROWS)
