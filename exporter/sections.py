@@ -82,16 +82,18 @@ _PLAIN_URL = re.compile(
 
 
 def dsn_parts(dsn: Secret) -> dict[str, str]:
-    """Return the parts of a DSN by libpq's names. Raises ValueError if libpq could not read it.
+    """Return the parts of a DSN by libpq's names, those of its service too. Raises ValueError if libpq cannot read it.
 
     Plain URLs are read here, anything else by libpq: importing psycopg takes longer than all else of `check-config`.
     """
     if plain := _PLAIN_URL.fullmatch(dsn.reveal()):
         return {name: part for name, part in plain.groupdict().items() if part}
-    from psycopg import ProgrammingError, conninfo
+    from psycopg import ProgrammingError
+
+    from platform_sdk import libpq
 
     try:
-        return {name: str(part) for name, part in conninfo.conninfo_to_dict(dsn.reveal()).items()}
+        return libpq.parameters(dsn.reveal())
     except ProgrammingError:
         raise ValueError("invalid DSN") from None  # libpq's message quotes it, password and all
 

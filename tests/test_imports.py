@@ -11,7 +11,7 @@ DIRECTIONS = {
     "exporter.files": set(),
     "exporter.printing": set(),
     "exporter.times": {"errors"},
-    "exporter.sections": set(),
+    "exporter.sections": {"libpq"},
     "exporter.config": {"errors", "events", "probes", "sections"},
     "exporter.database": {"config", "errors", "events", "libpq"},
     "exporter.web": {"config", "errors", "sections"},

@@ -3,6 +3,7 @@
 `loader.py` fills these from a file; nothing else builds them but tests. Units are in the names; times are seconds.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -50,11 +51,16 @@ class Database(Section, frozen=True):
 
     @property
     def place(self) -> str:
-        """Return where the DSN points, for a person: `database D at HOST:PORT as USER`."""
-        parts = dsn_parts(self.dsn)
-        host, port = parts.get("host") or parts.get("hostaddr") or "the local socket", parts.get("port") or 5432
-        user = parts.get("user")
-        return f"database {parts.get('dbname') or user} at {host}:{port} as {user or 'this user'}"
+        """Return where the DSN points, for a person: `database D at HOST:PORT as USER`.
+
+        As libpq does, what it leaves out is taken from the environment.
+        """
+        environment = {name: os.environ.get(f"PG{name.upper()}") for name in ("host", "port", "user")}
+        parts = {**environment, "dbname": os.environ.get("PGDATABASE"), **(named := dsn_parts(self.dsn))}
+        if "service" in named and not named.keys() & {"host", "hostaddr"}:
+            return f"service {named['service']}"  # its file is where libpq alone looks
+        host, port = parts["host"] or parts.get("hostaddr") or "the local socket", parts["port"] or 5432
+        return f"database {parts['dbname'] or parts['user']} at {host}:{port} as {parts['user'] or 'this user'}"
 
     def problems(self) -> Iterator[Problem]:
         yield from dsn_problems(self.dsn)

@@ -10,6 +10,7 @@ import psycopg
 from exporter.config.settings import Database
 from exporter.database import values
 from exporter.errors import UnreachableError
+from platform_sdk import libpq
 
 # A peer that vanished is noticed after about 15 s instead of two hours.
 _KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 2, "tcp_user_timeout": 15_000}
@@ -59,7 +60,9 @@ def connect(database: Database, purpose: str) -> psycopg.Connection:
         parameters["password"] = database.password.reveal()
     try:
         # Nothing is prepared: planning costs milliseconds a poll, and poolers in transaction mode stay possible.
-        connection = psycopg.connect(database.dsn.reveal(), autocommit=True, prepare_threshold=None, **parameters)
+        # With a service's own: psycopg would take the host from the environment rather than from the service file.
+        given = {**libpq.parameters(database.dsn.reveal()), **parameters}
+        connection = psycopg.connect(autocommit=True, prepare_threshold=None, **given)
         connection.execute(_SET, [list(_SESSION), list(_SESSION.values())])
         values.adapt(connection)
     except psycopg.Error as error:
