@@ -16,6 +16,9 @@ from exporter.sources import mapping
 
 logger = logging.getLogger(__name__)
 
+RETRY_SECONDS = 60.0
+"""How soon a source is tried again that could not be reconciled, such as one that was not counted yet."""
+
 SERIES = 200
 """How many metrics of a source have a difference of their own: those with the largest."""
 
@@ -73,13 +76,13 @@ class Reconciler:
         interval = self._config.reconcile.interval_seconds or 0.0
         while not self._stopping.is_set():
             began = time.monotonic()
-            for source in self._config.sources:
-                if not self._stopping.is_set():
-                    self._reconcile(source)
+            done = [not self._stopping.is_set() and self._reconcile(source) for source in self._config.sources]
             took = time.monotonic() - began
-            self._stopping.wait(max(interval - took, DUTY * took))
+            due = interval if all(done) else min(interval, RETRY_SECONDS)
+            self._stopping.wait(max(due - took, DUTY * took))
 
-    def _reconcile(self, source: Source) -> None:
+    def _reconcile(self, source: Source) -> bool:
+        """Reconcile a source; return whether that was possible."""
         try:
             with connect(self._config.database_of(source), "reconcile") as connection:
                 self._connection = connection
@@ -87,16 +90,17 @@ class Reconciler:
         except (PlatformError, psycopg.Error) as error:
             if not self._stopping.is_set():
                 logger.error("reconcile, source %s: %s", source.label, str(error).strip())
-            return
+            return False
         except Exception:  # the thread must outlive anything
             logger.exception("reconcile, source %s", source.label)
-            return
+            return False
         finally:
             self._connection = None
         for problem in found.problems:
-            logger.error("reconcile, source %s: %s", source.label, problem)
+            logger.info("reconcile, source %s: %s", source.label, problem)
         for one in found.comparisons:
             if not one.explained:
                 logger.error("reconcile, source %s: %s is %g above its rows", source.label, one.metric, one.difference)
         if not found.problems:
             self._found[source.label] = found
+        return not found.problems

@@ -13,6 +13,7 @@ from exporter.aggregation import retention, tally
 from exporter.aggregation.snapshot import Window
 from exporter.config import loader
 from exporter.config.settings import Limits, Retention
+from exporter.inspection import reconciler as reconciling
 from exporter.inspection.reconciler import Reconciler
 from tests.aggregation.counting import Store, add_runs
 from tests.servers import Database, poll_until
@@ -243,6 +244,24 @@ def test_on_a_schedule(store: Store, tmp_path: Path) -> None:
     assert source == "native"
     assert {metric: value for metric, value in differences.items() if value} == {"platform_errors_total": 2}
     assert not any(thread.name == "reconcile" for thread in threading.enumerate())
+
+
+def test_a_source_that_is_counted_later(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the first start, when nothing is counted yet: it is tried again soon, not after the whole interval."""
+    monkeypatch.setattr(reconciling, "RETRY_SECONDS", 0.1)
+    path = tmp_path / "c.yml"
+    path.write_text(f"database: {{dsn: '{store.dsn}'}}\nreconcile: {{interval_seconds: 604800}}\n")
+    reconciler = Reconciler(loader.load(path))
+    reconciler.start()
+    try:
+        before = list(reconciler.differences())
+        store.execute(ROWS)
+        store.poll()
+        poll_until(lambda: list(reconciler.differences()), 30)
+    finally:
+        reconciler.stop()
+
+    assert before == []
 
 
 SINCE = 'platform_exporter_reconcile_success_timestamp_seconds{source="native"}'
