@@ -72,6 +72,11 @@ def _steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> 
 
 def _reads(connection: psycopg.Connection, source: Source, name: str, stream: StreamMapping) -> Reads:
     where = f"source {source.label}: stream {name}"
+    columns = checks.column_types(connection, stream.table)
+    if unknown := [column for column in stream.key if column not in columns]:
+        raise MappingError(
+            f"{where}: `key` names {', '.join(unknown)}: expected columns of {stream.table}: {', '.join(columns)}"
+        )
     try:
         reads = capture.learn(connection, stream)
     except psycopg.ProgrammingError as error:

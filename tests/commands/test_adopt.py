@@ -8,9 +8,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from exporter.sources import adopt
+from exporter.database import schema
+from exporter.sources import adopt, mapping
 from tests.servers import Database, poll_until
-from tests.sources.demo import run
+from tests.sources.demo import DemoSource, Series, run
 
 MAPPING = """app: x
 streams:
@@ -257,8 +258,6 @@ def test_read_only_database_is_told(database: Database, call: Adopt) -> None:
 
 def test_adoption_under_concurrent_inserts_loses_nothing(database: Database, call: Adopt, tmp_path: Path) -> None:
     """Rows that four writers commit before, during and after the adoption are counted once each."""
-    from tests.sources.demo import DemoSource
-
     database.execute(TABLE.format("t"))
     stop, written = threading.Event(), [0] * 4
 
@@ -314,7 +313,8 @@ def test_unknown_preset_lists_those_there_are(tmp_path: Path) -> None:
     result = run("adopt", "scitexx", "--config", str(tmp_path / "n.yml"))
 
     assert result.exit_code == 1
-    assert "unknown preset `scitexx`: expected native, scitex, stratlogic, or the path of a .yml file" in result.output
+    known = ", ".join(["native", *mapping.presets()])
+    assert f"unknown preset `scitexx`: expected {known}, or the path of a .yml file" in result.output
 
 
 def test_connection_that_breaks_is_one_line(database: Database, call: Adopt, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,3 +331,133 @@ def test_connection_that_breaks_is_one_line(database: Database, call: Adopt, mon
     assert (status, output) == (
         1, "platform-exporter: PostgreSQL: terminating connection due to administrator command\n"
     )  # fmt: skip
+
+
+PARTITIONED = """CREATE TABLE t (at timestamptz DEFAULT now(), s text, d double precision) PARTITION BY LIST (s);
+CREATE TABLE a PARTITION OF t FOR VALUES IN ('a'); CREATE TABLE b PARTITION OF t DEFAULT"""
+PLAIN = TABLE.format("t")
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (PARTITIONED, "public.t has 2 partitions: each gets the triggers, also later ones"),
+        (PLAIN + "; CREATE TRIGGER theirs BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION "
+         "suppress_redundant_updates_trigger()", "public.t has triggers (theirs): they work as before"),
+        (PLAIN + "; CREATE RULE r AS ON INSERT TO t WHERE NEW.d < 0 DO INSTEAD NOTHING", "public.t has rules (r)"),
+        (PLAIN + "; ALTER TABLE t ENABLE ROW LEVEL SECURITY", "public.t has row-level security: every change"),
+    ],
+    ids=["partitions", "triggers", "rules", "policies"],
+)  # fmt: skip
+def test_what_was_found_is_said(database: Database, call: Adopt, table: str, said: str) -> None:
+    """Whatever may matter of a table is said before it is adopted, and again at --dry-run; --undo takes all back."""
+    database.execute(table)
+    dry, adopted, undone = call("--dry-run"), call(), call("--undo")
+
+    assert (dry[0], adopted[0], undone[0]) == (0, 0, 0)
+    assert f"-- {said}" in dry[1]
+    assert said in adopted[1]
+    [(ours,)] = database.execute("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'platform%'")
+    assert ours == 0
+
+
+def test_a_publication_of_all_tables_is_refused(database: Database, call: Adopt) -> None:
+    """Its subscribers would stop at tables that they lack; who made them there may go on."""
+    database.execute(PLAIN)
+    database.execute("SET client_min_messages = error; CREATE PUBLICATION everything FOR ALL TABLES")
+    refused, allowed = call(), call("--allow-publications")
+
+    assert refused[0] == 1
+    assert "publication everything sends every new table to its subscribers" in refused[1]
+    assert "add --allow-publications" in refused[1]
+    assert allowed[0] == 0
+    database.execute("DROP PUBLICATION everything")
+
+
+def test_a_table_that_a_subscription_writes_is_refused(database: Database, call: Adopt) -> None:
+    """Triggers do not see what replication writes: the table is to be adopted where it is published."""
+    database.execute(PLAIN)
+    database.execute("CREATE SUBSCRIPTION s CONNECTION 'dbname=nowhere' PUBLICATION p WITH (connect = false)")
+    database.execute(
+        "INSERT INTO pg_subscription_rel (srsubid, srrelid, srsubstate) "
+        "SELECT oid, 't'::regclass, 'r' FROM pg_subscription WHERE subname = 's'"
+    )
+    status, output = call()
+    database.execute("ALTER SUBSCRIPTION s SET (slot_name = NONE)")
+    database.execute("DROP SUBSCRIPTION s")
+
+    assert status == 1
+    assert "a subscription writes public.t" in output
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("counted_when: t.s = 'done'", "public.t has no primary key: a row that counts once must be known again"),
+        ("counted_when: now() > '2020-01-01'\n    key: [s]", "`counted_when` reads no column of public.t"),
+        ("counted_when: t.gone > 1\n    key: [s]", "column t.gone does not exist"),
+        ("where: t.ctid IS NOT NULL", "column t.ctid does not exist"),
+        ("counted_when: t.s = 'done'\n    key: [gone]", "`key` names gone: expected columns of public.t: at, s, d"),
+    ],
+)
+def test_what_cannot_be_counted_is_refused(database: Database, call: Adopt, lines: str, said: str) -> None:
+    """One line says what is missing, and nothing is changed."""
+    database.execute(PLAIN)
+    status, output = call(mapping=MAPPING + f"    {lines}\n")
+
+    assert (status, output.count("\n")) == (1, 1)
+    assert said in output
+    assert database.execute("SELECT to_regnamespace('monitoring')::text") == [(None,)]
+
+
+def test_a_list_of_presets() -> None:
+    """Each with what it is for, one a line; no configuration is needed."""
+    result = run("adopt", "--list")
+
+    assert result.exit_code == 0
+    assert [line.split()[0] for line in result.output.splitlines()] == mapping.presets()
+    assert all(len(line.split()) > 3 for line in result.output.splitlines())
+
+
+def test_existing_rows_are_counted_by_adopt_itself(database: Database, call: Adopt, tmp_path: Path) -> None:
+    """Rows that are deleted before the exporter is started count as well."""
+    database.execute(PLAIN)
+    database.execute("INSERT INTO t (s, d) VALUES ('a', 1), ('a', 1), ('a', -1)")
+    _, output = call()
+    database.execute("INSERT INTO t (s, d) VALUES ('a', 1)")
+    database.execute("DELETE FROM t")
+
+    assert "count what public.t holds: 3 rows, 1 rejected" in output
+    assert list(polled(database, tmp_path)["platform_scraping_runs_total"].values()) == [3]
+
+
+def test_tables_that_an_earlier_version_adopted(database: Database, call: Adopt, tmp_path: Path) -> None:
+    """What its columns say is not counted counts once; then the columns go, and the counters stay."""
+    database.execute(PLAIN)
+    with database.connect() as connection:
+        connection.execute(schema.counting_sql().encode())
+    database.execute("INSERT INTO t (s, d) VALUES ('older', 1)")
+    database.execute(
+        "ALTER TABLE t ADD platform_cluster bigint, ADD platform_tx xid8 DEFAULT pg_current_xact_id(), "
+        "ALTER platform_cluster SET DEFAULT monitoring.cluster_id()"
+    )
+    database.execute("INSERT INTO t (s, d) VALUES ('a', 1), ('a', 1)")
+    database.execute(
+        "INSERT INTO monitoring.cursor SELECT 'm', 'one', 'public.t', monitoring.cluster_id(), "
+        "pg_current_snapshot(), now()"
+    )
+    database.execute("INSERT INTO t (s, d) VALUES ('b', 1)")
+    assert call()[0] == 0
+    database.execute("INSERT INTO t (s, d) VALUES ('c', 1)")
+    counted = polled(database, tmp_path)["platform_scraping_runs_total"]
+
+    assert {dict(labels)["scraper"]: value for labels, value in counted.items()} == {"b": 1, "c": 1}
+    assert columns(database) == OWN
+    assert call("--dry-run") == (0, "")
+
+
+def polled(database: Database, folder: Path) -> Series:
+    """Count what is new of the table that `call` adopted."""
+    source = DemoSource(database, "m.yml", folder)
+    source.path.write_text(f"database: {{dsn: '{database.dsn}'}}\nsources: [{{preset: m.yml}}]\n")
+    return source.poll()
