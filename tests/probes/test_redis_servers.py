@@ -143,6 +143,21 @@ def test_sentinels_down(guarded: Guarded) -> None:
     assert (never.status, never.reason) == (Status.UNHEALTHY, Reason.REFUSED)
 
 
+def test_sentinel_frozen(guarded: Guarded) -> None:
+    """A Sentinel that hangs leaves time for the next one, and for the primary where it is the last."""
+    with target(guarded.settings()) as subject:
+        subject.ask()
+        guarded.sentinels[0].freeze()
+        one = [subject.ask(2.0).status for _ in range(2)]
+        guarded.sentinels[1].freeze()
+        none = subject.ask(2.0)
+        for sentinel in guarded.sentinels:
+            sentinel.thaw()
+
+    assert one == [Status.HEALTHY] * 2
+    assert (none.status, none.problems) == (Status.DEGRADED, ("sentinel",))
+
+
 @pytest.mark.parametrize(
     ("options", "reason", "cause"),
     [
