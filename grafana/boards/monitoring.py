@@ -10,7 +10,7 @@ from grafana.design.layout import Board, Line, Section
 from grafana.queries import monitoring, shared
 
 VARIABLES = (variables.labels("source", "Source", "platform_exporter_source_up"),)
-SOURCE, REPLICA = "{{source}}", "{{instance}}"
+SOURCE, REPLICA, QUERY = "{{source}}", "{{instance}}", "{{query}}"
 
 
 def _glance() -> Line:
@@ -83,8 +83,20 @@ def _sources() -> Section:
         Line(6, [_table_of_sources(), state], (14, 10)),
         Line(8, [lag, polls, events]),
         Line(7, [rejected, folded]),
+        _queries(),
     ]
     return Section("Sources", lines)
+
+
+def _queries() -> Line:
+    states = panels.health_timeline(
+        "Queries over time",
+        "Whether each query of the configuration gives its values; none where there are no queries.",
+        {QUERY: monitoring.QUERY_UP},
+        colors.UP_DOWN,
+    )
+    ages = panels.lines("Age of queries", "Of the values that each gave last.", {QUERY: monitoring.QUERY_AGE}, "s")
+    return Line(6, [states, ages])
 
 
 def _table_of_sources() -> tables.tables.Panel:

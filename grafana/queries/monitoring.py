@@ -12,8 +12,8 @@ ANY_SOURCE_LAG = "source:platform_exporter_source_lag_seconds:max"
 EXPORTER_UP = f"max(up{_EXPORTER}) or vector(0)"
 ALL_SOURCES_UP = f"min(source:platform_exporter_source_up:max{_SOURCE})"
 ALERTS = (
-    'ALERTS{alertstate="firing", alertname=~"Platform(Exporter|Target|Thresholds|Config|Source|Rollup|Rows|Series|Rule'
-    '|Alertmanager|NoAlertmanager|Notifications|Sdk).*"}'
+    'ALERTS{alertstate="firing", alertname=~"Platform(Exporter|Target|Thresholds|Config|Source|Rollup|Query|Rows|Series'
+    '|Rule|Alertmanager|NoAlertmanager|Notifications|Sdk).*"}'
 )
 
 # Sources.
@@ -26,6 +26,10 @@ REJECTED_IN_RANGE = f"max by (source) (increase(source:platform_exporter_rows_re
 FOLDED_IN_RANGE = f"max by (source) (increase(source:platform_exporter_series_folded:sum{_SOURCE}[$__range]))"
 FOLDED = increase(f"platform_exporter_series_folded_total{_SOURCE}", "source, metric", "5m")
 REJECTED = increase(f"platform_exporter_rows_rejected_total{_SOURCE}", "source, reason", "5m")
+
+# Queries of the configuration.
+QUERY_UP = "query:platform_exporter_query_up:max"
+QUERY_AGE = "max by (query) (platform_exporter_query_age_seconds)"
 
 # The exporter's replicas.
 VERSIONS = "max by (instance, version, python_version) (platform_exporter_build_info)"

@@ -21,7 +21,21 @@ from tests.prometheus.names import ROOT
 LOOKBACK_SECONDS = 300
 """How long Prometheus considers a sample current; a `stale` marker ends it at once."""
 
-IDENTITIES = ("app", "api", "scraper", "component", "name", "queue", "source", "instance", "job", "fingerprint", "slo")
+IDENTITIES = (
+    "app",
+    "api",
+    "scraper",
+    "component",
+    "name",
+    "query",
+    "queue",
+    "group",
+    "source",
+    "instance",
+    "job",
+    "fingerprint",
+    "slo",
+)
 """The labels whose values identify the subjects of a group."""
 
 _NAME = re.compile(r"(?P<alerts>Platform\w+(?:, Platform\w+)*): (?P<cases>[a-z ]+(?:, [a-z ]+)*?)(?: \(.+\))?")

@@ -54,6 +54,7 @@ EXEMPT: dict[tuple[str, str], str] = {
         "PlatformNotificationsFailing",
         "PlatformOutageRecovering",
         "PlatformPostgresqlTransactionOld",
+        "PlatformQueryFailing",
         "PlatformQueueNotConsumed",
         "PlatformQueueOld",
         "PlatformRowsRejected",
