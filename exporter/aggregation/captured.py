@@ -44,7 +44,8 @@ def find(connection: psycopg.Connection, stream: Stream) -> Captured:
     row = connection.execute(
         """SELECT c.number, c.columns, c.types, c.watched, c.key, to_regclass(c.relation)::text,
             ARRAY(SELECT t.relation::text FROM monitoring.captured_tables(c.number) t WHERE NOT t.complete),
-            ARRAY(SELECT p.relation::text FROM monitoring.capture_pending p WHERE p.number = c.number)
+            ARRAY(SELECT p.relation::text FROM monitoring.capture_pending p
+                JOIN pg_class existing ON existing.oid = p.relation WHERE p.number = c.number)
         FROM monitoring.capture c WHERE (c.source, c.stream, c.relation) = (%s, %s, %s)""",
         [stream.source, stream.name, stream.relation],
     ).fetchone()
@@ -75,8 +76,8 @@ def problem(stream: Stream, captured: Captured) -> str | None:
         return f"stream {stream.name}: table {stream.relation} does not exist any more; change the mapping, and {again}"
     if captured.root in captured.bare:
         return (
-            f"stream {stream.name}: the triggers on {stream.relation} are missing or disabled, so that its changes are "
-            f"not counted: {again}"
+            f"stream {stream.name}: triggers on {stream.relation} are missing or disabled, so that changes are not "
+            f"counted: {again}"
         )
     if captured.gone:
         names = ", ".join(f"t.{quoted(name)}" for name in captured.gone)

@@ -1,7 +1,7 @@
 """`adopt`: make an application's own tables a source."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
@@ -16,7 +16,7 @@ from exporter.errors import ConfigError
 from exporter.printing import plural
 from exporter.sources import adopt as adoption
 from exporter.sources import checks, mapping
-from exporter.sources.adopt import Counting
+from exporter.sources.adopt import Begin, Counting
 
 
 def _list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -40,7 +40,7 @@ def adopt(preset: str, path: Path, dry_run: bool, undo: bool, allow_publications
 
     Creates triggers that write what the mapping reads into tables of our own; the tables themselves stay as they are.
     The rows that they hold are counted once, and from then on every change that the mapping counts. No statement of an
-    application waits longer than two seconds. It may run again at any time.
+    application waits longer than a tenth of a second. It may run again at any time.
 
     \b
     Examples:
@@ -86,18 +86,22 @@ def _counting(config: Config, source: Source) -> Counting:
     streams = {stream.name: stream for stream in mapping.plan(source).streams}
 
     @contextmanager
-    def counting(name: str) -> Iterator[Callable[[], None]]:
+    def counting(name: str) -> Iterator[Begin]:
         stream = streams[name]
-        with connect(config.database_of(source), "adopt") as second:
+        with connect(config.database_of(source), "adopt") as second, ExitStack() as transaction:
             poll.register(second, source.label)
             cursor = snapshot.read(second, stream)
             if cursor is not None and cursor.relation.startswith("monitoring."):
-                yield lambda: None  # triggers were made again: what was there is counted
+                yield lambda: lambda: None  # triggers were made again: what was there is counted
                 return
-            with poll.begun(second, stream) as now:
+
+            def begin() -> Callable[[], None]:
+                now = transaction.enter_context(poll.begun(second, stream))
                 if now is None:
                     raise psycopg.errors.LockNotAvailable(f"source {source.label} is being counted")
-                yield lambda: click.echo(_counted(poll.first(second, stream, config.limits, now), stream))
+                return lambda: click.echo(_counted(poll.first(second, stream, config.limits, now), stream))
+
+            yield begin
 
     return counting
 

@@ -23,29 +23,37 @@ from exporter.sources.mapping import Mapping, Relation, StreamMapping, quoted
 FORMER_COLUMNS = ("platform_tx", "platform_cluster")
 """What earlier versions added to the tables; rows that they did not count are found by these, once."""
 
-LOCK_TIMEOUT_MS = 500
-TRIES = 40
-PAUSE_SECONDS = 0.5
-"""A trigger's lock waits for running transactions, and all others wait behind it: it gives up soon and tries again."""
+LOCK_TIMEOUT_MS = 50
+TRIES = 100
+PAUSE_SECONDS = 0.25
+"""A trigger's lock waits for running transactions, and all others wait behind it: it gives up before an application
+that waits a tenth of a second for a lock would, and tries again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One piece of SQL, its purpose and the table it changes. With `stream` counting begins at its end."""
+    """One piece of SQL, its purpose and the table it changes.
+
+    With `stream` no one writes meanwhile, and counting begins at its end. One that is `in_turns` commits by itself.
+    """
 
     sql: str
     purpose: str
     table: Relation | None = None
     stream: str | None = None
+    in_turns: bool = False
 
 
-Counting = Callable[[str], AbstractContextManager[Callable[[], None]]]
-"""Opens a snapshot for the named stream, in another session; what it yields counts all that is seen there."""
+Begin = Callable[[], Callable[[], None]]
+"""Takes a snapshot; what it returns counts all that is seen there."""
+
+Counting = Callable[[str], AbstractContextManager[Begin]]
+"""Connects for the named stream, in another session: so that nobody waits for that."""
 
 
-def later(_: str) -> AbstractContextManager[Callable[[], None]]:
+def later(_: str) -> AbstractContextManager[Begin]:
     """Leave the rows that are there already to the first poll."""
-    return nullcontext(lambda: None)
+    return nullcontext(lambda: lambda: None)
 
 
 def steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> list[Step]:
@@ -103,7 +111,8 @@ def undo_steps(connection: psycopg.Connection, source: Source, adopted: Mapping)
     if _exists(connection, Relation("monitoring.capture")):
         rows = connection.execute("SELECT number FROM monitoring.capture WHERE source = %s", [source.label])
         for (number,) in rows.fetchall():
-            todo.append(Step(f"DROP FUNCTION IF EXISTS monitoring.capture_{number}() CASCADE", "remove the triggers"))
+            todo.append(Step(_DROP.format(number=number), "remove the triggers", in_turns=True))
+            todo.append(Step(f"DROP FUNCTION IF EXISTS monitoring.capture_{number}()", "remove their function"))
             todo.append(Step(f"DROP TABLE IF EXISTS monitoring.captured_{number}", "remove the captured changes"))
     for table in dict.fromkeys(stream.table for stream in adopted.streams.values()):
         todo += _former_columns(connection, table)
@@ -158,6 +167,9 @@ def _capture_steps(
     tables = f"monitoring.captured_tables({number})"
     complete = stored and connection.execute(f"SELECT bool_and(complete) FROM {tables}".encode()).fetchone()
     if complete != (True,):
+        if checks.children(connection, stream.table):
+            turns, purpose = _CREATE.format(number=number), f"create the triggers on the partitions of {stream.table}"
+            yield Step(turns, purpose, table=stream.table, in_turns=True)
         yield Step(
             f"SELECT monitoring.capture_table({number}, relation) FROM {tables} WHERE NOT complete",
             f"create the triggers on {stream.table}",
@@ -166,6 +178,25 @@ def _capture_steps(
         )
     elif not _bridging(connection, source, name):
         yield from _former_columns(connection, stream.table)
+
+
+_CREATE = f"""DO $$ DECLARE child regclass; BEGIN
+    FOR child IN SELECT t.relation FROM monitoring.captured_tables({{number}}) t JOIN monitoring.capture c
+        ON c.number = {{number}} WHERE NOT t.complete AND t.relation <> to_regclass(c.relation) LOOP
+        PERFORM set_config('lock_timeout', '{LOCK_TIMEOUT_MS}', true);
+        PERFORM monitoring.capture_table({{number}}, child);
+        COMMIT;
+    END LOOP;
+END $$"""
+_DROP = f"""DO $$ DECLARE made record; BEGIN
+    FOR made IN SELECT tgname, tgrelid::regclass AS relation FROM pg_trigger
+        WHERE tgfoid = to_regproc('monitoring.capture_{{number}}') LOOP
+        PERFORM set_config('lock_timeout', '{LOCK_TIMEOUT_MS}', true);
+        EXECUTE format('DROP TRIGGER %I ON %s', made.tgname, made.relation);
+        COMMIT;
+    END LOOP;
+END $$"""
+"""One table after the other, each in a transaction of its own: where one is in use, no one waits for the others."""
 
 
 Record = tuple[int, str, str, str, str, list[str], list[str], list[str], list[str], str]
@@ -277,15 +308,23 @@ def _patiently(connection: psycopg.Connection, item: Step, counting: Counting) -
 
 
 def _run(connection: psycopg.Connection, item: Step, counting: Counting) -> None:
-    """Run a step in one transaction; then count what was there, as it was seen while the triggers' lock was held."""
+    """Run a step; then count what was there, as it was seen while all writers were locked out."""
     with ExitStack() as second, rights_to_adopt(connection, *filter(None, [item.table])):
+        if item.in_turns:
+            connection.execute(item.sql.encode())
+            return
+        begin = second.enter_context(counting(item.stream)) if item.stream else None
         with connection.transaction():
             connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}".encode())
-            if item.stream:  # a lock for each partition, and writers wait for the last
-                connection.execute(f"SET LOCAL statement_timeout = {4 * LOCK_TIMEOUT_MS}".encode())
+            if item.stream:
+                # A lock for each partition as well, and who waits for the first waits for the last.
+                connection.execute(f"SET LOCAL statement_timeout = {2 * LOCK_TIMEOUT_MS}".encode())
+                connection.execute(f"LOCK TABLE {item.table} IN SHARE ROW EXCLUSIVE MODE".encode())
+                connection.execute("SET LOCAL statement_timeout = 0")
             connection.execute(item.sql.encode())
-            count = second.enter_context(counting(item.stream)) if item.stream else lambda: None
-        count()
+            count = begin() if begin else None
+        if count:
+            count()
 
 
 def _shorten(sql: str) -> str:

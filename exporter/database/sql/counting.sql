@@ -285,7 +285,7 @@ WITH RECURSIVE tree AS (
     UNION SELECT i.inhrelid::regclass, tree.events, false FROM pg_inherits i JOIN tree ON i.inhparent = tree.relation
 )
 SELECT tree.relation, length(CASE WHEN tree.root THEN tree.events ELSE translate(tree.events, 'T', '') END) <= (
-    SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = tree.relation AND t.tgenabled IN ('O', 'A')
+    SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = tree.relation AND t.tgenabled = 'A'
         AND t.tgfoid = to_regproc(format('monitoring.capture_%s', $1)))
 FROM tree WHERE tree.relation IS NOT NULL
 $$;
@@ -314,12 +314,13 @@ BEGIN
             WHEN 'D' THEN 'DELETE ON %s REFERENCING OLD TABLE AS old_rows'
             ELSE 'TRUNCATE ON %s' END;
         made := format('platform_capture_%s_%s', $1, lower(event));
-        IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = $2 AND t.tgname = made) THEN
-            EXECUTE format('ALTER TABLE %s ENABLE TRIGGER %I', $2, made);
-        ELSE
+        IF NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = $2 AND t.tgname = made) THEN
             EXECUTE format('CREATE TRIGGER %I AFTER ' || clause
                 || ' FOR EACH STATEMENT EXECUTE FUNCTION monitoring.capture_%s()', made, $2, $1);
         END IF;
+        -- In every session, one in the role of a replica too. And what disables all triggers of a table for a while
+        -- (pg_restore --disable-triggers) leaves them enabled otherwise: so it is found.
+        EXECUTE format('ALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER %I', $2, made);
     END LOOP;
     IF $2 <> to_regclass(capture.relation) THEN
         EXECUTE format('GRANT SELECT ON %s TO platform_exporter', $2);
