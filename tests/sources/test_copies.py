@@ -1,0 +1,195 @@
+"""Adopted tables that are dumped, restored, replicated and committed in two phases."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Database, ServerFactory, fresh_database, poll_until
+from tests.sources.applications import TABLE, Application
+from tools.stack.servers import Postgres
+
+INSERT = "INSERT INTO jobs (name) VALUES ('new')"
+
+
+@pytest.fixture(scope="module")
+def publisher(session_servers: ServerFactory) -> Postgres:
+    """Return a PostgreSQL that replicates logically and prepares transactions."""
+    settings = {"wal_level": "logical", "max_prepared_transactions": "4"}
+    return session_servers.start(Postgres, durable=False, settings=settings)
+
+
+@pytest.fixture
+def app(database: Database, tmp_path: Path) -> Application:
+    """Return an application with one old row, not adopted."""
+    return filled(Application(database, tmp_path))
+
+
+@pytest.fixture
+def published(publisher: Postgres, tmp_path: Path) -> Iterator[Application]:
+    """Return the same on the publisher."""
+    with fresh_database(publisher) as database:
+        yield filled(Application(database, tmp_path))
+
+
+def filled(app: Application) -> Application:
+    app.execute(TABLE.format(table="jobs", key=" PRIMARY KEY", partitioned=""))
+    app.execute("INSERT INTO jobs (name) VALUES ('old')")
+    return app
+
+
+class Subscriber:
+    """A subscription in a database of another server to what an application publishes."""
+
+    def __init__(self, stack: ExitStack, server: Postgres, app: Application) -> None:
+        self.database = stack.enter_context(fresh_database(server))
+        # IDENTITY would make the subscriber assign ids of its own to rows that it writes itself.
+        self.database.execute(TABLE.format(table="jobs", key=" PRIMARY KEY", partitioned=""))
+        name = f"s_{app.database.name}_{self.database.name}"
+        self.database.execute(f"CREATE SUBSCRIPTION {name} CONNECTION '{app.database.dsn}' PUBLICATION p")
+        stack.callback(self.database.execute, f"DROP SUBSCRIPTION {name}")
+
+    def names(self) -> list[str]:
+        return [name for (name,) in self.database.execute("SELECT name FROM jobs ORDER BY id")]
+
+    def wait_for(self, *names: str) -> None:
+        """Wait until it has rows of these names. Raises StackError."""
+        poll_until(lambda: self.names() == list(names), 60, what=f"the subscriber has {names}")
+
+
+def test_subscriber_goes_on(published: Application, postgres: Postgres) -> None:
+    """A subscriber of the table notices nothing of adoption, counting and --undo; the publisher counts."""
+    published.execute("CREATE PUBLICATION p FOR TABLE jobs")
+    with ExitStack() as stack:
+        subscriber = Subscriber(stack, postgres, published)
+        subscriber.wait_for("old")
+        published.adopt()
+        published.execute(INSERT)
+        published.execute("UPDATE jobs SET status = 'DONE'; DELETE FROM jobs WHERE name = 'old'")
+        subscriber.wait_for("new")
+        counted = published.counts()
+        published.adopt("--undo")
+        published.execute(INSERT)
+        subscriber.wait_for("new", "new")
+
+    assert counted == {
+        "added": {"old": 1, "new": 1}, "ended": {"DONE": 2}, "changed": {"NEW": 2, "DONE": 2}, "removed": {"old": 1},
+    }  # fmt: skip
+
+
+def test_publication_of_all_tables_is_refused(published: Application, postgres: Postgres) -> None:
+    """Our tables would be published as well and stop the subscriber: refused beforehand, nothing changed."""
+    published.execute("CREATE PUBLICATION p FOR ALL TABLES")
+    with ExitStack() as stack:
+        subscriber = Subscriber(stack, postgres, published)
+        subscriber.wait_for("old")
+        status, output = published.try_to_adopt()
+        published.execute(INSERT)
+        subscriber.wait_for("old", "new")
+
+    assert status == 1
+    assert "publication p" in output
+    assert "every new table" in output
+    assert published.execute("SELECT to_regnamespace('monitoring')::text") == [(None,)]
+    assert published.execute("SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal") == [(0,)]
+
+
+def test_table_of_a_subscription_is_refused(published: Application, postgres: Postgres, tmp_path: Path) -> None:
+    """Replication fires no statement's trigger: where rows arrive by it, adopt says so instead of counting nothing."""
+    published.execute("CREATE PUBLICATION p FOR TABLE jobs")
+    with ExitStack() as stack:
+        subscriber = Subscriber(stack, postgres, published)
+        subscriber.wait_for("old")
+        status, output = Application(subscriber.database, tmp_path).try_to_adopt()
+
+    assert status == 1
+    assert "subscription" in output
+    assert subscriber.database.name in output or "public.jobs" in output
+
+
+def test_two_phase_commit(published: Application) -> None:
+    """Rows of a prepared transaction count when it is committed, and not when it is rolled back."""
+    published.adopt()
+    for name, end in (("kept", "COMMIT"), ("gone", "ROLLBACK")):
+        with published.connect() as session:
+            session.execute("BEGIN")
+            session.execute("INSERT INTO jobs (name) VALUES (%s)", [name])
+            session.execute("UPDATE jobs SET status = 'DONE' WHERE name = %s", [name])
+            session.execute(f"PREPARE TRANSACTION '{name}_{published.database.name}'".encode())
+        before = published.counts()
+        published.execute(f"{end} PREPARED '{name}_{published.database.name}'")
+        after = published.counts()
+
+        assert before["added"] == {"old": 1} | ({"kept": 1} if name == "gone" else {})
+        assert after["added"] == {"old": 1, "kept": 1}
+        assert after["ended"] == {"DONE": 1}
+
+
+def client(server: Postgres, database: str, argv: list[str], script: str | None = None) -> str:
+    """Run one of PostgreSQL's programs and return what it prints."""
+    run = subprocess.run(
+        [str(server.binary.path / argv[0]), *argv[1:]],
+        env=server.client_environment(database), input=script, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@pytest.fixture
+def empty(postgres: Postgres) -> Iterator[Database]:
+    """Return a database to restore into."""
+    with fresh_database(postgres) as database:
+        yield database
+
+
+RESTORE = ["psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set", "ON_ERROR_STOP=1"]
+
+
+@pytest.mark.parametrize("options", [[], ["--inserts"], ["--clean", "--if-exists"]], ids=str)
+def test_dump_and_restore(app: Application, empty: Database, options: list[str], tmp_path: Path) -> None:
+    """A whole dump restores without an error, and what was and was not counted is counted once in the copy."""
+    app.adopt()
+    app.counts()
+    app.execute(f"{INSERT}; UPDATE jobs SET status = 'DONE'")
+    dump = client(app.database.server, app.database.name, ["pg_dump", *options])
+    client(empty.server, empty.name, RESTORE, dump)
+    copy = Application(empty, app.folder)
+    copy.execute("INSERT INTO jobs (name) VALUES ('copy'); UPDATE jobs SET status = 'FAILED' WHERE name = 'copy'")
+
+    assert copy.counts() == {
+        "added": {"old": 1, "new": 1, "copy": 1},
+        "ended": {"DONE": 2, "FAILED": 1},
+        "changed": {"NEW": 3, "DONE": 2, "FAILED": 1},
+    }
+
+
+@pytest.mark.parametrize("options", [[], ["--disable-triggers"]], ids=str)
+def test_data_restored_into_a_live_table(app: Application, empty: Database, options: list[str]) -> None:
+    """Rows that pg_restore --data-only adds are rows inserted there; if it disabled triggers, that is noticed."""
+    other = filled(Application(empty, app.folder))
+    other.execute(INSERT)
+    app.adopt()
+    app.counts()
+    app.execute("TRUNCATE jobs")
+    dump = client(empty.server, empty.name, ["pg_dump", "--data-only", *options, "-t", "jobs"])
+    client(app.database.server, app.database.name, RESTORE, dump)
+    problems = app.view().problems
+    app.adopt()
+    app.execute("INSERT INTO jobs (id, name) VALUES (77, 'new')")
+
+    assert bool(problems) == bool(options)
+    assert app.counts()["added"] == ({"old": 1, "new": 1} if options else {"old": 2, "new": 2})
+
+
+def test_unlogged_and_temporary_tables(app: Application) -> None:
+    """An unlogged table is adopted as others; a temporary one of the same name is none of ours."""
+    app.execute("ALTER TABLE jobs SET UNLOGGED")
+    app.adopt()
+    with app.connect() as session:
+        session.execute("CREATE TEMP TABLE jobs (LIKE jobs INCLUDING ALL)")
+        session.execute("INSERT INTO jobs (id, name) VALUES (9, 'temporary')")
+        session.execute("INSERT INTO public.jobs (name) VALUES ('new')")
+
+    assert app.counts()["added"] == {"old": 1, "new": 1}
