@@ -14,7 +14,7 @@ from exporter.aggregation.gauges import read_state
 from exporter.aggregation.series import SourceView, Total
 from exporter.config.settings import Limits
 from exporter.exposition import collector
-from exporter.inspection.failing import failing_rows, leaving_out, mapped
+from exporter.inspection.failing import failing_rows, leaving_out, one_row
 from exporter.inspection.sampling import Sample, sample
 from exporter.sources.mapping import SourcePlan, Stream
 from platform_sdk.events.base import ACTORS, Column, EventKind
@@ -111,8 +111,9 @@ def read(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Prev
         failing = failing_rows(connection, taken.stream)
     good = leaving_out(taken.stream)
     preview = _read(connection, Preview(stream, taken, types=types), good, parameters | {"failing": failing})
-    malformed = list(_malformed(connection, original, failing))
-    return replace(preview, rejections=[*preview.rejections, *malformed])
+    rejections = [*preview.rejections, *_malformed(connection, original, failing)]
+    there, counting = preview.there + len(failing), preview.counting + len(failing)
+    return replace(preview, rejections=rejections, there=there, counting=counting)
 
 
 def _read(connection: psycopg.Connection, preview: Preview, stream: Stream, parameters: dict[str, Any]) -> Preview:
@@ -270,12 +271,13 @@ def _problem(connection: psycopg.Connection, stream: Stream, place: str) -> tupl
     """Return which column's SQL fails on a row, and PostgreSQL's message; no column where it is `where` or `join`."""
     hidden = {column.name for column in stream.kind.all_columns if not column.for_viewers}
     table, at, rest = place.partition("(")
+    here = "t.tableoid = %(table)s::oid AND t.ctid = %(at)s::tid"
     for name in ((), *((name,) for name in stream.columns)):
         columns = name or ("app",)
-        query = f"{mapped(stream, columns)} AND t.tableoid = %s::oid AND t.ctid = %s::tid"
+        query = one_row(stream, columns, here)
         try:
             with connection.transaction():
-                connection.execute(query.encode(), [table, at + rest])
+                connection.execute(query.encode(), {"table": table, "at": at + rest})
         except psycopg.DataError as error:
             text = error.diag.message_primary or str(error)
             return name, re.sub(r'".*"', '"(hidden)"', text, flags=re.DOTALL) if hidden & set(name) else text

@@ -81,7 +81,7 @@ def test_every_kind_of_rejection_is_shown_with_its_cause(database: Database, loo
     assert "h 00 min ahead" in causes["future", "at"][1] or "h 59 min ahead" in causes["future", "at"][1]
     assert causes["malformed", "status"][1] == 'status: invalid input syntax for type integer: "none"'
     assert causes["negative", "duration_seconds"][1] == "duration_seconds is -3"
-    assert (found["rows"], found["rows_meeting_where"], found["rows_rejected"]) == (12, 8, 6)
+    assert (found["rows"], found["rows_meeting_where"], found["rows_rejected"]) == (12, 10, 6)
     assert database.execute("SELECT to_regnamespace('monitoring')::text") == [(None,)]
 
 
@@ -129,7 +129,7 @@ def test_the_terminal_shows_it_in_100_columns(database: Database, look: Look) ->
 
     assert max(map(len, output.splitlines())) <= 100
     for expected in (
-        "public.calls -> api_call", "8 meet `where`", "once, when it is inserted", 'platform_api_calls_total\n',
+        "public.calls -> api_call", "10 meet `where`", "once, when it is inserted", 'platform_api_calls_total\n',
         '4  {app="shop", api="arxiv"}', "Rejected: 6 rows", "AT TIME ZONE 'Europe/Berlin'",
         "cost                 value of platform_api_cost_total", "timestamp without time zone -> timestamp with",
     ):  # fmt: skip
@@ -141,7 +141,7 @@ def test_the_terminal_shows_it_in_100_columns(database: Database, look: Look) ->
     [
         ("CREATE INDEX ON calls (made_at)", "the newest 5 of about"),
         ("SELECT 1", "the newest 5 of about"),
-        ("ALTER TABLE calls DROP CONSTRAINT calls_pkey", "5 at random of"),
+        ("ALTER TABLE calls DROP CONSTRAINT calls_pkey", "pages at random of"),
     ],
     ids=["time", "key", "neither"],
 )
@@ -176,6 +176,23 @@ def test_a_wrong_mapping_is_explained(database: Database, look: Look, wrong: str
     assert result.exit_code == 1
     assert said in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_partitioned_table(database: Database, look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows are those of its partitions, also where they stand in the same places and `where` fails on some."""
+    monkeypatch.setattr(sampling, "SMALL_BYTES", 0)
+    database.execute(
+        "CREATE TABLE calls (made_at timestamp, api text, outcome text, took text, status text, query jsonb) "
+        "PARTITION BY LIST (api); CREATE TABLE calls_a PARTITION OF calls FOR VALUES IN ('a'); "
+        "CREATE TABLE calls_b PARTITION OF calls FOR VALUES IN ('b'); INSERT INTO calls SELECT now(), v.api, 'success', "
+        "CASE WHEN i % 10 = 0 AND v.api = 'b' THEN 'x' ELSE '1' END, '200' "
+        "FROM generate_series(1, 100) i, (VALUES ('a'), ('b')) v(api); CREATE INDEX ON calls (made_at); ANALYZE calls"
+    )
+    found = seen(look("--json", mapping=MAPPING.replace("t.api <> 'test'", "t.took::int > 0")))
+
+    assert found["looked_at"] == "the newest 10,000 of about 200 rows, by its column made_at"
+    assert (found["rows"], found["rows_counting"], found["rows_rejected"]) == (200, 200, 10)
+    assert [(one["reason"], one["columns"]) for one in found["rejections"]] == [("malformed", [])]
 
 
 def test_a_join_that_multiplies_rows_is_noted(database: Database, look: Look) -> None:
