@@ -29,17 +29,20 @@ def read_only(connection: psycopg.Connection) -> DatabaseError:
 
 
 def mapping_error(
-    error: psycopg.Error, connection: psycopg.Connection, stream: Stream, key: str = ""
+    error: psycopg.Error, connection: psycopg.Connection, stream: Stream, key: str | None = None
 ) -> MappingError | SchemaError:
-    """Return the error of a mapping that names what the database does not have; `key` is the place in its stream."""
+    """Return the error of a mapping that names what the database does not have.
+
+    `key` is the place in its stream, known before the adoption, when the schema `monitoring` may well be missing.
+    """
     problem, database = error.diag.message_primary or str(error), connection.info.dbname
-    if stream.adopted and lacks_ours(connection, stream):
+    if key is None and stream.adopted and lacks_ours(connection, stream):
         return SchemaError(f"{problem} in database {database}; run `platform-exporter adopt` again")
     hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
     again = ", and run `platform-exporter adopt` again" if stream.adopted else ""
     return MappingError(
-        f"stream {stream.name}{key}: {problem} in database {database}{hint}: expected table {stream.relation} with the "
-        "columns that its mapping names; change the mapping or the table" + again
+        f"stream {stream.name}{key or ''}: {problem} in database {database}{hint}: expected table {stream.relation} "
+        "with the columns that its mapping names; change the mapping or the table" + again
     )
 
 

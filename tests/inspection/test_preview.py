@@ -184,8 +184,8 @@ def test_a_partitioned_table(database: Database, look: Look, monkeypatch: pytest
     database.execute(
         "CREATE TABLE calls (made_at timestamp, api text, outcome text, took text, status text, query jsonb) "
         "PARTITION BY LIST (api); CREATE TABLE calls_a PARTITION OF calls FOR VALUES IN ('a'); "
-        "CREATE TABLE calls_b PARTITION OF calls FOR VALUES IN ('b'); INSERT INTO calls SELECT now(), v.api, 'success', "
-        "CASE WHEN i % 10 = 0 AND v.api = 'b' THEN 'x' ELSE '1' END, '200' "
+        "CREATE TABLE calls_b PARTITION OF calls FOR VALUES IN ('b'); "
+        "INSERT INTO calls SELECT now(), v.api, 'success', CASE WHEN i % 10 = 0 AND v.api = 'b' THEN 'x' ELSE '1' END "
         "FROM generate_series(1, 100) i, (VALUES ('a'), ('b')) v(api); CREATE INDEX ON calls (made_at); ANALYZE calls"
     )
     found = seen(look("--json", mapping=MAPPING.replace("t.api <> 'test'", "t.took::int > 0")))
