@@ -69,8 +69,9 @@ class Column:
 
     @property
     def check(self) -> str:
-        """Return SQL of the reason that a row is rejected for where its value is not understood."""
-        return f"CASE WHEN {self.name} IS NOT NULL AND {self.understood} IS NULL THEN '{self.otherwise}' END"
+        """Return SQL of the reason that a row is rejected for where its value is not understood, NULL among them."""
+        good = f"{self.name} IN ({_listed(*self.values)})"
+        return f"CASE WHEN {good} THEN NULL WHEN {self.understood} IS NULL THEN '{self.otherwise}' END"
 
     @property
     def stand_in(self) -> str:
