@@ -89,3 +89,14 @@ def test_what_is_there_already_is_counted(database: Database, tmp_path: Path, sy
     counted = sum(series["platform_exporter_events_total"].values())
     assert counted == there > 0
     assert adopted.poll()["platform_exporter_events_total"] == series["platform_exporter_events_total"]
+
+
+def test_a_version_without_a_column_is_refused(database: Database, tmp_path: Path) -> None:
+    """The column that an older version lacks is named, with its place in the mapping, before anything is changed."""
+    adopted = source(database, "celery-results", tmp_path)
+    database.execute("ALTER TABLE django_celery_results_taskresult DROP COLUMN date_started")
+    result = adopted.adopt()
+
+    assert result.exit_code == 1
+    assert "stream finished.columns.duration_seconds: column t.date_started does not exist" in result.output
+    assert database.execute("SELECT to_regnamespace('monitoring')") == [(None,)]
