@@ -76,7 +76,11 @@ def export(
             "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
         )  # the rows counted are those written
         if not any(stream.adopted for stream in table.streams):
-            schema.check_version(connection, "store")
+            adopted = source.preset != "native" and kind in (
+                "error_issue",
+                "audit",
+            )  # which every source's database has
+            schema.check_version(connection, "counting" if adopted else "store")
         query = _query(connection, table, chosen, (begin, end), conditions)
         total = connection.execute(b"SELECT count(*) FROM (" + query + b") counted").fetchone()
         rows = total[0] if total else 0

@@ -61,6 +61,7 @@ def test_exports(scitex: DemoSource, kind: str, rows: int) -> None:
     result = run(
         "export", kind, "--config", str(scitex.path), "--source", "scitex", "--since", "3650d", "--format", "json"
     )
+    assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
 
     assert len(found) == rows
