@@ -58,7 +58,7 @@ def find(name: str, source: Source) -> Table:
         at, columns = STATES[name]
         relation = issues([mapping.plan(source)]) if name == "error_issue" else f"monitoring.{name}"
         return Table(name, at, {column.name: column for column in columns}, relation=relation)
-    streams = tuple(stream for stream in mapping.plan(source).streams if stream.kind.name == name)
+    streams = tuple(stream for stream in _held(source) if stream.kind.name == name)
     if not streams:
         raise ConfigError(f"source {source.label} holds no {name}: expected one of {', '.join(_kinds(source))}")
     return Table(name, "at", {column.name: column for column in KINDS[name].all_columns}, streams)
@@ -104,5 +104,10 @@ def chosen(table: Table, names: str | None, personal: bool) -> list[Column]:
 
 
 def _kinds(source: Source) -> Iterator[str]:
-    present = {stream.kind.name for stream in mapping.plan(source).streams}
+    present = {stream.kind.name for stream in _held(source)}
     yield from (kind.name for kind in EVENTS if kind.name in present)
+
+
+def _held(source: Source) -> list[Stream]:
+    """Return the streams whose tables hold what counted: not those whose rows count when they are deleted."""
+    return [stream for stream in mapping.plan(source).streams if stream.counted != "deleted"]

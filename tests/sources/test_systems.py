@@ -13,7 +13,7 @@ import pytest
 from exporter.config.settings import Source
 from exporter.sources import mapping
 from tests.servers import Database
-from tests.sources.demo import DemoSource, Series
+from tests.sources.demo import DemoSource, Series, run
 
 FOLDER = Path(__file__).parent / "systems"
 SYSTEMS = sorted(path.stem for path in FOLDER.glob("*.sql"))
@@ -100,3 +100,17 @@ def test_a_version_without_a_column_is_refused(database: Database, tmp_path: Pat
     assert result.exit_code == 1
     assert "stream finished.columns.duration_seconds: column t.date_started does not exist" in result.output
     assert database.execute("SELECT to_regnamespace('monitoring')") == [(None,)]
+
+
+def test_jobs_that_run_are_not_exported(database: Database, tmp_path: Path) -> None:
+    """Where a row counts when it is deleted, those that are still there have not happened."""
+    exported = source(database, "procrastinate", tmp_path)
+    job = "INSERT INTO procrastinate_jobs (id, queue_name, task_name, status) VALUES ({0}, 'q', 'job{0}', {1})"
+    database.execute(job.format(1, "'doing'"))
+    database.execute(job.format(2, "'succeeded'"))
+    database.execute("INSERT INTO procrastinate_events (job_id, type) VALUES (1, 'started'), (2, 'succeeded')")
+    result = run("export", "background_task", "--config", str(exported.path), "--until", "2100-01-01")
+
+    assert result.exit_code == 0, result.output
+    assert "job2" in result.output
+    assert "job1" not in result.output
