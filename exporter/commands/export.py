@@ -76,10 +76,8 @@ def export(
             "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
         )  # the rows counted are those written
         if not any(stream.adopted for stream in table.streams):
-            adopted = source.preset != "native" and kind in (
-                "error_issue",
-                "audit",
-            )  # which every source's database has
+            # These two are in every source's database.
+            adopted = source.preset != "native" and kind in ("error_issue", "audit")
             schema.check_version(connection, "counting" if adopted else "store")
         query = _query(connection, table, chosen, (begin, end), conditions)
         total = connection.execute(b"SELECT count(*) FROM (" + query + b") counted").fetchone()
