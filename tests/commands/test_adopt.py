@@ -289,6 +289,35 @@ def test_adoption_under_concurrent_inserts_loses_nothing(database: Database, cal
     assert list(counted.values()) == [float(database.execute("SELECT count(*) FROM t")[0][0])]
 
 
+def test_rows_that_live_for_a_moment(database: Database, call: Adopt, tmp_path: Path) -> None:
+    """From some row on all count, though each is deleted at once: none falls between the snapshot and the triggers."""
+    database.execute(TABLE.format("t"))
+    stop, written = threading.Event(), [0]
+
+    def write() -> None:
+        with database.connect() as connection:
+            while not stop.is_set():
+                connection.execute("INSERT INTO t (s, d) VALUES (%s, 1)", [str(written[0])])
+                written[0] += 1
+                connection.execute("DELETE FROM t WHERE s = %s", [str(written[0] - 3)])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        poll_until(lambda: written[0] > 20, 60)
+        assert call()[0] == 0
+        reached = written[0]
+        poll_until(lambda: written[0] > reached + 5, 60)
+    finally:
+        stop.set()
+        writer.join()
+    runs = polled(database, tmp_path)["platform_scraping_runs_total"]
+    counted = sorted(int(dict(labels)["scraper"]) for labels in runs)
+
+    assert len(counted) > 5
+    assert counted == list(range(counted[0], written[0]))
+
+
 def test_native_is_no_preset_to_adopt(call: Adopt, tmp_path: Path) -> None:
     """The event store itself is applied, not adopted."""
     (tmp_path / "n.yml").write_text("database: {dsn: 'host=h'}\n")
@@ -457,7 +486,9 @@ def test_tables_that_an_earlier_version_adopted(database: Database, call: Adopt,
 
 
 def polled(database: Database, folder: Path) -> Series:
-    """Count what is new of the table that `call` adopted."""
+    """Count what is new of the table that `call` adopted, without a limit of series."""
     source = DemoSource(database, "m.yml", folder)
-    source.path.write_text(f"database: {{dsn: '{database.dsn}'}}\nsources: [{{preset: m.yml}}]\n")
+    source.path.write_text(
+        f"database: {{dsn: '{database.dsn}'}}\nsources: [{{preset: m.yml}}]\nlimits: {{series_per_metric: 100000}}\n"
+    )
     return source.poll()
