@@ -45,16 +45,22 @@ def find(connection: psycopg.Connection, stream: Stream) -> Captured:
         """SELECT c.number, c.columns, c.types, c.watched, c.key, to_regclass(c.relation)::text,
             ARRAY(SELECT t.relation::text FROM monitoring.captured_tables(c.number) t WHERE NOT t.complete),
             ARRAY(SELECT p.relation::text FROM monitoring.capture_pending p
-                JOIN pg_class existing ON existing.oid = p.relation WHERE p.number = c.number)
+                JOIN pg_class existing ON existing.oid = p.relation WHERE p.number = c.number),
+            (c.mapping->>'counted_when', c.mapping->>'counted') = (%s, %s)
         FROM monitoring.capture c WHERE (c.source, c.stream, c.relation) = (%s, %s, %s)""",
-        [stream.source, stream.name, stream.relation],
+        [stream.counted_when.replace("%%", "%"), stream.counted, stream.source, stream.name, stream.relation],
     ).fetchone()
     if row is None:
         raise DatabaseError(
             f"table {stream.relation} in database {connection.info.dbname} is not adopted; "
             f"run `platform-exporter adopt` for source {stream.source}"
         )
-    number, columns, types, watched, key, root, bare, pending = row
+    number, columns, types, watched, key, root, bare, pending, same = row
+    if not same:
+        raise DatabaseError(
+            f"stream {stream.name}: the mapping says otherwise than at its adoption when a row of {stream.relation} "
+            f"counts; run `platform-exporter adopt` again for source {stream.source}"
+        )
     recorded: dict[str, str] = dict(zip(columns, types, strict=True))
     now = checks.column_types(connection, stream.relation) if root else {}
     return Captured(

@@ -76,6 +76,12 @@ def _steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> 
         number = _number(connection, source, name) if known else None
         yield from _capture_steps(connection, source, name, stream, reads, number or free)
         free += number is None
+    if known:
+        rows = connection.execute("SELECT number, stream FROM monitoring.capture WHERE source = %s", [source.label])
+        for number, name in rows.fetchall():
+            if name not in adopted.streams:
+                yield from _dropped(number)
+                yield Step(f"DELETE FROM monitoring.capture WHERE number = {number}", f"forget the stream {name}")
 
 
 def _reads(connection: psycopg.Connection, source: Source, name: str, stream: StreamMapping) -> Reads:
@@ -106,14 +112,12 @@ def _reads(connection: psycopg.Connection, source: Source, name: str, stream: St
 
 def undo_steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> list[Step]:
     """Return what reverts an adoption: triggers, captured changes, cursors and counters of this source alone."""
-    todo = []
+    todo: list[Step] = []
     label = sql.Literal(source.label).as_string(None)
     if _exists(connection, Relation("monitoring.capture")):
         rows = connection.execute("SELECT number FROM monitoring.capture WHERE source = %s", [source.label])
         for (number,) in rows.fetchall():
-            todo.append(Step(_DROP.format(number=number), "remove the triggers", in_turns=True))
-            todo.append(Step(f"DROP FUNCTION IF EXISTS monitoring.capture_{number}()", "remove their function"))
-            todo.append(Step(f"DROP TABLE IF EXISTS monitoring.captured_{number}", "remove the captured changes"))
+            todo += _dropped(number)
     for table in dict.fromkeys(stream.table for stream in adopted.streams.values()):
         todo += _former_columns(connection, table)
     if _exists(connection, Relation("monitoring.source")):
@@ -123,6 +127,12 @@ def undo_steps(connection: psycopg.Connection, source: Source, adopted: Mapping)
         ):  # fmt: skip
             todo.append(Step(f"DELETE FROM monitoring.{ours} WHERE {column} = {label}", "remove the counters"))
     return todo
+
+
+def _dropped(number: int) -> Iterator[Step]:
+    yield Step(_DROP.format(number=number), "remove the triggers", in_turns=True)
+    yield Step(f"DROP FUNCTION IF EXISTS monitoring.capture_{number}()", "remove their function")
+    yield Step(f"DROP TABLE IF EXISTS monitoring.captured_{number}", "remove the captured changes")
 
 
 def carry_out(
@@ -165,18 +175,24 @@ def _capture_steps(
     if stored != record:
         yield Step(_insert(record), "store what was adopted")
     tables = f"monitoring.captured_tables({number})"
-    complete = stored and connection.execute(f"SELECT bool_and(complete) FROM {tables}".encode()).fetchone()
-    if complete != (True,):
+    complete = stored and connection.execute(f"SELECT bool_and(complete) FROM {tables}".encode()).fetchone() == (True,)
+    if not complete or not stored or stored[-1] != captured:
         if checks.children(connection, stream.table):
             turns, purpose = _CREATE.format(number=number), f"create the triggers on the partitions of {stream.table}"
             yield Step(turns, purpose, table=stream.table, in_turns=True)
+        again = " again; what was written without them is not counted" if stored and not complete else ""
         yield Step(
             f"SELECT monitoring.capture_table({number}, relation) FROM {tables} WHERE NOT complete",
-            f"create the triggers on {stream.table}",
+            f"create the triggers on {stream.table}{again}",
             table=stream.table,
             stream=name,
         )
-    elif not _bridging(connection, source, name):
+    if stored and not reads.key and _pending(connection, number):
+        yield Step(
+            f"DELETE FROM monitoring.capture_pending WHERE number = {number}",
+            "leave out what partitions brought with them: without a key it cannot be told from what is counted",
+        )
+    if complete and not _bridging(connection, source, name):
         yield from _former_columns(connection, stream.table)
 
 
@@ -256,6 +272,12 @@ def _body(connection: psycopg.Connection, number: int) -> str | None:
         "SELECT prosrc FROM pg_proc WHERE oid = to_regproc(%s)", [f"monitoring.capture_{number}"]
     ).fetchone()
     return row[0] if row else None
+
+
+def _pending(connection: psycopg.Connection, number: int) -> bool:
+    """Return whether partitions brought rows with them that are not counted."""
+    query = "SELECT EXISTS (SELECT FROM monitoring.capture_pending WHERE number = %s)"
+    return connection.execute(query, [number]).fetchone() == (True,)
 
 
 def _bridging(connection: psycopg.Connection, source: Source, name: str) -> bool:

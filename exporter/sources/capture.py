@@ -228,8 +228,9 @@ def _updated(number: int, reads: Reads) -> str:
     """Capture the rows whose watched columns changed.
 
     Each changed row is added to both transition tables at once, by every kind of statement (also upserts, MERGE, moves
-    between partitions), so that the n-th of one and the n-th of the other are the same row. Not nested loops: the plan
-    is kept, and the first statement's few rows say nothing of the next one's.
+    between partitions), so that the n-th of one and the n-th of the other are the same row. A row that MERGE moves to
+    another partition is in neither, but among the deleted ones (PostgreSQL 15 to 18). Not nested loops: the plan is
+    kept, and the first statement's few rows say nothing of the next one's.
     """
     names = list(dict.fromkeys([*reads.key, *reads.columns]))
     raw = ", ".join(f"{quoted(name)} AS r{index}" for index, name in enumerate(names))

@@ -1,14 +1,17 @@
 """What `adopt` leaves as it was: every statement of an application, in whatever session it runs."""
 
 import datetime
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from exporter.database import schema
 from exporter.errors import DatabaseError
+from exporter.sources import adopt, capture, mapping
+from exporter.sources.capture import Reads
 from tests.aggregation.counting import Store
-from tests.aggregation.shop import COUNT, NEW, TABLE, Open, Shop
+from tests.aggregation.shop import COUNT, FINISHED, NEW, TABLE, Open, Shop
 from tests.servers import Database, poll_until
 
 INSERT = 'INSERT INTO "ScrapeJobs" (id) VALUES (%s)'
@@ -126,9 +129,6 @@ SETTINGS = (
 
 def test_values_are_read_as_they_were_written(database: Database, store: Store) -> None:
     """Whatever the application's session uses to show values, and whatever the type."""
-    from exporter.sources import capture
-    from exporter.sources.capture import Reads
-
     types = tuple(VALUES)
     named = tuple(f"Column {index}" for index in range(len(types)))
     store.execute("CREATE TYPE mood AS ENUM ('it''s ok'); CREATE TYPE pair AS (a int, b text)")
@@ -287,10 +287,42 @@ def test_a_forgotten_adoption_says_what_to_do(shop: Open) -> None:
     assert "run `platform-exporter adopt` again" in problem
 
 
+def test_a_mapping_that_was_changed(shop: Open) -> None:
+    """Until adopt is run again the problem says so; then what is new counts as the new mapping says."""
+    found = shop(ON_INSERT)
+    file = Path(found.source.preset)
+    file.write_text(file.read_text().replace(ON_INSERT, FINISHED))
+    found.store.plan = mapping.plan(found.source)
+    found.execute(NEW)
+    (problem,) = found.problems()
+    found.adopt()
+    found.execute('UPDATE "ScrapeJobs" SET "Status" = \'DONE\' WHERE id < 3')
+
+    assert "says otherwise than at its adoption when a row" in problem
+    assert found.count() == 2
+    assert found.problems() == ()
+
+
+def test_a_stream_that_left_its_mapping(shop: Open) -> None:
+    """Its triggers are removed by adopt; what it counted stays."""
+    found = shop(ON_INSERT)
+    found.execute(NEW)
+    before = found.count()
+    file = Path(found.source.preset)
+    file.write_text(file.read_text().replace("  jobs:", "  others:"))
+    found.store.plan = mapping.plan(found.source)
+    found.adopt()
+    found.store.poll()
+
+    assert before == 4
+    assert found.store.execute("SELECT DISTINCT tgname FROM pg_trigger WHERE tgname LIKE 'platform%'") == [
+        ("platform_capture_2_i",)
+    ]
+    assert found.store.one("SELECT to_regclass('monitoring.captured_1')") is None
+
+
 def test_undo_leaves_another_source_of_the_table(shop: Open, database: Database) -> None:
     """Two sources may read one table; --undo of one keeps the other's triggers and counters."""
-    from exporter.sources import adopt, mapping
-
     found = shop(ON_INSERT)
     other = Shop(found.store, type(found.source)(preset=found.source.preset, name="other"))
     other.adopt()

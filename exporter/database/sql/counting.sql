@@ -300,6 +300,8 @@ DECLARE
     clause text;
     made text;
     filled boolean;
+    known boolean := EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = $2
+        AND t.tgfoid = to_regproc(format('monitoring.capture_%s', $1)));
     capture monitoring.capture;
 BEGIN
     SELECT * INTO STRICT capture FROM monitoring.capture c WHERE c.number = $1;
@@ -325,7 +327,7 @@ BEGIN
     IF $2 <> to_regclass(capture.relation) THEN
         EXECUTE format('GRANT SELECT ON %s TO platform_exporter', $2);
         EXECUTE format('SELECT EXISTS (SELECT FROM %s)', $2) INTO filled;
-        IF filled THEN
+        IF filled AND NOT known THEN
             INSERT INTO monitoring.capture_pending VALUES ($1, $2) ON CONFLICT DO NOTHING;
         END IF;
     END IF;
