@@ -3,10 +3,18 @@
 Each step is a CTE; those of `exporter.aggregation.grouping` come first, down to `candidate`:
 
     candidate  one row a series, with what it would be folded into
-    level0     candidates that exist already, or fit under the limit (the largest first), are kept
-    level1     the rest, with their open labels `_other_`; kept if they fit
+    level0     candidates; those that exist already, or that their app has room for (the largest first), are kept
+    level1     the rest, with their open labels `_other_`; kept by the same rule
     level2     the rest of the rest, with every label `_other_`: one series a metric (of samples, one a type)
     final      what is kept, and the exporter's own counters; upserted into monitoring.rollup
+
+How many label sets of a metric an app may have, `allowed` in `quota0` and `quota1`, is the greater of two numbers:
+
+    by need    what is left of the limit, given to the apps with the fewest label sets first (max-min fairness)
+    its share  what it had by need if all apps came at once, or a tenth of the limit, whatever the others have taken. It
+               is past the limit, within as much again, of which each app gets at most an equal part, and leaves one
+               free (https://doi.org/10.1109/90.664262): there is room for whoever comes later. New apps get a share
+               while there are fewer than half as many apps as the limit: their names may be made up.
 
 Only counts come back: a million distinct values never reach Python, nor a row each.
 """
@@ -18,6 +26,9 @@ from platform_sdk.events.base import EventKind
 SELF_EVENTS = "platform_exporter_events_total"
 SELF_REJECTED = "platform_exporter_rows_rejected_total"
 SELF_FOLDED = "platform_exporter_series_folded_total"
+
+
+_APP = """(labels->>'app') COLLATE "C\""""
 
 
 def statement(stream: Stream, window_sql: str) -> str:
@@ -51,30 +62,103 @@ def _levels(kind: EventKind) -> str:
     last = max(
         1 if rollup.type != "sample" else 4 for rollup in kind.rollups
     )  # series of level2: of samples one a type
-    return f"""room AS (
-    SELECT budget, count(*) AS used FROM monitoring.rollup
-    WHERE source = %(source)s AND stream = %(stream)s AND budget IS NOT NULL GROUP BY budget
+    return f"""existing AS (
+    SELECT budget, metric, type, labels FROM monitoring.rollup
+    WHERE source = %(source)s AND stream = %(stream)s AND budget IS NOT NULL
+), room AS (
+    SELECT budget, {_APP} AS app, count(*) AS have FROM existing GROUP BY 1, 2
 ), level0 AS (
-    SELECT m.*, {_admit("m.known, m.budget", "%(limit)s - %(reserve)s - coalesce(r.used, 0)")} AS admitted
-    FROM ({_marked("candidate")}) m LEFT JOIN room r USING (budget)
-), taken AS (
-    SELECT budget, count(*) FILTER (WHERE admitted AND NOT known) AS used,
-        count(*) FILTER (WHERE NOT admitted) AS folded
-    FROM level0 GROUP BY budget
+    {_placed(f"(SELECT *, {_APP} AS app FROM candidate)")}
+), {_quota("0", "room", "%(reserve)s", "0", "%(limit)s / 10")}, taken AS (
+    SELECT budget, sum(wanted - taken) AS folded FROM quota0 GROUP BY budget
 ), folded1 AS (
-    SELECT budget, metric1 AS metric, type, labels1 AS labels, metric2, labels2, {sums}
-    FROM level0 WHERE NOT admitted GROUP BY 1, 2, 3, 4, 5, 6
+    SELECT budget, app, metric1 AS metric, type, labels1 AS labels, metric2, labels2, {sums}
+    FROM level0 FULL JOIN quota0 USING (budget, app) WHERE {_FOLDED} GROUP BY 1, 2, 3, 4, 5, 6, 7
+), room1 AS (
+    SELECT budget, app, have + taken AS have FROM quota0
 ), level1 AS (
-    SELECT m.*, {_admit("m.known, m.budget", f"%(limit)s - {last} - coalesce(r.used, 0) - t.used")} AS admitted
-    FROM ({_marked("folded1")}) m LEFT JOIN room r USING (budget) JOIN taken t USING (budget)
-), level2 AS (
+    {_placed("folded1")}
+), {_quota("1", "room1", str(last), "have", "0")}, level2 AS (
     SELECT budget, metric2 AS metric, type, labels2 AS labels, {sums}
-    FROM level1 WHERE NOT admitted GROUP BY 1, 2, 3, 4
+    FROM level1 FULL JOIN quota1 USING (budget, app) WHERE {_FOLDED} GROUP BY 1, 2, 3, 4
 ), series AS (
-    SELECT {kept} FROM level0 WHERE admitted
-    UNION ALL SELECT {kept} FROM level1 WHERE admitted
+    SELECT {kept} FROM level0 FULL JOIN quota0 USING (budget, app) WHERE {_KEPT}
+    UNION ALL SELECT {kept} FROM level1 FULL JOIN quota1 USING (budget, app) WHERE {_KEPT}
     UNION ALL SELECT {kept} FROM level2
 )"""
+
+
+# Both sides of a join may be large while the planner expects a row of each: a FULL JOIN is never a nested loop, and
+# CASE keeps it one. By the quota of the candidate's app; where there is no candidate `place` is NULL: neither.
+_KEPT = "CASE WHEN known THEN true ELSE place <= taken END"
+_FOLDED = "CASE WHEN known THEN false ELSE place > taken END"
+
+
+def _placed(candidates: str) -> str:
+    """Return SQL of candidates: `known` if the series exists, otherwise by `place` among their app's new ones."""
+    return f"""SELECT *, row_number() OVER (
+        PARTITION BY budget, app, known ORDER BY value DESC NULLS LAST, metric, labels) AS place
+    FROM (
+        SELECT c.*, x.metric IS NOT NULL AS known FROM {candidates} c FULL JOIN existing x
+            ON x.metric = c.metric AND x.type = c.type AND x.labels = c.labels
+        WHERE CASE WHEN c.metric IS NULL THEN false ELSE true END
+    ) marked"""
+
+
+def _quota(level: str, room: str, reserve: str, base: str, least_share: str) -> str:
+    """Return the CTEs down to quota`level`: how many of the label sets `wanted` by each app are `taken`.
+
+    `room` has the label sets an app has, `wanted` are new; `reserve` are left for the levels that follow. Shares
+    are counted from `base`: what is folded is given on top of what an app has.
+    """
+    return f"""need{level} AS (
+    SELECT budget, app, coalesce(have, 0) AS have, coalesce(wanted, 0) AS wanted, weight
+    FROM (
+        SELECT budget, app, count(*) AS wanted, sum(value) AS weight FROM level{level} WHERE NOT known GROUP BY 1, 2
+    ) new FULL JOIN {room} USING (budget, app)
+), free{level} AS (
+    SELECT budget, %(limit)s - {reserve} AS whole, %(limit)s - {reserve} - sum(have)::bigint AS free
+    FROM need{level} GROUP BY budget
+), filled{level} AS (
+    {_filled(level, "have", "free")}
+), fair{level} AS (
+    {_filled(level, "0", "whole")}
+), shared{level} AS (
+    SELECT *, CASE WHEN next IS NULL THEN %(limit)s ELSE next - 1 + (at_next AND row_number() OVER (
+        PARTITION BY budget, at_next ORDER BY weight DESC NULLS LAST, app) <= free - filled)::integer END AS by_need
+    FROM (
+        SELECT need.*, free, f.next, f.filled, have < f.next AND f.next <= have + wanted AS at_next,
+            greatest(coalesce(fair.next - 1, %(limit)s), {least_share}) AS fair
+        FROM need{level} need JOIN free{level} USING (budget)
+        LEFT JOIN filled{level} f USING (budget) LEFT JOIN fair{level} fair USING (budget)
+    ) leveled
+), asking{level} AS (
+    SELECT *, got < least(fair, have + wanted) AND 2 * (got - {base}) < past AS asks,
+        sum((got > 0)::integer) OVER (PARTITION BY budget) AS apps
+    FROM (SELECT *, 2 * %(limit)s - {reserve} - sum(got) OVER (PARTITION BY budget)::bigint AS past FROM (
+        SELECT *, greatest(have, least(have + wanted, by_need)) AS got FROM shared{level}) reached) known
+), quota{level} AS (
+    SELECT budget, app, have, wanted, greatest(0, least(wanted, allowed - have)) AS taken FROM (
+        SELECT *, greatest(by_need, least(fair, CASE
+            WHEN NOT asks OR got = 0 AND 2 * apps >= %(limit)s THEN 0
+            ELSE {base} + past / (1 + count(*) FILTER (WHERE asks AND got > 0) OVER b)
+                / CASE WHEN got > 0 THEN 1 ELSE 1 + count(*) FILTER (WHERE asks AND got = 0) OVER b END END)) AS allowed
+        FROM asking{level} WINDOW b AS (PARTITION BY budget)) shares
+)"""
+
+
+def _filled(level: str, start: str, free: str) -> str:
+    """Return SQL of how far each budget's apps can go side by side from `start` label sets, with so much `free`.
+
+    Row: budget, `next`, the place that there is no room for any more in every app (NULL: all have all they want), and
+    the places `filled` before it.
+    """
+    return f"""SELECT budget, min(place) FILTER (WHERE filled > {free}) AS next,
+        coalesce(max(filled) FILTER (WHERE filled <= {free}), 0) AS filled
+    FROM (
+        SELECT budget, place, sum(count(*)) OVER (PARTITION BY budget ORDER BY place) AS filled
+        FROM need{level}, generate_series({start} + 1, least(have + wanted, %(limit)s)) place GROUP BY budget, place
+    ) places JOIN free{level} USING (budget) GROUP BY budget"""
 
 
 _WRITTEN = """written AS (
@@ -115,18 +199,6 @@ def _noted(stream: Stream) -> str:
     ON CONFLICT (source, stream, name) DO UPDATE SET example = excluded.example, rows = u.rows + excluded.rows,
         last_seen = now()
 )"""
-
-
-def _marked(name: str) -> str:
-    """Return SQL for the rows of a CTE, each marked `known` if its series exists already."""
-    return f"""SELECT c.*, x.metric IS NOT NULL AS known FROM {name} c LEFT JOIN monitoring.rollup x
-        ON x.source = %(source)s AND x.stream = %(stream)s
-        AND x.metric = c.metric AND x.type = c.type AND x.labels = c.labels"""
-
-
-def _admit(partition: str, room: str) -> str:
-    order = "m.value DESC NULLS LAST, m.metric, m.labels"
-    return f"m.known OR row_number() OVER (PARTITION BY {partition} ORDER BY {order}) <= {room}"
 
 
 def _own() -> str:
