@@ -15,6 +15,7 @@ COMMANDS = {
     "reconcile": "exporter.commands.reconcile",
     "health": "exporter.commands.health",
     "doctor": "exporter.commands.doctor",
+    "series": "exporter.commands.series",
     "alerts": "exporter.commands.alerts",
     "errors": "exporter.commands.errors",
     "export": "exporter.commands.export",

@@ -173,7 +173,7 @@ class Worker:
             return
         self._maintained_at = now
         try:
-            retention.maintain(connection, self.plan, self._retention)
+            retention.maintain(connection, self.plan, self._retention, self._limits)
         except psycopg.errors.InsufficientPrivilege as error:
             logger.error(
                 "maintenance: %s",

@@ -9,9 +9,9 @@ from typing import Any
 import psycopg
 from msgspec import structs
 
-from exporter.aggregation import actors, ledger, tally
+from exporter.aggregation import actors, label_sets, ledger, tally
 from exporter.aggregation.snapshot import Window
-from exporter.config.settings import Retention
+from exporter.config.settings import Limits, Retention
 from exporter.database import expiry, schema
 from exporter.sources.mapping import SourcePlan, Stream
 from platform_sdk.events import EVENTS
@@ -30,6 +30,7 @@ def maintain(
     connection: psycopg.Connection,
     plan: SourcePlan,
     retention: Retention,
+    limits: Limits | None = None,
     host_clock: Callable[[], float] = time.time,
 ) -> None:
     """Do what is due, each step in a transaction of its own with a short lock timeout.
@@ -46,6 +47,7 @@ def maintain(
         logger.error("source %s: %s", plan.name, problem)
         return
     actors.forget(connection, plan.name)
+    _end_idle(connection, plan, limits or Limits())
     days = structs.asdict(retention)
     if not plan.native:
         captured = "SELECT bool_or(monitoring.trim_captured(number)) FROM monitoring.capture WHERE source = %(source)s"
@@ -55,6 +57,16 @@ def maintain(
         _try(connection, expiry.statement("error_issue", "last_seen"), {"days": days[ERROR.name]})
     if plan.native:
         _remove_old(connection, plan, existing, {kind.name: today - timedelta(days[kind.name]) for kind in EVENTS})
+
+
+def _end_idle(connection: psycopg.Connection, plan: SourcePlan, limits: Limits) -> None:
+    try:
+        ended = label_sets.end_idle(connection, plan, limits)
+    except psycopg.errors.LockNotAvailable:
+        return  # another replica counts; next time
+    if ended:
+        logger.info("source %s: %d series without an event for %d days ended to make room", plan.name, ended,
+                    limits.idle_series_days)  # fmt: skip
 
 
 def _make_partitions(connection: psycopg.Connection, existing: dict[str, set[str]], today: date) -> None:

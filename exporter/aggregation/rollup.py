@@ -165,7 +165,8 @@ _WRITTEN = """written AS (
     INSERT INTO monitoring.rollup AS r
         (source, stream, budget, metric, type, labels, value, total, buckets, at, created_at)
     SELECT %(source)s, %(stream)s, budget, metric, type, labels, value, total, buckets, at,
-        least(now(), coalesce(since, now()))
+        greatest(least(now(), coalesce(since, now())), (
+            SELECT advanced_at FROM monitoring.cursor WHERE source = %(source)s AND stream = %(stream)s))
     FROM final
     ON CONFLICT (source, stream, metric, type, labels) DO UPDATE SET
         value = CASE WHEN r.type <> 'gauge' THEN r.value + excluded.value
@@ -174,7 +175,7 @@ _WRITTEN = """written AS (
         buckets = CASE WHEN r.buckets IS NOT NULL THEN (
             SELECT array_agg(coalesce(a, 0) + coalesce(b, 0) ORDER BY position)
             FROM unnest(r.buckets, excluded.buckets) WITH ORDINALITY AS pair(a, b, position)) END,
-        at = greatest(r.at, excluded.at)
+        at = greatest(r.at, excluded.at), counted_at = now()
 )"""
 
 

@@ -120,9 +120,13 @@ class Query(Section, frozen=True):
 
 
 class Limits(Section, frozen=True):
-    """Bounds of what data can do to us: series per metric and source, and how far ahead an event's clock may be."""
+    """Bounds of what data can do to us: series per metric and source, and how far ahead an event's clock may be.
+
+    A series without an event for `idle_series_days` ends where its metric needs the room.
+    """
 
     series_per_metric: Annotated[int, Meta(ge=20, le=100_000)] = 500
+    idle_series_days: Days = 30
     future_tolerance_seconds: Annotated[float, Meta(gt=0, le=31_536_000)] = 300.0
 
 

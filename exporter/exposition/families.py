@@ -131,6 +131,10 @@ EXPORTER_FAMILIES = (
     _gauge("platform_exporter_query_duration_seconds", "Time the last run of a query took.", "query"),
     _counter("platform_exporter_events_total", "Events counted.", "source"),
     _counter("platform_exporter_series_folded_total", "Label sets folded away, once a poll.", "source", "metric"),
+    _counter(
+        "platform_exporter_series_ended_total",
+        "Series that ended: forgotten by a person, or idle where room was needed.", "source", "metric", "reason",
+    ),
     _counter("platform_exporter_rows_rejected_total", "Rows that could not be counted.", "source", "reason"),
     _counter(
         "platform_exporter_counters_went_back_total",

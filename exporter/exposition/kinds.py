@@ -50,7 +50,7 @@ def lines() -> Iterator[str]:
     yield (
         "What applications write, in any language, into the tables of the schema `monitoring`, and what the columns of "
         "a [mapping](adopting.md) stand for. The [metrics](metrics.md) are made of it. The [SDK](sdk.md) writes all of "
-        "them. Days are the default of `retention_days` in the configuration; counters are kept for ever."
+        "them. Days are the default of `retention_days` in the configuration; counters stay."
     )
     yield from ("", "| table | one row is | required columns | days |", "|---|---|---|---|")
     for kind in EVENTS:

@@ -156,7 +156,11 @@ def maintain(store: Store, *, days_ahead: float = 0, **retention_days: int) -> N
     """Do a round of maintenance on a host whose clock is so many days ahead of the database's."""
     with store.connect_as_exporter() as connection:
         retention.maintain(
-            connection, store.plan, Retention(**retention_days), lambda: time.time() + days_ahead * 86_400
+            connection,
+            store.plan,
+            Retention(**retention_days),
+            store.limits,
+            lambda: time.time() + days_ahead * 86_400,
         )
 
 

@@ -82,6 +82,8 @@ def totals() -> Iterator[Total]:
     yield total("platform_sdk_events_dropped_total", 5, {**shop, "reason": "overflow"})
     yield total("platform_exporter_events_total", 47, {"source": "native"})
     yield total("platform_exporter_counters_went_back_total", 3, {"source": "native"})
+    ended = {"source": "native", "metric": "platform_api_calls_total", "reason": "idle"}
+    yield total("platform_exporter_series_ended_total", 24, ended)
     yield total("platform_exporter_rows_rejected_total", 2, {"source": "native", "reason": "negative"})
     yield total("platform_exporter_series_folded_total", 1, {"source": "native", "metric": "platform_errors_total"})
     yield total("platform_sample_queue_depth", 7, shop, "gauge")

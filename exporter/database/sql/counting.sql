@@ -116,11 +116,13 @@ CREATE TABLE IF NOT EXISTS monitoring.rollup (
 ALTER TABLE monitoring.rollup
     ADD COLUMN IF NOT EXISTS held double precision[],
     ADD COLUMN IF NOT EXISTS base double precision[];
+-- When its newest event was counted: a series without events makes room for others (exporter/aggregation/label_sets.py).
+ALTER TABLE monitoring.rollup ADD COLUMN IF NOT EXISTS counted_at timestamptz NOT NULL DEFAULT now();
 -- The history of a database: it is another one after a failover, a restore or a copy. See snapshot.py.
 ALTER TABLE monitoring.cursor ADD COLUMN IF NOT EXISTS history text;
 
--- What the rows that retention removed had added to each metric: counters are the rows there are and these. The row
--- without a source says since when removals are recorded.
+-- What the rows that retention removed had added to each metric, less what series had counted that ended: counters are
+-- the rows there are and these. The row without a source says since when removals are recorded.
 CREATE TABLE IF NOT EXISTS monitoring.removed (
     source text NOT NULL,
     stream text NOT NULL,
