@@ -66,7 +66,7 @@ def test_defaults_are_those_documented() -> None:
         "probes": {kind.component: () for kind in PROBES},
         "probe_timeout_seconds": 1.0,
         "queries": (),
-        "limits": {"series_per_metric": 500, "future_tolerance_seconds": 300.0},
+        "limits": {"series_per_metric": 500, "idle_series_days": 30, "future_tolerance_seconds": 300.0},
         "thresholds": {
             "minimum_events": 20,
             "http_latency_seconds": band(0.5, None, 1.0),

@@ -31,7 +31,7 @@ def series() -> None:
       platform-exporter series list --config FILE
       platform-exporter series list --config FILE --app shop --json
       platform-exporter series forget --config FILE --app old-shop
-      platform-exporter series forget --config FILE --metric platform_http_requests_total --label route=/raw/17 --yes
+      platform-exporter series forget --config FILE --app shop --label route=/raw/17 --yes
     """
 
 
