@@ -113,7 +113,7 @@ def changes(stream: Stream, captured: Captured) -> Stream:
             f"FROM (SELECT {_escaped(', '.join(old))}) t) before"
         )
     rows = (
-        "(SELECT c.tableoid, c.ctid, c.id AS platform_id, c.tx AS platform_tx, c.cluster AS platform_cluster, "
+        "(SELECT c.tableoid, c.ctid, c.lsn AS platform_lsn, c.tx AS platform_tx, c.cluster AS platform_cluster, "
         f"c.op AS platform_op, c.key AS platform_key{held}{_escaped(columns)} FROM {captured.relation} c{before})"
     )
     return replace(stream, relation=captured.relation, changes=rows, where=_condition(stream), counted_when="")
@@ -150,23 +150,26 @@ def first_time(connection: psycopg.Connection, stream: Stream, changed: Stream, 
     return without(window, again)
 
 
-def without(window: Window, again: list[int]) -> Window:
-    """Return the window without the changes of these ids."""
+def without(window: Window, again: list[str]) -> Window:
+    """Return the window without the changes in these places."""
     if not again:
         return window
-    others = f"({window.sql}) AND t.platform_id NOT IN (SELECT unnest(%(again)s::bigint[]))"
+    others = f"({window.sql}) AND {_PLACE} NOT IN (SELECT unnest(%(again)s::text[]))"
     return Window(others, {**window.parameters, "again": again})
 
 
-Moves = tuple[list[int], bool, list[str], list[str]]
-"""Ids of changes by which a row meets its condition again; whether the table was emptied; keys of the rows that left
+_PLACE = "(t.tableoid::text || t.ctid::text)"
+"""Where a change is stored: it is never updated, and only a whole partition is emptied."""
+
+Moves = tuple[list[str], bool, list[str], list[str]]
+"""Places of changes by which a row meets its condition again; whether the table was emptied; keys of the rows that left
 their condition, and of those that returned or are gone."""
 
 
 def moves(connection: psycopg.Connection, stream: Stream, changed: Stream, number: int, window: Window) -> Moves:
     """Return how rows moved into their condition and out of it in a window. Nothing is changed.
 
-    Of one row the changes are in order of their ids, drawn while it was locked. A row on which the condition fails is
+    Of one row the changes are in order of the server's log. A row on which the condition fails is
     left out here: it is rejected when it is counted.
     """
     parameters = {**window.parameters, "number": number}
@@ -187,23 +190,23 @@ def moves(connection: psycopg.Connection, stream: Stream, changed: Stream, numbe
 def _moves(stream: Stream, changed: Stream, window: Window) -> str:
     known = "SELECT FROM monitoring.counted_key k WHERE k.number = %(number)s AND k.key = {}"
     return f"""WITH change AS MATERIALIZED (
-    SELECT t.platform_id AS id, t.platform_key AS key, t.platform_op AS op,
+    SELECT t.platform_lsn AS lsn, {_PLACE} AS place, t.platform_key AS key, t.platform_op AS op,
         CASE t.platform_op WHEN 'U' THEN t.platform_held END AS held,
         CASE t.platform_op WHEN 'U' THEN ({stream.counted_when}) IS TRUE END AS holds
     FROM {changed.rows} t
     WHERE ({window.sql}) AND (t.platform_op <> 'I' OR EXISTS ({known.format("t.platform_key")}))
 ), move AS (
-    SELECT id, key, count(*) FILTER (WHERE op = 'T') OVER (ORDER BY id) AS emptied,
+    SELECT lsn, place, key, count(*) FILTER (WHERE op = 'T') OVER (ORDER BY lsn) AS emptied,
         CASE WHEN op IN ('I', 'D') THEN 'gone' WHEN holds AND NOT held THEN 'entered'
             WHEN held AND NOT holds THEN 'left' END AS what
     FROM change
 ), placed AS (
-    SELECT *, lag(what) OVER (PARTITION BY key, emptied ORDER BY id) AS before,
-        lead(id) OVER (PARTITION BY key ORDER BY id) IS NULL AS last
+    SELECT *, lag(what) OVER (PARTITION BY key, emptied ORDER BY lsn) AS before,
+        lead(lsn) OVER (PARTITION BY key ORDER BY lsn) IS NULL AS last
     FROM move WHERE what IS NOT NULL AND key IS NOT NULL
 )
 SELECT
-    array_agg(id) FILTER (WHERE what = 'entered'
+    array_agg(place) FILTER (WHERE what = 'entered'
         AND (before = 'left' OR before IS NULL AND emptied = 0 AND EXISTS ({known.format("placed.key")}))),
     (SELECT max(emptied) > 0 FROM move),
     array_agg(key) FILTER (WHERE last AND what = 'left' AND emptied = (SELECT max(emptied) FROM move)),

@@ -131,7 +131,7 @@ def table_sql(number: int, reads: Reads) -> Iterator[str]:
     table = f"monitoring.captured_{number}"
     yield f"""CREATE TABLE IF NOT EXISTS {table} (
     slot smallint NOT NULL,
-    id bigint GENERATED ALWAYS AS IDENTITY,  -- drawn while the row is locked: the order of one row's changes
+    lsn pg_lsn NOT NULL,  -- read while the row is locked, after its change was logged: the order of one row's changes
     tx xid8 NOT NULL,
     cluster bigint NOT NULL,
     op "char" NOT NULL,
@@ -177,12 +177,13 @@ BEGIN
 END $capture$"""
 
 
-_FIXED = "platform_slot, pg_current_xact_id(), monitoring.cluster_id()"
+_FIXED = "platform_slot, pg_current_wal_insert_lsn(), pg_current_xact_id(), monitoring.cluster_id()"
+"""No sequence: a number drawn from one would be what the application's own `lastval()` returns."""
 
 
 def _into(number: int, operation: str, columns: list[str], source: str, names: list[str]) -> str:
     gone = ", ".join(f"NULL::text AS {quoted(name)}" for name in dict.fromkeys(names)) or "NULL AS nothing"
-    listed = ", ".join(["slot", "tx", "cluster", "op", *columns])
+    listed = ", ".join(["slot", "lsn", "tx", "cluster", "op", *columns])
     return f"""        INSERT INTO monitoring.captured_{number} ({listed})
         SELECT {_FIXED}, '{operation}', x.*
         FROM (SELECT {gone}) gone CROSS JOIN LATERAL (
@@ -221,7 +222,7 @@ def _forgotten(number: int, reads: Reads) -> str:
 
 
 def _truncated(number: int, reads: Reads) -> str:
-    return f"        INSERT INTO monitoring.captured_{number} (slot, tx, cluster, op) SELECT {_FIXED}, 'T'"
+    return f"        INSERT INTO monitoring.captured_{number} (slot, lsn, tx, cluster, op) SELECT {_FIXED}, 'T'"
 
 
 def _updated(number: int, reads: Reads) -> str:

@@ -109,7 +109,7 @@ def test_inserts_go_on(database: Database, call: Adopt) -> None:
     database.execute("INSERT INTO t (at, s, d) VALUES (now(), 'named', 1)")
     database.execute("INSERT INTO t VALUES (now(), 'positional', 1)")
 
-    assert database.execute("SELECT n2 FROM monitoring.captured_1 ORDER BY id") == [("named",), ("positional",)]
+    assert database.execute("SELECT n2 FROM monitoring.captured_1 ORDER BY lsn") == [("named",), ("positional",)]
     assert database.execute("SELECT s FROM t ORDER BY s") == [("before",), ("named",), ("positional",)]
 
 

@@ -235,6 +235,8 @@ STATEMENTS: dict[str, tuple[str, Counts]] = {
     "through a view": (("CREATE VIEW v AS SELECT id, name, status FROM jobs; "
                        "INSERT INTO v (name) VALUES ('new'); UPDATE v SET status = 'DONE'; DELETE FROM v"),
                        counts(1, 2, "NEW DONE DONE", 1, old_removed=2)),
+    "lastval": (("CREATE TABLE other (id serial); INSERT INTO other DEFAULT VALUES; INSERT INTO jobs (name) "
+                "VALUES ('new'); SELECT lastval()"), counts(1, changed="NEW")),
     "copy": ("COPY jobs FROM PROGRAM 'printf \"9\\tnew\\tNEW\\t1\\t2026-01-01 00:00Z\\n\"'", counts(1, changed="NEW")),
     "own trigger that skips": (
         ("CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF new.millis < 0 THEN RETURN NULL; END IF; "
