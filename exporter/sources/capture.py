@@ -152,10 +152,11 @@ def table_sql(number: int, reads: Reads) -> Iterator[str]:
 def function_sql(number: int, reads: Reads, captured: str) -> str:
     """Return the statement that makes the triggers' function.
 
-    It never makes a statement of the application fail. It runs as its owner, so that no role needs a right; its
-    settings make the text of values independent of the session's. Columns are named without a table: where the table
-    has the column, that is meant; where it was dropped or renamed meanwhile, the NULL of `gone`, one level further
-    out. Plans are made again after the table changed, because a plan depends on the transition table it reads.
+    It never makes a statement of the application fail, not even where somebody dropped our tables. It runs as its
+    owner, so that no role needs a right; its settings make the text of values independent of the session's. Columns are
+    named without a table: where the table has the column, that is meant; where it was dropped or renamed meanwhile, the
+    NULL of `gone`, one level further out. Plans are made again after the table changed, because a plan depends on the
+    transition table it reads.
     """
     bodies = {"I": _inserted, "U": _updated, "D": _deleted if captured == "D" else _forgotten, "T": _truncated}
     operations = {"I": "INSERT", "U": "UPDATE", "D": "DELETE", "T": "TRUNCATE"}
@@ -171,6 +172,9 @@ def function_sql(number: int, reads: Reads, captured: str) -> str:
 DECLARE
     platform_slot smallint := floor(date_part('epoch', statement_timestamp()) / 86400)::bigint % {SLOTS};
 BEGIN
+    IF to_regclass('monitoring.captured_{number}') IS NULL THEN
+        RETURN NULL;
+    END IF;
     {branches}
     END IF;
     RETURN NULL;

@@ -105,6 +105,36 @@ def test_replica_role(app: Application) -> None:
     assert counted["ended"] == {"DONE": 1}
 
 
+@pytest.mark.parametrize(
+    "breaks",
+    [
+        "DROP SCHEMA monitoring CASCADE",
+        (
+            "DO $$ DECLARE n regclass; BEGIN FOR n IN SELECT oid FROM pg_class WHERE relnamespace = "
+            "'monitoring'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition LOOP "
+            "EXECUTE format('DROP TABLE IF EXISTS %s CASCADE', n); END LOOP; END $$"
+        ),
+        "ALTER SCHEMA monitoring RENAME TO gone",
+        "REVOKE ALL ON ALL TABLES IN SCHEMA monitoring FROM CURRENT_USER, PUBLIC",
+    ],
+    ids=["schema dropped", "tables dropped", "schema renamed", "rights revoked"],
+)
+def test_broken_monitoring_harms_no_application(app: Application, breaks: str) -> None:
+    """Whatever becomes of our tables, the application's statements work in a session that ran before."""
+    with app.connect() as session:
+        session.execute(INSERT)
+        app.execute(breaks)
+        for statement in (
+            INSERT,
+            "UPDATE jobs SET status = 'DONE'",
+            "DELETE FROM jobs WHERE name = 'new'",
+            "TRUNCATE jobs",
+        ):
+            session.execute(statement)
+
+    assert app.execute("SELECT count(*) FROM jobs") == [(0,)]
+
+
 def test_rows_deleted_before_the_first_poll(database: Database, tmp_path: Path) -> None:
     """Old rows that change or go between the adoption and the first poll are counted as they were."""
     app = Application(database, tmp_path)
