@@ -90,9 +90,10 @@ class Service:
     def render(self, accept: str, scrape_timeout_seconds: float | None, client: str = "") -> tuple[bytes, str]:
         """Probe, and return the whole exposition with its content type. Blocks until the probes' deadline at most."""
         config, workers = self._config, self._workers
+        asked = time.monotonic()
         failures = self._runner.failures()  # from before: a counter is seen at 0 before its first failure
         results = self._runner.run(self._probe_timeout(config, scrape_timeout_seconds))
-        self._shown.scrapers.note(client, scrapes=scrape_timeout_seconds is not None)
+        began = time.monotonic()
         form = Format(accept)
         self._formats[form.openmetrics] = form
         views = tuple(worker.view for worker in workers.values())
@@ -106,7 +107,11 @@ class Service:
             *collector.queried(self._query_views(), time.monotonic(), self._added),
             *self._process.collect(),
         ]
-        return form.join((self._counted((*views, *self.alerts.views), form), form.encode(live))), form.content_type
+        body = form.join((self._counted((*views, *self.alerts.views), form), form.encode(live)))
+        # A scraper that has given up meanwhile has seen nothing.
+        if scrape_timeout_seconds is None or time.monotonic() - asked < scrape_timeout_seconds:
+            self._shown.scrapers.note(client, began, scrapes=scrape_timeout_seconds is not None)
+        return body, form.content_type
 
     def not_ready(self) -> list[str]:
         """Return the sources that were never read, and why."""

@@ -176,7 +176,7 @@ _WRITTEN = """written AS (
         buckets = CASE WHEN r.buckets IS NOT NULL THEN (
             SELECT array_agg(coalesce(a, 0) + coalesce(b, 0) ORDER BY position)
             FROM unnest(r.buckets, excluded.buckets) WITH ORDINALITY AS pair(a, b, position)) END,
-        at = greatest(r.at, excluded.at), counted_at = now()
+        at = greatest(r.at, excluded.at), counted_at = now(), budget = coalesce(r.budget, excluded.budget)
 )"""
 
 

@@ -23,11 +23,10 @@ class Scrapers:
         self._clock = clock
         self._seen: dict[tuple[str, bool], deque[float]] = {}
 
-    def note(self, client: str, *, scrapes: bool) -> None:
-        """Remember that a client asks now; `scrapes` says that it named its timeout."""
-        now = self._clock()
-        seen = {key: times for key, times in self._seen.items() if now - times[-1] < KNOWN_SECONDS}
-        seen[client, scrapes] = deque([*seen.get((client, scrapes), ()), now], maxlen=3)
+    def note(self, client: str, at: float, *, scrapes: bool) -> None:
+        """Remember that a client got what was shown then; `scrapes` says that it named its timeout."""
+        seen = {key: times for key, times in self._seen.items() if at - times[-1] < KNOWN_SECONDS}
+        seen[client, scrapes] = deque([*seen.get((client, scrapes), ()), at], maxlen=3)
         self._seen = seen
 
     def saw(self, since: float) -> bool:

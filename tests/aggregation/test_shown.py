@@ -249,7 +249,7 @@ def test_new_series_begin_at_zero(store: Store, start: Start) -> None:
     shown += [exporter.value(scraper="new"), exporter.value(scraper="s")]
     since = next(iter(exporter.worker._shown._born.values()))
     exporter.worker._shown._scrapers = Scrapers(0.1, lambda: since + 60)
-    exporter.worker._shown._scrapers.note("prometheus", scrapes=True)
+    exporter.worker._shown._scrapers.note("prometheus", since + 60, scrapes=True)
     exporter.poll()
     shown.append(exporter.value(scraper="new"))
 
@@ -343,7 +343,7 @@ class TestScrapers:
         def seen(*scrapes: tuple[float, str], at: float, since: float = 1000.0) -> bool:
             scrapers = Scrapers(15.0, clock)
             for self.now, client in scrapes:
-                scrapers.note(client, scrapes=client != "curl")
+                scrapers.note(client, self.now, scrapes=client != "curl")
             self.now = at
             return scrapers.saw(since)
 
@@ -359,3 +359,22 @@ class TestScrapers:
         assert seen(at=1130)
         assert not seen((880, "a"), (940, "a"), (1000.5, "a"), at=1060)
         assert seen((880, "a"), (940, "a"), (1000.5, "a"), at=1067)
+
+
+def test_the_count_of_falls_never_falls(lagging: tuple[Store, Store], start: Start, tmp_path: Path) -> None:
+    """From one store to the other and back, with a replica that runs on and one that starts anew each time."""
+    runs_on = start(lagging[0])
+    fallen: list[tuple[float | None, float | None]] = []
+    for step in range(5):
+        store = lagging[step % 2]
+        runs_on.moves_to(store)
+        starts_anew = start(store, tmp_path)
+        for _ in range(2):
+            add_runs(store, 1, f"of {step}")
+            runs_on.poll()
+            starts_anew.poll()
+            fallen.append((runs_on.value(WENT_BACK), starts_anew.value(WENT_BACK)))
+        starts_anew.end()
+
+    assert fallen == sorted(fallen)
+    assert fallen[-1] > fallen[1]

@@ -1,7 +1,7 @@
 """Measure how exact the chart is: rows against increase() in real Prometheus servers, while new label sets come.
 
 Two exporters, one of which is killed once a minute, and beside them one that shows new series with their value at once
-(`scrape_interval_seconds: 0`), all scraped every second by Prometheus as the machine has it and by the newest. Every
+(`scrape_interval_seconds: 0`), all scraped every 5 seconds by Prometheus as the machine has it and by the newest. Every
 new label set has its own route, API, app and error type, and up to nine rows of each kind. Exit status 1 where a chart
 of the first two differs from the rows.
 """
@@ -47,18 +47,21 @@ def main() -> int:
         connection = stack.enter_context(psycopg.connect(postgres.create_database("events"), autocommit=True))
         schema.apply(connection)
         dsn = postgres.dsn_of("events")
+        held = CONFIGURATION.replace("scrape_interval_seconds: 1", "scrape_interval_seconds: 5")
         at_once = CONFIGURATION.replace("scrape_interval_seconds: 1", "scrape_interval_seconds: 0")
         exporters = {
-            "held": stack.enter_context(served(folder / "held", dsn)),
-            "held, killed once a minute": stack.enter_context(served(folder / "killed", dsn)),
+            "held": stack.enter_context(served(folder / "held", dsn, held)),
+            "held, killed once a minute": stack.enter_context(served(folder / "killed", dsn, held)),
             "values at once": stack.enter_context(served(folder / "once", dsn, at_once)),
         }
         binaries = [find("prometheus"), find("prometheus", suite=NEWEST_SUITE)]
         servers = [
-            stack.enter_context(prometheus_of(folder, binary, *exporters.values(), name=f"prometheus-{number}"))
+            stack.enter_context(
+                prometheus_of(folder, binary, *exporters.values(), name=f"prometheus-{number}", interval_seconds=5)
+            )
             for number, binary in enumerate(binaries)
         ]
-        since = max(wait_for_scrapes(server, 2, targets=3) for server in servers)
+        since = max(wait_for_scrapes(server, 6, targets=3) for server in servers)
         written = _write(connection, options.minutes, options.a_minute, list(exporters.values())[1])
         names = {f"127.0.0.1:{exporter.port}": title for title, exporter in exporters.items()}
         series = sum(len(rows(connection, what)) for what in CHECKS)

@@ -21,7 +21,7 @@ from tools.testing.exporter import command
 
 DEADLINE_SECONDS = 120
 SCRAPED = """
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+global: {{scrape_interval: {seconds}s, scrape_timeout: {seconds}s}}
 scrape_configs:
   - job_name: exporter
     static_configs: [{{targets: [{targets}]}}]
@@ -137,11 +137,11 @@ def served(folder: Path, dsn: str, text: str = CONFIGURATION) -> Iterator[Served
 
 
 def prometheus_of(
-    folder: Path, binary: Binary, *exporters: Served, flags: bool = True, name: str = "chart"
+    folder: Path, binary: Binary, *exporters: Served, flags: bool = True, name: str = "chart", interval_seconds: int = 1
 ) -> Prometheus:
-    """Return a Prometheus, not started, that scrapes them every second."""
+    """Return a Prometheus, not started, that scrapes them at this interval."""
     targets = ", ".join(f'"127.0.0.1:{exporter.port}"' for exporter in exporters)
-    config = SCRAPED.format(targets=targets)
+    config = SCRAPED.format(targets=targets, seconds=interval_seconds)
     return Prometheus(folder, config, name=name, binary=binary, flags=start_flags(binary) if flags else ())
 
 
@@ -160,6 +160,14 @@ def scrapes(prometheus: Prometheus) -> dict[str, float]:
     # Of a selector alone, timestamp() is the sample's own time.
     found = prometheus.query('timestamp(up{job="exporter"}) and up{job="exporter"} == 1')
     return {sample["metric"]["instance"]: float(sample["value"][1]) for sample in found}
+
+
+def all_scrapes(prometheus: Prometheus) -> dict[str, float]:
+    """Wait until the last scrape of every target succeeded; return their times by instance."""
+    count = len(prometheus.targets())
+    poll_until(lambda: len(scrapes(prometheus)) == count > 0, DEADLINE_SECONDS, what=f"scrapes of {count} targets")
+    found = scrapes(prometheus)
+    return found if len(found) == count else all_scrapes(prometheus)
 
 
 def wait_for_scrapes(prometheus: Prometheus, count: int = 1, targets: int = 1) -> float:
@@ -186,7 +194,7 @@ def settled(prometheus: Prometheus, expected: Mapping[str, dict[str, float]]) ->
         return all(
             close(by_label(prometheus, what, CHECKS[what][0], instance=instance), values)
             for what, values in expected.items()
-            for instance in scrapes(prometheus)
+            for instance in all_scrapes(prometheus)
         )
 
     poll_until(holds, DEADLINE_SECONDS, interval_seconds=0.5, what="all rows in Prometheus")
@@ -202,7 +210,7 @@ def differences(
     expected = {what: rows(connection, what) for what in CHECKS}
     settled(prometheus, expected)
     found = []
-    for instance, at in scrapes(prometheus).items():
+    for instance, at in all_scrapes(prometheus).items():
         for what, values in expected.items():
             window = f"{what}[{math.ceil(at - since)}s]"
             chart = by_label(prometheus, f"increase({window})", CHECKS[what][0], at, instance)
