@@ -1,7 +1,9 @@
 """How values are read and written whatever a database holds: texts of its encoding, times beyond Python's years."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache, partial
 from typing import Any
 
 import psycopg
@@ -30,7 +32,7 @@ def adapt(connection: psycopg.Connection) -> None:
         return
     codec = codec_of(encoding)
     # The server would turn an escape into a letter of its encoding, and refuses those it lacks.
-    set_json_dumps(lambda tree: fitting(json.dumps(tree, ensure_ascii=False).encode(), codec), adapters)
+    set_json_dumps(_json_dumps(codec), adapters)
     if codec is not None:
         adapters.register_dumper(str, type("FittingDumper", (_FittingDumper,), {"codec": codec}))
 
@@ -44,6 +46,16 @@ def readable(connection: psycopg.Connection, sql: str) -> str:
         return sql
     there = connection.execute("SELECT to_regprocedure('monitoring.readable(text)') IS NOT NULL").fetchone()
     return f"monitoring.readable(({sql})::text)" if there == (True,) else sql
+
+
+@cache  # psycopg keeps a class for every function it is given
+def _json_dumps(codec: str | None) -> Callable[[Any], bytes]:
+    """Return what writes JSON in an encoding that lacks most letters."""
+    return partial(_fitting_json, codec)
+
+
+def _fitting_json(codec: str | None, tree: Any) -> bytes:
+    return fitting(json.dumps(tree, ensure_ascii=False).encode(), codec)
 
 
 class _FittingDumper(StrDumperUnknown):
