@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -33,7 +32,6 @@ from platform_sdk.events import EVENTS
 
 logger = logging.getLogger(__name__)
 
-Key = tuple[Any, ...]
 Read = Callable[[psycopg.Connection], tuple[list[Total], StoreState]]
 """Reads a source's committed totals and the state of their store."""
 
@@ -49,9 +47,9 @@ class Shown:
         self._file = file
         self._lock = threading.Lock()
         self._state, totals = file.load(source) if file else (None, [])
-        self._past: dict[Key, Total] = {_key(total): total for total in totals}
-        self._born: dict[Key, float] = {}
-        self._committed: list[Total] = []
+        self._past: dict[str, Total] = _by_key(totals)
+        self._born: dict[str, float] = {}
+        self._committed: dict[str, Total] = {}
         self._replaced = False
         self.problems: tuple[str, ...] = ()
         self.totals: tuple[Total, ...] = tuple(totals)
@@ -70,10 +68,12 @@ class Shown:
         with self._lock:
             if state.history is None:  # a standby may be behind, and nothing can be written to it
                 return self.totals or tuple(totals)
-            if self._change(connection, totals, state):
+            committed = _by_key(totals)
+            if self._change(connection, committed, state):
                 totals, state = read(connection)
-            self._committed = totals
-            self.totals = self._show(totals, state)
+                committed = _by_key(totals)
+            self._committed = committed
+            self.totals = self._show(committed, state)
             return self.totals
 
     def published(self) -> None:
@@ -96,7 +96,7 @@ class Shown:
                 self.totals = self._show(self._committed, self._state)
             return due
 
-    def _change(self, connection: psycopg.Connection, totals: list[Total], state: StoreState) -> bool:
+    def _change(self, connection: psycopg.Connection, totals: dict[str, Total], state: StoreState) -> bool:
         """Change the store where it would show less than was shown; tell whether it was changed."""
         before, self._replaced = self._state, self._replaced
         if before is None:
@@ -110,11 +110,12 @@ class Shown:
         fallen = list(self._fallen(totals, state.went_back(before)))
         if not fallen:
             return False
-        raised = _write_back(connection, self._source, totals, fallen)
-        logger.warning(
-            "source %s: the store went back, %d counters were below what was shown (history %s, was %s); they are held "
-            "until the count is there again", self._source, raised, state.history, before.history,
-        )  # fmt: skip
+        counter = next(total for total in totals.values() if total.metric == WENT_BACK)
+        if raised := _write_back(connection, self._source, counter, fallen):
+            logger.warning(
+                "source %s: the store went back, %d counters were below what was shown (history %s, was %s); they are "
+                "held until the count is there again", self._source, raised, state.history, before.history,
+            )  # fmt: skip
         return True
 
     def _restart(self, connection: psycopg.Connection, where: str, streams: Iterable[str] = ()) -> bool:
@@ -130,47 +131,48 @@ class Shown:
                            self._source, changed)  # fmt: skip
         return changed > 0
 
-    def _fallen(self, totals: list[Total], went_back: bool) -> Iterator[Total]:
-        now = {_key(total): total for total in totals}
+    def _fallen(self, totals: dict[str, Total], went_back: bool) -> Iterator[Total]:
         for key, old in self._past.items():
-            new = now.get(key)
+            new = totals.get(key)
             if new is None:
                 # Else it was deleted on purpose.
                 if went_back and old.value:
                     yield old
-            elif _is_lower(new, old) and (went_back or new.created <= old.created):
+            elif new.created <= old.created:
+                if _is_lower(new, old):
+                    yield old
+            elif went_back and old.value:
+                # It was lost and came again. Prometheus adds a 0 at a later created timestamp, however high the value.
                 yield old
 
-    def _show(self, totals: list[Total], state: StoreState) -> tuple[Total, ...]:
+    def _show(self, totals: dict[str, Total], state: StoreState) -> tuple[Total, ...]:
         """Return the totals, new series at 0, and remember what is shown: on the disk first."""
         before, past, born = self._state, {}, {}
         shown, changed = [], []
         streams = before.streams if before else ()
         went_back = before is not None and state.went_back(before)
-        for total in totals:
-            if total.type == "gauge":
-                shown.append(total)
-                continue
-            key = _key(total)
+        for key, total in totals.items():
             old = self._past.get(key)
-            since = self._born.get(key)
-            if since is None and self._begins(total, old, streams, went_back):
-                since = math.inf
-            if since is not None and not self._scrapers.saw(since):
-                born[key] = since
-                shown.append(_at_zero(total))
+            if old is not None and old == total:
+                past[key] = old
+                shown.append(old)  # equal views are compared by identity, which is faster
                 continue
-            if old == total:
-                total = old  # equal views are compared by identity, which is faster
-            else:
+            if total.type != "gauge":
+                since = self._born.get(key)
+                if since is None and self._begins(total, old, streams, went_back):
+                    since = math.inf
+                if since is not None and not self._scrapers.saw(since):
+                    born[key] = since
+                    shown.append(_at_zero(total))
+                    continue
                 changed.append((key, total))
-            past[key] = total
+                past[key] = total
             shown.append(total)
         self._save(state, past, changed)
         self._past, self._born, self._state = past, born, state
         return tuple(shown)
 
-    def _save(self, state: StoreState, past: dict[Key, Total], changed: list[tuple[Key, Total]]) -> None:
+    def _save(self, state: StoreState, past: dict[str, Total], changed: list[tuple[str, Total]]) -> None:
         """Write what changed; all of it where that failed before. What cannot be written is shown nonetheless."""
         if self._file is None:
             return
@@ -228,9 +230,13 @@ def with_falls(totals: list[Total], source: str, stream: str) -> list[Total]:
     return [*totals, Total(WENT_BACK, "counter", {"source": source}, 0.0, created=created, stream=stream)]
 
 
-def _key(total: Total) -> Key:
-    # jsonb has its keys in one order.
-    return (total.stream, total.metric, total.type, *total.labels.items())
+def _by_key(totals: Iterable[Total]) -> dict[str, Total]:
+    return {_key(total): total for total in totals}
+
+
+def _key(total: Total) -> str:
+    # A text hashes once. jsonb has its keys in one order, and no text of PostgreSQL a \0.
+    return "\0".join((total.stream, total.metric, total.type, *total.labels, *total.labels.values()))
 
 
 def _is_lower(new: Total, old: Total) -> bool:
@@ -245,46 +251,43 @@ def _at_zero(total: Total) -> Total:
     return replace(total, value=0.0, total=None if total.total is None else 0.0, buckets=buckets)
 
 
-def _write_back(connection: psycopg.Connection, source: str, totals: list[Total], fallen: list[Total]) -> int:
-    """Write what was shown of these series into the store and count them; return how many another replica had not."""
-    counter = next(total for total in totals if total.metric == WENT_BACK)
-    counted_before = max((old.value for old in fallen if old.metric == WENT_BACK), default=0.0)
+def _write_back(connection: psycopg.Connection, source: str, counter: Total, fallen: list[Total]) -> int:
+    """Write what was shown of these series into the store; return how many another replica had not, and count them.
+
+    `counter` counts them, and may have fallen as well: it is held like the others, and grows from there.
+    """
     rows = [
         {"stream": old.stream, "metric": old.metric, "type": old.type, "labels": old.labels, "value": old.value,
          "total": old.total, "buckets": old.buckets, "created": old.created}
-        for old in fallen if old.metric != WENT_BACK
+        for old in fallen
     ]  # fmt: skip
-    # Where the series began again meanwhile (base), what was shown before is of another one.
-    row = connection.execute(
-        """WITH raised AS (
-            INSERT INTO monitoring.rollup AS r
+    with connection.transaction():
+        # Where a series began again meanwhile (base), what was shown before is of another one.
+        raised = connection.execute(
+            """INSERT INTO monitoring.rollup AS r
                 (source, stream, metric, type, labels, value, total, buckets, created_at, held)
             SELECT %(source)s, stream, metric, type, labels, 0, CASE WHEN total IS NOT NULL THEN 0 END,
                 CASE WHEN buckets IS NOT NULL THEN array_fill(0::double precision, ARRAY[cardinality(buckets)]) END,
                 to_timestamp(created), ARRAY[value, total] || buckets
             FROM jsonb_to_recordset(%(rows)s) AS old(stream text, metric text, type text, labels jsonb,
                 value double precision, total double precision, buckets double precision[], created double precision)
-            ORDER BY stream, metric, type, labels
+            ORDER BY metric = %(counter)s, stream, metric, type, labels
             ON CONFLICT (source, stream, metric, type, labels) DO UPDATE SET
                 created_at = least(r.created_at, excluded.created_at),
                 held = (SELECT array_agg(greatest(a, b) ORDER BY place)
                     FROM unnest(r.held, excluded.held) WITH ORDINALITY AS pair(a, b, place))
-            WHERE r.base IS NULL AND r.held IS DISTINCT FROM excluded.held
-            RETURNING 1
-        ), counted AS (
-            INSERT INTO monitoring.rollup AS r (source, stream, metric, type, labels, value, created_at)
-            SELECT %(source)s, %(stream)s, %(metric)s, 'counter', jsonb_build_object('source', %(source)s::text),
-                count(*) + %(before)s, now() FROM raised HAVING count(*) + %(before)s > 0
-            ON CONFLICT (source, stream, metric, type, labels) DO UPDATE SET
-                value = greatest(r.value, %(before)s) + excluded.value - %(before)s
-        )
-        SELECT count(*) FROM raised""",
-        {
-            "source": source,
-            "stream": counter.stream,
-            "metric": WENT_BACK,
-            "before": counted_before,
-            "rows": Jsonb(rows),
-        },
-    ).fetchone()
-    return int(row[0]) if row else 0
+            WHERE (r.base IS NULL OR r.created_at <= excluded.created_at) AND (r.created_at > excluded.created_at OR
+                EXISTS (SELECT FROM unnest(r.held, excluded.held) pair(a, b) WHERE greatest(a, b) IS DISTINCT FROM a))
+            RETURNING r.metric""",
+            {"source": source, "counter": counter.metric, "rows": Jsonb(rows)},
+        ).fetchall()
+        count = sum(row != (counter.metric,) for row in raised)
+        if count:
+            connection.execute(
+                """INSERT INTO monitoring.rollup AS r (source, stream, metric, type, labels, value, created_at)
+                VALUES (%s, %s, %s, 'counter', %s, %s, to_timestamp(%s))
+                ON CONFLICT (source, stream, metric, type, labels) DO UPDATE SET
+                    value = greatest(r.value, r.held[1] + coalesce(r.base[1], 0)) + excluded.value""",
+                [source, counter.stream, counter.metric, Jsonb(counter.labels), count, counter.created],
+            )
+    return count

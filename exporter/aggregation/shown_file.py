@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -31,7 +30,7 @@ PRAGMA synchronous = NORMAL;
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS source (name TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS series (
-    source TEXT NOT NULL, key BLOB NOT NULL, total BLOB NOT NULL, PRIMARY KEY (source, key)
+    source TEXT NOT NULL, key TEXT NOT NULL, total BLOB NOT NULL, PRIMARY KEY (source, key)
 ) WITHOUT ROWID;
 COMMIT;
 """
@@ -78,7 +77,7 @@ class ShownFile:
             return _decode_state(found[0]) if found else None, [_decode_total(row[0]) for row in rows]
 
     def save(
-        self, source: str, state: StoreState, changed: Iterable[tuple[Any, Total]], gone: Iterable[Any] | None
+        self, source: str, state: StoreState, changed: Iterable[tuple[str, Total]], gone: Iterable[str] | None
     ) -> None:
         """Write the series that changed, by key, and remove those that are gone, None for all others. Blocks.
 
@@ -91,10 +90,8 @@ class ShownFile:
             if gone is None:
                 execute("DELETE FROM series WHERE source = ?", [source])
             executemany("INSERT OR REPLACE INTO series VALUES (?, ?, ?)",
-                        ((source, _encode(key), _encode(total)) for key, total in changed))  # fmt: skip
-            executemany(
-                "DELETE FROM series WHERE (source, key) = (?, ?)", ((source, _encode(key)) for key in gone or ())
-            )
+                        ((source, key, _encode(total)) for key, total in changed))  # fmt: skip
+            executemany("DELETE FROM series WHERE (source, key) = (?, ?)", ((source, key) for key in gone or ()))
 
     def close(self) -> None:
         """Close it, so that another exporter may open it."""

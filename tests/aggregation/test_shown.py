@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,14 @@ class Exporter:
             if total.metric == metric and labels.items() <= total.labels.items()
         ]
         return sum(found) if found else None
+
+    def created(self) -> dict[tuple[str, ...], float]:
+        """Return when the counters that are above 0 began."""
+        return {
+            (total.metric, *total.labels.values()): total.created
+            for total in self.worker.view.totals
+            if total.type != "gauge" and total.value
+        }
 
 
 @pytest.fixture
@@ -192,17 +201,57 @@ def test_nothing_remembered_of_a_store_that_went_back(lagging: tuple[Store, Stor
     assert copy.value(RUNS) == 10  # the rollup itself lost nothing
 
 
-def test_replicas_follow_a_new_beginning(lagging: tuple[Store, Store], start: Start) -> None:
-    """Where one replica let the counters begin again, one that remembers does too: they show the same."""
+def test_replicas_follow_a_new_beginning(lagging: tuple[Store, Store], copies: Copy, start: Start) -> None:
+    """Where one replica let the counters begin again, one that remembers does too: all are the same, falls as well."""
     store, copy = lagging
     remembers = start(store)
-    forgot = start(copy)
     remembers.moves_to(copy)
-    add_runs(copy, 2)
+    again = copies(copy)
+    add_runs(copy, 1, "lost")
+    remembers.poll()
+    forgot = start(again)
+    remembers.moves_to(again)
+    add_runs(again, 2)
     forgot.poll()
     remembers.poll()
 
-    assert (remembers.value(scraper="s"), forgot.value(scraper="s")) == (2, 2)
+    for exporter in (remembers, forgot):
+        assert exporter.value(scraper="s") == 2
+        assert exporter.value(WENT_BACK) == again.one("SELECT count(*) FROM monitoring.rollup WHERE held IS NOT NULL")
+
+
+def test_a_store_that_began_again_is_held_too(lagging: tuple[Store, Store], copies: Copy, start: Start) -> None:
+    """Counters that began at 0 once go on where they are when that store goes back later."""
+    _, copy = lagging
+    exporter = start(copy)
+    add_runs(copy, 2)
+    exporter.poll()
+    again = copies(copy)
+    add_runs(copy, 3)
+    exporter.poll()
+    shown = [exporter.value()]
+    exporter.moves_to(again)
+    shown.append(exporter.value())
+    add_runs(again, 4)
+    exporter.poll()
+    shown.append(exporter.value())
+
+    assert shown == [5, 5, 6]
+
+
+def test_a_series_that_is_held_is_the_same_one(lagging: tuple[Store, Store], start: Start) -> None:
+    """It began when it did, also where it was lost and came again: Prometheus 3 adds a 0 at a later time, a reset."""
+    store, copy = lagging
+    exporter = start(store)
+    created = [exporter.created()]
+    add_runs(copy, 9, "only")
+    for to in (copy, store, copy):
+        exporter.moves_to(to)
+        created.append(exporter.created())
+    later = [key for before, now in pairwise(created) for key in before if now[key] > before[key]]
+
+    assert later == []
+    assert exporter.value(scraper="only") == 9
 
 
 def test_a_series_that_was_deleted_is_gone(store: Store, start: Start, tmp_path: Path) -> None:
