@@ -167,7 +167,7 @@ def _capture_steps(
     if stored != record:
         yield Step(";\n".join(capture.table_sql(number, reads)), f"keep the changes of {stream.table}")
     function = capture.function_sql(number, reads, captured)
-    if _body(connection, number) != function.split("$capture$")[1]:
+    if stored != record or _body(connection, number) != function.split("$capture$")[1]:
         yield Step(
             f"{function};\nREVOKE EXECUTE ON FUNCTION monitoring.capture_{number}() FROM PUBLIC",
             "write them there, by triggers",

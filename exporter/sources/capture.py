@@ -4,7 +4,8 @@ Statement-level triggers write what the mapping reads, as text, into a narrow ta
 runs in the application's transactions, and nothing there depends on one of its columns: the poll evaluates conditions.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -110,7 +111,8 @@ def key_text(columns: Sequence[str]) -> str:
     """Return SQL of a row's key as text, NULL where a part of it is NULL; `columns` are SQL."""
     if len(columns) == 1:
         return text_of(columns[0])
-    return f"CASE WHEN pg_catalog.num_nulls({', '.join(columns)}) = 0 THEN {row_text(columns)} END"
+    none = f"pg_catalog.num_nulls({', '.join(columns)}) OPERATOR(pg_catalog.=) 0"
+    return f"CASE WHEN {none} THEN {row_text(columns)} END"
 
 
 def row_text(columns: Sequence[str]) -> str:
@@ -121,7 +123,8 @@ def row_text(columns: Sequence[str]) -> str:
 def text_of(value: str) -> str:
     """Return SQL of a value as its type writes it, NULL for NULL.
 
-    Not a cast: a type's owner may have made one, and its function would run with our rights.
+    Not a cast: a type's owner may have made one, and its function would run with our rights. DISTINCT FROM the word
+    NULL calls no operator, and a row of NULLs is not NULL to it.
     """
     return f"CASE WHEN {value} IS DISTINCT FROM NULL THEN pg_catalog.concat({value}) END"
 
@@ -153,45 +156,96 @@ def function_sql(number: int, reads: Reads, captured: str) -> str:
     """Return the statement that makes the triggers' function.
 
     It never makes a statement of the application fail, not even where somebody dropped our tables. It runs as its
-    owner, so that no role needs a right; its settings make the text of values independent of the session's. Columns are
-    named without a table: where the table has the column, that is meant; where it was dropped or renamed meanwhile, the
-    NULL of `gone`, one level further out. Plans are made again after the table changed, because a plan depends on the
-    transition table it reads.
+    owner, so that no role needs a right. Columns are named without a table: where the table has the column, that is
+    meant; where it was dropped or renamed meanwhile, the NULL of `gone`, one level further out. Plans are made again
+    after the table changed, because a plan depends on the transition table it reads.
+
+    Any SET of a function costs its caller 3 to 5 us, a tenth of a bare INSERT: there is none where it can be
+    avoided. The body names the schema of every function, operator, type and table: no search path is needed to find
+    them, and none can replace them. The text of values depends on few settings of the session, which are changed for
+    the moment where they are not the usual ones.
     """
     bodies = {"I": _inserted, "U": _updated, "D": _deleted if captured == "D" else _forgotten, "T": _truncated}
     operations = {"I": "INSERT", "U": "UPDATE", "D": "DELETE", "T": "TRUNCATE"}
     branches = "\n    ELS".join(
-        f"IF TG_OP = '{operations[event]}' THEN\n{bodies[event](number, reads)};" for event in captured
+        f"IF TG_OP OPERATOR(pg_catalog.=) '{operations[event]}' THEN\n{bodies[event](number, reads)};"
+        for event in captured
     )
-    money = "SET lc_monetary = 'C' " if "money" in reads.types else ""
     return f"""CREATE OR REPLACE FUNCTION monitoring.capture_{number}() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    SET datestyle = 'ISO' SET intervalstyle = 'postgres' SET extra_float_digits = 1 {money}SET enable_nestloop = off
-    AS $capture$
+    LANGUAGE plpgsql SECURITY DEFINER {_sets(reads)}AS $capture$
 #variable_conflict use_column
 DECLARE
-    platform_slot smallint := floor(date_part('epoch', statement_timestamp()) / 86400)::bigint % {SLOTS};
+    platform_slot smallint := {_SLOT};
+    platform_pairs bigint;
+    platform_changed boolean;
+    platform_before pg_catalog.text[];
+    platform_set pg_catalog.text[];
 BEGIN
-    IF to_regclass('monitoring.captured_{number}') IS NULL THEN
+    IF pg_catalog.to_regclass('monitoring.captured_{number}') IS NULL THEN
         RETURN NULL;
     END IF;
+    IF NOT ({_USUAL}) THEN
+        platform_before := ARRAY[{", ".join(f"pg_catalog.current_setting('{name}')" for name in _SETTINGS)}];
+        {_set(f"'{value}'" for value in _SETTINGS.values())};
+    END IF;
     {branches}
+    END IF;
+    IF platform_set IS NOT NULL THEN
+        {_set(f"platform_before[{place}]" for place in range(1, len(_SETTINGS) + 1))};
     END IF;
     RETURN NULL;
 END $capture$"""
 
 
-_FIXED = "platform_slot, pg_current_wal_insert_lsn(), pg_current_xact_id(), monitoring.cluster_id()"
+_SETTINGS = {"datestyle": "ISO", "intervalstyle": "postgres", "extra_float_digits": "1"}
+"""What the text of values depends on, whatever type a column is given later."""
+
+_USUAL = """pg_catalog.left(pg_catalog.current_setting('datestyle'), 3) OPERATOR(pg_catalog.=) 'ISO'
+        AND pg_catalog.current_setting('intervalstyle') OPERATOR(pg_catalog.=) 'postgres'
+        AND pg_catalog.current_setting('extra_float_digits')::integer OPERATOR(pg_catalog.>) 0"""
+
+
+def _set(values: Iterable[str]) -> str:
+    """Return a statement that changes the settings: until the transaction ends, or they are set back before."""
+    calls = (f"pg_catalog.set_config('{name}', {value}, true)" for name, value in zip(_SETTINGS, values, strict=True))
+    return f"platform_set := ARRAY[{', '.join(calls)}]"
+
+
+def _sets(reads: Reads) -> str:
+    """Return the settings that only some types need: what `regclass` shows depends on the search path.
+
+    It may be part of a type of the application's own, which has a schema in its name.
+    """
+    money = "SET lc_monetary = 'C' " if "money" in reads.types else ""
+    names = any(re.search(r"\.|^reg", name) for name in reads.types)
+    return f"{money}SET search_path = pg_catalog, pg_temp " if names else money
+
+
+_SLOT = f"""pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.statement_timestamp())
+        OPERATOR(pg_catalog./) 86400)::bigint OPERATOR(pg_catalog.%) {SLOTS}"""
+_FIXED = (
+    "platform_slot, pg_catalog.pg_current_wal_insert_lsn(), pg_catalog.pg_current_xact_id(), monitoring.cluster_id()"
+)
 """No sequence: a number drawn from one would be what the application's own `lastval()` returns."""
 
 
-def _into(number: int, operation: str, columns: list[str], source: str, names: list[str]) -> str:
-    gone = ", ".join(f"NULL::text AS {quoted(name)}" for name in dict.fromkeys(names)) or "NULL AS nothing"
+def _into(number: int, operation: str, columns: dict[str, str], source: str, names: Sequence[str]) -> str:
+    """Return the INSERT of some columns, SQL each.
+
+    All columns are given, in their order and with their types, so that PostgreSQL needs no second node to arrange them.
+    """
+    columns = {"key": "NULL::pg_catalog.text"} | columns
     listed = ", ".join(["slot", "lsn", "tx", "cluster", "op", *columns])
     return f"""        INSERT INTO monitoring.captured_{number} ({listed})
-        SELECT {_FIXED}, '{operation}', x.*
-        FROM (SELECT {gone}) gone CROSS JOIN LATERAL (
-            {source}
+        SELECT {_FIXED}, '{operation}'::pg_catalog."char", x.*
+        {_without_gone(f"SELECT {', '.join(columns.values())} {source}", names)}"""
+
+
+def _without_gone(query: str, names: Sequence[str]) -> str:
+    """Return what stands in FROM: the query as `x`, in which the columns that are gone are NULL."""
+    gone = ", ".join(f"NULL::pg_catalog.text AS {quoted(name)}" for name in dict.fromkeys(names)) or "NULL AS nothing"
+    return f"""FROM (SELECT {gone}) gone CROSS JOIN LATERAL (
+            {query}
         ) x"""
 
 
@@ -199,18 +253,17 @@ def _quoted(names: Sequence[str]) -> list[str]:
     return [quoted(name) for name in names]
 
 
-def _new(reads: Reads) -> list[str]:
-    return [f"n{index}" for index in range(1, len(reads.columns) + 1)]
-
-
 def _rows(number: int, reads: Reads, operation: str, rows: str) -> str:
-    values = [
-        *([key_text(_quoted(reads.key))] if reads.key else []),
-        *(text_of(quoted(name)) for name in reads.columns),
-    ]
-    columns = [*(["key"] if reads.key else []), *_new(reads)]
-    source = f"SELECT {', '.join(values)} FROM {rows}"
-    return _into(number, operation, columns, source, [*reads.key, *reads.columns])
+    columns = _key_column(_quoted(reads.key)) | _texts("n", _quoted(reads.columns))
+    return _into(number, operation, columns, f"FROM {rows}", [*reads.key, *reads.columns])
+
+
+def _key_column(columns: Sequence[str]) -> dict[str, str]:
+    return {"key": key_text(columns)} if columns else {}
+
+
+def _texts(prefix: str, columns: Sequence[str]) -> dict[str, str]:
+    return {f"{prefix}{index}": text_of(column) for index, column in enumerate(columns, 1)}
 
 
 def _inserted(number: int, reads: Reads) -> str:
@@ -222,11 +275,11 @@ def _deleted(number: int, reads: Reads) -> str:
 
 
 def _forgotten(number: int, reads: Reads) -> str:
-    return _into(number, "D", ["key"], f"SELECT {key_text(_quoted(reads.key))} FROM old_rows", list(reads.key))
+    return _into(number, "D", _key_column(_quoted(reads.key)), "FROM old_rows", reads.key)
 
 
 def _truncated(number: int, reads: Reads) -> str:
-    return f"        INSERT INTO monitoring.captured_{number} (slot, lsn, tx, cluster, op) SELECT {_FIXED}, 'T'"
+    return _into(number, "T", {}, "", ())
 
 
 def _updated(number: int, reads: Reads) -> str:
@@ -234,21 +287,36 @@ def _updated(number: int, reads: Reads) -> str:
 
     Each changed row is added to both transition tables at once, by every kind of statement (also upserts, MERGE, moves
     between partitions), so that the n-th of one and the n-th of the other are the same row. A row that MERGE moves to
-    another partition is in neither, but among the deleted ones (PostgreSQL 15 to 18). Not nested loops: the plan is
-    kept, and the first statement's few rows say nothing of the next one's.
+    another partition is in neither, but among the deleted ones (PostgreSQL 15 to 18).
+
+    A single row, as most statements change, is compared first, which is cheaper than an INSERT of nothing. Many are
+    joined in full, though none lacks its other half, because that is never done by nested loops: the plan is kept, and
+    the first statement's few rows say nothing of the next one's.
     """
     names = list(dict.fromkeys([*reads.key, *reads.columns]))
-    raw = ", ".join(f"{quoted(name)} AS r{index}" for index, name in enumerate(names))
-    at = {name: index for index, name in enumerate(names)}
-    old = [text_of(f"o.r{at[name]}") for name in reads.watched]
-    new = [text_of(f"n.r{at[name]}") for name in reads.watched]
-    changed = " OR ".join(f"{a} IS DISTINCT FROM {b}" for a, b in zip(old, new, strict=True)) or "false"
-    key = [key_text([f"n.r{at[name]}" for name in reads.key])] if reads.key else []
-    values = [*key, *(text_of(f"n.r{at[name]}") for name in reads.columns), *old]
-    columns = [*(["key"] if key else []), *_new(reads), *(f"o{i}" for i in range(1, len(old) + 1))]
-    numbered = "(SELECT row_number() OVER () AS place, {} FROM {}) {}"
-    source = f"""SELECT {", ".join(values)}
-            FROM {numbered.format(raw, "old_rows", "o")}
-            JOIN {numbered.format(raw, "new_rows", "n")} USING (place)
-            WHERE {changed}"""
-    return _into(number, "U", columns, source, names)
+    raw = ", ".join(f"{quoted(name)} AS r{index}" for index, name in enumerate(names)) or "1 AS nothing"
+    at = {name: f"r{index}" for index, name in enumerate(names)}
+    old, new = ([f"{alias}.{at[name]}" for name in reads.watched] for alias in "on")
+    changed = " OR ".join(map(_differ, old, new)) or "false"
+    columns = _key_column([f"n.{at[name]}" for name in reads.key])
+    columns |= _texts("n", [f"n.{at[name]}" for name in reads.columns]) | _texts("o", old)
+    pairs = "FROM (SELECT {0} FROM old_rows{1}) o {2} (SELECT {0} FROM new_rows{1}) n{3}"
+    watched = ", ".join(f"{quoted(name)} AS {at[name]}" for name in reads.watched) or "1 AS nothing"
+    first = f"SELECT {changed} AS changed {pairs.format(watched, ' LIMIT 2', 'CROSS JOIN', '')}"
+    single = pairs.format(raw, "", "CROSS JOIN", "")
+    place, on = "pg_catalog.row_number() OVER () AS place", " ON o.place OPERATOR(pg_catalog.=) n.place"
+    many = pairs.format(f"{place}, {raw}", "", "FULL JOIN", f"{on} WHERE {changed}")
+    return f"""        SELECT pg_catalog.count(*), pg_catalog.bool_or(x.changed) INTO platform_pairs, platform_changed
+        {_without_gone(first, reads.watched)};
+        IF platform_pairs OPERATOR(pg_catalog.>) 1 THEN
+{_into(number, "U", columns, many, names)};
+        ELSIF platform_changed THEN
+{_into(number, "U", columns, single, names)};
+        END IF"""
+
+
+def _differ(one: str, other: str) -> str:
+    """Return SQL that says whether two values have different texts; NULL is no text."""
+    texts = f"pg_catalog.concat({one}) OPERATOR(pg_catalog.<>) pg_catalog.concat({other})"
+    nulls = f"({one} IS DISTINCT FROM NULL) OPERATOR(pg_catalog.<>) ({other} IS DISTINCT FROM NULL)"
+    return f"{texts} OR {nulls}"

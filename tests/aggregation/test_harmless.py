@@ -1,6 +1,7 @@
 """What `adopt` leaves as it was: every statement of an application, in whatever session it runs."""
 
 import datetime
+import re
 from pathlib import Path
 
 import psycopg
@@ -120,6 +121,7 @@ VALUES: dict[str, tuple[str, object]] = {
     "mood": ("'it''s ok'", "it's ok"),
     "pair": ("ROW(NULL, NULL)::pair", None),
     "short": ("'abc'", "abc"),
+    "regclass": ("'public.t'::regclass", None),
 }
 SETTINGS = (
     "SET datestyle = 'German, DMY'; SET intervalstyle = 'sql_standard'; SET extra_float_digits = -15; "
@@ -161,6 +163,114 @@ def test_values_are_read_as_they_were_written(database: Database, store: Store) 
         if expected is not None:
             found = store.one(f"SELECT n{index}::{types[index - 1]} FROM monitoring.captured_7 WHERE n1 IS NOT NULL")
             assert found == expected
+
+
+def test_nothing_is_found_by_the_search_path() -> None:
+    """The function runs with its owner's rights, and without a search path of its own: every name has its schema."""
+    reads = Reads(("a", "at"), ("text", "timestamp with time zone"), watched=("a",), key=("id", "at"))
+    made = "".join(capture.function_sql(7, reads, captured) for captured in ("IUDT", "D"))
+    body = re.sub(r"'[^']*'|--.*", "''", made.replace("$capture$", ""))
+    keywords = {
+        "IF",
+        "NOT",
+        "ROW",
+        "OVER",
+        "FROM",
+        "LATERAL",
+        "AND",
+        "OR",
+        "OPERATOR",
+        "JOIN",
+        "captured_7",
+        "capture_7",
+    }
+    called = set(re.findall(r"([\w.]+) ?\(", body)) - keywords
+    bare = re.sub(r"OPERATOR\(pg_catalog\.[^)]+\)|:=|::|count\(\*\)|x\.\*|#variable_conflict", "", body)
+    types = set(re.findall(r"::([\w.\"]+)|platform_\w+ ([\w.]+)(?:\[\])?(?: :=|;)", body))
+
+    assert {name for name in called if not name.startswith(("pg_catalog.", "monitoring."))} == set()
+    assert re.findall(r"[-+*/<>=~!@#%^&|`?]", bare) == []
+    assert re.findall(r"IS (?:NOT )?DISTINCT FROM (?!NULL\b)|\b(?:IN|LIKE|NULLIF|BETWEEN|USING) ", bare) == []
+    assert {one or other for one, other in types} <= {
+        "pg_catalog.text", 'pg_catalog."char"', "bigint", "smallint", "integer", "boolean",
+    }  # fmt: skip
+    assert "search_path" not in made
+
+
+HOSTILE = """CREATE SCHEMA hostile; CREATE TABLE hostile.called (what text); GRANT ALL ON hostile.called TO PUBLIC;
+DO $$ DECLARE one record; BEGIN
+    FOR one IN SELECT p.proname, pg_get_function_identity_arguments(p.oid) AS takes, p.prorettype::regtype AS gives
+        FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.prokind = 'f' AND NOT p.proretset
+            AND p.proname = ANY('{to_regclass,left,current_setting,set_config,floor,date_part,statement_timestamp,
+                pg_current_wal_insert_lsn,pg_current_xact_id}')
+    LOOP
+        EXECUTE format('CREATE FUNCTION hostile.%I(%s) RETURNS %s LANGUAGE plpgsql AS '
+            '$f$ BEGIN INSERT INTO hostile.called VALUES (%L); RETURN NULL; END $f$', one.proname, one.takes, one.gives,
+            one.proname);
+    END LOOP;
+    FOR one IN SELECT o.oprname, o.oprleft::regtype AS l, o.oprright::regtype AS r, o.oprresult::regtype AS gives,
+            row_number() OVER () AS n
+        FROM pg_operator o WHERE o.oprnamespace = 'pg_catalog'::regnamespace AND o.oprname IN ('=', '<>', '>', '%', '/')
+            AND o.oprleft = ANY('{text,bigint,integer,smallint,boolean,double precision,xid8}'::regtype[])
+            AND o.oprright = ANY('{text,bigint,integer,smallint,boolean,double precision,xid8}'::regtype[])
+    LOOP
+        EXECUTE format('CREATE FUNCTION hostile.o%s(%s, %s) RETURNS %s LANGUAGE plpgsql AS '
+            '$f$ BEGIN INSERT INTO hostile.called VALUES (%L); RETURN NULL; END $f$', one.n, one.l, one.r, one.gives,
+            one.oprname);
+        EXECUTE format('CREATE OPERATOR hostile.%s (FUNCTION = hostile.o%s, LEFTARG = %s, RIGHTARG = %s)', one.oprname,
+            one.n, one.l, one.r);
+    END LOOP;
+END $$;
+CREATE DOMAIN hostile.text AS pg_catalog.text CHECK (VALUE = 'nothing'); CREATE TABLE hostile.captured_1 (n int)"""
+
+
+def test_no_function_of_a_sessions_schema_runs(shop: Open) -> None:
+    """A session that puts its own functions, operators and types before those of the server replaces none of ours."""
+    found = shop()
+    found.execute(HOSTILE)
+    with found.store.connect() as session:
+        session.execute("SET search_path = hostile, pg_catalog; SET datestyle = 'German'")
+        session.execute('INSERT INTO public."ScrapeJobs" (id) VALUES (1), (2), (3)')
+        for last in (1, 3):
+            session.execute(
+                f"""UPDATE public."ScrapeJobs" SET "Status" = 'DONE' WHERE id OPERATOR(pg_catalog.<=) {last}"""
+            )
+        session.execute("SET search_path = pg_catalog")
+        called = session.execute("SELECT DISTINCT what FROM hostile.called").fetchall()
+
+    assert called == []
+    assert found.count() == 3
+
+
+def test_a_sessions_settings_stay(shop: Open) -> None:
+    """What a value's text depends on is changed for the moment only, in a transaction and after it."""
+    found = shop(ON_INSERT)
+    show = (
+        "SELECT current_setting('datestyle'), current_setting('intervalstyle'), current_setting('extra_float_digits')"
+    )
+    with found.store.connect() as session:
+        session.execute(SETTINGS.replace("search_path = ''", "search_path = public"))
+        seen = [session.execute(show).fetchone()]
+        with session.transaction():
+            session.execute(INSERT, [1])
+            seen.append(session.execute(show).fetchone())
+            session.execute("SET datestyle = 'SQL, MDY'")
+            session.execute(INSERT, [2])
+        after = session.execute(show).fetchone()
+
+    assert seen == [("German, DMY", "sql_standard", "-15")] * 2
+    assert after == ("SQL, MDY", "sql_standard", "-15")
+
+
+def test_a_type_that_needs_a_search_path(shop: Open) -> None:
+    """What a `regclass` shows depends on the session's search path: adopt, run again, finds that a column is one."""
+    found = shop(ON_INSERT)
+    found.execute('ALTER TABLE "ScrapeJobs" ALTER kind DROP DEFAULT, ALTER kind TYPE regclass USING NULL')
+    found.adopt()
+    found.execute("""INSERT INTO "ScrapeJobs" (id, kind) VALUES (1, '"ScrapeJobs"')""")
+
+    assert found.store.one("SELECT n2 FROM monitoring.captured_1") == 'public."ScrapeJobs"'
+    assert found.count() == 1
 
 
 def test_no_code_of_a_types_owner_runs(shop: Open) -> None:
