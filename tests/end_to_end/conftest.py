@@ -1,6 +1,7 @@
-"""The stack that the tests of the whole chain share."""
+"""What the tests of the whole chain share: a stack, and a way to end what they start."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,10 @@ def stack(server_folder: Path) -> Iterator[RunningStack]:
     finally:
         if running.folder.exists():
             running.run("clean")
+
+
+@pytest.fixture
+def enter() -> Iterator[ExitStack]:
+    """Return what is left when the test ends."""
+    with ExitStack() as stack:
+        yield stack

@@ -1,20 +1,10 @@
 """The chart is exact: increase() in a real Prometheus equals the rows, from a series' first event on."""
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
-
 from tests.servers import Database, PrometheusBinaries
 from tools.testing.chart import by_label, differences, prometheus_of, served, wait_for_scrapes, write
-
-
-@pytest.fixture
-def enter() -> Iterator[ExitStack]:
-    """Return what is left when the test ends."""
-    with ExitStack() as stack:
-        yield stack
 
 
 def test_increase_equals_the_rows(
