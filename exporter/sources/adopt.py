@@ -6,7 +6,7 @@ Nothing of a table is changed but its triggers, which write what the mapping rea
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import psycopg
@@ -242,7 +242,7 @@ def _with_former(reads: Reads, stored: Record | None) -> Reads:
     former = dict(zip(stored[5], stored[6], strict=True))
     types = former | dict(zip(reads.columns, reads.types, strict=True))
     watched = tuple(dict.fromkeys([*stored[7], *reads.watched]))
-    return Reads(tuple(types), tuple(types.values()), watched, reads.key)
+    return replace(reads, columns=tuple(types), types=tuple(types.values()), watched=watched)
 
 
 def _insert(record: Record) -> str:

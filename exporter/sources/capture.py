@@ -4,7 +4,6 @@ Statement-level triggers write what the mapping reads, as text, into a narrow ta
 runs in the application's transactions, and nothing there depends on one of its columns: the poll evaluates conditions.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,13 +22,14 @@ yesterday is emptied. So no partition has to be made while applications write, a
 class Reads:
     """The columns of a table that a mapping reads, with their types; those that `counted_when` reads; and the key.
 
-    The key is empty where nobody asks which row a change is of.
+    The key is empty where nobody asks which row a change is of. `settings` are what the text of these types depends on.
     """
 
     columns: tuple[str, ...]
     types: tuple[str, ...]
     watched: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
 
 
 def events(stream: StreamMapping) -> str:
@@ -61,7 +61,8 @@ def learn(connection: psycopg.Connection, stream: StreamMapping) -> Reads:
             f"SELECT {', '.join(every)} FROM (SELECT {chosen} FROM {stream.table}) t {stream.join} "
             f"WHERE {' AND '.join(f'({text})' for text in conditions)} LIMIT 0".encode()
         )
-        return Reads(read, tuple(types[name] for name in read), watched, key)
+        settings = _settings(connection, stream.table, read, key)
+        return Reads(read, tuple(types[name] for name in read), watched, key, settings)
 
 
 def _columns(
@@ -84,6 +85,36 @@ def _columns(
     whole = connection.execute("SELECT pg_get_viewdef('pg_temp.platform_reads'::regclass) LIKE '%t.*%'").fetchone()
     connection.execute("DROP VIEW pg_temp.platform_reads")
     return tuple(types) if whole == (True,) else tuple(dict.fromkeys(name for (name,) in rows))
+
+
+def _settings(
+    connection: psycopg.Connection, table: Relation, read: tuple[str, ...], key: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the settings that make one text of one value, by the types in a key and in other columns, at any depth.
+
+    A time with its offset and bytes in either form are read as what they are, but two texts would be two keys. What
+    `regclass` shows depends on the search path, and so may a type of the application's own.
+    """
+    rows = connection.execute(
+        """WITH RECURSIVE used AS (
+            SELECT atttypid AS type, attname = ANY(%(key)s) AS in_key FROM pg_attribute
+            WHERE attrelid = to_regclass(%(table)s) AND attname = ANY(%(key)s || %(read)s)
+            UNION SELECT part.type, used.in_key FROM used JOIN pg_type t ON t.oid = used.type CROSS JOIN LATERAL (
+                SELECT t.typelem UNION ALL SELECT t.typbasetype
+                UNION ALL SELECT rngsubtype FROM pg_range r
+                    WHERE t.oid IN (rngtypid, (to_jsonb(r)->>'rngmultitypid')::oid)
+                UNION ALL SELECT atttypid FROM pg_attribute
+                    WHERE attrelid = t.typrelid AND attnum > 0 AND NOT attisdropped) part(type))
+        SELECT DISTINCT CASE
+            WHEN type = 'money'::regtype THEN 'lc_monetary = ' || quote_literal('C')
+            WHEN in_key AND type = 'timestamptz'::regtype THEN 'timezone = ' || quote_literal('UTC')
+            WHEN in_key AND type = 'bytea'::regtype THEN 'bytea_output = ' || quote_literal('hex')
+            WHEN typname ~ '^reg' OR typtype = 'b' AND typelem = 0 AND typnamespace <> 'pg_catalog'::regnamespace
+                THEN 'search_path = pg_catalog, pg_temp' END AS setting
+        FROM used JOIN pg_type t ON t.oid = used.type ORDER BY setting""",
+        {"table": table, "read": list(read), "key": list(key)},
+    ).fetchall()
+    return tuple(setting for (setting,) in rows if setting)
 
 
 def _needs_key(connection: psycopg.Connection, stream: StreamMapping) -> bool:
@@ -171,8 +202,9 @@ def function_sql(number: int, reads: Reads, captured: str) -> str:
         f"IF TG_OP OPERATOR(pg_catalog.=) '{operations[event]}' THEN\n{bodies[event](number, reads)};"
         for event in captured
     )
+    settings = "".join(f"SET {setting} " for setting in reads.settings)
     return f"""CREATE OR REPLACE FUNCTION monitoring.capture_{number}() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER {_sets(reads)}AS $capture$
+    LANGUAGE plpgsql SECURITY DEFINER {settings}AS $capture$
 #variable_conflict use_column
 DECLARE
     platform_slot smallint := {_SLOT};
@@ -180,7 +212,7 @@ DECLARE
     platform_changed boolean;
     platform_before pg_catalog.text[];
     platform_set pg_catalog.text[];
-BEGIN
+BEGIN  -- {settings}
     IF pg_catalog.to_regclass('monitoring.captured_{number}') IS NULL THEN
         RETURN NULL;
     END IF;
@@ -209,16 +241,6 @@ def _set(values: Iterable[str]) -> str:
     """Return a statement that changes the settings: until the transaction ends, or they are set back before."""
     calls = (f"pg_catalog.set_config('{name}', {value}, true)" for name, value in zip(_SETTINGS, values, strict=True))
     return f"platform_set := ARRAY[{', '.join(calls)}]"
-
-
-def _sets(reads: Reads) -> str:
-    """Return the settings that only some types need: what `regclass` shows depends on the search path.
-
-    It may be part of a type of the application's own, which has a schema in its name.
-    """
-    money = "SET lc_monetary = 'C' " if "money" in reads.types else ""
-    names = any(re.search(r"\.|^reg", name) for name in reads.types)
-    return f"{money}SET search_path = pg_catalog, pg_temp " if names else money
 
 
 _SLOT = f"""pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.statement_timestamp())

@@ -46,6 +46,35 @@ def test_a_row_counts_once(shop: Open, name: str, polled: bool) -> None:
     assert found.count() == expected
 
 
+KEYS = """CREATE DOMAIN token AS bytea; CREATE DOMAIN tokens AS token[];
+    CREATE TYPE pair AS (at timestamptz, token token);
+    CREATE TABLE "ScrapeJobs" (id int, "Name" text DEFAULT 'n', kind text DEFAULT 'k', "Status" text DEFAULT 'RUNNING',
+        millis int DEFAULT 1, divisor int DEFAULT 1, test boolean, at timestamptz DEFAULT '2026-03-04 05:06Z',
+        token token DEFAULT '\\x00ff', tokens tokens DEFAULT '{"\\\\x00ff"}',
+        times timestamptz[] DEFAULT '{"2026-03-04Z"}',
+        during tstzrange DEFAULT '["2026-03-04Z",)', pair pair DEFAULT ROW('2026-03-04Z', '\\x00ff')::pair,
+        price money DEFAULT 1234.5::numeric::money,
+        PRIMARY KEY (id, at, token, tokens, times, during, pair, price)) PARTITION BY RANGE (at);
+    CREATE TABLE jobs_1 PARTITION OF "ScrapeJobs" DEFAULT"""
+SESSIONS = (
+    "SET timezone = 'Asia/Tokyo'; SET bytea_output = 'hex'",
+    "SET timezone = 'UTC'; SET bytea_output = 'escape'",
+    "SET timezone = 'Asia/Tokyo'; SET bytea_output = 'escape'; SET datestyle = 'German'",
+)
+
+
+@pytest.mark.parametrize("polled", [False, True], ids=["at the end", "after each"])
+def test_a_key_is_the_same_in_every_session(shop: Open, polled: bool) -> None:
+    """Times, bytes and money, alone or inside other types, have one text whatever a session's settings."""
+    found = shop(FINISHED, KEYS)
+    for session, statement in zip(SESSIONS * 2, (NEW, DONE, RUNNING, DONE, RUNNING, DONE), strict=True):
+        found.execute(f"{session}; {statement}")
+        if polled:
+            found.store.poll()
+
+    assert found.count() == 4
+
+
 def test_existing_rows_count_once(shop: Open) -> None:
     """What was finished before the adoption counts at first, and what was begun then when it is finished."""
     found = shop(FINISHED, TABLE, NEW, DONE + "WHERE id < 3")

@@ -137,7 +137,7 @@ def test_values_are_read_as_they_were_written(database: Database, store: Store) 
     store.execute("CREATE DOMAIN short AS text CHECK (length(VALUE) < 4)")
     listed = ", ".join(f'"{name}" {kind}' for name, kind in zip(named, types, strict=True))
     store.execute(f"CREATE TABLE public.t ({listed})")
-    reads = Reads(named, types)
+    reads = Reads(named, types, settings=("lc_monetary = 'C'",))
     store.execute(";".join([*capture.table_sql(7, reads), capture.function_sql(7, reads, "I")]))
     store.execute(
         "CREATE TRIGGER t AFTER INSERT ON t REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT "
