@@ -12,6 +12,7 @@ import psycopg
 
 from exporter.config.settings import Config, Database, Query
 from exporter.database.connection import backoff_seconds, connect, reason_of
+from exporter.database.values import read_any_texts
 from exporter.errors import UnreachableError
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class QueryWorker:
         self.views = {query.name: QueryView(query) for query in queries}
         self._stopping = threading.Event()
         self._connection: psycopg.Connection | None = None
+        self._broke: set[str] = set()  # the queries during whose last run the connection broke
         self._thread = threading.Thread(target=self._run, name=f"queries of {database.place}", daemon=True)
 
     def start(self) -> None:
@@ -84,33 +86,48 @@ class QueryWorker:
             if self._stopping.is_set():
                 break
             due[query.name] = time.monotonic() + query.interval_seconds
-            try:
-                self.run(query)
-                failures = 0
-            except UnreachableError as error:  # concerns all queries of this database, and none need try at once
-                failures += 1
-                for other in queries:
-                    self._fail(other, str(error))
-                    due[other.name] = time.monotonic() + backoff_seconds(failures, query.interval_seconds)
-            except Exception as error:
-                logger.exception("query %s: unforeseen", query.name)
-                self._fail(query, f"{type(error).__name__}: {error}")
-                self._disconnect()
+            unreachable = self._attempt(query)
+            failures = failures + 1 if unreachable else 0
+            again = time.monotonic() + backoff_seconds(failures, min(query.interval_seconds for query in queries))
+            due |= dict.fromkeys(unreachable, again)
         self._disconnect()
 
+    def run_once(self) -> Iterable[QueryView]:
+        """Run every query once, in this thread, and return what is known of each then."""
+        for query in self.work[1]:
+            if self._attempt(query):
+                break
+        self._disconnect()
+        return self.views.values()
+
+    def _attempt(self, query: Query) -> list[str]:
+        """Run a query whatever happens; return the names of those that failed because there is no connection."""
+        try:
+            self.run(query)
+        except UnreachableError as error:  # concerns all queries of this database, and none need try at once
+            return self._fail_all(str(error))
+        except Exception as error:
+            logger.exception("query %s: unforeseen", query.name)
+            self._fail(query, f"{type(error).__name__}: {error}")
+            self._disconnect()
+        return []
+
     def run(self, query: Query) -> None:
-        """Run a query and publish what it gave. Raises UnreachableError."""
+        """Run a query and publish what it gave. Raises UnreachableError where there is no connection to run it."""
+        connection = self._connected()
+        self._broke.discard(query.name)
         began = time.monotonic()
         try:
-            columns, rows = self._rows(query)
+            columns, rows = self._rows(connection, query)
         except psycopg.errors.QueryCanceled:
             self._fail(query, f"no result in {query.timeout_seconds:g} s: expected one within `timeout_seconds`")
             return
         except psycopg.Error as error:
-            if self._connection is None or self._connection.closed:
-                self._disconnect()
-                raise UnreachableError(f"the connection broke: {reason_of(error)}") from error
-            self._fail(query, reason_of(error))
+            reason = reason_of(error)
+            if connection.closed:
+                self._broke.add(query.name)
+                reason = f"the connection broke while this query ran: {reason}"
+            self._fail(query, reason)
             return
         values, problems = read(query, columns, rows, self.work[2])
         ended = time.monotonic()
@@ -119,22 +136,50 @@ class QueryWorker:
             return
         self._publish(QueryView(query, values, ended, ended - began, "; ".join(problems)))
 
-    def _rows(self, query: Query) -> tuple[list[str], list[tuple[object, ...]]]:
-        """Return the names of a query's columns and its rows, one more than may be at most."""
-        if self._connection is None:
-            self._connection = connect(self.work[0], "queries")
-            # Tables are found as the role finds them, and rows that a policy hides from it are not its.
+    def _connected(self) -> psycopg.Connection:
+        """Return a connection that works: where it broke since the last query, the next one is not to blame."""
+        if self._connection is not None:
+            try:
+                self._connection.execute("SELECT")
+                return self._connection
+            except psycopg.Error:
+                self._disconnect()
+        self._connection = connect(self.work[0], "queries")
+        try:  # tables are found as the role finds them, and rows that a policy hides from it are not its
             self._connection.execute("RESET search_path; RESET row_security")
-        connection = self._connection
+        except psycopg.Error as error:
+            self._disconnect()
+            raise UnreachableError(f"no connection to {self.work[0].place}: {reason_of(error)}") from error
+        return self._connection
+
+    def _rows(self, connection: psycopg.Connection, query: Query) -> tuple[list[str], list[tuple[object, ...]]]:
+        """Return the names of a query's columns and its rows, one more than may be at most."""
+        # The server refuses a whole result in which one text is not UTF-8, where it cannot convert it.
+        raw = connection.info.parameter_status("server_encoding") == "SQL_ASCII"
         with connection.transaction(), connection.cursor(name="query") as cursor:
             connection.execute("SET TRANSACTION READ ONLY")
             connection.execute(f"SET LOCAL statement_timeout = {round(query.timeout_seconds * 1000)}".encode())
+            if raw:
+                read_any_texts(cursor.adapters)
             cursor.execute(query.sql.encode())  # DECLARE takes one statement, and only one that reads
-            rows = cursor.fetchmany(self.work[2] + 1)
-            return [column.name for column in cursor.description or ()], rows
+            columns = [column.name for column in cursor.description or ()]
+            if raw:
+                connection.execute("SET LOCAL client_encoding = SQL_ASCII")
+            return columns, cursor.fetchmany(self.work[2] + 1)
 
     def _fail(self, query: Query, problem: str) -> None:
         self._publish(replace(self.views[query.name], problem=problem))
+
+    def _fail_all(self, problem: str) -> list[str]:
+        """Say of every query that this is wrong, and return their names.
+
+        Except of those that broke the connection themselves: what is known of them would be lost, and they wait for
+        their own time.
+        """
+        concerned = [query for query in self.work[1] if query.name not in self._broke]
+        for query in concerned:
+            self._fail(query, problem)
+        return [query.name for query in concerned]
 
     def _publish(self, view: QueryView) -> None:
         before = self.views[view.query.name].problem
@@ -179,13 +224,17 @@ def read(
     values: dict[str, dict[LabelValues, float]] = {column: {} for column in query.columns}
     problems: dict[str, int] = {}
     for row in (dict(zip(columns, row, strict=True)) for row in rows):
-        labels = tuple(_label(row[name]) for name in query.labels)
+        unreadable = [name for name in query.labels if _label(row[name]) is None]
+        labels = tuple(_label(row[name]) or "" for name in query.labels)
         for column, series in values.items():
             number = _number(row[column])
-            if number is None:
+            if unreadable:
+                problem = f"{', '.join(unreadable)} is of bytes that are not UTF-8: expected text"
+            elif number is None:
                 problem = f"{column} is {_kind(row[column])}: expected a number"
             elif labels in series:
-                problem = f"several rows have the same labels ({', '.join(query.labels) or 'none'}): expected one"
+                cut = f", cut at {LABEL_CHARACTERS} characters" if LABEL_CHARACTERS in map(len, labels) else ""
+                problem = f"several rows have the same labels ({', '.join(query.labels) or 'none'}{cut}): expected one"
             else:
                 series[labels] = number
                 continue
@@ -193,9 +242,15 @@ def read(
     return values, [f"{problem} (rows left out: {count})" for problem, count in problems.items()]
 
 
-def _label(value: object) -> str:
+def _label(value: object) -> str | None:
+    """Return a label's value; None where it is bytes that are no text."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError:
+            return None
     return "" if value is None else str(value)[:LABEL_CHARACTERS]
 
 

@@ -211,6 +211,88 @@ def test_server_that_goes_away(database: Database, start_postgres: Callable[...,
     assert "connection" in problem
 
 
+BREAKS = "SELECT pg_terminate_backend(pg_backend_pid())::text AS x, 1 AS v"
+
+
+def test_query_that_breaks_its_connection(database: Database) -> None:
+    """It alone is not up, says why, and waits its own interval; the others go on with a new connection."""
+    given = (
+        {"name": "breaks", "sql": BREAKS, "interval_seconds": 300},
+        {"name": "often", "sql": "SELECT extract(epoch FROM clock_timestamp()) AS v", "interval_seconds": 1},
+    )
+    with running(worker_of(database.dsn, *given)) as worker:
+        first = poll_until(lambda: worker.views["often"].values, 30)
+        poll_until(lambda: worker.views["often"].values != first, 30)
+
+        assert worker.views["often"].is_up(time.monotonic())
+        assert worker.views["breaks"].problem.startswith("the connection broke while this query ran: ")
+
+
+def test_a_connection_that_broke_between_queries_is_no_querys_problem(database: Database) -> None:
+    """As where a pooler or an administrator ends idle sessions: the next query runs on a new one."""
+    worker = worker_of(database.dsn, {"sql": "SELECT pg_backend_pid() AS v"})
+    (query,) = worker.work[1]
+    worker.run(query)
+    (first,) = worker.views["q"].values["v"].values()
+    database.execute(f"SELECT pg_terminate_backend({first:.0f}, 30000)")
+    worker.run(query)
+    view = worker.views["q"]
+    worker._disconnect()
+
+    assert view.problem == ""
+    assert view.values["v"][()] != first
+
+
+def test_the_culprit_can_be_found_while_the_server_is_away(start_postgres: Callable[..., Postgres]) -> None:
+    """A backend that crashes may take the server with it: the others wait for it, the culprit for its own time."""
+    server = start_postgres()
+    given = (
+        {"name": "breaks", "sql": BREAKS, "interval_seconds": 300},
+        {"name": "often", "sql": "SELECT 1 AS v", "interval_seconds": 1},
+    )
+    with running(worker_of(server.dsn_of("postgres"), *given)) as worker:
+        poll_until(lambda: worker.views["often"].is_up(time.monotonic()), 30)
+        server.stop()
+        poll_until(lambda: worker.views["often"].problem.startswith("no connection to "), 30)
+        server.start()
+        poll_until(lambda: worker.views["often"].is_up(time.monotonic()), 60)
+
+        assert worker.views["breaks"].problem.startswith("the connection broke while this query ran: ")
+
+
+def test_labels_that_are_the_same_because_they_were_cut(database: Database) -> None:
+    """The problem says that they were, and at what length."""
+    view = run(database, sql="SELECT repeat('x', 200) || g AS label, g AS v FROM generate_series(1, 400) g",
+               labels=["label"])  # fmt: skip
+
+    assert view.problem == (
+        "several rows have the same labels (label, cut at 200 characters): expected one (rows left out: 399)"
+    )
+    assert "200 characters" in DOCUMENT.read_text(encoding="utf-8")
+
+
+def test_bytes_that_are_no_text(postgres: Postgres) -> None:
+    """In SQL_ASCII any byte may stand: its row is left out, the others are shown."""
+    name = "queries_sql_ascii"
+    with postgres.connect() as connection:
+        connection.execute(
+            f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        )
+    worker = worker_of(postgres.dsn_of(name), {
+        "labels": ["label"],
+        "sql": "SELECT convert_from(b, 'SQL_ASCII') AS label, 1 AS v, 2 AS größe, 'ü' AS other "
+               r"FROM (VALUES ('\xff'::bytea), ('\xc3a4'), ('plain')) t(b)",
+    })  # fmt: skip
+    try:
+        (view,) = worker.run_once()
+    finally:
+        with postgres.connect() as connection:
+            connection.execute(f"DROP DATABASE {name}")
+
+    assert view.values == {"v": {("ä",): 1.0, ("plain",): 1.0}}
+    assert view.problem == "label is of bytes that are not UTF-8: expected text (rows left out: 1)"
+
+
 def test_frozen_server_is_not_up() -> None:
     """A run that hangs is seen by the age of its values: the thread itself cannot say so."""
     worker = worker_of("postgresql://nobody@127.0.0.1:1/none", {"sql": "SELECT 1 AS v", "interval_seconds": 10})
@@ -269,7 +351,10 @@ QUERY = "database: {{dsn: 'host=h'}}\nqueries:\n  - {}\n"
          "expected a name of its own, platform_http_request_duration_seconds has it"),
         ("{name: platform_sample_x, sql: S, value: v}", "expected a name not beginning with platform_sample_"),
         ("{name: orders_total, sql: S, value: v}", "and not ending in _total"),
-        ("{name: up, sql: S, value: v}", "expected a name of its own, up has it"),
+        ("{name: up, sql: S, value: v}", "expected a name of its own, Prometheus itself has it"),
+        ("{name: ALERTS, sql: S, value: v}", "expected a name of its own, Prometheus itself has it"),
+        ("{name: ALERTS, sql: S, values: {FOR_STATE: x}}", "invalid metric 'ALERTS_FOR_STATE' in `queries[0]`"),
+        ("{name: scrape_samples_scraped, sql: S, value: v}", "expected a name not beginning with platform_sample_"),
     ],
 )  # fmt: skip
 def test_invalid_queries_are_refused(text: str, said: str, tmp_path: Path) -> None:

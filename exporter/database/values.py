@@ -48,6 +48,27 @@ def readable(connection: psycopg.Connection, sql: str) -> str:
     return f"monitoring.readable(({sql})::text)" if there == (True,) else sql
 
 
+def read_any_texts(adapters: psycopg.adapt.AdaptersMap) -> None:
+    """Let texts that are not UTF-8 be read as bytes, where the server sends what it has without a conversion."""
+    for type_ in (_UNKNOWN, "text", "varchar", "bpchar", "name", '"char"'):
+        adapters.register_loader(type_, _AnyTextLoader)
+
+
+_UNKNOWN = 0
+"""By this psycopg reads the types that it does not know, such as enums."""
+
+
+class _AnyTextLoader(Loader):
+    """A loader of texts whose encoding is not known."""
+
+    def load(self, data: Buffer) -> str | bytes:
+        raw = bytes(data)
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            return raw
+
+
 @cache  # psycopg keeps a class for every function it is given
 def _json_dumps(codec: str | None) -> Callable[[Any], bytes]:
     """Return what writes JSON in an encoding that lacks most letters."""

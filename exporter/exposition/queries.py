@@ -8,6 +8,9 @@ from platform_sdk.events.sample import PREFIX
 
 OTHERS_PREFIXES = (PREFIX, "platform_exporter_", "process_", "scrape_")
 
+PROMETHEUS_NAMES = ("up", "ALERTS", "ALERTS_FOR_STATE")
+"""What Prometheus writes itself, as it does `scrape_...`."""
+
 OTHERS_SUFFIXES = ("_total", "_bucket", "_created")
 """What the names of counters and histograms end in; these are gauges."""
 
@@ -20,7 +23,8 @@ def families_of(query: Query) -> dict[str, Family]:
 
 def check(config: Config) -> None:
     """Check that every metric of a query has a name, and every label, of its own. Raises ConfigError."""
-    taken = {name: family.name for family in FAMILIES.values() for name in used_names(family)} | {"up": "up"}
+    taken = {name: family.name for family in FAMILIES.values() for name in used_names(family)}
+    taken |= dict.fromkeys(PROMETHEUS_NAMES, "Prometheus itself")
     added = added_labels(config).of_all
     for number, query in enumerate(config.queries):
         for column, family in families_of(query).items():
