@@ -31,8 +31,8 @@ DIRECTIONS = {
     "exporter.service": {"aggregation", "alerts", "config", "errors", "exposition", "inspection", "probes", "queries",
                          "sources"},
     "exporter.commands": {"aggregation", "alerts", "config", "database", "demo", "errors", "events", "exposition",
-                          "history", "inspection", "issues", "printing", "probes", "service", "sources", "times",
-                          "web"},
+                          "history", "inspection", "issues", "printing", "probes", "queries", "service", "sources",
+                          "times", "web"},
     "exporter.__main__": set(),  # loads a command's module by name, when it is asked for
     "platform_sdk.errors": set(),
     "platform_sdk.diagnostics": set(),

@@ -15,7 +15,7 @@ from psycopg import sql
 from exporter.aggregation import snapshot
 from exporter.alerts import alertmanager
 from exporter.commands.common import config_option, load, reports_errors
-from exporter.commands.health import probed
+from exporter.commands.health import asked, gave, probed
 from exporter.config.settings import Config, Source, parse_address
 from exporter.database import expiry, schema
 from exporter.database.connection import connect
@@ -54,9 +54,9 @@ class Finding(NamedTuple):
 def doctor(path: Path) -> None:
     """Check that every part is reachable and data flows, from the tables to the notifications.
 
-    Also checks Prometheus, Alertmanager and Grafana if `stack` in the configuration has their addresses. Each check
-    prints `ok`, `FAIL` (something is broken) or `to do` (a step of the setup is missing). Exit status 0 if everything
-    is ok, otherwise 1.
+    Also runs each of `queries` once, and checks Prometheus, Alertmanager and Grafana if `stack` in the configuration
+    has their addresses. Each check prints `ok`, `FAIL` (something is broken) or `to do` (a step of the setup is
+    missing). Exit status 0 if everything is ok, otherwise 1.
     """
     config = load(path)
     ok, hide = True, Redactor(None)  # the addresses in `stack` may hold a user and a password
@@ -73,6 +73,8 @@ def examine(config: Config) -> Iterator[Finding]:
         yield from _source(config, source)
     for key, result in probed(config).items():
         yield _probe(key, result)
+    for view in asked(config):
+        yield Finding(f"query {view.query.name}", FAIL if view.problem else OK, gave(view))
     yield from _exporter(config)
     if config.stack.prometheus_url:
         yield from _prometheus(config.stack.prometheus_url.rstrip("/"))

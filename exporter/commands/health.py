@@ -3,21 +3,26 @@
 import json
 import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import psycopg
 
+from exporter import queries
 from exporter.aggregation import snapshot
 from exporter.commands.common import config_option, json_option, load, reports_errors
 from exporter.config.settings import Config, Source
 from exporter.database import expiry
 from exporter.database.connection import connect
 from exporter.errors import PlatformError
+from exporter.exposition.queries import check
 from exporter.inspection import readiness
+from exporter.printing import plural
 from exporter.probes import build
 from exporter.probes.base import ProbeResult, Status
 from exporter.probes.run import ProbeRunner
+from exporter.queries import QueryView
 from exporter.sources import mapping
 
 EXIT = {Status.HEALTHY: 0, Status.DEGRADED: 1, Status.UNKNOWN: 1, Status.UNHEALTHY: 2}
@@ -28,7 +33,7 @@ EXIT = {Status.HEALTHY: 0, Status.DEGRADED: 1, Status.UNKNOWN: 1, Status.UNHEALT
 @json_option
 @reports_errors
 def health(path: Path, as_json: bool) -> None:
-    """Probe every component, and check that every source can be counted and when it last was.
+    """Probe every component, run every query, and check that every source can be counted and when it last was.
 
     It needs no running exporter. Exit status 0: all is healthy; 1: something is degraded or unknown; 2: something is
     unhealthy.
@@ -36,6 +41,7 @@ def health(path: Path, as_json: bool) -> None:
     config = load(path)
     rows = [_component(key, result) for key, result in probed(config).items()]
     rows += [_source(config, source) for source in config.sources]
+    rows += [_query(view) for view in asked(config)]
     worst = max((row["status"] for row in rows), key=lambda status: EXIT[Status(status)], default="unknown")
     if as_json:
         click.echo(json.dumps({"status": worst, "checks": rows}, indent=2))
@@ -54,6 +60,25 @@ def probed(config: Config) -> dict[tuple[str, str], ProbeResult]:
         return runner.run(config.probe_timeout_seconds)
     finally:
         runner.close()
+
+
+def asked(config: Config) -> Iterator[QueryView]:
+    """Run every query once, one after the other: each takes at most its timeout. Raises ConfigError."""
+    check(config)
+    logging.getLogger("exporter.queries").setLevel(logging.CRITICAL)  # the views say what it would
+    for worker in queries.workers(config):
+        yield from worker.run_once()
+
+
+def gave(view: QueryView) -> str:
+    """Return what is wrong with a query, otherwise what it gave."""
+    series = sum(map(len, view.values.values()))
+    return view.problem or f"gave {plural(series, 'value')} in {view.duration_seconds * 1000:.1f} ms"
+
+
+def _query(view: QueryView) -> dict[str, str]:
+    status = Status.DEGRADED if view.problem else Status.HEALTHY
+    return {"check": f"query {view.query.name}", "status": status.value, "cause": gave(view)}
 
 
 def _component(key: tuple[str, str], result: ProbeResult) -> dict[str, str]:

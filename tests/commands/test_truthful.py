@@ -160,3 +160,30 @@ def test_without_the_schema_the_next_step_is_told(database: Database, run: Run, 
 
     assert "run `platform-exporter schema apply --config FILE`" in result.output
     assert result.exit_code == 1
+
+
+def test_queries_are_run(adopted: Database, run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """By both, each once and within its timeout; what is wrong is said once, and nothing is logged beside it."""
+    wrong = {"bad": "SELECT 1/0 AS v", "slow": "SELECT pg_sleep(60)::text AS x, 1 AS v",
+             "breaks": "SELECT pg_terminate_backend(pg_backend_pid())::text AS x, 1 AS v",
+             "good": "SELECT 1 AS v"}  # fmt: skip
+    given = [{"name": name, "value": "v", "sql": sql, "timeout_seconds": 0.2 if name == "slow" else 30}
+             for name, sql in wrong.items()]  # fmt: skip
+    away = {"dsn": "postgresql://x@127.0.0.1:1/x"}
+    given += [{"name": name, "value": "v", "sql": "SELECT 1 AS v", "database": away} for name in ("far", "away")]
+    health, doctor = (run(command, adopted.dsn, queries=given) for command in ("health --json", "doctor"))
+    checks = {row["check"]: row for row in json.loads(health.stdout)["checks"] if row["check"].startswith("query ")}
+    lines = {line[13:33].strip(): line for line in doctor.stdout.splitlines() if line[7:13] == "query "}
+
+    causes = {"bad": "division by zero", "slow": "no result in 0.2 s", "good": "gave 1 value in ",
+              "breaks": "the connection broke while this query ran: ",
+              "far": "no connection to", "away": "no connection to"}  # fmt: skip
+    assert (health.exit_code, doctor.exit_code) == (1, 1)
+    for name, cause in causes.items():
+        good = name == "good"
+        assert checks[f"query {name}"]["status"] == ("healthy" if good else "degraded")
+        assert checks[f"query {name}"]["cause"].startswith(cause)
+        assert lines[name].startswith("ok " if good else "FAIL ")
+        assert cause in lines[name]
+    assert set(lines) == set(causes)
+    assert [record.message for record in caplog.records] == []
