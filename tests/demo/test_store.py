@@ -35,6 +35,14 @@ OTHERS = {
     "rows that cannot be counted, and too many label sets: an application's faults": {
         "platform_exporter_rows_rejected_total", "platform_exporter_series_folded_total",
     },
+    "clocks that agree": {"platform_exporter_source_clock_ahead_seconds"},
+    "a store that went back, label sets that ended": {
+        "platform_exporter_counters_went_back_total", "platform_exporter_series_ended_total",
+    },
+    "what a configuration switches on: queries and reconciliation": {
+        "platform_exporter_query_up", "platform_exporter_query_age_seconds", "platform_exporter_query_duration_seconds",
+        "platform_exporter_reconcile_difference", "platform_exporter_reconcile_success_timestamp_seconds",
+    },
 }  # fmt: skip
 
 PERIOD = event_history.Period(1_795_000_000.0, 1_795_021_600.0)
