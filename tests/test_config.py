@@ -238,6 +238,8 @@ def test_unknown_key_unlike_any_lists_those_there_are() -> None:
          "invalid value 0 for `database.poll_interval_seconds`: expected `float` >= 0.1"),
         (STORE + "probes: {redis: [{name: 'a b', url: 'redis://h'}]}",
          "invalid value 'a b' for `probes.redis[0].name`: expected `str` matching regex '^[A-Za-z0-9_.:-]+$'"),
+        (STORE + "stack: {prometheus_url: '127.0.0.1:9090'}",
+         "invalid value for `stack.prometheus_url`: expected http(s)://HOST:PORT, with a path if any"),
         ("database: {dsn: 5}",
          "invalid value for `database.dsn`: expected a text that is not empty (a number only in quotes)"),
         ("database: {dsn: ''}",
@@ -262,6 +264,7 @@ def test_wrong_value_is_reported_with_what_is_expected(text: str, message: str) 
          "invalid YAML: line 1, column 9: invalid date or number: put quotes around a text"),
         ("a: &a [*a]", "invalid YAML: line 1, column 8: invalid alias inside its own anchor"),
         ("a: b\0", "invalid YAML: special characters are not allowed"),
+        ("a: " + "[" * 3000 + "]" * 3000, "invalid YAML: nested too deeply: expected at most some dozens of levels"),
     ],
 )  # fmt: skip
 def test_text_that_is_not_strict_yaml_is_reported_with_its_place(text: str, message: str) -> None:

@@ -90,6 +90,8 @@ class Worker:
                 failures = 0
                 wait = max(0.0, self.interval_seconds - (time.monotonic() - began))
             except Exception as error:  # noqa: BLE001 - the thread must outlive anything; it is logged, shown and counted
+                if self._stopping.is_set():  # `stop` cancelled it
+                    break
                 failures += 1
                 self._fail(error)
                 wait = backoff_seconds(failures, self.interval_seconds)

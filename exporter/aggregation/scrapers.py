@@ -43,8 +43,9 @@ class Scrapers:
 
     def hold_seconds(self) -> float:
         """Return for how long all scrapers have scraped once at least: where two of them look like one, too."""
+        # Only scrapers are regular: a person asks now and then.
         gaps = [min(b - a for a, b in zip(times, list(times)[1:], strict=False))
-                for times in map(list, self._seen.values()) if len(times) > 1]  # fmt: skip
+                for (_, scrapes), times in list(self._seen.items()) if scrapes and len(times) > 1]  # fmt: skip
         # A scrape may be late: then it would be the one that should have seen the 0.
         return min(RECENT_SECONDS, max([self.interval_seconds, *gaps]) * 1.1 + 0.25)
 

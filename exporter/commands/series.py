@@ -70,7 +70,8 @@ def list_(path: Path, source: str | None, as_json: bool, limit: int, **given: An
     _print(groups[:limit], as_json)
     if not as_json:
         total = plural(sum(group.label_sets for group in groups), "label set")
-        click.echo(f"{total}; {config.limits.series_per_metric:,} per metric and source are shared by its apps")
+        hint = "" if groups else " (none matches; a metric has its whole name, such as platform_errors_total)"
+        click.echo(f"{total}{hint}; {config.limits.series_per_metric:,} per metric and source are shared by its apps")
 
 
 @series.command()

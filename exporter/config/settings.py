@@ -159,14 +159,9 @@ class Alertmanager(Section, frozen=True):
 
     def problems(self) -> Iterator[Problem]:
         for index, url in enumerate(self.urls):
-            try:
-                parts = urlsplit(url)
-                good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-            except ValueError:
-                good = False
             if "@" in url:
                 yield Problem(f"urls[{index}]", "http://HOST:PORT without user, and `username` and `password_file`")
-            elif not good or parts.query or parts.fragment:
+            elif not _is_http(url):
                 expected = "http://HOST:PORT or https://HOST:PORT, with Alertmanager's path if any"
                 yield Problem(f"urls[{index}]", expected, url)
         if len(set(self.urls)) < len(self.urls):
@@ -203,6 +198,12 @@ class Stack(Section, frozen=True):
     prometheus_url: str | None = None
     alertmanager_url: str | None = None
     grafana_url: str | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        for name, url in msgspec.structs.asdict(self).items():
+            if url is not None and not _is_http(url):
+                # Its value is left out: it may hold a user and a password.
+                yield Problem(name, "http(s)://HOST:PORT, with a path if any")
 
 
 class Reconcile(Section, frozen=True):
@@ -244,6 +245,18 @@ class Config(Section, frozen=True):
             yield Problem("listen", str(error).removeprefix("expected "), self.listen)
         yield from duplicates("queries", [query.name for query in self.queries])
         yield from duplicates("sources", [source.label for source in self.sources])
+
+
+def _is_http(url: str) -> bool:
+    """Tell whether an address is http or https, with a host and no query."""
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            and not parts.query and not parts.fragment
+        )  # fmt: skip
+    except ValueError:
+        return False
 
 
 def parse_address(text: str) -> tuple[str, int]:

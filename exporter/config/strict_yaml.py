@@ -19,6 +19,8 @@ def load(text: str) -> Any:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader that refuses more
     except yaml.YAMLError as error:
         raise StrictYamlError(_one_line(error)) from None
+    except RecursionError:
+        raise StrictYamlError("nested too deeply: expected at most some dozens of levels") from None
 
 
 class _Loader(yaml.SafeLoader):

@@ -57,7 +57,7 @@ def lines() -> Iterator[str]:
         columns = ", ".join(f"`{column.name}`" for column in kind.all_columns if column.required and not column.default)
         yield f"| [`{kind.name}`](#{kind.name}) | {kind.rows_are} | {columns} | {kind.retention_days} |"
     yield from ("", "A row is rejected, and counted in `platform_exporter_rows_rejected_total` by the reason, where")
-    yield from ("", "- a required column is NULL: `null`;")
+    yield from ("", "- a required column is NULL, in a table of yours: `null` (in ours the INSERT itself fails);")
     yield "- `at` is more than `limits.future_tolerance_seconds` ahead of the database's clock, or infinite: `future`;"
     yield "- a column is not within its bounds, by the reasons that the tables below name;"
     yield "- a text of a label, a release or an issue cannot be written in UTF-8: `malformed`;"

@@ -20,7 +20,8 @@ def condition(text: str, table: Table) -> tuple[str, list[str]]:
     """Return SQL over the table's column names, and its parameters, of a condition: COLUMN OPERATOR VALUE.
 
     Operators are = != < <= > >= and ~ !~ (regular expression), or `COLUMN is null`, `COLUMN is not null`. A column of
-    JSON may be followed by a key: `labels.endpoint=/x`. Raises ConfigError.
+    JSON may be followed by a key: `labels.endpoint=/x`. A value that is declared is compared with what each row
+    means: `severity=critical` finds FATAL, too. Raises ConfigError.
     """
     if match := _NULL.fullmatch(text):
         name = _column(match["column"], table, text)
@@ -33,11 +34,15 @@ def condition(text: str, table: Table) -> tuple[str, list[str]]:
         )
     name, operator, value = _column(match["column"], table, text), match["operator"], match["value"].strip()
     column = f'"{name}"'
-    type_ = table.columns[name].type
+    declared = table.columns[name]
+    type_ = declared.type
     if match["key"]:
         if type_ != "jsonb":
             raise ConfigError(f"--where {text!r}: {name} is {type_}: expected JSON before `.{match['key']}`")
         return f"{column}->>%s {operator} %s", [match["key"], value]
+    if operator in ("=", "!=") and value in declared.values:
+        # The rows that counters have there, however they spell it.
+        return f"coalesce({declared.understood}, {column}::text) {operator} %s", [value]
     if operator.endswith("~") or type_ not in _CAST:
         return f"{column}::text {operator} %s", [value]
     return f"{column} {operator} %s::{type_}", [value]

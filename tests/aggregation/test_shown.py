@@ -404,6 +404,7 @@ class TestScrapers:
         assert seen((800, "b"), (990, "a"), (1005, "a"), at=1020)
         assert not seen((600, "a"), (1005, "curl"), at=1500)
         assert seen((1005, "curl"), at=1020)
+        assert seen((930, "curl"), (970, "curl"), (1005, "curl"), at=1020)
         assert not seen(at=1030)
         assert seen(at=1130)
         assert not seen((880, "a"), (940, "a"), (1000.5, "a"), at=1060)

@@ -105,6 +105,24 @@ def test_negative_number_stays_a_number(store: Database, config: Path) -> None:
     store.execute("DELETE FROM monitoring.sample WHERE value < 0")
 
 
+def test_where_understands_spellings(store: Database, config: Path) -> None:
+    """A value that is declared finds the rows that counters have there; another is compared as it stands."""
+    at = START + timedelta(hours=2)
+    store.execute(
+        "INSERT INTO monitoring.error (at, app, severity, error_type, message) "
+        "SELECT %s, 'spelled', severity, 'E', severity FROM unnest(ARRAY['fatal', 'CRITICAL', 'high']) severity", [at]
+    )  # fmt: skip
+
+    def messages(*conditions: str) -> set[str]:
+        options = [part for text in ("app=spelled", *conditions) for part in ("--where", text)]
+        return {row["message"] for row in rows(export(config, "error", *options))}
+
+    assert messages("severity=critical") == {"fatal", "CRITICAL"}
+    assert messages("severity!=critical") == {"high"}
+    assert messages("severity=fatal") == {"fatal"}
+    store.execute("DELETE FROM monitoring.error WHERE app = 'spelled'")
+
+
 def test_byte_order_mark(config: Path) -> None:
     """Excel reads a CSV as UTF-8 where it begins with a mark; other formats have none."""
     marked = export(config, "http_request", "--bom").stdout_bytes
