@@ -63,6 +63,12 @@ def find(connection: psycopg.Connection, stream: Stream) -> Captured:
         )
     recorded: dict[str, str] = dict(zip(columns, types, strict=True))
     now = checks.column_types(connection, stream.relation) if root else {}
+    if lost := [f"t.{quoted(name)}" for name in key if root and name not in now]:
+        raise DatabaseError(
+            f"stream {stream.name}: {stream.relation} no longer has {', '.join(lost)}, by which its rows are known "
+            "again: changes are kept and not counted until the column is back, or the key changed (`key` in the "
+            f"mapping, or the primary key) and `platform-exporter adopt` run again for source {stream.source}"
+        )
     return Captured(
         number=number,
         columns={name: now.get(name, kind) for name, kind in recorded.items()},
@@ -133,13 +139,16 @@ def _condition(stream: Stream) -> str:
     return f"CASE WHEN t.platform_op IN ('I', 'U') THEN {entered}{stream.condition} ELSE false END"
 
 
-def first_time(connection: psycopg.Connection, stream: Stream, changed: Stream, number: int, window: Window) -> Window:
+def first_time(
+    connection: psycopg.Connection, stream: Stream, changed: Stream, held: Captured, window: Window
+) -> Window:
     """Return the window without the changes by which a row that was counted meets its condition again.
 
     `changed` are the changes of `stream`, which count once. A row that leaves its condition was counted: it is
     remembered until it returns, is deleted or inserted again.
     """
-    again, emptied, left, returned = moves(connection, stream, changed, number, window)
+    number = held.number
+    again, emptied, left, returned, unknown = moves(connection, stream, changed, number, window)
     if emptied:
         connection.execute("DELETE FROM monitoring.counted_key WHERE number = %s", [number])
     elif returned:
@@ -147,7 +156,33 @@ def first_time(connection: psycopg.Connection, stream: Stream, changed: Stream, 
     if left:
         query = "INSERT INTO monitoring.counted_key SELECT %s, unnest(%s::text[]) ON CONFLICT DO NOTHING"
         connection.execute(query, [number, left])
+    if unknown:
+        _remember_all(connection, stream, held)
     return without(window, again)
+
+
+def _remember_all(connection: psycopg.Connection, stream: Stream, held: Captured) -> None:
+    """Take all rows as counted that do not meet their condition now: some left it while the key's column was gone.
+
+    Not where a column of the key may be NULL: then that is why a key was.
+    """
+    row = connection.execute(
+        """SELECT bool_and(attnotnull) FROM pg_attribute
+        WHERE attrelid = to_regclass(%s) AND NOT attisdropped AND attname = ANY(%s)""",
+        [stream.relation, list(held.key)],
+    ).fetchone()
+    if row != (True,):
+        return
+    key = _escaped(capture.key_text([f"t.{quoted(name)}" for name in held.key]))
+    for outside in (f"({stream.counted_when}) IS NOT TRUE", "true"):
+        query = f"""INSERT INTO monitoring.counted_key SELECT %s, {key} FROM {stream.relation.sql} t
+            WHERE {outside} ON CONFLICT DO NOTHING"""
+        try:
+            with connection.transaction():
+                connection.execute(query.encode(), [held.number])
+            return
+        except psycopg.DataError:  # a row on which the condition fails: then all
+            logger.warning("stream %s: a row's condition fails: all rows are taken as counted", stream.name)
 
 
 def without(window: Window, again: list[str]) -> Window:
@@ -161,16 +196,17 @@ def without(window: Window, again: list[str]) -> Window:
 _PLACE = "(t.tableoid::text || t.ctid::text)"
 """Where a change is stored: it is never updated, and only a whole partition is emptied."""
 
-Moves = tuple[list[str], bool, list[str], list[str]]
+Moves = tuple[list[str], bool, list[str], list[str], bool]
 """Places of changes by which a row meets its condition again; whether the table was emptied; keys of the rows that left
-their condition, and of those that returned or are gone."""
+their condition, and of those that returned or are gone; whether a row without a key left it."""
 
 
 def moves(connection: psycopg.Connection, stream: Stream, changed: Stream, number: int, window: Window) -> Moves:
     """Return how rows moved into their condition and out of it in a window. Nothing is changed.
 
     Of one row the changes are in order of the server's log. A row on which the condition fails is
-    left out here: it is rejected when it is counted.
+    left out here: it is rejected when it is counted. A row without a key, whose column was gone, is taken as counted
+    once any row has left the condition.
     """
     parameters = {**window.parameters, "number": number}
     try:
@@ -183,8 +219,8 @@ def moves(connection: psycopg.Connection, stream: Stream, changed: Stream, numbe
             _moves(stream, changed, window).encode(), {**parameters, **window.parameters}
         ).fetchone()
     assert row is not None  # noqa: S101 - an aggregate without GROUP BY gives one row
-    again, emptied, left, returned = row
-    return again or [], bool(emptied), left or [], returned or []
+    again, emptied, left, returned, unknown = row
+    return again or [], bool(emptied), left or [], returned or [], bool(unknown)
 
 
 def _moves(stream: Stream, changed: Stream, window: Window) -> str:
@@ -206,11 +242,15 @@ def _moves(stream: Stream, changed: Stream, window: Window) -> str:
     FROM move WHERE what IS NOT NULL AND key IS NOT NULL
 )
 SELECT
-    array_agg(place) FILTER (WHERE what = 'entered'
+    array_cat(array_agg(place) FILTER (WHERE what = 'entered'
         AND (before = 'left' OR before IS NULL AND emptied = 0 AND EXISTS ({known.format("placed.key")}))),
+        (SELECT array_agg(place) FROM move WHERE what = 'entered' AND key IS NULL
+            AND (lsn > (SELECT min(lsn) FROM move WHERE what = 'left')
+                OR EXISTS (SELECT FROM monitoring.counted_key k WHERE k.number = %(number)s)))),
     (SELECT max(emptied) > 0 FROM move),
     array_agg(key) FILTER (WHERE last AND what = 'left' AND emptied = (SELECT max(emptied) FROM move)),
-    array_agg(key) FILTER (WHERE last AND what <> 'left')
+    array_agg(key) FILTER (WHERE last AND what <> 'left'),
+    (SELECT bool_or(what = 'left' AND key IS NULL) FROM move)
 FROM placed"""
 
 

@@ -150,7 +150,7 @@ def _changes(
     changed = captured.changes(stream, held)
     for window in snapshot.windows(connection, changed, cursor, now):
         once = stream.counted_when and stream.counted == "once"
-        yield changed, captured.first_time(connection, stream, changed, held.number, window) if once else window
+        yield changed, captured.first_time(connection, stream, changed, held, window) if once else window
     if held.pending and held.key:
         for partition in held.pending if stream.counted != "deleted" else ():
             yield replace(stream, relation=Relation(partition)), captured.unknown_rows(held)

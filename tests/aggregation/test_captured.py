@@ -75,6 +75,44 @@ def test_a_key_is_the_same_in_every_session(shop: Open, polled: bool) -> None:
     assert found.count() == 4
 
 
+AWAY = 'ALTER TABLE "ScrapeJobs" RENAME id TO id2'
+BACK = 'ALTER TABLE "ScrapeJobs" RENAME id2 TO id'
+LOST_KEYS: dict[str, tuple[list[str], float]] = {
+    "finished before": ([DONE, AWAY, RUNNING, DONE, RUNNING, DONE, BACK], 4),
+    "finished before, begun again": ([DONE, AWAY, RUNNING, BACK, DONE], 4),
+    "finished meanwhile": ([AWAY, DONE, BACK, RUNNING, DONE], 4),
+    "finished and begun again meanwhile": ([AWAY, DONE, RUNNING, BACK, DONE], 4),
+    "finished when inserted": (
+        [DONE, AWAY, """INSERT INTO "ScrapeJobs" (id2, "Status") VALUES (5, 'DONE')""", RUNNING, BACK, DONE], 5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("again", [BACK, "SELECT 1"], ids=["renamed back", "adopted again"])
+@pytest.mark.parametrize("name", list(LOST_KEYS))
+def test_the_key_is_renamed(shop: Open, name: str, again: str) -> None:
+    """What changes meanwhile is kept, the problem names the column, and no row counts twice, then or later."""
+    statements, expected = LOST_KEYS[name]
+    found = shop(FINISHED, TABLE, NEW)
+    at, end = statements.index(AWAY) + 1, statements.index(BACK)
+    for statement in statements[:at]:
+        found.store.poll()
+        found.execute(statement)
+    (problem,) = found.problems()
+    found.execute(*statements[at:end])
+    (still,) = found.problems()
+    found.execute(again)
+    found.adopt()
+    found.store.poll()
+    for statement in (*statements[end + 1 :], RUNNING, DONE):
+        found.execute(statement)
+        found.store.poll()
+
+    assert "no longer has t.id, by which its rows are known again: changes are kept" in problem
+    assert still == problem
+    assert found.problems() == ()
+    assert found.count() == expected
+
+
 def test_existing_rows_count_once(shop: Open) -> None:
     """What was finished before the adoption counts at first, and what was begun then when it is finished."""
     found = shop(FINISHED, TABLE, NEW, DONE + "WHERE id < 3")
