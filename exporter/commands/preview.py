@@ -1,5 +1,6 @@
 """`preview`: what would be counted, from the real tables, before anything is."""
 
+import contextlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +18,7 @@ from exporter.exposition import kinds
 from exporter.inspection import preview as looking
 from exporter.inspection import printing
 from exporter.inspection.preview import Line, Preview
-from exporter.sources import checks, mapping
+from exporter.sources import adopt, checks, mapping
 from exporter.sources.mapping import SourcePlan
 
 TIMEOUT_SECONDS = 15
@@ -84,8 +85,13 @@ def _check(connection: psycopg.Connection, source: Source, plan: SourcePlan) -> 
     if plan.native:
         schema.check_version(connection, "store")
         return
-    checks.require_tables(connection, source, mapping.load(source.preset))
+    chosen = mapping.load(source.preset)
+    checks.require_tables(connection, source, chosen)
     checks.require_columns(connection, source)
+    for name, stream in chosen.streams.items():
+        # What SQL reads is found by a view that is rolled back: who may not make one learns it from `adopt`.
+        with contextlib.suppress(psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction):
+            adopt.learn(connection, source, name, stream)
 
 
 def _json(source: Source, previews: list[Preview], states: list[tuple[str, list[Line]]]) -> dict[str, Any]:

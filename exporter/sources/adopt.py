@@ -72,7 +72,7 @@ def _steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> 
     known = _exists(connection, Relation("monitoring.capture"))
     free = _first_free(connection) if known else 1
     for name, stream in adopted.streams.items():
-        reads = _reads(connection, source, name, stream)
+        reads = learn(connection, source, name, stream)
         number = _number(connection, source, name) if known else None
         yield from _capture_steps(connection, source, name, stream, reads, number or free)
         free += number is None
@@ -84,15 +84,23 @@ def _steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> 
                 yield Step(f"DELETE FROM monitoring.capture WHERE number = {number}", f"forget the stream {name}")
 
 
-def _reads(connection: psycopg.Connection, source: Source, name: str, stream: StreamMapping) -> Reads:
+def learn(connection: psycopg.Connection, source: Source, name: str, stream: StreamMapping) -> Reads:
+    """Return what is captured of a stream. Raises MappingError where that cannot be; nothing stays changed."""
     where = f"source {source.label}: stream {name}"
     columns = checks.column_types(connection, stream.table)
     if unknown := [column for column in stream.key if column not in columns]:
         raise MappingError(
             f"{where}: `key` names {', '.join(unknown)}: expected columns of {stream.table}: {', '.join(columns)}"
         )
+    if stream.counted_when and stream.counted == "once" and not capture.key_of(connection, stream):
+        raise MappingError(
+            f"{where}: {stream.table} has no primary key: a row that counts once must be known again; add "
+            "`key: [COLUMNS]` to the mapping, or `counted: every_change`"
+        )
     try:
         reads = capture.learn(connection, stream)
+    except MappingError as error:
+        raise MappingError(f"{where}: {error}") from error
     except psycopg.ProgrammingError as error:
         if isinstance(error, psycopg.errors.InsufficientPrivilege):
             raise
@@ -100,11 +108,6 @@ def _reads(connection: psycopg.Connection, source: Source, name: str, stream: St
             f"{where}: {error.diag.message_primary}: expected SQL over columns of {stream.table}, one by one; "
             "change the mapping"
         ) from error
-    if stream.counted_when and stream.counted == "once" and not reads.key:
-        raise MappingError(
-            f"{where}: {stream.table} has no primary key: a row that counts once must be known again; add "
-            "`key: [COLUMNS]` to the mapping, or `counted: every_change`"
-        )
     if stream.counted_when and stream.counted != "deleted" and not reads.watched:
         raise MappingError(f"{where}: `counted_when` reads no column of {stream.table}: expected a condition over them")
     return reads

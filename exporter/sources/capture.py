@@ -4,12 +4,14 @@ Statement-level triggers write what the mapping reads, as text, into a narrow ta
 runs in the application's transactions, and nothing there depends on one of its columns: the poll evaluates conditions.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import psycopg
 
 from exporter.database import schema
+from exporter.errors import MappingError
 from exporter.sources import checks
 from exporter.sources.mapping import Relation, StreamMapping, quoted
 
@@ -54,7 +56,7 @@ def learn(connection: psycopg.Connection, stream: StreamMapping) -> Reads:
         conditions = [stream.where, *([stream.counted_when] if stream.counted_when else [])]
         read = _columns(connection, stream, every, conditions, types)
         watched = _columns(connection, stream, [], conditions[1:], types, join=False) if stream.counted_when else ()
-        key = _key(connection, stream) if _needs_key(connection, stream) else ()
+        key = key_of(connection, stream) if _needs_key(connection, stream) else ()
         chosen = ", ".join(quoted(name) for name in read) or "1 AS nothing"
         # A change holds these columns only: SQL that needs the whole row's type, or a hidden column, fails here.
         connection.execute(
@@ -82,9 +84,34 @@ def _columns(
             AND d.refobjid = to_regclass(%s) AND d.refobjsubid > 0 ORDER BY a.attnum""",
         [stream.table],
     ).fetchall()
+    if not join:
+        _require_stable(connection, stream.table)
     whole = connection.execute("SELECT pg_get_viewdef('pg_temp.platform_reads'::regclass) LIKE '%t.*%'").fetchone()
     connection.execute("DROP VIEW pg_temp.platform_reads")
     return tuple(types) if whole == (True,) else tuple(dict.fromkeys(name for (name,) in rows))
+
+
+def _require_stable(connection: psycopg.Connection, table: Relation) -> None:
+    """Raise MappingError where a condition reads more than a row of its table: no change of that would be seen."""
+    row = connection.execute(
+        """SELECT pg_get_viewdef('pg_temp.platform_reads'::regclass), (
+            SELECT string_agg(DISTINCT refobjid::regclass::text, ', ') FROM pg_depend d JOIN pg_rewrite r
+                ON r.oid = d.objid AND d.classid = 'pg_rewrite'::regclass
+            WHERE r.ev_class = 'pg_temp.platform_reads'::regclass AND d.refclassid = 'pg_class'::regclass
+                AND d.refobjid NOT IN (r.ev_class, to_regclass(%s)))""",
+        [table],
+    ).fetchone()
+    definition, other = row or ("", None)
+    words = re.findall(r"\b(CURRENT_\w+|LOCALTIME\w*)|\b(\w+)\(", re.sub(r"'[^']*'", "", definition))
+    varying = connection.execute(
+        """SELECT string_agg(DISTINCT proname, ', ') FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace
+        AND proname = ANY(%s) AND (provolatile = 'v' OR proname = ANY(
+            '{now,transaction_timestamp,statement_timestamp}'))""",
+        [[name for _, name in words]],
+    ).fetchone()
+    clock = ", ".join(dict.fromkeys(word for word, _ in words if word))
+    if found := other or clock or (varying and varying[0]):
+        raise MappingError(f"`counted_when` reads {found}: expected a condition over columns of {table} alone")
 
 
 def _settings(
@@ -125,7 +152,8 @@ def _needs_key(connection: psycopg.Connection, stream: StreamMapping) -> bool:
     )
 
 
-def _key(connection: psycopg.Connection, stream: StreamMapping) -> tuple[str, ...]:
+def key_of(connection: psycopg.Connection, stream: StreamMapping) -> tuple[str, ...]:
+    """Return the columns that distinguish a table's rows: those that the mapping names, or the primary key."""
     if stream.key:
         return stream.key
     rows = connection.execute(

@@ -134,11 +134,19 @@ def require_columns(connection: psycopg.Connection, source: Source) -> None:
     for stream in mapping.plan(source).streams:
         try:
             _select_nothing(connection, stream, list(stream.columns.values()))
+            _require_whole(connection, stream)
         except psycopg.ProgrammingError as error:
             missing = isinstance(error, (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction))
             # The schema is created by the first step only.
             if not missing or not explain.lacks_ours(connection, stream):
                 raise explain.mapping_error(error, connection, stream, _refused(connection, stream)) from error
+
+
+def _require_whole(connection: psycopg.Connection, stream: Stream) -> None:
+    """Select each piece of SQL without parentheses around it, so that it cannot close them: `true) OR (true`."""
+    conditions = [stream.where, *filter(None, [stream.counted_when])]
+    for text in (*conditions, *stream.columns.values()):
+        connection.execute(f"SELECT {text}\nFROM {stream.relation.sql} t {stream.join} LIMIT 0".encode(), [])
 
 
 def _refused(connection: psycopg.Connection, stream: Stream) -> str:
@@ -154,6 +162,7 @@ def _refused(connection: psycopg.Connection, stream: Stream) -> str:
     for key, (part, column) in parts.items():
         try:
             _select_nothing(connection, part, [column])
+            _require_whole(connection, replace(part, columns={"": column}))
         except psycopg.ProgrammingError:
             return f".{key}"
     return ""

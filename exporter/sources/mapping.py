@@ -96,6 +96,9 @@ def _unquoted(part: str) -> str:
 _Label = Annotated[str, Meta(pattern=r"^(?!__|app$|le$|quantile$)[a-zA-Z_][a-zA-Z0-9_]*$")]
 
 
+_Sql = Annotated[str, Meta(pattern=r"\S")]
+"""SQL that was given: an empty one is a mistake."""
+
 Counted = Literal["once", "every_change", "deleted"]
 """Which changes of a row count."""
 
@@ -115,8 +118,8 @@ class StreamMapping(Section, frozen=True):
     columns: dict[str, str]
     join: str = ""
     reads: tuple[Relation, ...] = ()
-    where: str = "true"
-    counted_when: str = ""
+    where: _Sql = "true"
+    counted_when: _Sql = ""
     counted: Counted = "once"
     key: tuple[str, ...] = ()
     issues: bool = True

@@ -171,6 +171,46 @@ def test_bad_mapping_changes_nothing(database: Database, call: Adopt, mapping: s
     assert database.execute("SELECT to_regnamespace('monitoring')::text") == [(None,)]
 
 
+WHEN = MAPPING.replace("{", "{{").replace("}", "}}") + "    counted_when: {}\n"
+KEYED = WHEN + "    key: [s]\n"
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        (WHEN.format("t.s = 'R'"), "public.t has no primary key: a row that counts once must be known again"),
+        (WHEN.format("t.s = 'R'") + "    key: [nope]\n", "`key` names nope: expected columns of public.t: at, s, d"),
+        (KEYED.format("\"'yes'\""), "`counted_when` reads no column of public.t"),
+        (KEYED.format("t.d > random()"), "`counted_when` reads random: expected a condition over columns of public.t"),
+        (KEYED.format("t.at < now()"), "`counted_when` reads now: expected a condition"),
+        (KEYED.format("t.at < CURRENT_TIMESTAMP"), "`counted_when` reads CURRENT_TIMESTAMP: expected a condition"),
+        (KEYED.format("EXISTS (SELECT FROM public.u WHERE u.s = t.s)"), "`counted_when` reads public.u: expected"),
+        (KEYED.format("t.d > 3) OR (true"), 'syntax error at or near ")"'),
+        (KEYED.format("''"), "Expected `str` matching regex"),
+        (MAPPING + "    where: t.d > 3) OR (true\n", 'stream one.where: syntax error at or near ")"'),
+        (MAPPING.replace("t.s,", "'t.s), (t.s',"), "stream one.columns.scraper: syntax error at or near"),
+    ],
+)
+def test_preview_refuses_what_adopt_refuses(
+    database: Database, call: Adopt, tmp_path: Path, mapping: str, message: str
+) -> None:
+    """With the same words, and neither changes anything."""
+    database.execute(f"{TABLE.format('t')}; {TABLE.format('u')}")
+    status, output = call(mapping=mapping)
+    result = run("preview", "m.yml", "--config", str(tmp_path / "c.yml"))
+
+    assert (status, result.exit_code) == (1, 1)
+    assert message in output
+    assert result.output == output
+
+
+def test_words_in_a_text_are_no_functions(database: Database, call: Adopt) -> None:
+    """A condition may compare with any text."""
+    database.execute(TABLE.format("t"))
+
+    assert call(mapping=KEYED.format("t.s <> 'now() random() it''s CURRENT_DATE'"))[0] == 0
+
+
 @pytest.fixture
 def stranger(database: Database) -> str:
     """Return a role that may sign in and nothing else."""
