@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -54,10 +55,10 @@ def health(path: Path, as_json: bool) -> None:
 
 def probed(config: Config) -> dict[tuple[str, str], ProbeResult]:
     """Probe every component once."""
-    logging.getLogger("exporter.probes").setLevel(logging.CRITICAL)  # the results say what it would
     runner = ProbeRunner(build(config.probes))
     try:
-        return runner.run(config.probe_timeout_seconds)
+        with _unlogged("exporter.probes"):
+            return runner.run(config.probe_timeout_seconds)
     finally:
         runner.close()
 
@@ -65,9 +66,22 @@ def probed(config: Config) -> dict[tuple[str, str], ProbeResult]:
 def asked(config: Config) -> Iterator[QueryView]:
     """Run every query once, one after the other: each takes at most its timeout. Raises ConfigError."""
     check(config)
-    logging.getLogger("exporter.queries").setLevel(logging.CRITICAL)  # the views say what it would
     for worker in queries.workers(config):
-        yield from worker.run_once()
+        with _unlogged("exporter.queries"):
+            views = list(worker.run_once())
+        yield from views
+
+
+@contextmanager
+def _unlogged(name: str) -> Iterator[None]:
+    """Log nothing below this name for a while: the results say all of it."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def gave(view: QueryView) -> str:

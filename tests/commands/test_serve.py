@@ -310,7 +310,7 @@ probes:
   - {{name: a, url: 'redis://:{SECRET}@127.0.0.1:{closed_port}/0'}}
   - {{name: b, url: 'redis://u:{SECRET}@{redis_server.address}/0'}}
   - {{name: c, url: 'redis://{redis_server.address}/0', password: {SECRET}}}
-  - {{name: d, url: 'unix:///nowhere?password={SECRET}'}}
+  - {{name: d, url: 'unix:///nowhere', password: {SECRET}}}
   - {{name: e, url: 'rediss://:{SECRET}@{redis_server.address}/0'}}
   minio:
   - {{name: a, endpoint: '127.0.0.1:{closed_port}', access_key: {SECRET}, secret_key: {SECRET}x, secure: false}}

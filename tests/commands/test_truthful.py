@@ -1,6 +1,7 @@
 """`health` and `doctor` say that something is wrong wherever a source is not counted, and which; and nothing twice."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,7 +128,7 @@ def test_a_stopped_exporter_is_told(adopted: Database, run: Run) -> None:
     adopted.execute("UPDATE monitoring.cursor SET advanced_at = now() - interval '1 hour'")
 
     assert run("health", adopted.dsn).exit_code > 0
-    assert "FAIL   source m                   last counted 3600 s ago" in run("doctor", adopted.dsn).stdout
+    assert re.search(r"(?m)^FAIL   source m +last counted 36\d\d s ago", run("doctor", adopted.dsn).stdout)
 
 
 def test_probes_are_told_once(adopted: Database, run: Run, capfd: pytest.CaptureFixture[str]) -> None:

@@ -335,7 +335,7 @@ def test_the_demo_is_counted(stack: Stack) -> None:
         for component in ("postgresql", "redis", "minio"):
             assert f'platform_component_up{{component="{component}",name="main"}} 1' in metrics
         assert 'platform_minio_bucket_up{bucket="artifacts",name="main"} 1' in metrics
-        assert 'platform_queue_length{name="main",queue="celery",group=""}' in metrics
+        assert 'platform_queue_length{group="",name="main",queue="celery"}' in metrics
 
         again = {**stack.environment, "PLATFORM_EXPORTER": address}
         reloading = Stack(stack.folder, stack.postgres, stack.minio, stack.redis_address, again)

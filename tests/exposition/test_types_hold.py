@@ -142,7 +142,7 @@ def test_prometheus_stores_it(
     """Prometheus of either release, the newest with created timestamps in use, scrapes every series."""
     site, accepted = FakeSite(), "application/openmetrics-text;version=1.0.0"
     body = exposition(view, accepted)
-    site.render = lambda accept, timeout: (body.encode(), Format(accepted).content_type)  # type: ignore[method-assign]
+    site.render = lambda accept, timeout, client: (body.encode(), Format(accepted).content_type)  # type: ignore[method-assign]
     with serving(build_app(site)) as server:
         target = f"static_configs: [{{targets: ['127.0.0.1:{server.port}']}}]"
         prometheus = start_prometheus(
