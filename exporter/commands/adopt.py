@@ -17,6 +17,7 @@ from exporter.printing import plural
 from exporter.sources import adopt as adoption
 from exporter.sources import checks, mapping
 from exporter.sources.adopt import Begin, Counting
+from exporter.sources.explain import rights_to_adopt
 
 
 def _list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -62,7 +63,8 @@ def adopt(preset: str, path: Path, dry_run: bool, undo: bool, allow_publications
     with connect(config.database_of(source), "adopt") as connection:
         schema.check_server(connection)
         if undo:
-            steps = adoption.undo_steps(connection, source, chosen)
+            with rights_to_adopt(connection, *mapping.tables(chosen)):
+                steps = adoption.undo_steps(connection, source, chosen)
         else:
             steps = adoption.steps(connection, source, chosen)
             for finding in checks.findings(connection, chosen, allow_publications):

@@ -128,9 +128,19 @@ def _abandoned(connection: psycopg.Connection, source: Source, config: Config) -
     """Yield sources that counted here once and are no longer configured: retention waits for them for ever."""
     configured = [other.label for other in config.sources]
     rows = connection.execute(
-        "SELECT DISTINCT source FROM monitoring.cursor WHERE source <> ALL(%s) ORDER BY 1", [configured]
+        """SELECT source, EXISTS (SELECT FROM monitoring.capture a WHERE a.source = c.source)
+        FROM (SELECT source FROM monitoring.cursor UNION SELECT source FROM monitoring.capture) c
+        WHERE source <> ALL(%s) ORDER BY 1""",
+        [configured],
     ).fetchall()
-    for (name,) in rows:
+    for name, adopted in rows:
+        if adopted:
+            text = (
+                f"source {name} is no longer configured, but its tables still have our triggers: put it back into "
+                f"`sources`, run `platform-exporter adopt {name} --undo`, and take it out again"
+            )
+            yield Finding(f"source {source.label}", TO_DO, text)
+            continue
         command = f"DELETE FROM monitoring.cursor WHERE source = {sql.Literal(name).as_string(None)};"
         text = f"source {name} is no longer configured, but its cursor keeps old partitions: run {command}"
         yield Finding(f"source {source.label}", TO_DO, text)

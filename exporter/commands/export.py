@@ -21,6 +21,7 @@ from exporter.errors import ConfigError, PlatformError
 from exporter.history import filters, formats, tables
 from exporter.history.tables import Table
 from exporter.printing import plural
+from exporter.sources.explain import rights_to_read
 from exporter.times import parse_time
 from platform_sdk.events.base import Column
 
@@ -71,7 +72,12 @@ def export(
         raise ConfigError(f"--bom with --format {format_}: expected --format csv, other formats say their encoding")
     if format_ == "parquet" and output is None and sys.stdout.isatty():
         raise PlatformError("--format parquet would write bytes to the terminal: expected --output FILE")
-    with connect(config.database_of(source), "export") as connection, connection.transaction():
+    read = [relation for stream in table.streams for relation in (stream.relation, *stream.reads)]
+    with (
+        connect(config.database_of(source), "export") as connection,
+        rights_to_read(connection, *read),
+        connection.transaction(),
+    ):
         connection.execute(
             "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
         )  # the rows counted are those written

@@ -7,6 +7,7 @@ import psycopg
 from exporter.aggregation import gauges, poll
 from exporter.config.settings import Limits, Source
 from exporter.database import schema
+from exporter.printing import plural
 from exporter.sources import mapping
 from exporter.sources.mapping import SourcePlan
 from platform_sdk.events import KINDS
@@ -38,6 +39,6 @@ def unknown_values(connection: psycopg.Connection, plan: SourcePlan) -> Iterator
     for stream, name, example, count in rows:
         column = next(column for column in KINDS[kinds[stream]].all_columns if column.name == name)
         yield (
-            f"{stream}: {name} {example!r} is not understood and {column.fate}, as in {count:,} rows: expected one of "
-            f"{', '.join(column.values)}; change what writes it, or the mapping"
+            f"{stream}: {name} {example!r} is not understood and {column.fate}, as in {plural(count, 'row')}: "
+            f"expected one of {', '.join(column.values)}; change what writes it, or the mapping"
         )

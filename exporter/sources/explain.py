@@ -73,6 +73,15 @@ def missing_right(error: psycopg.Error, connection: psycopg.Connection, *relatio
     )
 
 
+@contextmanager
+def rights_to_read(connection: psycopg.Connection, *relations: Relation) -> Iterator[None]:
+    """Turn a missing privilege to read one of these tables into a DatabaseError that says what to grant."""
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise missing_right(error, connection, *relations) from error
+
+
 def _to_read(connection: psycopg.Connection, relation: Relation) -> tuple[Relation, str] | None:
     """Return the SQL that lets this user read all of a table, None where it may or where the table is ours."""
     row = connection.execute(

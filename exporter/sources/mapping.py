@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 import msgspec
 from msgspec import Meta
@@ -296,9 +296,17 @@ def load(preset: str) -> Mapping:
     try:
         mapping = msgspec.convert(strict_yaml.load(text), Mapping, dec_hook=_decoded)
     except (msgspec.ValidationError, strict_yaml.StrictYamlError) as error:
-        raise MappingError(f"mapping {preset}: {error}") from error
+        raise MappingError(f"mapping {preset}: {error}{_choices(str(error))}") from error
     _check(preset, mapping)
     return mapping
+
+
+def _choices(problem: str) -> str:
+    """Return the values that stand where one is invalid; msgspec names only that one."""
+    if not problem.startswith("Invalid enum value"):
+        return ""
+    choices = get_args(Counted if problem.endswith(".counted`") else StateMapping.__annotations__["kind"])
+    return f": expected one of {', '.join(choices)}"
 
 
 def _decoded(kind: type, value: object) -> Relation:

@@ -241,6 +241,31 @@ def test_missing_right_is_told_with_its_grant(
     database.execute(f"DROP OWNED BY {stranger}; DROP ROLE {stranger}")
 
 
+def test_undo_and_export_tell_the_grant(database: Database, call: Adopt, stranger: str, tmp_path: Path) -> None:
+    """Who may do neither learns how to, in one line each."""
+    database.execute(TABLE.format("t"))
+    call()
+    status, output = call("--undo", user=stranger)
+    exported = run("export", "scraping_run", "--config", str(tmp_path / "c.yml"))
+
+    assert (status, exported.exit_code) == (1, 1)
+    assert f"TO {stranger};" in output.splitlines()[-1]
+    assert f"GRANT SELECT ON public.t TO {stranger};" in exported.output
+    database.execute(f"DROP OWNED BY {stranger}; DROP ROLE {stranger}")
+
+
+def test_source_taken_out_of_the_configuration(database: Database, call: Adopt, tmp_path: Path) -> None:
+    """Its triggers are still there: `doctor` says how they go."""
+    database.execute(TABLE.format("t"))
+    call()
+    other = f"database: {{dsn: '{database.dsn}'}}\nsources: [{{preset: m.yml, name: other}}]\n"
+    (tmp_path / "c.yml").write_text(other)
+    result = run("doctor", "--config", str(tmp_path / "c.yml"))
+
+    assert "source m is no longer configured, but its tables still have our triggers" in result.output
+    assert "run `platform-exporter adopt m --undo`" in result.output
+
+
 def test_missing_ownership_is_told_with_its_grant(database: Database, call: Adopt, stranger: str) -> None:
     """Only a table's owner may alter it: the line names the role to be granted."""
     database.execute(TABLE.format("t"))

@@ -64,7 +64,7 @@ def test_rows_that_count_now(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("counted: every_change", "`streams.jobs.counted` is every_change: expected `counted_when`"),
-        ("counted: twice", "Invalid enum value 'twice'"),
+        ("counted: twice", "Invalid enum value 'twice' .*: expected one of once, every_change, deleted"),
     ],
 )
 def test_when_a_row_counts_is_checked(tmp_path: Path, line: str, message: str) -> None:
