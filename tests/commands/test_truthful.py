@@ -149,7 +149,7 @@ def test_values_that_are_not_understood_are_told(adopted: Database, run: Run, tm
     assert count(adopted, tmp_path) == ()
 
     assert (
-        "one: outcome 'finished' is not understood and is rejected as unknown_value, as in 1 rows: "
+        "one: outcome 'finished' is not understood and is rejected as unknown_value, as in 1 row: "
         "expected one of success, failure" in run("doctor", adopted.dsn).stdout
     )
 
