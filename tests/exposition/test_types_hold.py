@@ -158,6 +158,7 @@ def test_prometheus_stores_it(
         assert [target["lastError"] for target in prometheus.targets()] == [""]
         names = [sample.name for family in parse_openmetrics(body) for sample in family.samples]
         assert int(scraped["value"][1]) in {len(names), sum(not name.endswith("_created") for name in names)}
+        prometheus.stop()  # before the server, whose loop would end with its connection open
 
 
 def test_what_an_older_version_counted_is_shown_as_its_type_allows() -> None:
