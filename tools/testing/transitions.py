@@ -6,7 +6,6 @@ The ledger holds what they committed, so that what an exporter counted can be he
 import contextlib
 import random
 import subprocess
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from tools.stack.ports import free_port
 from tools.stack.process import poll_until
 from tools.stack.servers import Postgres
 from tools.testing.exporter import command, exporting, value
+from tools.testing.writers import WriterThreads
 
 TABLE = """CREATE TABLE jobs (id bigint PRIMARY KEY, name text NOT NULL, status text NOT NULL,
     at timestamptz NOT NULL DEFAULT now(), note text)"""
@@ -92,17 +92,14 @@ class Rows:
         self.rows[number] = (status, ended or status in ENDED)
 
 
-class Writers:
-    """Writers of these names until the `with` ends; `errors` holds what any of them died of."""
+class Writers(WriterThreads):
+    """Writers of these names."""
 
     def __init__(self, dsn: str, names: list[str], seed: int = 0) -> None:
-        self._dsn, self._seed = dsn, seed
-        self._stopping = threading.Event()
+        super().__init__(dsn, len(names), seed)
         self._ids = iter(range(1, 1 << 60))
         self._rows = [Rows(name) for name in names]
         self.transactions: Counter[str] = Counter()
-        self.errors: list[BaseException] = []
-        self._threads = [threading.Thread(target=self._write, args=(i,), daemon=True) for i in range(len(names))]
 
     @property
     def ledger(self) -> Ledger:
@@ -112,30 +109,6 @@ class Writers:
         if bad:
             ledger["rejected", "malformed"] = sum(ledger.pop(key) for key in bad)
         return ledger
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join(60)
-        if self.errors and error is None:
-            raise self.errors[0]
-
-    def _write(self, index: int) -> None:
-        chance = random.Random(self._seed * 1000 + index)
-        try:
-            # In UTF-8 whatever the database has.
-            with psycopg.connect(self._dsn, autocommit=True, client_encoding="utf8") as connection:
-                while not self._stopping.is_set():
-                    self._transaction(connection, index, chance)
-        except BaseException as error:  # noqa: BLE001 - reported to the main thread
-            self.errors.append(error)
 
     def _transaction(self, connection: Connection, index: int, chance: random.Random) -> None:
         """Run one transaction: a fifth rolled back, a third with savepoints, a few slow, one in 200 truncates."""

@@ -15,15 +15,13 @@ SELECT now(), 'load', %s, CASE WHEN i %% 5 = 0 THEN 'failure' ELSE 'success' END
 FROM generate_series(1, %s) i"""
 
 
-class Writers:
-    """Run so many writers until the `with` ends; `errors` holds what any of them died of."""
+class WriterThreads:
+    """Threads that write transactions until the `with` ends; `errors` holds what any of them died of."""
 
-    def __init__(self, dsn: str, writers: int = 8, *, insert: str = INSERT, slow_seconds: float = 0.3) -> None:
+    def __init__(self, dsn: str, writers: int, seed: int = 0) -> None:
         self._dsn = dsn
-        self._insert = insert
-        self._slow_seconds = slow_seconds
+        self._seed = seed
         self._stopping = threading.Event()
-        self.transactions = 0
         self.errors: list[BaseException] = []
         self._threads = [threading.Thread(target=self._write, args=(index,), daemon=True) for index in range(writers)]
 
@@ -37,19 +35,37 @@ class Writers:
     ) -> None:
         self._stopping.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(60)
         if self.errors and error is None:
             raise self.errors[0]
 
     def _write(self, index: int) -> None:
-        chance = random.Random(index)
+        chance = random.Random(self._seed * 1000 + index)
         try:
-            with psycopg.connect(self._dsn, autocommit=True) as connection:
+            # In UTF-8 whatever the database has.
+            with psycopg.connect(self._dsn, autocommit=True, client_encoding="utf8") as connection:
                 while not self._stopping.is_set():
-                    self._one(connection, f"w{index}_{chance.randrange(LABELS)}", chance)
-                    self.transactions += 1
+                    self._transaction(connection, index, chance)
         except BaseException as error:  # noqa: BLE001 - reported to the main thread
             self.errors.append(error)
+
+    def _transaction(self, connection: psycopg.Connection[Any], index: int, chance: random.Random) -> None:
+        """Run one transaction of this writer."""
+        raise NotImplementedError
+
+
+class Writers(WriterThreads):
+    """Writers of events."""
+
+    def __init__(self, dsn: str, writers: int = 8, *, insert: str = INSERT, slow_seconds: float = 0.3) -> None:
+        super().__init__(dsn, writers)
+        self._insert = insert
+        self._slow_seconds = slow_seconds
+        self.transactions = 0
+
+    def _transaction(self, connection: psycopg.Connection[Any], index: int, chance: random.Random) -> None:
+        self._one(connection, f"w{index}_{chance.randrange(LABELS)}", chance)
+        self.transactions += 1
 
     def _one(self, connection: psycopg.Connection[Any], scraper: str, chance: random.Random) -> None:
         """Run one transaction of 1 to 5 rows: a tenth slow, a fifth rolled back, a third with savepoints."""
