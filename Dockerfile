@@ -6,6 +6,9 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY sdk sdk
 COPY exporter exporter
+COPY alertmanager/routes.yml alertmanager/routes.yml
+COPY grafana/dashboards grafana/dashboards
+COPY prometheus/rules prometheus/rules
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels ./sdk . \
     && python -m venv --without-pip /opt/platform-exporter \
     # Only wheels: a dependency without one would need a compiler, and this stage has none either.
@@ -27,7 +30,7 @@ RUN groupadd --gid 10001 platform \
         /var/lib/platform-exporter/alerts \
         /var/lib/platform-exporter/notifications \
         /var/lib/platform-exporter/state \
-        /var/lib/platform-exporter/targets
+        /var/lib/platform-exporter/prometheus
 COPY --from=build /opt/platform-exporter /opt/platform-exporter
 COPY deploy/docker/healthcheck.py /opt/platform-exporter/healthcheck.py
 USER 10001:10001

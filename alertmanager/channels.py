@@ -29,6 +29,11 @@ class Channel:
         """Return the absolute path of a secret: Alertmanager would look for a relative one in its working directory."""
         return str(self.secrets / str(self.keys[key]))
 
+    @property
+    def secret_files(self) -> list[str]:
+        """Return the names of all its secrets, below the folder."""
+        return [str(self.keys[key]) for key in self.keys if key.endswith("_file")]
+
     def requires(self, version: Version, what: str) -> None:
         """Raise ChannelsError where the Alertmanager is older than this."""
         if self.alertmanager < version:
@@ -50,34 +55,28 @@ def email(channel: Channel) -> Block:
         "headers": {"Subject": _template("platform.title")},
         "html": _template("platform.email.html"),
         "text": _template("platform.email.text"),
-        "send_resolved": True,
     }
 
 
 def slack(channel: Channel) -> Block:
     """Return an entry of slack_configs for an incoming webhook."""
-    block: Block = {"api_url_file": channel.secret("url_file")}
-    if "channel" in channel.keys:
-        block["channel"] = channel["channel"]
-    return block | {
+    return _with(channel, channel="channel") | {
+        "api_url_file": channel.secret("url_file"),
         "color": _template("platform.slack.color"),
         "title": _template("platform.slack.title"),
         "title_link": _template("platform.link"),
         "text": _template("platform.slack.text"),
         "fallback": _template("platform.title"),
         "mrkdwn_in": ["text"],
-        "send_resolved": True,
     }
 
 
 def pagerduty(channel: Channel) -> Block:
     """Return an entry of pagerduty_configs for the Events API v2; a group of alerts is one incident there."""
-    block: Block = {"routing_key_file": channel.secret("routing_key_file")}
-    if "url" in channel.keys:
-        block["url"] = channel["url"]
     parts = ("severity", "class", "component", "group", "source")
     links = ("runbook", "dashboard", "silence")
-    return block | {
+    return _with(channel, url="url") | {
+        "routing_key_file": channel.secret("routing_key_file"),
         "client": "platform-exporter",
         "client_url": _template("platform.link"),
         "description": _template("platform.title"),
@@ -85,32 +84,27 @@ def pagerduty(channel: Channel) -> Block:
         # `firing` and `resolved` are Alertmanager's own, which it would add at greater length.
         "details": {
             **{part: _template(f"platform.{part}") for part in ("firing", "resolved")},
-            **{link: _template(f"platform.pagerduty.{link}") for link in links},
+            **{link: _template(f"platform.{link}") for link in links},
         },
-        "links": [{"href": _template(f"platform.pagerduty.{link}"), "text": link.capitalize()} for link in links],
-        "send_resolved": True,
+        "links": [{"href": _template(f"platform.{link}"), "text": link.capitalize()} for link in links],
     }
 
 
 def teams(channel: Channel) -> Block:
     """Return an entry of msteamsv2_configs: an adaptive card, posted to a workflow."""
-    channel.requires((0, 28), "kind `teams`")
     return {
         "webhook_url_file": channel.secret("url_file"),
         "title": _template("platform.title"),
         "text": _template("platform.teams.text"),
-        "send_resolved": True,
     }
 
 
 def discord(channel: Channel) -> Block:
     """Return an entry of discord_configs; before 0.28 its address could not be read from a file."""
-    channel.requires((0, 28), "kind `discord` (until then: kind `slack`, Discord's address with /slack at its end)")
     return {
         "webhook_url_file": channel.secret("url_file"),
         "title": _template("platform.title"),
         "message": _template("platform.discord.text"),
-        "send_resolved": True,
     }
 
 
@@ -126,34 +120,190 @@ def webhook(channel: Channel) -> Block:
         block["url_file"] = channel.secret("url_file")
     if "token_file" in channel.keys:
         block["http_config"] = {"authorization": {"credentials_file": channel.secret("token_file")}}
-    return block | {"send_resolved": True}
+    if "max_alerts" in channel.keys:
+        block["max_alerts"] = channel["max_alerts"]
+    return block
+
+
+def opsgenie(channel: Channel) -> Block:
+    """Return an entry of opsgenie_configs; in Europe `url` is https://api.eu.opsgenie.com/."""
+    return _with(channel, api_url="url") | {
+        "api_key_file": channel.secret("api_key_file"),
+        "message": _template("platform.title"),
+        "description": _template("platform.text"),
+        "source": "platform-exporter",
+        "priority": _template("platform.opsgenie.priority"),
+    }
+
+
+def telegram(channel: Channel) -> Block:
+    """Return an entry of telegram_configs: plain text, so that nothing in it is markup."""
+    return _with(channel, api_url="url") | {
+        "bot_token_file": channel.secret("bot_token_file"),
+        "chat_id": channel["chat_id"],
+        "parse_mode": "",
+        "message": _titled("platform.text"),
+    }
+
+
+def mattermost(channel: Channel) -> Block:
+    """Return an entry of mattermost_configs for an incoming webhook."""
+    return _with(channel, channel="channel") | {
+        "webhook_url_file": channel.secret("url_file"),
+        "color": _template("platform.slack.color"),
+        "title": _template("platform.title"),
+        "title_link": _template("platform.link"),
+        "text": _template("platform.discord.text"),
+        "fallback": _template("platform.title"),
+    }
+
+
+def rocketchat(channel: Channel) -> Block:
+    """Return an entry of rocketchat_configs: a message of a user, by a personal access token."""
+    return _with(channel, api_url="url") | {
+        "token_file": channel.secret("token_file"),
+        "token_id_file": channel.secret("token_id_file"),
+        "channel": channel["channel"],
+        "title": _template("platform.title"),
+        "title_link": _template("platform.link"),
+        "text": _template("platform.discord.text"),
+    }
+
+
+def webex(channel: Channel) -> Block:
+    """Return an entry of webex_configs: a message of a bot in a room."""
+    return _with(channel, api_url="url") | {
+        "room_id": channel["room_id"],
+        "message": _titled("platform.teams.text"),
+        "http_config": {"authorization": {"credentials_file": channel.secret("token_file")}},
+    }
+
+
+def sns(channel: Channel) -> Block:
+    """Return an entry of sns_configs, signed as its machine's role, environment or `profile` says."""
+    return {
+        "topic_arn": channel["topic_arn"],
+        "sigv4": {"region": channel["region"]} | _with(channel, profile="profile", role_arn="role_arn"),
+        "subject": _template("platform.title"),
+        "message": _template("platform.text"),
+    }
+
+
+def pushover(channel: Channel) -> Block:
+    """Return an entry of pushover_configs; what is critical rings until somebody confirms it."""
+    return {
+        **{key: channel.secret(key) for key in ("user_key_file", "token_file")},
+        "title": _template("platform.title"),
+        "message": _template("platform.text"),
+        "url": _template("platform.link"),
+        "priority": _template("platform.pushover.priority"),
+    }
+
+
+def victorops(channel: Channel) -> Block:
+    """Return an entry of victorops_configs, Splunk On-Call."""
+    return _with(channel, api_url="url") | {
+        "api_key_file": channel.secret("api_key_file"),
+        "routing_key": channel["routing_key"],
+        "message_type": _template("platform.victorops.type"),
+        "entity_display_name": _template("platform.title"),
+        "state_message": _template("platform.text"),
+    }
+
+
+def wechat(channel: Channel) -> Block:
+    """Return an entry of wechat_configs; one of `to_user`, `to_party` and `to_tag` says who gets it."""
+    names = ("corp_id", "agent_id", "to_user", "to_party", "to_tag")
+    return _with(channel, api_url="url", **{name: name for name in names}) | {
+        "api_secret_file": channel.secret("api_secret_file"),
+        "message": _titled("platform.text"),
+    }
+
+
+def jira(channel: Channel) -> Block:
+    """Return an entry of jira_configs: an issue for each group of alerts."""
+    names = ("project", "issue_type", "resolve_transition", "reopen_transition")
+    return _with(channel, api_url="url", **{name: name for name in names}) | {
+        "summary": _template("platform.title"),
+        "description": _template("platform.text"),
+        "http_config": {
+            "basic_auth": {"username": channel["username"], "password_file": channel.secret("password_file")}
+        },
+    }
+
+
+def incidentio(channel: Channel) -> Block:
+    """Return an entry of incidentio_configs: Alertmanager's own JSON."""
+    return {
+        "url": channel["url"],
+        "alert_source_token_file": channel.secret("token_file"),
+    }
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of channel: Alertmanager's key for it, the function that makes its block, and its keys in the file."""
+    """A kind of channel: Alertmanager's key for it, the function that makes its block, and its keys in the file.
+
+    since: the version of Alertmanager that has it, and reads its secrets from files. before: what to use until then.
+    """
 
     section: str
     block: Callable[[Channel], Block]
     required: frozenset[str] = frozenset()
     optional: frozenset[str] = frozenset()
     together: tuple[tuple[str, str], ...] = ()
+    since: Version = (0, 25)
+    before: str = ""
+
+
+def _kind(
+    block: Callable[[Channel], Block], required: str, optional: str = "", since: Version = (0, 25), **more: Any
+) -> Kind:
+    """Return a kind whose section is named as its function; keys are words."""
+    section = more.pop("section", f"{block.__name__}_configs")
+    return Kind(section, block, frozenset(required.split()), frozenset(optional.split()), since=since, **more)
 
 
 KINDS = {
-    "email": Kind(
-        "email_configs",
+    "email": _kind(
         email,
-        frozenset({"to", "from", "smarthost"}),
-        frozenset({"username", "password_file", "require_tls", "ca_file"}),
-        (("username", "password_file"),),
+        "to from smarthost",
+        "username password_file require_tls ca_file",
+        together=(("username", "password_file"),),
     ),
-    "slack": Kind("slack_configs", slack, frozenset({"url_file"}), frozenset({"channel"})),
-    "pagerduty": Kind("pagerduty_configs", pagerduty, frozenset({"routing_key_file"}), frozenset({"url"})),
-    "teams": Kind("msteamsv2_configs", teams, frozenset({"url_file"})),
-    "discord": Kind("discord_configs", discord, frozenset({"url_file"})),
-    "webhook": Kind("webhook_configs", webhook, frozenset(), frozenset({"url", "url_file", "token_file"})),
+    "slack": _kind(slack, "url_file", "channel"),
+    "pagerduty": _kind(pagerduty, "routing_key_file", "url"),
+    "teams": _kind(teams, "url_file", since=(0, 28), section="msteamsv2_configs"),
+    "discord": _kind(
+        discord, "url_file", since=(0, 28), before="kind `slack`, Discord's address with /slack at its end"
+    ),
+    "webhook": _kind(webhook, "", "url url_file token_file max_alerts"),
+    "opsgenie": _kind(opsgenie, "api_key_file", "url"),
+    "telegram": _kind(telegram, "bot_token_file chat_id", "url", (0, 26)),
+    "mattermost": _kind(mattermost, "url_file", "channel", (0, 32), before="kind `slack` with the same address"),
+    "rocketchat": _kind(rocketchat, "url token_file token_id_file channel", since=(0, 28)),
+    "webex": _kind(webex, "room_id token_file", "url"),
+    "sns": _kind(sns, "topic_arn region", "profile role_arn"),
+    "pushover": _kind(pushover, "user_key_file token_file", since=(0, 26)),
+    "victorops": _kind(victorops, "api_key_file routing_key", "url"),
+    "wechat": _kind(wechat, "corp_id agent_id api_secret_file", "to_user to_party to_tag url", (0, 31)),
+    "jira": _kind(
+        jira,
+        "url project issue_type username password_file",
+        "resolve_transition reopen_transition",
+        (0, 28),
+    ),
+    "incidentio": _kind(incidentio, "url token_file", since=(0, 29)),
 }
+
+
+def _with(one: Channel, /, **keys: str) -> Block:
+    """Return those of Alertmanager's keys whose key in the file is there."""
+    return {theirs: one[ours] for theirs, ours in keys.items() if ours in one.keys}
+
+
+def _titled(name: str) -> str:
+    return f"{_template('platform.title')}\n\n{_template(name)}"
 
 
 def _template(name: str) -> str:

@@ -5,6 +5,7 @@ from importlib import import_module
 import click
 
 from exporter import __version__
+from exporter.files import NO_TEXT
 
 COMMANDS = {
     "serve": "exporter.commands.serve",
@@ -18,7 +19,9 @@ COMMANDS = {
     "series": "exporter.commands.series",
     "alerts": "exporter.commands.alerts",
     "errors": "exporter.commands.errors",
+    "rules": "exporter.commands.rules",
     "export": "exporter.commands.export",
+    "users": "exporter.commands.users",
     "backfill": "exporter.commands.backfill",
     "demo": "exporter.commands.demo",
     "receive-notifications": "exporter.commands.receive_notifications",
@@ -27,6 +30,11 @@ COMMANDS = {
 
 
 class _Commands(click.Group):
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if any(map(NO_TEXT.search, args)):  # no database, and no terminal, takes half a character
+            raise click.UsageError("invalid argument: expected UTF-8")
+        return super().parse_args(context, args)
+
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
 

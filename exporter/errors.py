@@ -8,12 +8,16 @@
     │   ├── UnreachableError
     │   ├── SchemaError
     │   └── MappingError
+    ├── UnreadableError
     ├── AlertmanagerError
     ├── NotificationError
+    ├── GrafanaError
+    ├── SendError
     ├── SpoolError
     ├── StateError
     ├── ChangeError
     ├── UnknownIssueError
+    │   └── AmbiguousIssueError
     └── CountError
 
 Every message names the key (or table), its value, what was expected and what to do; none ever holds a secret.
@@ -52,12 +56,24 @@ class MappingError(DatabaseError):
     """Raised when a mapping is malformed or names a table or column that does not exist."""
 
 
+class UnreadableError(PlatformError):
+    """Raised when a file is not a text that can be used; its message is why, in a few words."""
+
+
 class AlertmanagerError(PlatformError):
     """Raised when an Alertmanager does not answer, or refuses a request."""
 
 
 class NotificationError(PlatformError):
     """Raised when a request is not a notification of Alertmanager's."""
+
+
+class GrafanaError(PlatformError):
+    """Raised when Grafana does not answer, or does not take a dashboard."""
+
+
+class SendError(PlatformError):
+    """Raised when a message of the dead man's switch cannot be sent."""
 
 
 class SpoolError(PlatformError):
@@ -74,6 +90,10 @@ class ChangeError(PlatformError):
 
 class UnknownIssueError(PlatformError):
     """Raised when an id belongs to no issue, or to several."""
+
+
+class AmbiguousIssueError(UnknownIssueError):
+    """Raised when the beginning of an id is that of several issues."""
 
 
 class CountError(PlatformError):

@@ -10,8 +10,8 @@ from decimal import Decimal
 
 import psycopg
 
-from exporter.config.settings import Config, Database, Query
-from exporter.database.connection import backoff_seconds, connect, reason_of
+from exporter.config.settings import Config, Database, Query, WatchQuery
+from exporter.database.connection import backoff_seconds, cancel, connect, reason_of
 from exporter.database.values import read_any_texts
 from exporter.errors import UnreachableError
 
@@ -68,12 +68,7 @@ class QueryWorker:
     def stop(self, timeout_seconds: float = 5.0) -> None:
         """End the thread after its current statement, which is cancelled."""
         self._stopping.set()
-        connection = self._connection
-        if connection is not None and self._thread.is_alive():
-            try:
-                connection.cancel_safe(timeout=1.0)
-            except psycopg.Error:
-                logger.debug("queries: the server did not accept the cancellation")
+        cancel(self._connection)
         self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
@@ -120,7 +115,10 @@ class QueryWorker:
         try:
             columns, rows = self._rows(connection, query)
         except psycopg.errors.QueryCanceled:
-            self._fail(query, f"no result in {query.timeout_seconds:g} s: expected one within `timeout_seconds`")
+            problem = f"no result in {query.timeout_seconds:g} s: expected one within `timeout_seconds`"
+            if isinstance(query, WatchQuery):
+                problem += ", with an index that begins with the watch's `time`"
+            self._fail(query, problem)
             return
         except psycopg.Error as error:
             reason = reason_of(error)
@@ -159,6 +157,8 @@ class QueryWorker:
         with connection.transaction(), connection.cursor(name="query") as cursor:
             connection.execute("SET TRANSACTION READ ONLY")
             connection.execute(f"SET LOCAL statement_timeout = {round(query.timeout_seconds * 1000)}".encode())
+            if isinstance(query, WatchQuery):
+                connection.execute("SELECT set_config('timezone', %s, true)", [query.time_zone])
             if raw:
                 read_any_texts(cursor.adapters)
             cursor.execute(query.sql.encode())  # DECLARE takes one statement, and only one that reads
@@ -197,7 +197,7 @@ class QueryWorker:
 def workers(config: Config, running: Iterable[QueryWorker] = ()) -> list[QueryWorker]:
     """Return a worker for each database that is queried, from `running` where nothing changed. Starts nothing."""
     by_database: dict[Database, list[Query]] = {}
-    for query in config.queries:
+    for query in config.all_queries:
         by_database.setdefault(query.database or config.database, []).append(query)
     running = list(running)
     known = [view for worker in running for view in worker.views.values()]

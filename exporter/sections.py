@@ -1,14 +1,16 @@
 """Building blocks of the configuration's sections: the base class, secrets, paths, and checks that several share."""
 
 import hmac
-import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from msgspec import Meta, Struct
 
-Finite = Annotated[float, Meta(ge=-1e15, le=1e15)]
+from exporter.errors import UnreadableError
+from exporter.files import AUTHORITY_BYTES, read_text
+
 Ratio = Annotated[float, Meta(gt=0, le=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9_.:-]+$")]
 
@@ -65,7 +67,7 @@ class Secret:
 
 def is_port(text: str) -> bool:
     """Tell whether a text is the number of a port."""
-    return text.isascii() and text.isdigit() and 0 < int(text) <= 65535
+    return text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) <= 65535
 
 
 def duplicates(key: str, names: list[str]) -> Iterator[Problem]:
@@ -107,7 +109,11 @@ def dsn_problems(dsn: Secret) -> Iterator[Problem]:
         return
     # A password with @ or / in it makes libpq take its end for the host, and show it in every message.
     hosts, ports = parts.get("host", "").split(","), parts.get("port", "").split(",")
-    if any("@" in host[1:] for host in hosts) or not all(port == "" or is_port(port) for port in ports):
+    if (
+        "@" in parts.get("dbname", "")
+        or any("@" in host[1:] for host in hosts)
+        or not all(port == "" or is_port(port) for port in ports)
+    ):
         yield Problem(
             "dsn",
             "postgresql://USER@HOST:PORT/DATABASE, and in a password %40 for @, %2F for / and %3A for : "
@@ -116,8 +122,16 @@ def dsn_problems(dsn: Secret) -> Iterator[Problem]:
 
 
 def authority_problems(ca_file: FilePath | None) -> Iterator[Problem]:
-    """Yield that a file of certificates cannot be read."""
-    if ca_file is not None and not os.access(ca_file, os.R_OK):
+    """Yield that a file of certificates cannot be read, or holds none."""
+    if ca_file is None:
+        return
+    import ssl  # where there is such a file
+
+    try:
+        # Comments hold names in any language.
+        text = read_text(Path(ca_file), AUTHORITY_BYTES, "replace").encode("ascii", "ignore")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text.decode())
+    except (UnreadableError, ssl.SSLError, ValueError):
         yield Problem("ca_file", "a PEM file of certificates that can be read", ca_file)
 
 

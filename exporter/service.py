@@ -15,12 +15,14 @@ from exporter.aggregation.shown import ShownSources
 from exporter.alerts.workers import AlertWorkers
 from exporter.config import loader as configuration
 from exporter.config.settings import Config
+from exporter.dependencies import dependencies
 from exporter.errors import ConfigError, MappingError, StateError
 from exporter.exposition import collector
 from exporter.exposition.labels import AddedLabels, added_labels
 from exporter.exposition.negotiation import Format
 from exporter.exposition.queries import check as check_queries
 from exporter.inspection.reconciler import Reconciler
+from exporter.jobs import Jobs
 from exporter.probes import build
 from exporter.probes.base import Status
 from exporter.probes.run import ProbeRunner
@@ -53,10 +55,13 @@ class Service:
         self._changed = threading.Event()
         self._shown = _shown(config)
         self._workers = _workers(config, {}, self._shown, self._changed.set)
+        self._stores = [name for name, worker in self._workers.items() if worker.plan.native]
         self._added = added_labels(config)
+        self._dependencies = tuple(dependencies(config))
         self._runner = ProbeRunner(build(config.probes))
         self._queries = _query_workers(config, ())
         self._reconciler = Reconciler(config)
+        self._jobs = Jobs(config)
         self.alerts = AlertWorkers(config, self._shown, self._changed.set)
         self._reload_ok = True
         self._loaded_at = time.time()
@@ -78,12 +83,13 @@ class Service:
             worker.start()
         self.alerts.start()
         self._reconciler.start()
+        self._jobs.start()
         for queried in self._queries:
             queried.start()
 
     def stop(self) -> None:
         """End all threads; blocks for a few seconds at most."""
-        _stop((*self._workers.values(), self.alerts, self._reconciler, *self._queries), timeout_seconds=2.0)
+        _stop((*self._workers.values(), self.alerts, self._reconciler, self._jobs, *self._queries), timeout_seconds=2.0)
         self._shown.close()
         self._runner.close()
 
@@ -101,9 +107,12 @@ class Service:
         live = [
             *collector.probed(results, failures, self._added),
             *collector.sources(views, intervals, time.monotonic()),
-            *collector.exporter(config, reload_ok=self._reload_ok, loaded_at=self._loaded_at),
+            *collector.exporter(config, reload_ok=self._reload_ok, loaded_at=self._loaded_at, now=time.time()),
+            *collector.needed(self._dependencies),
             *collector.own_certificate(self._certificate_expiry()),
+            *collector.jobs(self._jobs.states(views, collector.fresh(views, intervals, time.monotonic())), self._added),
             *collector.reconciled(self._reconciler.differences()),
+            *(collector.watchdog(*self.alerts.watchdog.view) if self.alerts.watchdog else ()),
             *collector.queried(self._query_views(), time.monotonic(), self._added),
             *self._process.collect(),
         ]
@@ -111,6 +120,8 @@ class Service:
         # A scraper that has given up meanwhile has seen nothing.
         if scrape_timeout_seconds is None or time.monotonic() - asked < scrape_timeout_seconds:
             self._shown.scrapers.note(client, began, scrapes=scrape_timeout_seconds is not None)
+        if scrape_timeout_seconds is not None and self.alerts.watchdog:
+            self.alerts.watchdog.scraped()
         return body, form.content_type
 
     def not_ready(self) -> list[str]:
@@ -140,6 +151,7 @@ class Service:
                 "status": _source_status(worker, now).value,
                 "cause": "; ".join(worker.view.problems),
                 "lag_seconds": worker.view.lag_seconds(now),
+                "approximate": worker.plan.read_only,
             }
             for name, worker in workers.items()
         ]
@@ -157,42 +169,50 @@ class Service:
         return {"status": worst.value, "components": components, "sources": sources, "queries": asked}
 
     def reload(self) -> None:
-        """Reload the configuration and change what differs. Raises ConfigError, and then changes nothing."""
+        """Reload the configuration and change what differs. Raises ConfigError, and then changes nothing.
+
+        Whatever else it raises, the reload has failed, too.
+        """
         with self._lock:
             try:
-                config = configuration.load(self._path)
-                workers = _workers(config, self._workers, self._shown, self._changed.set)
-                probes = build(config.probes)
-                alerts = self.alerts
-                if not alerts.same_as(config):
-                    alerts = AlertWorkers(config, self._shown, self._changed.set)
-                added = added_labels(config)
-                queried = _query_workers(config, self._queries)
-            except ConfigError as error:
+                self._apply(configuration.load(self._path))
+            except BaseException as error:
                 self._reload_ok = False
-                logger.error("the configuration was not reloaded, the old one stays in force: %s", error)
+                if isinstance(error, ConfigError):
+                    logger.error("the configuration was not reloaded, the old one stays in force: %s", error)
                 raise
-            old, self._workers = self._workers, workers
-            old_config, self._config = self._config, config
-            later = (
-                ("listen", config.listen, old_config.listen),
-                ("state_folder", config.state_folder, old_config.state_folder),
-            )
-            for key, now, before in later:
-                if now != before:
-                    logger.warning("`%s` changed to %s, which takes effect at the next start", key, now)
-            self._shown.scrapers.interval_seconds = config.scrape_interval_seconds
-            self._added = added
-            self._replace_queries(queried)
-            _stop([worker for name, worker in old.items() if workers.get(name) is not worker], timeout_seconds=5.0)
-            for name, worker in workers.items():
-                if old.get(name) is not worker:
-                    worker.start()
-            self._replace_alerts(alerts)
-            self._replace_reconciler(config)
-            self._runner.replace(probes)
             self._reload_ok, self._loaded_at = True, time.time()
             logger.info("reloaded the configuration from %s", self._path)
+
+    def _apply(self, config: Config) -> None:
+        """Make all parts of a configuration, which changes nothing yet, and then replace what differs."""
+        workers = _workers(config, self._workers, self._shown, self._changed.set)
+        probes = build(config.probes)
+        alerts = self.alerts
+        if not alerts.same_as(config):
+            alerts = AlertWorkers(config, self._shown, self._changed.set)
+        added, needed = added_labels(config), tuple(dependencies(config))
+        queried = _query_workers(config, self._queries)
+        old, self._workers = self._workers, workers
+        old_config, self._config = self._config, config
+        later = (
+            ("listen", config.listen, old_config.listen),
+            ("state_folder", config.state_folder, old_config.state_folder),
+        )
+        for key, now, before in later:
+            if now != before:
+                logger.warning("`%s` changed to %s, which takes effect at the next start", key, now)
+        self._shown.scrapers.interval_seconds = config.scrape_interval_seconds
+        self._added, self._dependencies = added, needed
+        self._replace_queries(queried)
+        _stop([worker for name, worker in old.items() if workers.get(name) is not worker], timeout_seconds=5.0)
+        for name, worker in workers.items():
+            if old.get(name) is not worker:
+                worker.start()
+        self._replace_alerts(alerts)
+        self._replace_reconciler(config)
+        self._replace_jobs(config)
+        self._runner.replace(probes)
 
     def _replace_queries(self, new: list[QueryWorker]) -> None:
         old, self._queries = self._queries, new
@@ -216,6 +236,12 @@ class Service:
             self._reconciler.stop(timeout_seconds=5.0)
             self._reconciler = Reconciler(config)
             self._reconciler.start()
+
+    def _replace_jobs(self, config: Config) -> None:
+        if not self._jobs.same_as(config):
+            self._jobs.stop(timeout_seconds=5.0)
+            self._jobs = Jobs(config, self._jobs)
+            self._jobs.start()
 
     def _encode_ahead(self) -> None:
         """Encode new counters before the next scrape: encoding takes longer than all the rest of a scrape."""
@@ -242,7 +268,9 @@ class Service:
                 encoded = {}
             body = encoded.get(form.openmetrics)
             if body is None:
-                body = form.encode(collector.counted(views, created=form.openmetrics, added=added))
+                # One that a reload adds was in no sum before.
+                whole = collector.without_partial_sums(views, self._stores, added)
+                body = form.encode(collector.counted(whole, created=form.openmetrics, added=added))
             self._cached = (views, {**encoded, form.openmetrics: body}, added)
             return body
 
@@ -272,7 +300,9 @@ def _workers(
             plan = mapping.plan(source)
         except MappingError as error:
             raise ConfigError(f"`sources`, {source.label}: {error}") from error
-        new = Worker(plan, config.database_of(source), config.limits, config.retention_days, published, shown)
+        tables = config.database_of(source)
+        store = config.database if plan.read_only else tables
+        new = Worker(plan, store, config.limits, config.retention_days, published, shown, tables)
         known = running.get(source.label)
         if known is not None and known.counts_as(new):
             new.view = known.view  # no gap in the series until its own first poll
@@ -287,10 +317,10 @@ def _query_workers(config: Config, running: Iterable[QueryWorker]) -> list[Query
 
 def _shows_same(a: SourceView, b: SourceView) -> bool:
     """Tell whether two views have the same series: comparing 2,000 takes a hundredth of the time to encode them."""
-    return a is b or (a.totals == b.totals and a.readings == b.readings)
+    return a is b or (a.known == b.known and a.totals == b.totals and a.readings == b.readings)
 
 
-def _stop(workers: Iterable[Worker | AlertWorkers | Reconciler | QueryWorker], timeout_seconds: float) -> None:
+def _stop(workers: Iterable[Worker | AlertWorkers | Reconciler | QueryWorker | Jobs], timeout_seconds: float) -> None:
     """Stop all workers at the same time: where a server hangs, each takes its whole timeout."""
     threads = [threading.Thread(target=worker.stop, args=(timeout_seconds,)) for worker in workers]
     for thread in threads:

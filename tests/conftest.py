@@ -4,13 +4,16 @@ Those of session scope are shared by the tests of one worker: leave them as they
 or starves a server starts one of its own, by a fixture named start_*. A server that cannot be had fails the test.
 """
 
+import gc
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from exporter.database import schema
 from tests.servers import (
@@ -28,6 +31,73 @@ from tests.servers import (
 )
 from tools.stack.programs.search import find
 from tools.stack.servers import Alertmanager, Minio, Postgres, Prometheus, Redis
+
+LONGEST = (
+    "tests/alertmanager/test_storms.py",
+    "tests/end_to_end/test_going_back.py",
+    "tests/end_to_end/test_chain.py",
+    "tests/alertmanager/test_chain.py",
+    "tests/end_to_end/test_chart.py",
+    "tests/compose/test_set_up.py",
+    "tests/sdk/test_memory.py",
+    "tests/alertmanager/test_cluster.py",
+    "tests/alerts/test_outage.py",
+    "tests/alerts/test_manual.py",
+    "tests/aggregation/test_exactly_once.py",
+    "tests/aggregation/test_read_only.py",
+    "tests/sdk_jobs/test_celery.py",
+    "tests/sdk/test_processes.py",
+)
+"""Files that mostly wait for real timers, the longest first: workers begin with them, so that none is left with one."""
+
+SPREAD = (
+    "tests/alertmanager/test_chain.py::",
+    "tests/alertmanager/test_cluster.py::",
+    "tests/alertmanager/test_storms.py::",
+    "tests/alerts/test_manual.py::",
+    "tests/alerts/test_outage.py::",
+    "tests/end_to_end/test_chart.py::",
+    "tests/prometheus/test_rules.py::",
+)
+"""Files that share no server among their tests, so that any worker may run each: of one they would take longest."""
+
+
+class Scheduling(LoadFileScheduling):
+    """Files for workers, as of `--dist loadfile`, but each test of those to spread for itself."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if nodeid.startswith(SPREAD) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    """Return the scheduling of `--dist loadfile`."""
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(trylast=True)  # after pytest has put together what shares a parameter of a session
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the longest files first where workers share them; otherwise leave the order."""
+    if hasattr(config, "workerinput"):
+        ranks = {file: rank for rank, file in enumerate(LONGEST)}
+        items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(ranks)))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option by which tests of endurance last as long as the documents say."""
+    parser.addoption("--long", action="store_true", help="Let tests of endurance last minutes.")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of all garbage collections to come: one takes 2 ms then instead of 200."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def leaks_are_blamed_here() -> Iterator[None]:
+    """Collect what a test leaves in cycles, such as sockets, so that their warnings fail it and not a later one."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,16 @@ from typing import get_args, get_type_hints
 
 import msgspec
 import pytest
+import trustme
 import yaml
 from psycopg import conninfo
 
 from exporter.config import loader, thresholds
 from exporter.config.settings import Config, convert, parse_address
 from exporter.errors import ConfigError
+from exporter.exposition.labels import added_labels
+from exporter.indicators import INDICATORS
+from exporter.indicators.declaration import OVERRIDES, Indicator
 from exporter.probes import PROBES, Probe
 from exporter.sections import Secret, dsn_parts
 from platform_sdk.events import EVENTS
@@ -65,33 +69,16 @@ def test_defaults_are_those_documented() -> None:
         ),
         "probes": {kind.component: () for kind in PROBES},
         "probe_timeout_seconds": 1.0,
+        "dependencies": {},
         "queries": (),
+        "watches": (),
+        "jobs": (),
+        "budgets": (),
         "limits": {"series_per_metric": 500, "idle_series_days": 30, "future_tolerance_seconds": 300.0},
         "thresholds": {
             "minimum_events": 20,
-            "http_latency_seconds": band(0.5, None, 1.0),
-            "http_error_ratio": band(0.02, None, 0.05),
-            "api_success_ratio": band(0.95, None, 0.9),
-            "api_forbidden_ratio": band(0.05, 0.25, None),
-            "api_rate_limited_ratio": band(0.05, 0.25, None),
-            "api_quota_seconds": band(3600.0, 900.0, None),
-            "scraping_failure_ratio": band(0.1, 0.25, 0.5),
-            "scraping_forbidden_ratio": band(0.05, 0.25, None),
-            "scraping_rate_limited_ratio": band(0.05, 0.25, None),
-            "scraping_heartbeat_age_seconds": band(None, 120.0, 600.0),
-            "scraping_progress_age_seconds": band(900.0, 3600.0, None),
-            "scraping_pending_age_seconds": band(900.0, 3600.0, None),
-            "scraping_last_success_age_seconds": band(86400.0, 172800.0, None),
-            "scraping_volume_ratio": band(0.5, 0.2, None),
-            "error_burst_factor": band(5.0, 20.0, None),
-            "login_failures": band(20.0, 100.0, None),
-            "sdk_dropped_ratio": band(0.0, 0.01, None),
-            "saturation_ratio": band(0.8, 0.95, None),
-            "saturation_seconds": band(86400.0, 14400.0, None),
-            "transaction_age_seconds": band(900.0, 3600.0, None),
-            "queue_age_seconds": band(900.0, 3600.0, None),
-            "certificate_expiry_seconds": band(1814400.0, 604800.0, 86400.0),
-            "source_lag_seconds": band(None, 60.0, 300.0),
+            # The example shows each default: test_example_shows_the_defaults.
+            **{name: band(indicator) for name, indicator in INDICATORS.items()},
         },
         "objectives": {"http_availability": 0.99, "http_latency": 0.95, "scraping_success": 0.9},
         "retention_days": {kind.name: kind.retention_days for kind in EVENTS},
@@ -100,6 +87,10 @@ def test_defaults_are_those_documented() -> None:
             "timeout_seconds": 5.0, "resend_seconds": 15.0,
         },
         "errors": {"token": None},
+        "watchdog": {
+            "token": None, "missing_after_seconds": 300.0, "repeat_seconds": 3600.0, "expect_scrapes": True,
+            "mail": None, "webhook": None,
+        },
         "alerts": {
             "token": None, "spool_folder": None, "spool_limit_bytes": 67_108_864, "flap_seconds": 600.0,
             "noise_seconds": 120.0, "retention_days": 400,
@@ -109,9 +100,10 @@ def test_defaults_are_those_documented() -> None:
     }  # fmt: skip
 
 
-def band(medium: float | None, high: float | None, critical: float | None) -> dict[str, object]:
+def band(indicator: Indicator) -> dict[str, object]:
     """Return an indicator's thresholds without overrides."""
-    return {"medium": medium, "high": high, "critical": critical, "apps": {}, "apis": {}}
+    given = {severity: one.threshold for severity, one in indicator.bands.items()}
+    return dict.fromkeys(thresholds.BANDS) | given | {key: {} for key in OVERRIDES}
 
 
 def test_defaults_are_in_order() -> None:
@@ -187,7 +179,7 @@ def test_probes_have_defaults() -> None:
         (STORE + "limits: {series: 5}", "limits", "series_per_metric"),
         (STORE + "thresholds: {http_latency: {}}", "thresholds", "http_latency_seconds"),
         (STORE + "thresholds: {http_error_ratio: {crit: 1}}", "thresholds.http_error_ratio", "critical"),
-        (STORE + "thresholds: {http_error_ratio: {apps: {x: {hihg: 1}}}}", "thresholds.http_error_ratio.apps[...]",
+        (STORE + "thresholds: {http_error_ratio: {apps: {x: {hihg: 1}}}}", "thresholds.http_error_ratio.apps.x",
          "high"),
         (STORE + "retention_days: {errors: 3}", "retention_days", "error"),
         (STORE + "stack: {grafana: x}", "stack", "grafana_url"),
@@ -221,7 +213,13 @@ def test_unknown_key_unlike_any_lists_those_there_are() -> None:
         (STORE + "sources: native", "invalid value for `sources`: expected `array`, got `str`"),
         (STORE + "sources: [{preset: 5}]", "invalid value 5 for `sources[0].preset`: expected `str`, got `int`"),
         (STORE + "probe_timeout_seconds: soon",
-         "invalid value 'soon' for `probe_timeout_seconds`: expected `float`, got `str`"),
+         "invalid value 'soon' for `probe_timeout_seconds`: expected a number of seconds, such as 300"),
+        (STORE + "thresholds: {http_latency_seconds: {medium: 5m}}",
+         ("invalid value '5m' for `thresholds.http_latency_seconds.medium`: expected a number of seconds, "
+         "such as 300")),
+        (STORE + "jobs: [{app: a, task: b, every: 90}]",
+         "invalid value 90 for `jobs[0].every`: expected a duration such as 90m"),
+        (STORE + "budgets: [{app: a, month: 0}]", "invalid value 0 for `budgets[0].month`: expected `float` > 0.0"),
         (STORE + "probe_timeout_seconds: 0.01",
          "invalid value 0.01 for `probe_timeout_seconds`: expected `float` >= 0.05"),
         (STORE + "probe_timeout_seconds: .nan",
@@ -238,6 +236,9 @@ def test_unknown_key_unlike_any_lists_those_there_are() -> None:
          "invalid value 0 for `database.poll_interval_seconds`: expected `float` >= 0.1"),
         (STORE + "probes: {redis: [{name: 'a b', url: 'redis://h'}]}",
          "invalid value 'a b' for `probes.redis[0].name`: expected `str` matching regex '^[A-Za-z0-9_.:-]+$'"),
+        (STORE + "watchdog: {missing_after_seconds: 30}",
+         ("invalid value 30.0 for `watchdog.missing_after_seconds`: expected at least 120: the watchdog comes once "
+         "a minute")),
         (STORE + "stack: {prometheus_url: '127.0.0.1:9090'}",
          "invalid value for `stack.prometheus_url`: expected http(s)://HOST:PORT, with a path if any"),
         ("database: {dsn: 5}",
@@ -447,7 +448,7 @@ def test_mapping_file_starts_at_the_configurations_folder(given: str, used: str)
 
 def test_ca_file_starts_at_the_configurations_folder(tmp_path: Path) -> None:
     """A CA file's relative path is relative to the configuration too."""
-    (tmp_path / "ca.pem").write_text("x")
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
     text = STORE + "probes: {minio: [{name: a, endpoint: h, access_key: k, secret_key: s, ca_file: ca.pem}]}"
 
     assert parse(text, folder=tmp_path).probes.minio[0].ca_file == str(tmp_path / "ca.pem")
@@ -512,39 +513,70 @@ def test_threshold_may_be_left_out() -> None:
 
 def test_threshold_may_differ_by_app_and_api() -> None:
     """An app's or an API's own band stands beside the general one."""
-    text = STORE + "thresholds: {api_success_ratio: {apps: {a: {critical: 0.5}}, apis: {b: {medium: 0.8}}}}"
+    text = STORE + "thresholds: {api_success_ratio: {apps: {a: {critical: 0.5}}, apis: {b: {medium: 0.92}}}}"
     threshold = parse(text).thresholds.api_success_ratio
 
-    assert (threshold.medium, threshold.apps["a"].critical, threshold.apis["b"].medium) == (0.95, 0.5, 0.8)
+    assert (threshold.medium, threshold.apps["a"].critical, threshold.apis["b"].medium) == (0.95, 0.5, 0.92)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{http_latency_seconds: {medium: 2}}",
-         "invalid value [2.0, 1.0] for `thresholds.http_latency_seconds`: expected rising values"),
+         ("invalid value [2.0, 1.0] for `thresholds.http_latency_seconds`: expected rising values "
+         "of medium, critical")),
         ("{api_success_ratio: {medium: 0.5}}",
-         "invalid value [0.5, 0.9] for `thresholds.api_success_ratio`: expected falling values"),
+         ("invalid value [0.5, 0.9] for `thresholds.api_success_ratio`: expected falling values "
+         "of medium, critical")),
         ("{scraping_failure_ratio: {high: 0.6}}",
-         "invalid value [0.1, 0.6, 0.5] for `thresholds.scraping_failure_ratio`: expected rising values"),
-        ("{http_error_ratio: {apps: {x: {medium: 2, high: 1}}}}",
-         "invalid value [2.0, 1.0] for `thresholds.http_error_ratio.apps.x`: expected rising values"),
-        ("{api_success_ratio: {apis: {x: {medium: 0.1, high: 0.2}}}}",
-         "invalid value [0.1, 0.2] for `thresholds.api_success_ratio.apis.x`: expected falling values"),
+         ("invalid value [0.1, 0.6, 0.5] for `thresholds.scraping_failure_ratio`: expected rising values "
+         "of medium, high, critical")),
+        ("{http_error_ratio: {apps: {x: {medium: 0.2, critical: 0.1}}}}",
+         ("invalid value [0.2, 0.1] for `thresholds.http_error_ratio.apps.x`: expected rising values "
+         "of medium, critical")),
+        ("{api_success_ratio: {apis: {x: {medium: 0.1, critical: 0.2}}}}",
+         ("invalid value [0.1, 0.2] for `thresholds.api_success_ratio.apis.x`: expected falling values "
+         "of medium, critical")),
+        ("{http_error_ratio: {apps: {x: {medium: 0.2}}}}",
+         ("invalid value [0.2, 0.05] for `thresholds.http_error_ratio.apps.x`: expected rising values "
+         "of medium, critical")),
+        ("{http_error_ratio: {critical: 5}}",
+         ("invalid value 5.0 for `thresholds.http_error_ratio.critical`: expected a share from 0 to 1, "
+         "such as 0.05 for 5 %")),
+        ("{saturation_ratio: {components: {main: {high: 95}}}}",
+         ("invalid value 95.0 for `thresholds.saturation_ratio.components.main.high`: expected a share from 0 to 1, "
+         "such as 0.05 for 5 %")),
+        ("{http_latency_seconds: {medium: -1}}",
+         "invalid value -1 for `thresholds.http_latency_seconds.medium`: expected `float` >= 0.0"),
+        ("{http_error_ratio: {apps: {blog: {critical: null}}}}",
+         ("invalid value null for `thresholds.http_error_ratio.apps.blog.critical`: expected a number; an override "
+         "moves a threshold and cannot leave it out, so give one that is never reached")),
+        ("{saturation_ratio: {components: {redis/main: {high: 0.9}}}}",
+         ("invalid key `redis/main` in `thresholds.saturation_ratio.components`: expected a name without its kind, "
+         "`main`; it holds for all components of that name")),
     ],
 )  # fmt: skip
-def test_thresholds_must_be_in_order(text: str, message: str) -> None:
-    """Bands that overlap make no sense: critical must be at least as bad as high, high as medium."""
-    assert refusal(STORE + f"thresholds: {text}") == f"{message} of medium, high, critical"
+def test_threshold_without_sense_is_refused(text: str, message: str) -> None:
+    """Bands must be in order with what they inherit, shares at most 1, and overrides must have an effect."""
+    assert refusal(STORE + f"thresholds: {text}") == message
+
+
+@pytest.mark.parametrize("text", ["{http_latency_rise_ratio: {medium: 3}}", "{app_silence_ratio: {high: 8}}",
+                                  "{error_burst_factor: {high: 50}}", "{sdk_dropped_ratio: {high: 1}}"])  # fmt: skip
+def test_multiple_may_be_above_one(text: str) -> None:
+    """Only what is shown as a percentage is a share."""
+    assert parse(STORE + f"thresholds: {text}")
 
 
 @pytest.mark.parametrize(
     ("text", "start"),
     [
         ("{http_error_ratio: {apis: {arxiv: {medium: 0.1}}}}",
-         "`thresholds.http_error_ratio.apis`: expected no overrides but for api_forbidden_ratio"),
+         "`thresholds.http_error_ratio.apis`: expected only medium, critical, apps: it is not about apis"),
+        ("{http_error_ratio: {high: 0.03}}",
+         "`thresholds.http_error_ratio.high`: expected only medium, critical: it has no other alert"),
         ("{saturation_ratio: {apps: {shop: {medium: 0.1}}}}",
-         "`thresholds.saturation_ratio.apps`: expected no overrides, only medium, high, critical"),
+         "`thresholds.saturation_ratio.apps`: expected only medium, high, components: it is not about apps"),
     ],
 )  # fmt: skip
 def test_override_that_nothing_would_read_is_refused(text: str, start: str) -> None:
@@ -605,6 +637,33 @@ def test_threshold_must_be_finite(value: str) -> None:
 def test_duplicate_names_are_reported(text: str, message: str) -> None:
     """Two sources or two targets of one name would write the same series."""
     assert refusal(STORE + text) == f"invalid value {message}: expected one entry per name (set `name`)"
+
+
+def test_each_event_store_is_counted_once() -> None:
+    """Two sources of one store would add each event to itself."""
+    second = "{preset: native, name: second, database: {dsn: host=h}}"
+
+    assert refusal(STORE + "sources: [{preset: native}, {preset: native, name: second}]") == (
+        "invalid value 'second' for `sources`: expected a `database` of its own: "
+        "source native counts the events of this one already"
+    )
+    assert "source second" in refusal(STORE + f"sources: [{second}, {second.replace('second', 'third')}]")
+
+
+@pytest.mark.parametrize(
+    ("sources", "places"),
+    [
+        ("[{preset: scitex}]", ["first"]),
+        ("[{preset: native}, {preset: native, name: b, database: {dsn: dbname=second}}]", ["first", "second"]),
+        ("[{preset: native, name: b, database: {dsn: dbname=second}}, {preset: native}]", ["first", "second"]),
+        ("[{preset: scitex, database: {dsn: dbname=second}}]", ["first"]),
+    ],
+)
+def test_event_stores_are_the_databases_of_native_sources(sources: str, places: list[str]) -> None:
+    """The first is `database`, whether it is counted or not; each is there once."""
+    config = parse(f"database: {{dsn: dbname=first}}\nsources: {sources}")
+
+    assert [store.dsn.reveal().removeprefix("dbname=") for store in config.stores] == places
 
 
 def test_targets_of_different_kinds_may_share_a_name() -> None:
@@ -691,6 +750,29 @@ def test_reserved_sample_label_is_reported(label: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ("{team: a, 1x: b}", "invalid key `1x` in `labels`: expected `str` matching"),
+        ("{team: a, region: ''}", "invalid value '' for `labels.region`: expected `str` of length >= 1"),
+        ("{team: a, region: 5}", "invalid value 5 for `labels.region`: expected `str`, got `int`"),
+        ("{team: a, 'postgresql://u:p@h/d': b}", "invalid key (not shown) in `labels`: expected"),
+    ],
+)
+def test_invalid_label_is_named(labels: str, message: str) -> None:
+    """Of several labels the one that is wrong, and its value."""
+    assert refusal(STORE + f"labels: {labels}").startswith(message)
+
+
+def test_invalid_threshold_of_an_app_is_named() -> None:
+    """Also in mappings within mappings, but no value where there may be a secret."""
+    override = "thresholds: {http_error_ratio: {apps: {shop: {critical: 0.1}, blog: {critical: high}}}}"
+    header = "probes: {http: [{name: a, url: 'http://a', headers: {X-Ok: a, X-Key: 5}}]}"
+
+    assert "'high' for `thresholds.http_error_ratio.apps.blog.critical`" in refusal(STORE + override)
+    assert refusal(STORE + header).startswith("invalid value for `probes.http[0].headers.X-Key`: expected a text")
+
+
 def test_missing_file_is_reported(tmp_path: Path) -> None:
     """A configuration that is not there is an error that names it."""
     with pytest.raises(ConfigError, match=r"cannot read .*gone\.yml \(No such file or directory\): expected a YAML"):
@@ -734,6 +816,24 @@ LEAKS = [
     STORE + f"probes: {{minio: [{{name: a, endpoint: 'h', access_key: k, secret_key: [{SECRET}]}}]}}",
     STORE + f"sources: [{{database: 'postgresql://u:{SECRET}@h/d'}}]",
     STORE + f"sources: 'postgresql://u:{SECRET}@h/d'",
+    STORE + f"errors: {{token_file: {{token: {SECRET}}}}}",
+    STORE + f"errors: {{token_file: [{SECRET}]}}",
+    STORE + f"errors: {{token_file: {SECRET}}}",
+    STORE + f"errors: {{token: {{token_file: {{token: {SECRET}}}}}}}",
+    STORE + f"alerts: {{token: {SECRET}, spool_limit_bytes: {SECRET}}}",
+    STORE + f"alerts: {{token: {SECRET}}}\nlisten: {SECRET}",
+    STORE + f"errors: {{token: {SECRET}}}\n{SECRET}: 1",
+    STORE + f"errors: {{token: {SECRET}}}\nlabels: {{{SECRET}: 5}}",
+    STORE + f"errors: {{token: {SECRET}}}\njobs: [{{app: a, scraper: b, cron: '{SECRET}'}}]",
+    STORE + f"errors: {{token: {SECRET}}}\ndependencies: {{shop: [{SECRET}]}}",
+    STORE + f"listen: {SECRET}",
+    STORE + f"listen: postgresql://u:{SECRET}@h/d",
+    STORE + f"stack: {{grafana_url: 'http://h/?token={SECRET}'}}",
+    STORE + f"alertmanager: {{urls: ['http://h/?token={SECRET}']}}",
+    STORE + f"alertmanager: {{urls: ['http://h/{SECRET}', 'http://h/{SECRET}']}}",
+    STORE + f"watchdog: {{mail: {{to: ['{SECRET}'], sender: a, server: b}}}}",
+    f"database: {{dsn: 'postgresql:///u:{SECRET}@h/d'}}",
+    f"{SECRET}: 1\n{SECRET}: 2",
 ]
 
 
@@ -765,3 +865,75 @@ def test_settings_cannot_be_changed() -> None:
     """A configuration is a value: what runs with it cannot change it."""
     with pytest.raises(AttributeError, match="immutable"):
         convert({"database": {"dsn": "host=h"}}).database.poll_interval_seconds = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kind", ["dev", "pipe", "folder", "long", "nul"])
+@pytest.mark.parametrize("key", ["database: {dsn: 'host=h', password_file: F}", STORE + "errors: {token_file: F}"])
+def test_secret_file_must_be_a_regular_file_of_some_size(kind: str, key: str, tmp_path: Path) -> None:
+    """A device would be read without end, a pipe would be waited for."""
+    path = tmp_path / "secret"
+    made = {
+        "dev": lambda: path.symlink_to("/dev/zero"), "pipe": lambda: os.mkfifo(path), "folder": path.mkdir,
+        "long": lambda: path.write_text("x" * 65_537), "nul": lambda: path.write_bytes(b"a\0b"),
+    }  # fmt: skip
+    made[kind]()
+
+    assert "expected the path of a file that holds the secret" in refusal(
+        key.replace("FILE", "secret"), folder=tmp_path
+    )
+
+
+def test_secret_of_64_kb_is_taken(tmp_path: Path) -> None:
+    """The bound itself, with its newline."""
+    (tmp_path / "secret").write_text("x" * 65_535 + "\n")
+
+    assert parse("database: {dsn: 'host=h', password_file: secret}", folder=tmp_path).database.password
+
+
+def test_variable_that_is_no_text_is_reported() -> None:
+    """The environment may hold bytes of any encoding."""
+    assert refusal(STORE + "listen: '${X}'", {"X": "a\udcff"}) == (
+        "invalid text for `listen`: expected UTF-8, from the environment too"
+    )
+
+
+@pytest.mark.parametrize("content", ["", "x", "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"])
+@pytest.mark.parametrize("section", ["alertmanager: {urls: ['http://h'], ca_file: ca.pem}",
+                                     "probes: {http: [{name: a, url: 'https://h/', ca_file: ca.pem}]}"])  # fmt: skip
+def test_ca_file_without_a_certificate_is_reported(content: str, section: str, tmp_path: Path) -> None:
+    """Nothing could be verified with it."""
+    (tmp_path / "ca.pem").write_text(content)
+
+    assert "expected a PEM file of certificates that can be read" in refusal(STORE + section, folder=tmp_path)
+
+
+def test_ca_file_may_have_comments(tmp_path: Path) -> None:
+    """As systems' own have them, with names in any language."""
+    (tmp_path / "ca.pem").write_bytes("# Főtanúsítvány\n".encode() + trustme.CA().cert_pem.bytes())
+
+    assert parse(STORE + "alertmanager: {urls: ['http://h'], ca_file: ca.pem}", folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [("alertmanager: {}", "urls"), ("alertmanager: {timeout_seconds: 3}", "urls"), ("alertmanager: {urls: []}", "urls"),
+     ("alerts: {}", "token_file"), ("errors: {}", "token_file"), ("watchdog: {}", "token_file")],
+)  # fmt: skip
+def test_section_without_effect_is_refused(section: str, key: str) -> None:
+    """It would be taken for switched on."""
+    assert refusal(STORE + section).startswith(f"missing key `{key}` in `{section.partition(':')[0]}`")
+
+
+def test_alertmanagers_credentials_may_be_for_that_of_the_stack() -> None:
+    """Where its address is in `stack`."""
+    assert parse(STORE + "alertmanager: {timeout_seconds: 3}\nstack: {alertmanager_url: 'http://h'}")
+
+
+@pytest.mark.parametrize("labels", ["labels: {site: 'http://u:hunter2@h/x'}",
+                                    "sources: [{labels: {site: 'see http://u:hunter2@h'}}]"])  # fmt: skip
+def test_label_without_a_password(labels: str) -> None:
+    """A label is shown to everybody who may read metrics."""
+    with pytest.raises(ConfigError, match=r"labels\.site`: expected an address without user and password") as caught:
+        added_labels(parse(STORE + labels))
+
+    assert "hunter2" not in str(caught.value)

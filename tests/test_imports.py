@@ -8,49 +8,77 @@ import pytest
 
 DIRECTIONS = {
     "exporter.errors": set(),
-    "exporter.files": set(),
+    "exporter.files": {"errors"},
     "exporter.printing": set(),
     "exporter.times": {"errors"},
-    "exporter.sections": {"libpq"},
-    "exporter.config": {"errors", "events", "probes", "sections"},
+    "exporter.sections": {"errors", "files", "libpq"},
+    "exporter.redaction": {"sections"},
+    "exporter.indicators": set(),
+    "exporter.config": {"errors", "events", "files", "indicators", "probes", "redaction", "sections", "times"},
     "exporter.database": {"config", "errors", "events", "libpq"},
-    "exporter.web": {"config", "errors", "sections"},
-    "exporter.probes": {"errors", "libpq", "sections"},
-    "exporter.sources": {"config", "database", "errors", "events", "printing", "sections"},
+    "exporter.web": {"config", "errors", "files", "sections"},
+    "exporter.probes": {"errors", "libpq", "redaction", "sections"},
+    "exporter.sources": {"config", "database", "errors", "events", "files", "printing", "redaction", "sections"},
     "exporter.aggregation": {"config", "database", "errors", "events", "sources"},
     "exporter.queries": {"config", "database", "errors"},
-    "exporter.exposition": {"aggregation", "config", "errors", "events", "probes", "queries"},
+    "exporter.dependencies": {"config", "probes", "sections", "sources"},
+    "exporter.jobs": {"aggregation", "config", "database", "errors", "events"},
+    "exporter.exposition": {"aggregation", "config", "dependencies", "errors", "events", "indicators", "jobs",
+                            "probes", "queries", "redaction"},
     "exporter.alerts": {"aggregation", "config", "database", "errors", "events", "exposition", "files", "printing",
-                        "sections", "web"},
-    "exporter.demo": {"capture", "client", "config", "database", "delivery", "emit", "errors", "events", "options",
-                      "platform_sdk", "probes", "web"},
-    "exporter.history": {"aggregation", "config", "errors", "events", "exposition", "sources"},
+                        "redaction", "sections", "web"},
+    "exporter.demo": {"actor", "capture", "client", "config", "database", "delivery", "emit", "errors", "events",
+                      "model_usage", "options", "platform_sdk", "probes", "typing"},
+    "exporter.history": {"aggregation", "config", "errors", "events", "exposition", "files", "sources"},
     "exporter.inspection": {"aggregation", "config", "database", "errors", "events", "exposition", "printing",
                             "sources"},
     "exporter.issues": {"config", "database", "errors", "events", "printing", "times", "web"},
-    "exporter.service": {"aggregation", "alerts", "config", "errors", "exposition", "inspection", "probes", "queries",
-                         "sources"},
-    "exporter.commands": {"aggregation", "alerts", "config", "database", "demo", "errors", "events", "exposition",
-                          "history", "inspection", "issues", "printing", "probes", "queries", "service", "sources",
-                          "times", "web"},
-    "exporter.__main__": set(),  # loads a command's module by name, when it is asked for
+    "exporter.mixin": {"config", "errors"},
+    "exporter.service": {"aggregation", "alerts", "config", "dependencies", "errors", "exposition", "inspection",
+                         "jobs", "probes", "queries", "sources"},
+    "exporter.commands": {"aggregation", "alerts", "config", "database", "demo", "dependencies", "errors", "events",
+                          "exposition", "history", "inspection", "issues", "mixin", "printing", "probes", "queries",
+                          "redaction", "service", "sources", "times", "web"},
+    "exporter.__main__": {"files"},  # loads a command's module by name, when it is asked for
     "platform_sdk.errors": set(),
     "platform_sdk.diagnostics": set(),
-    "platform_sdk.events": set(),
-    "platform_sdk.options": {"errors"},
+    "platform_sdk.typing": set(),
+    "platform_sdk.model_usage": set(),
+    "platform_sdk.events": {"typing"},
+    "platform_sdk.stores": {"errors"},
+    "platform_sdk.options": {"errors", "stores"},
     "platform_sdk.loading": set(),
     "platform_sdk.libpq": {"errors"},
-    "platform_sdk.request_context": {"diagnostics"},
-    "platform_sdk.capture": {"request_context"},
-    "platform_sdk.delivery": {"capture", "diagnostics", "errors", "events", "libpq", "loading", "options"},
-    "platform_sdk.client": {"delivery", "diagnostics", "errors", "loading", "options"},
-    "platform_sdk.emit": {"capture", "client", "delivery", "diagnostics", "events"},
-    "platform_sdk.outgoing": {"client", "diagnostics", "emit"},
-    "platform_sdk.web": {"client", "delivery", "diagnostics", "emit", "events", "options", "request_context"},
-    "platform_sdk.jobs": {"client", "delivery", "diagnostics", "emit", "events", "outgoing"},
-    "platform_sdk.health": {"client", "delivery", "diagnostics", "libpq"},
-    "platform_sdk.api": {"client", "emit", "outgoing", "request_context", "web"},
-    "platform_sdk.migrate": {"api", "client", "emit", "health", "outgoing", "web"},
+    "platform_sdk.trace": {"diagnostics"},
+    "platform_sdk.parsing": set(),
+    "platform_sdk.request_context": {"diagnostics", "trace"},
+    "platform_sdk.capture": {"loading", "request_context"},
+    "platform_sdk.delivery": {"actor", "capture", "diagnostics", "errors", "events", "libpq", "loading", "options",
+                              "parsing", "typing"},
+    "platform_sdk.endings": set(),
+    "platform_sdk.client": {"capture", "delivery", "diagnostics", "endings", "errors", "loading", "options"},
+    "platform_sdk.emit": {"capture", "client", "delivery", "diagnostics", "events", "model_usage", "parsing",
+                          "request_context", "scope", "trace", "typing"},
+    "platform_sdk.outgoing": {"capture", "client", "diagnostics", "emit", "events", "model_usage", "options",
+                              "parsing", "request_context", "scope", "trace"},
+    "platform_sdk.web": {"actor", "client", "consumers", "delivery", "diagnostics", "emit", "events", "options",
+                         "parsing", "request_context", "scope", "trace"},
+    "platform_sdk.jobs": {"client", "delivery", "diagnostics", "emit", "events", "outgoing", "parsing", "scope",
+                          "typing"},
+    "platform_sdk.reading": {"client", "delivery", "errors", "libpq", "options"},
+    "platform_sdk.exporter_api": {"client", "errors"},
+    "platform_sdk.health": {"client", "delivery", "diagnostics", "reading"},
+    "platform_sdk.api": {"actor", "client", "emit", "model_usage", "outgoing", "request_context", "typing"},
+    "platform_sdk.log_record": {"capture", "delivery", "emit", "request_context"},
+    "platform_sdk.logs": {"api", "client", "diagnostics", "log_record", "outgoing"},
+    "platform_sdk.integrations": {"diagnostics", "errors", "jobs", "outgoing", "web"},
+    "platform_sdk.doctor": {"client", "delivery", "errors", "events", "libpq", "options", "stores"},
+    "platform_sdk.__main__": {"doctor", "platform_sdk"},
+    "platform_sdk.migrate": {"actor", "api", "capture", "client", "delivery", "diagnostics", "emit", "exporter_api",
+                             "health", "outgoing", "reading", "typing"},
+    "platform_sdk.actor": {"capture", "diagnostics"},
+    "platform_sdk.consumers": {"actor", "diagnostics", "options"},
+    "platform_sdk.scope": {"actor", "capture", "consumers", "diagnostics", "request_context"},
 }  # fmt: skip
 """What each part may import, by the last name of what is meant; `exporter` itself, the version, is for all."""
 
@@ -151,8 +179,20 @@ def test_checking_a_configuration_needs_no_driver() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    assert run.stdout.splitlines()[0] == "platform-exporter.example.yml: good"
+    assert run.stdout.startswith("platform-exporter.example.yml: good, ")
     assert run.stdout.splitlines()[-1] == "[]"
+
+
+def test_serving_needs_no_client() -> None:
+    """`serve` starts without clients of probes and channels, and without TLS: they are imported where configured."""
+    heavy = ("redis", "minio", "urllib3", "cryptography", "requests")
+    parts = (
+        "exporter.service, exporter.web.routes, exporter.web.server, exporter.alerts.watchdog_api, exporter.issues.api"
+    )
+    code = f"import sys, {parts}; print([name for name in {heavy} if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert run.stdout.strip() == "[]"
 
 
 def test_importing_does_nothing() -> None:

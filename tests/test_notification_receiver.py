@@ -17,8 +17,9 @@ import requests
 from exporter.alerts.notification import MOST_BODY_BYTES
 from exporter.alerts.notification_receiver import MOST_SHOWN, build_receiver
 from exporter.errors import ConfigError
-from exporter.web.server import bind
-from tests.exposition.serving import DEADLINE_SECONDS, Running, serving
+from tests.exposition.serving import Running, serving
+from tests.servers import PATIENCE_SECONDS
+from tools.stack.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 NOW = datetime(2026, 3, 1, 12, 34, 56, tzinfo=UTC)
@@ -109,10 +110,33 @@ def test_each_alert_is_a_line_for_people(receiver: Running, out: io.StringIO) ->
     post(receiver, payload(alert(), component, truncatedAlerts=3))
 
     assert out.getvalue().splitlines() == [
+        "12:34:56 [CRITICAL] CrossRef fails 12 % of calls, 1 resolved",
         "12:34:56 FIRING   critical PlatformApiFailing scitex: CrossRef fails 12 % of calls",
         "12:34:56 RESOLVED high     PlatformApiFailing redis main: CrossRef fails 12 % of calls",
-        "12:34:56 and 3 more, which Alertmanager left out",
+        "12:34:56 and 3 more",
     ]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "title"),
+    [
+        (["firing"] * 90, "[CRITICAL] CrossRef fails 12 % of calls +89 more"),
+        (["resolved"] * 3, "[RESOLVED] CrossRef fails 12 % of calls +2 more"),
+        (["resolved", "firing"], "[CRITICAL] CrossRef fails 12 % of calls, 1 resolved"),
+    ],
+)
+def test_several_alerts_have_a_title_and_ten_lines(
+    receiver: Running, out: io.StringIO, statuses: list[str], title: str
+) -> None:
+    """The title is that of mails and chats; of many alerts ten are shown, on the page too."""
+    post(receiver, payload(*map(alert, statuses)))
+    first, *others = out.getvalue().splitlines()
+    page = requests.get(receiver.url("/"), timeout=60).text
+
+    assert first == f"12:34:56 {title}"
+    assert others[10:] == (["12:34:56 and 80 more"] if len(statuses) == 90 else [])
+    assert page.count("<td>PlatformApiFailing</td>") == min(len(statuses), 10)
+    assert ("and 80 more" in page) == (len(statuses) == 90)
 
 
 def test_control_characters_do_not_reach_the_terminal(receiver: Running, out: io.StringIO) -> None:
@@ -266,8 +290,7 @@ def test_healthy(receiver: Running) -> None:
 
 def test_receive_runs_as_a_process(file: Path) -> None:
     """As a process of its own it stores, prints at once and ends with 0 on SIGTERM."""
-    with bind("127.0.0.1", 0) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     code = """
 import logging, pathlib, sys
 from exporter.alerts.notification_receiver import receive
@@ -284,5 +307,5 @@ receive("127.0.0.1", int(sys.argv[1]), pathlib.Path(sys.argv[2]))
         child.send_signal(signal.SIGTERM)
 
         assert "FIRING   critical PlatformApiFailing scitex: CrossRef" in line
-        assert child.wait(DEADLINE_SECONDS) == 0
+        assert child.wait(PATIENCE_SECONDS) == 0
     assert len(lines(file)) == 1

@@ -8,7 +8,7 @@ import pytest
 
 from exporter.aggregation.series import Total
 from exporter.config import loader
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, MappingError
 from exporter.service import SCRAPE_MARGIN_SECONDS, SHORTEST_PROBE_SECONDS, Service
 from tests.servers import Database, poll_until
 
@@ -132,12 +132,12 @@ def test_queries_from_start_to_reload(database: Database, tmp_path: Path) -> Non
     service = Service(path, loader.load(path))
     service.start()
     try:
-        poll_until(lambda: b"answer 42.0" in service.render("", None)[0], 30)
-        found = poll_until(lambda: (health := service.health()["queries"])[1]["cause"] != "not run yet" and health, 30)  # type: ignore[index]
+        poll_until(lambda: b"answer 42.0" in service.render("", None)[0])
+        found = poll_until(lambda: (health := service.health()["queries"])[1]["cause"] != "not run yet" and health)  # type: ignore[index]
         path.write_text(begin + "  - {name: late, value: v, sql: SELECT 43 AS v}\n")
         service.reload()
         at_once = service.render("", None)[0]
-        poll_until(lambda: b"late 43.0" in service.render("", None)[0], 30)
+        poll_until(lambda: b"late 43.0" in service.render("", None)[0])
     finally:
         service.stop()
 
@@ -146,3 +146,19 @@ def test_queries_from_start_to_reload(database: Database, tmp_path: Path) -> Non
     ]  # fmt: skip
     assert b"answer 42.0" in at_once
     assert b"wrong" not in at_once
+
+
+@pytest.mark.parametrize("error", [RuntimeError("unforeseen"), MappingError("gone"), KeyError("x")])
+def test_a_reload_that_fails_in_any_way_is_a_failed_reload(
+    service: Service, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the error is none of a configuration; the next good one is a good one again."""
+    with monkeypatch.context() as broken:
+        broken.setattr("exporter.service.build", lambda probes: (_ for _ in ()).throw(error))
+        with pytest.raises(type(error)):
+            service.reload()
+    failed = service.render("", None)[0]
+    service.reload()
+
+    assert b"platform_exporter_config_last_reload_successful 0.0" in failed
+    assert b"platform_exporter_config_last_reload_successful 1.0" in service.render("", None)[0]

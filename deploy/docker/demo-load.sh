@@ -1,11 +1,13 @@
 #!/bin/sh
 # Load the demo databases, as their owner, each in one transaction: all or nothing. Those with tables stay as they are.
 #
-# Needs PGHOST, PGPORT and the passwords in the folder PLATFORM_SECRETS (default /run/secrets).
+# Needs PLATFORM_POSTGRES (HOST:PORT) and the passwords in the folder PLATFORM_SECRETS (default /run/secrets).
 set -eu
 
 folder=${1:-/demo}
 secrets=${PLATFORM_SECRETS:-/run/secrets}
+PGHOST=${PLATFORM_POSTGRES%:*} PGPORT=${PLATFORM_POSTGRES##*:}
+export PGHOST PGPORT
 
 for file in "$folder"/*.sql.gz; do
     database=$(basename "$file" .sql.gz)

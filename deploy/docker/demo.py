@@ -3,11 +3,9 @@ platform (`adopt`), or remove the simulated data (`remove`)."""
 
 import os
 import sys
-from pathlib import Path
 
 import setup
 
-SOURCES = Path(__file__).with_name("demo-sources.yml")
 PAST = os.environ.get("PLATFORM_DEMO_PAST", "7d")
 DATABASES = ("stratlogic", "scitex")
 
@@ -21,28 +19,18 @@ def create() -> None:
 
 def adopt() -> None:
     """Add the sources to the configuration, adopt their tables and write a past as the owner, reload the exporter."""
-    with_demo = setup.CONFIGURATION.with_name(".with-demo.yml")
-    with_demo.write_text(configuration(), encoding="utf-8")
-    setup.lay(with_demo, setup.CONFIGURATION)
-    with_demo.unlink()
+    exporter = setup.LookUp(setup.EXPORTER.partition(":")[0])
+    changed = setup.lay(setup.configuration(with_demo=True), setup.CONFIGURATION)
     for name in DATABASES:
         setup.run_as_owner("adopt", name)
     setup.run_as_owner("demo", "--past", PAST, "--no-live")
-    setup.reload_exporter()
+    if changed:
+        setup.reload_exporter(exporter)
 
 
 def remove() -> None:
     """Remove the simulated data, as the owner; the two databases stay."""
     setup.run_as_owner("demo", "--remove")
-
-
-def configuration() -> str:
-    """Return the exporter's configuration with the demo's sources."""
-    base = setup.HERE.joinpath("platform-exporter.yml").read_text(encoding="utf-8")
-    more = "".join(
-        f"  {line}\n" for line in SOURCES.read_text(encoding="utf-8").splitlines() if not line.startswith("#")
-    )
-    return base.replace("  - preset: native\n", f"  - preset: native\n{more}", 1)
 
 
 if __name__ == "__main__":

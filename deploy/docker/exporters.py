@@ -1,6 +1,6 @@
-"""Point Prometheus at the exporters of the profile `exporters`, after `setup` pointed it elsewhere."""
+"""Point Prometheus at the exporters of the profile `exporters`, once they run."""
 
-from setup import choose_targets
+from setup import lay_prometheus
 
 if __name__ == "__main__":
-    choose_targets("compose-exporters")
+    lay_prometheus(with_exporters=True)

@@ -1,33 +1,57 @@
 """Set up what the services of docker-compose.yml find in their servers; run at every start, may run at any time.
 
 PostgreSQL: logins with the passwords in their secret files, the database `platform`, its schema, who may do what.
-MinIO: the bucket, and a user that may see it. Volumes: the exporter's configuration and Prometheus's targets.
+MinIO: the bucket, and a user that may see it. Volumes: the exporter's configuration and Prometheus's.
+
+What a profile added to them stays while the profile's services run.
 """
 
 import json
 import os
-import shutil
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
-from urllib.error import URLError
+from threading import Thread
+from typing import NamedTuple, TypeVar
+from urllib.error import HTTPError as HTTPStatus
 from urllib.request import ProxyHandler, Request, build_opener
 
 import psycopg
+import yaml
 from minio import Minio, MinioAdmin
 from minio.credentials.providers import StaticProvider
 from psycopg import sql
+from urllib3.exceptions import HTTPError
+
+from exporter.database import schema
+
+Result = TypeVar("Result")
 
 HERE = Path(__file__).resolve().parent
 SECRETS = Path(os.environ.get("PLATFORM_SECRETS", "/run/secrets"))
 POSTGRES = os.environ.get("PLATFORM_POSTGRES", "postgres:5432")
+ADMIN = os.environ.get("PLATFORM_POSTGRES_ADMIN", "postgres")
 MINIO = os.environ.get("PLATFORM_MINIO", "minio:9000")
 EXPORTER = os.environ.get("PLATFORM_EXPORTER", "exporter:9847")
 CONFIGURATION = Path(os.environ.get("PLATFORM_CONFIGURATION", "/etc/platform-exporter")) / "platform-exporter.yml"
-TARGETS = Path(os.environ.get("PLATFORM_TARGETS", "/var/lib/platform-exporter/targets"))
+DEMO_SOURCES = HERE / "demo-sources.yml"
+PROMETHEUS = Path(os.environ.get("PLATFORM_PROMETHEUS_FOLDER", "/var/lib/platform-exporter/prometheus"))
+
+# Where people open Grafana: as committed, and here.
+SHIPPED_GRAFANA_URL = "http://127.0.0.1:3000"
+GRAFANA_URL = os.environ.get("PLATFORM_GRAFANA_URL", SHIPPED_GRAFANA_URL).rstrip("/")
+
+# A service of each profile that stays. Their names are known while they run.
+DEMO = os.environ.get("PLATFORM_DEMO_HOST", "demo-traffic")
+EXPORTERS = os.environ.get("PLATFORM_EXPORTERS_HOST", "postgres-exporter")
+
+SERVERS_START_SECONDS = 120
+LOOK_UP_SECONDS = 5
 
 OWNER = "platform_owner"
 DATABASE = "platform"
@@ -93,16 +117,19 @@ POLICY = {
 
 def main() -> None:
     """Do all of it, PostgreSQL first."""
-    lay(HERE / "platform-exporter.yml", CONFIGURATION)
-    with superuser("postgres") as connection:
+    demo, exporters, exporter = map(LookUp, (DEMO, EXPORTERS, EXPORTER.partition(":")[0]))
+    changed = lay(configuration(with_demo=demo.found), CONFIGURATION)
+    with waited_for(lambda: superuser("postgres"), psycopg.OperationalError) as connection:
         make_logins(connection)
         make_database(connection, DATABASE)
     apply_schema()
     with superuser(DATABASE) as connection:
         grant(connection)
-    set_up_minio()
-    choose_targets("compose")
-    reload_exporter()
+    if "PLATFORM_EXTERNAL_MINIO" not in os.environ:
+        waited_for(set_up_minio, HTTPError)
+    lay_prometheus(with_exporters=exporters.found)
+    if changed:
+        reload_exporter(exporter)
 
 
 def secret(name: str) -> str:
@@ -119,10 +146,47 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+class LookUp:
+    """The question whether a service of this name runs: the network knows no other.
+
+    The engine answers for a service at once; for a name that it does not know it may ask others for 10 s, for which
+    nobody waits.
+    """
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._addresses: list[object] = []
+        self._ends = time.monotonic() + LOOK_UP_SECONDS
+        self._thread = Thread(target=self._ask, daemon=True)
+        self._thread.start()
+
+    @property
+    def found(self) -> bool:
+        """Return the answer. Blocks for up to 5 s after the question."""
+        self._thread.join(max(0, self._ends - time.monotonic()))
+        return bool(self._addresses)
+
+    def _ask(self) -> None:
+        with suppress(OSError):
+            self._addresses.extend(socket.getaddrinfo(self._host, None))
+
+
+def waited_for(attempt: Callable[[], Result], failure: type[Exception]) -> Result:
+    """Return what an attempt returns once its server has started. Exits with the failure where that takes too long."""
+    deadline = time.monotonic() + SERVERS_START_SECONDS
+    while True:
+        try:
+            return attempt()
+        except failure as error:
+            if time.monotonic() > deadline or "authentication failed" in str(error):
+                sys.exit(f"setup: {error}")
+            time.sleep(0.5)
+
+
 def superuser(database: str) -> psycopg.Connection:
     """Connect in autocommit mode."""
     password = secret("postgres_superuser_password")
-    dsn = f"postgresql://postgres@{POSTGRES}/{database}"
+    dsn = f"postgresql://{ADMIN}@{POSTGRES}/{database}"
     return psycopg.connect(dsn, password=password, autocommit=True, connect_timeout=10)
 
 
@@ -137,7 +201,7 @@ def make_logins(connection: psycopg.Connection) -> None:
         if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone():
             connection.execute(sql.SQL("CREATE ROLE {}").format(role))
         connection.execute(
-            sql.SQL("ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB {} CONNECTION LIMIT {} PASSWORD {}").format(
+            sql.SQL("ALTER ROLE {} LOGIN {} CONNECTION LIMIT {} PASSWORD {}").format(
                 role, sql.SQL(login.attributes), login.connections, sql.Literal(hashed.decode())
             )
         )
@@ -160,7 +224,11 @@ def make_database(connection: psycopg.Connection, name: str) -> None:
 
 
 def apply_schema() -> None:
-    """Run `schema apply` as the owner."""
+    """Run `schema apply` as the owner, unless the schema is there: what runs meanwhile is not disturbed."""
+    with superuser(DATABASE) as connection:
+        if schema.is_current(connection):
+            say(f"schema monitoring is at version {schema.VERSION} already")
+            return
     run_as_owner("schema", "apply")
 
 
@@ -204,27 +272,60 @@ def secret_pair(user: str, name: str) -> tuple[str, str]:
     return user, secret(name)
 
 
-def lay(source: Path, target: Path) -> None:
-    """Copy a file so that readers of the target see the old or the new one, never half."""
+def configuration(*, with_demo: bool) -> str:
+    """Return the exporter's configuration, with the demo's sources or without."""
+    base = HERE.joinpath("platform-exporter.yml").read_text(encoding="utf-8")
+    if not with_demo:
+        return base
+    lines = DEMO_SOURCES.read_text(encoding="utf-8").splitlines()
+    sources = "".join(f"  {line}\n" for line in lines if not line.startswith("#"))
+    return base.replace("  - preset: native\n", f"  - preset: native\n{sources}", 1)
+
+
+def lay(text: str, target: Path) -> bool:
+    """Write a file so that readers see the old or the new one, never half; return whether it is another than before."""
+    if target.exists() and target.read_text(encoding="utf-8") == text:
+        return False
+    target.parent.mkdir(exist_ok=True)
     new = target.with_name(f".{target.name}.new")
-    shutil.copyfile(source, new)
+    new.write_text(text, encoding="utf-8")
     new.replace(target)
+    return True
 
 
-def choose_targets(folder: str) -> None:
-    """Lay a folder of Prometheus's targets where it reads them; it notices by itself."""
-    for file in sorted((HERE.parent / "prometheus" / "targets" / folder).glob("*.yml")):
-        lay(file, TARGETS / file.name)
-    say(f"targets: {folder}")
+def lay_prometheus(*, with_exporters: bool) -> None:
+    """Lay Prometheus's configuration, rules and targets where it reads them. Targets it notices by itself."""
+    shipped = HERE.parent / "prometheus"
+    files = {file.relative_to(shipped): file for file in (shipped / "prometheus.yml", *shipped.glob("rules/*.yml"))}
+    files |= {Path("targets", file.name): file for file in shipped.glob("targets/compose/*.yml")}
+    if with_exporters:
+        files |= {Path("targets", file.name): file for file in other_exporters(shipped / "targets")}
+    for place, file in files.items():
+        lay(file.read_text(encoding="utf-8").replace(SHIPPED_GRAFANA_URL, GRAFANA_URL), PROMETHEUS / place)
+    for laid in PROMETHEUS.glob("*/*.yml"):
+        if laid.relative_to(PROMETHEUS) not in files:
+            laid.unlink()
+    say(f"prometheus: links to {GRAFANA_URL}, other exporters {'on' if with_exporters else 'off'}")
 
 
-def reload_exporter() -> None:
+def other_exporters(targets: Path) -> list[Path]:
+    """Return the files of targets of the profile `exporters` whose services run: yours may stand in for a server."""
+    files = sorted(targets.glob("compose-exporters/*.yml"))
+    groups = {file: yaml.safe_load(file.read_text(encoding="utf-8")) for file in files}
+    services = {file: LookUp(groups[file][0]["targets"][0].partition(":")[0]) for file in files}
+    return [file for file in files if services[file].found]
+
+
+def reload_exporter(exporter: LookUp) -> None:
     """Have a running exporter read its configuration; one that does not run yet reads it when it starts."""
+    if not exporter.found:
+        say("exporter: not running yet")
+        return
     try:
-        build_opener(ProxyHandler({})).open(Request(f"http://{EXPORTER}/-/reload", method="POST"), timeout=5).close()
-    except URLError as error:
-        if hasattr(error, "code"):
-            sys.exit(f"setup: the exporter refuses its configuration; see its log ({error})")
+        build_opener(ProxyHandler({})).open(Request(f"http://{EXPORTER}/-/reload", method="POST"), timeout=30).close()
+    except HTTPStatus as error:
+        sys.exit(f"setup: the exporter refuses its configuration; see its log ({error})")
+    except OSError:
         say("exporter: not running yet")
     else:
         say("exporter: reloaded")

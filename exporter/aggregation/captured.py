@@ -13,6 +13,7 @@ from exporter.aggregation import malformed, snapshot
 from exporter.aggregation.snapshot import Window
 from exporter.errors import DatabaseError
 from exporter.sources import capture, checks
+from exporter.sources.failing import ROW_ERRORS
 from exporter.sources.mapping import Relation, Stream, quoted
 
 logger = logging.getLogger(__name__)
@@ -51,8 +52,11 @@ def find(connection: psycopg.Connection, stream: Stream) -> Captured:
         [stream.counted_when.replace("%%", "%"), stream.counted, stream.source, stream.name, stream.relation],
     ).fetchone()
     if row is None:
+        query = "SELECT EXISTS (SELECT FROM monitoring.capture WHERE source = %s)"
+        some = connection.execute(query, [stream.source]).fetchone() == (True,)
+        what = f"table {stream.relation}" if some else f"source {stream.source}"  # of all tables it is one problem
         raise DatabaseError(
-            f"table {stream.relation} in database {connection.info.dbname} is not adopted; "
+            f"{what} is not adopted in database {connection.info.dbname}; "
             f"run `platform-exporter adopt` for source {stream.source}"
         )
     number, columns, types, watched, key, root, bare, pending, same = row
@@ -181,7 +185,7 @@ def _remember_all(connection: psycopg.Connection, stream: Stream, held: Captured
             with connection.transaction():
                 connection.execute(query.encode(), [held.number])
             return
-        except psycopg.DataError:  # a row on which the condition fails: then all
+        except ROW_ERRORS:  # a row on which the condition fails: then all
             logger.warning("stream %s: a row's condition fails: all rows are taken as counted", stream.name)
 
 
@@ -212,7 +216,7 @@ def moves(connection: psycopg.Connection, stream: Stream, changed: Stream, numbe
     try:
         with connection.transaction():
             row = connection.execute(_moves(stream, changed, window).encode(), parameters).fetchone()
-    except psycopg.DataError:
+    except ROW_ERRORS:
         values = f"({stream.counted_when}), t.platform_held"
         window = malformed.good(window, malformed.failing(connection, changed, window, values))
         row = connection.execute(

@@ -6,8 +6,9 @@ from functools import partial
 
 import psycopg
 
-from exporter.aggregation import actors, releases
+from exporter.aggregation import actors, changed_issues, ledger, releases
 from exporter.aggregation.series import Reading
+from exporter.database.connection import problem_of
 from exporter.database.values import readable
 from exporter.sources import explain
 from exporter.sources.mapping import SourcePlan, StateTable
@@ -40,21 +41,29 @@ class StateReader:
 
     def __init__(self, plan: SourcePlan, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._states = [partial(read_state, state=state) for state in plan.states]
         self._queries: list[Callable[[psycopg.Connection], list[Reading]]] = [
-            lambda connection: list(actors.read(connection, plan.name)),
-            *(partial(read_state, state=state) for state in plan.states),
-            lambda connection: list(releases.read(connection, plan)),
+            *self._states,
+            lambda store: list(actors.read(store, plan.name)),
+            lambda store: list(releases.read(store, plan)),
+            lambda store: list(changed_issues.read(store, plan)),
+            *([lambda store: list(_clocks(store))] if plan.native else []),
+            *([lambda store: list(_processes(store))] if plan.native else []),
         ]
         self._due = [0.0] * len(self._queries)
         self._readings: list[list[Reading]] = [[] for _ in self._queries]
 
-    def read(self, connection: psycopg.Connection) -> tuple[tuple[Reading, ...], list[str]]:
+    def read(
+        self, store: psycopg.Connection, tables: psycopg.Connection | None = None
+    ) -> tuple[tuple[Reading, ...], list[str]]:
         """Return all readings, those that are due read again, and the problems of those that cannot be read.
 
-        Raises psycopg.Error only where the connection is lost.
+        `tables` is connected to the tables of state where these may only be read. Raises psycopg.Error only where a
+        connection is lost.
         """
         problems = []
         for index, query in enumerate(self._queries):
+            connection = tables if tables and index < len(self._states) else store
             began = self._clock()
             if began >= self._due[index]:
                 try:
@@ -63,10 +72,22 @@ class StateReader:
                     if connection.closed:
                         raise
                     self._readings[index] = []
-                    problems.append(f"state cannot be read: {error.diag.message_primary or error}")
+                    problems.append(f"state cannot be read: {problem_of(error)}")
                 ended = self._clock()
                 self._due[index] = ended + DUTY * (ended - began)
         return tuple(reading for readings in self._readings for reading in readings), problems
+
+
+def _clocks(connection: psycopg.Connection) -> Iterator[Reading]:
+    for app, ahead in ledger.clocks(connection):
+        yield Reading("platform_sdk_clock_ahead_seconds", (app,), round(ahead, 3))
+
+
+def _processes(connection: psycopg.Connection) -> Iterator[Reading]:
+    for app, running, lost, reported_at in ledger.processes(connection):
+        yield Reading("platform_sdk_processes", (app, "running"), float(running))
+        yield Reading("platform_sdk_processes", (app, "lost"), float(lost))
+        yield Reading("platform_sdk_last_report_timestamp_seconds", (app,), reported_at)
 
 
 def read_state(connection: psycopg.Connection, state: StateTable) -> list[Reading]:
@@ -85,7 +106,7 @@ def rehearse(connection: psycopg.Connection, state: StateTable) -> str | None:
     except psycopg.Error as error:
         if connection.closed:
             raise
-        return f"state of {state.relation} cannot be read: {error.diag.message_primary or error}"
+        return f"state of {state.relation} cannot be read: {problem_of(error)}"
     return None
 
 

@@ -10,50 +10,55 @@ Each step is a CTE:
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from exporter.sources.mapping import Stream
-from platform_sdk.events.base import LONGEST_LABEL, EventKind, Rollup
+from platform_sdk.events.base import LONGEST_LABEL, TRACE, EventKind, Rollup
 
 IN_TIME = "at <= now() + make_interval(secs => %(future_tolerance_seconds)s) AND isfinite(at)"
 """SQL that is false for a row from the future, beyond the configured tolerance."""
 
 
-def event(stream: Stream, window_sql: str) -> str:
-    """Return the CTE `event`: all rows of the window, columns named as the kind declares them."""
+def event(stream: Stream, window_sql: str, newest: int | None = None) -> str:
+    """Return the CTE `event`: all rows of the window, or its `newest`, columns named as the kind declares them."""
     # A mapping's expressions may be dear (JSON in a text column): they too are evaluated once.
     once = "OFFSET 0" if stream.adopted else ""
+    if newest is not None:
+        once = f"ORDER BY {stream.tx} DESC LIMIT {newest}"
     return f"""event AS (
     {stream.select} AND ({window_sql}) {once}
 )"""
 
 
-def checked(stream: Stream, window_sql: str) -> str:
-    """Return the CTEs `event` and `checked`: good and rejected rows of the window.
+def checked(stream: Stream, window_sql: str, newest: int | None = None) -> str:
+    """Return the CTEs `event` and `checked`: good and rejected rows of the window, or of its `newest`.
 
     OFFSET 0 keeps the planner from evaluating `rejected` and the derived columns again at each of their uses.
     """
     derived = "".join(f", {text} AS {name}" for name, text in stream.kind.derived.items())
-    return f"""{event(stream, window_sql)}, checked AS (
+    return f"""{event(stream, window_sql, newest)}, checked AS (
     SELECT *, CASE {" ".join(_checks(stream))} END AS rejected{derived}
     FROM event OFFSET 0
 )"""
 
 
-def grouped(stream: Stream, window_sql: str, step: str = "") -> str:
+def grouped(stream: Stream, window_sql: str, step: str = "", *, folds: bool = False) -> str:
     """Return the CTEs up to `candidate`; `step`, SQL over the event's columns, keeps groups of its values apart.
 
-    A candidate is (budget, metric, type, labels, metric1, labels1, metric2, labels2, value, total, b0 ..., latest,
-    since) and, where asked for, `step`: metric1 and labels1 are what it is folded into first, metric2 and labels2 then.
+    A candidate is (budget, metric, type, labels, value, total, b0 ..., latest, since) and, where asked for, `step`, and
+    (metric1, labels1, metric2, labels2): what it is folded into first, and then.
     """
     kind = stream.kind
     groups = _groups(kind)
     labels = "".join(f", {text} AS {alias}" for alias, text in groups.items())
     by = ", ".join(["rejected", *inputs(kind)])
     made, kept = (f", {step} AS step", ", step") if step else ("", "")
-    candidates = " UNION ALL ".join(_candidate(index, rollup, kind, kept) for index, rollup in enumerate(kind.rollups))
+    traced = ", count(trace_id) AS traced" if has_traces(kind) else ""
+    candidates = " UNION ALL ".join(
+        _candidate(index, rollup, kind, kept, folds=folds) for index, rollup in enumerate(kind.rollups)
+    )
     return f"""{checked(stream, window_sql)}, fine AS MATERIALIZED (
-    SELECT {by}{made}, count(*) AS n, min(at) AS since{"".join(_aggregates(kind))}
+    SELECT {by}{made}, count(*) AS n, min(at) AS since{traced}{"".join(_aggregates(kind))}
     FROM checked GROUP BY {by}{kept}
 ), good AS (
     SELECT n, since{kept}{labels}{"".join(_aggregate_names(kind))} FROM fine WHERE rejected IS NULL
@@ -62,16 +67,28 @@ def grouped(stream: Stream, window_sql: str, step: str = "") -> str:
 )"""
 
 
+def has_traces(kind: EventKind) -> bool:
+    """Return whether rows of a kind that has histograms may name a trace."""
+    return TRACE[0] in kind.columns and any(rollup.type == "histogram" for rollup in kind.rollups)
+
+
 def bin_names(kind: EventKind) -> list[str]:
     """Return the names of the columns that hold a histogram's buckets: as many as the widest of the kind has."""
     return [f"b{index}" for index in range(max(len(rollup.bounds_sql) for rollup in kind.rollups))]
 
 
+def buckets(bins: Iterable[str]) -> str:
+    """Return SQL of a histogram's buckets; what is NULL is of a wider one of the same kind."""
+    return f"array_remove(ARRAY[{', '.join(bins)}]::double precision[], NULL)"
+
+
 def readable(stream: Stream, *columns: str) -> str:
     """Return SQL that is false for a row with a text in these columns that UTF-8 cannot have.
 
-    The database's encoding is asked for once a statement: in UTF-8, as nearly every one is, this costs nothing.
+    The database's encoding is asked for once a statement, where the stream does not know it: in UTF-8 all texts are.
     """
+    if not stream.readable:
+        return "true"
     text = f"concat_ws(' ', {', '.join(columns)})"
     return f"((SELECT getdatabaseencoding() = 'UTF8') OR {stream.readable}({text}) = {text})"
 
@@ -79,7 +96,7 @@ def readable(stream: Stream, *columns: str) -> str:
 def _shown(kind: EventKind) -> list[str]:
     """Return the texts of a row that series, releases and issues show."""
     shown = {*inputs(kind), "app", "release"}
-    shown |= {"error_type", "message", "endpoint", "fingerprint"} if kind.issues else set()
+    shown |= {"error_type", "message", "endpoint", "fingerprint", "former_fingerprint"} if kind.issues else set()
     texts = [column.name for column in kind.all_columns if column.name in shown and column.type in ("text", "jsonb")]
     return [*texts, f"left(app, {LONGEST_LABEL})", f"left(release, {LONGEST_LABEL})"]
 
@@ -151,7 +168,7 @@ def _aggregate_names(kind: EventKind) -> Iterator[str]:
         yield f", {text.rsplit(' AS ', 1)[1]}"
 
 
-def _candidate(index: int, rollup: Rollup, kind: EventKind, kept: str) -> str:
+def _candidate(index: int, rollup: Rollup, kind: EventKind, kept: str, *, folds: bool) -> str:
     parts = _parts(rollup)
     nothing = "NULL::double precision"
     added = f"sum(r{index}_sum)::double precision" if "sum" in parts else nothing
@@ -170,11 +187,15 @@ def _candidate(index: int, rollup: Rollup, kind: EventKind, kept: str) -> str:
         conditions.append(f"r{index}_latest IS NOT NULL")
     if rollup.optional:
         conditions.append(f"r{index}_count > 0")
+    levels = (1, 2) if folds else ()
+    into = "".join(
+        f"{rollup.folded_metric_sql(level)}::text AS metric{level}, {rollup.labels_sql(level)} AS labels{level}, "
+        for level in levels
+    )
+    by = ", ".join(["1, 2, 3, 4", *(f"metric{level}, labels{level}" for level in levels)])
     return f"""SELECT '{rollup.metric}'::text AS budget, {rollup.metric_sql}::text AS metric,
         {rollup.type_sql}::text AS type, {rollup.labels_sql(0)} AS labels,
-        {rollup.folded_metric_sql(1)}::text AS metric1, {rollup.labels_sql(1)} AS labels1,
-        {rollup.folded_metric_sql(2)}::text AS metric2, {rollup.labels_sql(2)} AS labels2,
-        {value} AS value, {total} AS total,
+        {into}{value} AS value, {total} AS total,
         {"".join(f"{text} AS b{position}, " for position, text in enumerate(bins))}{latest} AS latest,
         min(since) AS since{kept}
-    FROM good WHERE {" AND ".join(conditions) or "true"} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8{kept}"""
+    FROM good WHERE {" AND ".join(conditions) or "true"} GROUP BY {by}{kept}"""

@@ -6,15 +6,20 @@ The life of an issue, each change of it a row of monitoring.audit:
                           open -> ignored  -> open    its time is over, or it has occurred too often
 
 What people do to issues is in `exporter.issues`; what happens automatically is here, as actor `exporter`.
+
+An issue may have several fingerprints, the rows of monitoring.error_fingerprint: of issues that people merged, and of
+several versions of the SDK's rules. An error whose fingerprint is new belongs to the issue of its former one, if there
+is such an issue: so an upgrade of the SDK makes no new issues, and resolved ones stay so.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from exporter.aggregation.grouping import checked
+from exporter.database.values import UNRECORDED
 from exporter.sources.mapping import Stream
 from platform_sdk.events.base import LONGEST_LABEL, OTHER, cut
-from platform_sdk.events.error import ISSUE, SEVERITIES, SEVERITY
+from platform_sdk.events.error import FORMER, ISSUE, SEVERITIES, SEVERITY
 
 REGRESSIONS = "platform_error_regressions_total"
 CREATED = "platform_error_issues_created_total"
@@ -24,13 +29,64 @@ ERRORS = "platform_errors_total"
 GRACE_SECONDS = 5
 """An occurrence this shortly after an issue was resolved may have been under way: no regression."""
 
-_OCCURRENCE = f"""occurrence AS (
-    SELECT left(app, {LONGEST_LABEL}) AS app,
-        {ISSUE} AS fingerprint,
+_LATEST = "(array_agg({0} ORDER BY at DESC))[1]"
+
+_OCCURRENCE = f"""met AS (
+    SELECT left(app, {LONGEST_LABEL}) AS app, {ISSUE} AS own, {FORMER} AS former,
         at, coalesce({SEVERITY.understood}, lower(severity COLLATE "C")) AS severity, error_type, message, endpoint,
         left(release, {LONGEST_LABEL}) AS release
     FROM checked WHERE rejected IS NULL
+), place AS (
+    SELECT DISTINCT ON (app, own) m.app, m.own, m.former, f.app IS NULL AS added,
+        coalesce(f.issue, i.fingerprint, g.issue, old.fingerprint, m.own) AS fingerprint
+    FROM (SELECT DISTINCT app, own, former FROM met) m
+    LEFT JOIN monitoring.error_fingerprint f ON f.app = m.app AND f.fingerprint = m.own
+    LEFT JOIN monitoring.error_issue i ON i.app = m.app AND i.fingerprint = m.own
+    LEFT JOIN monitoring.error_fingerprint g ON g.app = m.app AND g.fingerprint = m.former AND NOT g.former
+    LEFT JOIN monitoring.error_issue old ON old.app = m.app AND old.fingerprint = m.former
+    ORDER BY app, own, coalesce(g.first_seen, old.first_seen), m.former
+), occurrence AS (
+    SELECT m.*, p.fingerprint FROM met m JOIN place p USING (app, own)
 )"""
+"""`place` says which issue each fingerprint of the window belongs to: `added` where it is a new one."""
+
+
+def _summary(by: str) -> str:
+    """Return the columns that describe a group of occurrences."""
+    return f"""{by}, {_LATEST.format("severity")} AS severity, {_LATEST.format("error_type")} AS error_type,
+        {cut(_LATEST.format("message"), 1000)} AS message, {_LATEST.format("endpoint")} AS endpoint,
+        min(at) AS first_seen, max(at) AS last_seen, count(*) AS events, {_LATEST.format("release")} AS release"""
+
+
+def _added(kept: str) -> str:
+    """Return the assignments that add new occurrences to the row `kept`, an issue's or a fingerprint's."""
+    return f"""events = {kept}.events + excluded.events,
+        first_seen = least({kept}.first_seen, excluded.first_seen),
+        last_seen = greatest({kept}.last_seen, excluded.last_seen),
+        severity = excluded.severity, error_type = excluded.error_type, message = excluded.message,
+        endpoint = excluded.endpoint, last_release = coalesce(excluded.last_release, {kept}.last_release)"""
+
+
+_RECORDED = f"""recorded AS (
+    INSERT INTO monitoring.error_fingerprint AS f (app, fingerprint, issue, severity, error_type, message, endpoint,
+        first_seen, last_seen, events, first_release, last_release)
+    SELECT m.app, m.own, p.fingerprint, m.severity, m.error_type, m.message, m.endpoint,
+        least(m.first_seen, i.first_seen), m.last_seen, m.events + coalesce({UNRECORDED}, 0),
+        coalesce(i.first_release, m.release), m.release
+    FROM (SELECT {_summary("app, own")} FROM met GROUP BY 1, 2) m JOIN place p USING (app, own)
+    LEFT JOIN monitoring.error_issue i ON p.added AND i.app = m.app AND i.fingerprint = m.own
+    ORDER BY m.app, m.own
+    ON CONFLICT (app, fingerprint) DO UPDATE SET
+        {_added("f")}, first_release = coalesce(f.first_release, excluded.first_release)
+), aliased AS (
+    INSERT INTO monitoring.error_fingerprint (app, fingerprint, issue, former)
+    SELECT DISTINCT ON (app, former) app, former, fingerprint, true FROM place p
+    WHERE added AND fingerprint = own AND former IS NOT NULL
+        AND NOT EXISTS (SELECT FROM place o WHERE o.app = p.app AND o.own = p.former)
+    ORDER BY app, former, own ON CONFLICT DO NOTHING
+)"""
+"""Counts by fingerprint. A poll that had an older snapshot than a merge or a split meets a changed row here, and fails:
+it is tried again. `aliased` is for servers that still have the former version of the SDK."""
 
 _REGRESSED = f"""regressed AS (
     SELECT DISTINCT o.app, o.fingerprint FROM (
@@ -62,17 +118,13 @@ WAKE = f"""WITH woken AS (
 {_AUDITED} FROM c JOIN monitoring.error_issue i USING (app, fingerprint)"""
 """Reopens the issues that were ignored until now, whether they occur again or not. One index look-up a poll."""
 
-_UPSERTED = """upserted AS (
+_UPSERTED = f"""upserted AS (
     INSERT INTO monitoring.error_issue AS i (app, fingerprint, severity, error_type, message, endpoint,
         first_seen, last_seen, events, first_release, last_release)
     SELECT app, fingerprint, severity, error_type, message, endpoint, first_seen, last_seen, events, release, release
     FROM seen ORDER BY app, fingerprint
     ON CONFLICT (app, fingerprint) DO UPDATE SET
-        events = i.events + excluded.events,
-        first_seen = least(i.first_seen, excluded.first_seen),
-        last_seen = greatest(i.last_seen, excluded.last_seen),
-        severity = excluded.severity, message = excluded.message,
-        last_release = coalesce(excluded.last_release, i.last_release),
+        {_added("i")},
         (status, changed_by, changed_at, ignored_until, ignored_until_events, regressions) = (
             SELECT CASE WHEN r.app IS NULL THEN i.status ELSE 'open' END,
                 CASE WHEN r.app IS NULL THEN i.changed_by ELSE 'exporter' END,
@@ -105,12 +157,8 @@ def statement(stream: Stream, window_sql: str) -> str:
     issue that another connection inserts or changes meanwhile fails it, and the poll is tried again. Same parameters
     as a count.
     """
-    latest = "(array_agg({0} ORDER BY at DESC))[1]"
-    return f"""WITH {checked(stream, window_sql)}, {_OCCURRENCE}, seen AS (
-    SELECT app, fingerprint, {latest.format("severity")} AS severity, {latest.format("error_type")} AS error_type,
-        {cut(latest.format("message"), 1000)} AS message, {latest.format("endpoint")} AS endpoint,
-        min(at) AS first_seen, max(at) AS last_seen, count(*) AS events, {latest.format("release")} AS release
-    FROM occurrence GROUP BY 1, 2
+    return f"""WITH {checked(stream, window_sql)}, {_OCCURRENCE}, {_RECORDED}, seen AS (
+    SELECT {_summary("app, fingerprint")} FROM occurrence GROUP BY 1, 2
 ), {_REGRESSED}, {_ENDED}, reopened AS (
     SELECT app, fingerprint, 'error.regression' AS action, 1 AS regressions FROM regressed
     UNION ALL SELECT app, fingerprint, 'error.ignore_ended', 0 FROM ended

@@ -5,7 +5,7 @@ is a new series. Its value is added to no other one, where `increase()` would co
 `monitoring.removed`, so that counters and rows can still be compared.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 
 from exporter.config.settings import Limits
 from exporter.sources.mapping import SourcePlan
+from platform_sdk.events.base import OTHER
 from platform_sdk.events.sample import BUDGET
 
 SERIES_ENDED = "platform_exporter_series_ended_total"
@@ -36,7 +37,7 @@ class Selection:
 
     def where(self) -> tuple[str, dict[str, Any]]:
         """Return SQL over monitoring.rollup as `r`, and its parameters: no series but those of an app's events."""
-        conditions = ["r.labels ? 'app'"]
+        conditions = ["r.labels ? 'app' AND NOT starts_with(r.metric, 'platform_exporter_')"]
         conditions += ["r.labels->>'app' = ANY(%(apps)s)"] if self.apps else []
         conditions += ["r.metric = ANY(%(metrics)s)"] if self.metrics else []
         conditions += ["r.labels @> %(labels)s"] if self.labels else []
@@ -93,6 +94,22 @@ def listed(connection: psycopg.Connection, plan: SourcePlan, selection: Selectio
     return [Group(plan.name, *row) for row in rows]
 
 
+def over_limit(connection: psycopg.Connection, plan: SourcePlan) -> Iterator[tuple[str, list[str]]]:
+    """Yield each app of which label sets were folded in the last day, and the metrics; the worst ten apps first.
+
+    An app that came when there was no room at all is `_other_` itself.
+    """
+    yield from connection.execute(
+        f"""SELECT app, array_agg(budget ORDER BY budget) FROM (
+            SELECT DISTINCT labels->>'app' AS app, budget FROM monitoring.rollup
+            WHERE source = %(source)s AND stream = ANY(%(streams)s) AND budget IS NOT NULL
+                AND counted_at > now() - interval '1 day'
+                AND EXISTS (SELECT FROM jsonb_each_text(labels) WHERE value = '{OTHER}')) folded
+        GROUP BY app ORDER BY count(*) DESC, app LIMIT 10""".encode(),
+        _of(plan),
+    ).fetchall()
+
+
 def forget(
     connection: psycopg.Connection, plan: SourcePlan, selection: Selection, actor: str, note: str | None = None
 ) -> int:
@@ -106,7 +123,24 @@ def forget(
         "note": note,
     }  # fmt: skip
     with connection.transaction():
-        return _end(connection, plan, where, parameters, "forgotten", actor, {k: v for k, v in details.items() if v})
+        return _end(
+            connection, where, parameters | _of(plan), "forgotten", actor, {k: v for k, v in details.items() if v}
+        )
+
+
+def forget_consumer(connection: psycopg.Connection, consumer: str, app: str | None, actor: str) -> int:
+    """End the series of a consumer who is a person, as `forget` does, of every source that a database has.
+
+    That includes sources and tables that are in no configuration any more. The audit does not name the consumer.
+    """
+    where, parameters = Selection(apps=(app,) if app else (), labels={"consumer": consumer}).where()
+    query = f"SELECT r.source, array_agg(DISTINCT r.stream) FROM monitoring.rollup r WHERE {where} GROUP BY 1"
+    with connection.transaction():
+        # A poll that runs may still add a series of it; none begins until this ends.
+        connection.execute("SELECT 1 FROM monitoring.source ORDER BY name FOR UPDATE")
+        found = [{"source": row[0], "streams": row[1]} for row in connection.execute(query.encode(), parameters)]
+        note = {"note": "users erase"}
+        return sum(_end(connection, where, parameters | of, "forgotten", actor, note) for of in found)
 
 
 def end_idle(connection: psycopg.Connection, plan: SourcePlan, limits: Limits) -> int:
@@ -127,7 +161,7 @@ def end_idle(connection: psycopg.Connection, plan: SourcePlan, limits: Limits) -
     parameters = {"limit": limits.series_per_metric, "days": limits.idle_series_days}
     with connection.transaction():
         connection.execute("SET LOCAL lock_timeout = '500ms'")
-        return _end(connection, plan, where, parameters, "idle", "exporter", {"days": limits.idle_series_days})
+        return _end(connection, where, parameters | _of(plan), "idle", "exporter", {"days": limits.idle_series_days})
 
 
 def _of(plan: SourcePlan) -> dict[str, Any]:
@@ -136,15 +170,15 @@ def _of(plan: SourcePlan) -> dict[str, Any]:
 
 def _end(
     connection: psycopg.Connection,
-    plan: SourcePlan,
     where: str,
     parameters: dict[str, Any],
     reason: Reason,
     actor: str,
     details: dict[str, Any],
 ) -> int:
+    """End the series of `source` and `streams`, which are among the parameters, that the condition selects."""
     # Polls skip a source whose row is locked: none adds to a series while it ends.
-    connection.execute("SELECT 1 FROM monitoring.source WHERE name = %s FOR UPDATE", [plan.name])
+    connection.execute("SELECT 1 FROM monitoring.source WHERE name = %s FOR UPDATE", [parameters["source"]])
     row = connection.execute(
         f"""WITH ended AS (
             DELETE FROM monitoring.rollup r
@@ -168,6 +202,6 @@ def _end(
                 %(details)s::jsonb || jsonb_build_object('series', count(*)) FROM ended HAVING count(*) > 0
         )
         SELECT count(*) FROM ended""".encode(),
-        parameters | _of(plan) | {"reason": reason, "actor": actor, "details": Jsonb(details)},
+        parameters | {"reason": reason, "actor": actor, "details": Jsonb(details)},
     ).fetchone()
     return int(row[0]) if row else 0

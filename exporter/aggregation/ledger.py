@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import psycopg
 
+from platform_sdk.events.base import LONGEST_LABEL, OTHER
+
 PRODUCED = "platform_sdk_events_total"
 DROPPED = "platform_sdk_events_dropped_total"
 
@@ -20,6 +22,15 @@ GONE_DAYS = 30
 
 ENDED_HOURS = 1
 """How long the row of a process that ended can still be seen."""
+
+CLOCKS = 100
+"""How many apps have series of their clocks, those that differ most."""
+
+SILENT_SECONDS = 180
+"""A process reports once a minute (REPORT_SECONDS of the SDK); after three missed reports it does not run."""
+
+APPS = 500
+"""How many apps have series of their processes, those known for longest; the others are one, `_other_`."""
 
 
 def read(connection: psycopg.Connection, source: str) -> Iterator[tuple[str, dict[str, str], float, float]]:
@@ -36,6 +47,45 @@ def read(connection: psycopg.Connection, source: str) -> Iterator[tuple[str, dic
         ) entry
         GROUP BY metric, labels ORDER BY metric, labels""",
         [source],
+    ).fetchall()
+
+
+def clocks(connection: psycopg.Connection) -> Iterator[tuple[str, float]]:
+    """Yield (app, seconds that its clock is ahead of the server's), of the process that differs most, those apps first.
+
+    Only of processes that reported lately: a row that a later process stores, from a spool, is older than it says.
+    """
+    yield from connection.execute(
+        f"""SELECT app, (array_agg(ahead ORDER BY abs(ahead) DESC))[1] AS most FROM (
+            SELECT left(app, {LONGEST_LABEL}) AS app,
+                extract(epoch FROM updated_at - written_at)::double precision AS ahead
+            FROM monitoring.sdk_ledger
+            WHERE ended_at IS NULL AND isfinite(updated_at) AND written_at > now() - interval '2 minutes') process
+        GROUP BY 1 ORDER BY abs((array_agg(ahead ORDER BY abs(ahead) DESC))[1]) DESC, 1 LIMIT {CLOCKS}"""
+    ).fetchall()
+
+
+def processes(connection: psycopg.Connection) -> Iterator[tuple[str, int, int, float]]:
+    """Yield (app, running, lost, last report as Unix seconds) of every app in the ledger, by the server's clock.
+
+    Lost are those that have reported within the hour, do so no longer, and did not end in order; and those of which a
+    later process has entered that they were killed.
+    """
+    yield from connection.execute(
+        f"""SELECT CASE WHEN place <= {APPS} THEN app ELSE '{OTHER}' END, sum(running)::bigint, sum(lost)::bigint,
+            extract(epoch FROM max(reported_at))::double precision
+        FROM (
+            SELECT left(app, {LONGEST_LABEL}) AS app, max(written_at) AS reported_at,
+                count(*) FILTER (WHERE ended_at IS NULL AND age <= {SILENT_SECONDS} AND NOT killed) AS running,
+                count(*) FILTER (WHERE ended_at IS NULL AND (age > {SILENT_SECONDS} OR killed) AND age < 3600) AS lost,
+                row_number() OVER (ORDER BY min(started_at), left(app, {LONGEST_LABEL})) AS place
+            FROM (
+                SELECT *, extract(epoch FROM now() - written_at) AS age, dropped ? 'killed' AS killed
+                FROM monitoring.sdk_ledger
+            ) process
+            GROUP BY 1
+        ) counted
+        GROUP BY 1 ORDER BY 1"""
     ).fetchall()
 
 

@@ -4,14 +4,20 @@ One statement counts all rows: an expression that raises (a cast of text that is
 fails it as a whole. Then the window is read again, row by row, and the rows that raise are left out and counted.
 """
 
+import logging
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import psycopg
 
-from exporter.aggregation.rollup import SELF_REJECTED
+from exporter.aggregation.rollup import SELF_REJECTED, add
 from exporter.aggregation.snapshot import Window
+from exporter.database.connection import problem_of
 from exporter.sources.mapping import Stream
+
+logger = logging.getLogger(__name__)
 
 REASON = "malformed"
 
@@ -31,12 +37,24 @@ def without(
     )
     bad = failing(connection, stream, window, columns, stream.condition)
     if bad:
-        _count(connection, stream, len(bad))
+        count(connection, stream, len(bad))
     # CASE, because AND may evaluate its sides in any order.
     where = f"CASE WHEN {_GOOD} THEN {stream.condition} ELSE false END"
     columns_of_good = {name: f"CASE WHEN {_GOOD} THEN ({text}) END" for name, text in stream.columns.items()}
     window = Window(window.sql, {**window.parameters, "failing": bad})
     return replace(stream, where=where, counted_when="", columns=columns_of_good), window, len(bad)
+
+
+def warn(stream: Stream, error: psycopg.Error) -> None:
+    """Log that a window is read row by row: as a warning the first time that this process meets the cause."""
+    level = next(_first_time(stream.source, stream.name, error.sqlstate), logging.DEBUG)
+    logger.log(level, "source %s, stream %s: %s; reading row by row", stream.source, stream.name,
+               problem_of(error))  # fmt: skip
+
+
+@lru_cache(maxsize=1000)
+def _first_time(source: str, stream: str, sqlstate: str | None) -> Iterator[int]:
+    return iter((logging.WARNING,))
 
 
 def good(window: Window, bad: list[str]) -> Window:
@@ -66,11 +84,6 @@ def failing(
     return [place for (place,) in found]
 
 
-def _count(connection: psycopg.Connection, stream: Stream, rows: int) -> None:
-    connection.execute(
-        """INSERT INTO monitoring.rollup AS r (source, stream, metric, type, labels, value, created_at)
-        VALUES (%(source)s, %(stream)s, %(metric)s, 'counter',
-            jsonb_build_object('source', %(source)s::text, 'reason', %(reason)s::text), %(rows)s, now())
-        ON CONFLICT (source, stream, metric, type, labels) DO UPDATE SET value = r.value + excluded.value""",
-        {"source": stream.source, "stream": stream.name, "metric": SELF_REJECTED, "reason": REASON, "rows": rows},
-    )
+def count(connection: psycopg.Connection, stream: Stream, rows: int) -> None:
+    """Count rows as rejected."""
+    add(connection, stream, SELF_REJECTED, {"reason": REASON}, rows)

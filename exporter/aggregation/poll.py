@@ -1,6 +1,5 @@
 """One poll: count what is new in one table, in one transaction."""
 
-import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -8,14 +7,14 @@ from typing import Any
 
 import psycopg
 
-from exporter.aggregation import actors, captured, issues, malformed, releases, rollup, snapshot
+from exporter.aggregation import actors, captured, exemplars, issues, malformed, releases, rollup, snapshot
 from exporter.aggregation.captured import Captured
 from exporter.config.settings import Limits
+from exporter.database.connection import problem_of
 from exporter.errors import PlatformError
 from exporter.sources import explain
+from exporter.sources.failing import ROW_ERRORS
 from exporter.sources.mapping import Relation, Stream
-
-logger = logging.getLogger(__name__)
 
 PLANNER = (
     # One core, no compiler: for statements of milliseconds, parallel workers and JIT cost more than they save.
@@ -41,6 +40,12 @@ class Counted:
     folded: int = 0
     problem: str | None = None
 
+    def __add__(self, other: "Counted") -> "Counted":
+        return Counted(
+            self.advanced and other.advanced, self.seen + other.seen, self.rejected + other.rejected,
+            self.folded + other.folded, self.problem or other.problem,
+        )  # fmt: skip
+
 
 def poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Counted:
     """Count the rows of `stream` that became visible since the last poll, and move its cursor.
@@ -51,7 +56,7 @@ def poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Coun
     """
     for attempt in range(1, TRIES + 1):
         try:
-            with _explained(connection, stream):
+            with explained(connection, stream):
                 return _poll(connection, stream, limits)
         except psycopg.errors.SerializationFailure:
             if attempt == TRIES:
@@ -62,24 +67,24 @@ def poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Coun
 def rehearse(connection: psycopg.Connection, stream: Stream, limits: Limits) -> str | None:
     """Return what a poll of this stream would fail with now, None if with nothing; its statements are only planned."""
     try:
-        with _explained(connection, stream), connection.transaction(force_rollback=True):
+        with explained(connection, stream), connection.transaction(force_rollback=True):
             snapshot.take(connection)
             if connection.execute("SHOW transaction_read_only").fetchone() == ("on",):
                 return str(explain.read_only(connection))
             held = captured.find(connection, stream) if stream.adopted else None
             changed = captured.changes(stream, held) if held else stream
-            parameters = _parameters(stream, limits)
-            for statement in _statements(changed, "true"):
+            parameters = parameters_of(stream, limits)
+            for statement in statements(changed, "true"):
                 connection.execute(b"EXPLAIN " + statement.encode(), parameters)
             return captured.problem(stream, held) if held else None
     except (PlatformError, psycopg.Error) as error:
         if connection.closed:
             raise
-        return str(error).strip()
+        return problem_of(error)
 
 
 @contextmanager
-def _explained(connection: psycopg.Connection, stream: Stream) -> Iterator[None]:
+def explained(connection: psycopg.Connection, stream: Stream) -> Iterator[None]:
     """Turn what PostgreSQL refuses into a DatabaseError that says what to do."""
     try:
         yield
@@ -105,14 +110,14 @@ def _poll(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Cou
         cursor = snapshot.read(connection, stream)
         if not stream.adopted:
             windows = snapshot.windows(connection, stream, cursor, now)
-            counted = _counted(connection, limits, [(stream, window) for window in windows])
+            counted = count_windows(connection, limits, [(stream, window) for window in windows])
             snapshot.write(connection, stream, now)
             return counted
         held = captured.find(connection, stream)
         if cursor is None or cursor.relation != held.relation:
             captured.require_complete(connection, stream, held)
             return first(connection, stream, limits, now)
-        counted = _counted(connection, limits, _changes(connection, stream, held, cursor, now))
+        counted = count_windows(connection, limits, _changes(connection, stream, held, cursor, now))
         snapshot.write(connection, captured.changes(stream, held), now)
     problem = captured.extend(connection, held) or captured.problem(stream, held)
     return replace(counted, problem=problem)
@@ -137,7 +142,7 @@ def first(connection: psycopg.Connection, stream: Stream, limits: Limits, now: s
     held = captured.find(connection, stream)
     cursor = snapshot.read(connection, stream)
     windows = snapshot.windows(connection, stream, cursor, now) if stream.counted != "deleted" else []
-    counted = _counted(connection, limits, [(stream, window) for window in windows])
+    counted = count_windows(connection, limits, [(stream, window) for window in windows])
     captured.forget_pending(connection, held)
     snapshot.write(connection, captured.changes(stream, held), now)
     return counted
@@ -157,15 +162,22 @@ def _changes(
         captured.forget_pending(connection, held)
 
 
-def _counted(
+def count_windows(
     connection: psycopg.Connection, limits: Limits, windows: Iterable[tuple[Stream, snapshot.Window]]
 ) -> Counted:
-    counts = [_count(connection, stream, window, _parameters(stream, limits)) for stream, window in windows]
-    seen, rejected, folded = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0, 0)
-    return Counted(True, seen, rejected, folded)
+    """Count windows of streams, in a transaction that has begun."""
+    all_readable = connection.info.parameter_status("server_encoding") == "UTF8"
+    counts = (
+        _count(
+            connection, replace(stream, readable="") if all_readable else stream, window, parameters_of(stream, limits)
+        )
+        for stream, window in windows
+    )
+    return sum(counts, Counted(advanced=True))
 
 
-def _parameters(stream: Stream, limits: Limits) -> dict[str, Any]:
+def parameters_of(stream: Stream, limits: Limits) -> dict[str, Any]:
+    """Return the parameters of the statements that count."""
     return {
         "source": stream.source,
         "stream": stream.name,
@@ -178,33 +190,59 @@ def _parameters(stream: Stream, limits: Limits) -> dict[str, Any]:
 
 def _count(
     connection: psycopg.Connection, stream: Stream, window: snapshot.Window, parameters: dict[str, Any]
-) -> tuple[int, int, int]:
-    """Count one window: rows seen, of them rejected, label sets folded."""
+) -> Counted:
     try:
         with connection.transaction():
             return _count_whole(connection, stream, window, parameters)
-    except psycopg.DataError as error:
-        logger.warning("stream %s: %s; reading row by row", stream.name, error.diag.message_primary)
+    except ROW_ERRORS as error:
+        malformed.warn(stream, error)
     stream, window, failing = malformed.without(connection, stream, window, parameters)
-    seen, rejected, folded = _count_whole(connection, stream, window, parameters)
-    return seen + failing, rejected + failing, folded
+    return Counted(True, failing, failing) + _count_whole(connection, stream, window, parameters)
 
 
 def _count_whole(
     connection: psycopg.Connection, stream: Stream, window: snapshot.Window, parameters: dict[str, Any]
-) -> tuple[int, int, int]:
+) -> Counted:
     parameters = parameters | window.parameters
-    row = connection.execute(rollup.statement(stream, window.sql).encode(), parameters).fetchone()
+    rows, fits = _size(connection, stream, window, parameters)
+    if not rows and not stream.adopted:  # what an application changed in its table, the statement says without rows too
+        return Counted(advanced=True)
+    query = rollup.statement(stream, window.sql, fits=fits and not stream.join)  # a join may multiply rows
+    row = connection.execute(query.encode(), parameters).fetchone()
     assert row is not None  # noqa: S101 - an aggregate without GROUP BY gives one row
-    seen, rejected, folded = row
+    seen, rejected, folded, traced = row
     if seen > rejected:
         _add_details(connection, stream, window, parameters)
-    return seen, rejected, folded
+    if traced and exemplars.has_exemplars(stream):
+        connection.execute(exemplars.statement(stream, window.sql).encode(), parameters)
+    return Counted(True, seen, rejected, folded)
 
 
-def _statements(stream: Stream, window_sql: str) -> Iterator[str]:
+def _size(
+    connection: psycopg.Connection, stream: Stream, window: snapshot.Window, parameters: dict[str, Any]
+) -> tuple[int, bool]:
+    """Return how many rows a window has, up to the limit of series, and whether there is room for a series of each.
+
+    Then no share has to be found, whose planning takes most of a poll of few rows.
+    """
+    row = connection.execute(
+        f"""WITH new AS MATERIALIZED (
+            SELECT count(*) AS rows FROM (SELECT FROM {stream.rows} t WHERE {window.sql} LIMIT %(limit)s) found)
+        SELECT rows, CASE WHEN rows IN (0, %(limit)s) THEN rows = 0 ELSE rows <= %(limit)s - %(reserve)s - (
+            SELECT coalesce(max(have), 0) FROM (SELECT count(*) AS have FROM monitoring.rollup
+            WHERE source = %(source)s AND stream = %(stream)s AND budget IS NOT NULL GROUP BY budget) budgets) END
+        FROM new""".encode(),
+        parameters,
+    ).fetchone()
+    assert row is not None  # noqa: S101 - an aggregate without GROUP BY gives one row
+    return row
+
+
+def statements(stream: Stream, window_sql: str) -> Iterator[str]:
     """Yield all that is run over a window."""
     yield rollup.statement(stream, window_sql)
+    if exemplars.has_exemplars(stream):
+        yield exemplars.statement(stream, window_sql)
     if releases.has_releases(stream):
         yield releases.statement(stream, window_sql)
     if stream.kind.actors:

@@ -8,15 +8,16 @@ from dataclasses import replace
 
 import psycopg
 
-from exporter.aggregation import ledger, poll, retention
+from exporter.aggregation import ledger, poll, read_only, retention
 from exporter.aggregation.gauges import StateReader
+from exporter.aggregation.replica import Reader
 from exporter.aggregation.series import SourceView, Total, read_ledger, read_totals
 from exporter.aggregation.shown import ShownSources, with_falls
 from exporter.aggregation.snapshot import StoreState, age_seconds, store_state
 from exporter.config.settings import Database, Limits, Retention
 from exporter.database import expiry, schema
-from exporter.database.connection import backoff_seconds, connect
-from exporter.errors import PlatformError, SchemaError
+from exporter.database.connection import backoff_seconds, cancel, connect, problem_of
+from exporter.errors import PlatformError
 from exporter.sources import explain
 from exporter.sources.mapping import Relation, SourcePlan, Stream
 
@@ -38,9 +39,15 @@ class Worker:
         retention: Retention,
         published: Callable[[], None] = lambda: None,
         shown: ShownSources | None = None,
+        tables: Database | None = None,
     ) -> None:
-        """Build the worker; `published` is called in its thread after each new view, and must return at once."""
+        """Build the worker; `published` is called in its thread after each new view, and must return at once.
+
+        `settings` is the database of cursors and counters; `tables` that of the tables, where these may only be read.
+        """
         self.plan = plan
+        self._tables = tables or settings
+        self._reader = Reader(self._tables, plan.name) if plan.read_only else None
         self._shown = (shown or ShownSources(None, 0.0)).of(plan.name)
         self._published = published
         self._settings = settings
@@ -51,21 +58,23 @@ class Worker:
         self._maintained_at: float | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"source-{plan.name}", daemon=True)
-        self.view = SourceView(plan.name, self._shown.totals)
+        self.view = SourceView(plan.name, self._shown.totals, approximate=plan.read_only, known=self._shown.known)
 
     @property
     def interval_seconds(self) -> float:
-        return self._settings.poll_interval_seconds
+        return self._tables.poll_interval_seconds
 
     def same_as(self, other: "Worker") -> bool:
         """Return whether another worker would do exactly the same, so that a reload can keep this one."""
-        mine = (self.plan, self._settings, self._limits, self._retention)
-        return mine == (other.plan, other._settings, other._limits, other._retention)
+        mine = (self.plan, self._settings, self._tables, self._limits, self._retention)
+        return mine == (other.plan, other._settings, other._tables, other._limits, other._retention)
 
     def counts_as(self, other: "Worker") -> bool:
         """Return whether another worker would count the same tables of the same database, however often."""
-        same_place = (self._settings.dsn, self._settings.password) == (other._settings.dsn, other._settings.password)
-        return same_place and self.plan == other.plan
+        mine, theirs = (
+            [(each.dsn, each.password) for each in (worker._settings, worker._tables)] for worker in (self, other)
+        )
+        return mine == theirs and self.plan == other.plan
 
     def start(self) -> None:
         self._thread.start()
@@ -73,12 +82,9 @@ class Worker:
     def stop(self, timeout_seconds: float = 5.0) -> None:
         """End the thread after its current statement; a cancelled poll is rolled back and counted next time."""
         self._stopping.set()
-        connection = self._connection
-        if connection is not None and self._thread.is_alive():
-            try:
-                connection.cancel_safe(timeout=1.0)
-            except psycopg.Error:
-                logger.debug("source %s: the server did not accept the cancellation", self.plan.name)
+        if self._reader:
+            self._reader.cancel()
+        cancel(self._connection)
         self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
@@ -115,8 +121,9 @@ class Worker:
         problems = [problem for stream in self.plan.streams if (problem := self._advance(connection, stream))]
         totals = self._shown.hold(connection, self._read)
         advanced_age = age_seconds(connection, self.plan)
-        readings, unread = self._states.read(connection)
-        problems += [*unread, *self._shown.problems]
+        tables = self._reader.connected() if self._reader else None
+        readings, unread = self._states.read(connection, tables)
+        problems = list(dict.fromkeys([*problems, *unread, *self._shown.problems]))
         now = time.monotonic()
         if self.view.problems != tuple(problems):
             level = logging.ERROR if problems else logging.INFO
@@ -130,6 +137,8 @@ class Worker:
             poll_duration_seconds=now - began,
             clock_ahead_seconds=expiry.clock_ahead_seconds(connection),
             problems=tuple(problems),
+            approximate=self.plan.read_only,
+            known=True,
         )
         self._publish(view)
         self._maintain(connection)
@@ -149,12 +158,15 @@ class Worker:
     def _advance(self, connection: psycopg.Connection, stream: Stream) -> str | None:
         """Count one stream; return its problem, None without one."""
         try:
-            counted = poll.poll(connection, stream, self._limits)
+            if self._reader:
+                counted = read_only.count(connection, self._reader, stream, self._limits)
+            else:
+                counted = poll.poll(connection, stream, self._limits)
         except (PlatformError, psycopg.Error) as error:
             # A missing lock or a full disk is an OperationalError too, but concerns one stream; a lost server, all.
             if connection.closed or self._stopping.is_set():
                 raise
-            return str(error).strip()
+            return problem_of(error)
         if counted.rejected or counted.folded:
             logger.info("source %s, %s: %d rows rejected, %d label sets folded", self.plan.name, stream.name,
                         counted.rejected, counted.folded)  # fmt: skip
@@ -162,11 +174,16 @@ class Worker:
 
     def _connected(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
-            connection = connect(self._settings, f"source {self.plan.name}")
+            connection = connect(self._settings, f"source {self.plan.name}", native=self.plan.native)
             self._connection = connection
             schema.check_server(connection)
-            schema.check_version(connection, "store" if self.plan.native else "counting")
+            if self._reader:
+                read_only.require_store(connection, self.plan.name)
+            else:
+                schema.check_version(connection, "store" if self.plan.native else "counting")
             poll.register(connection, self.plan.name)
+        if self._reader:
+            self._reader.connected()
         return self._connection
 
     def _maintain(self, connection: psycopg.Connection) -> None:
@@ -184,14 +201,15 @@ class Worker:
 
     def _fail(self, error: Exception) -> None:
         expected = isinstance(error, (PlatformError, psycopg.Error))
-        problem = str(error).strip() or type(error).__name__
+        problem = problem_of(error) or type(error).__name__
         if self.view.problems != (problem,):
             logger.error("source %s: %s", self.plan.name, problem, exc_info=None if expected else error)
         self.view = replace(self.view, problems=(problem,))
-        if not isinstance(error, SchemaError):
-            self._disconnect()
+        self._disconnect()  # the next poll checks the schema again, before it reads anything
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+        if self._reader:
+            self._reader.close()

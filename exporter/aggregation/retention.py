@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 INTERVAL_SECONDS = 600
 """How often maintenance runs; a partition is made a week before it is needed, so a missed run harms nothing."""
 
+_ORPHANS = """DELETE FROM monitoring.error_fingerprint f WHERE NOT EXISTS (
+    SELECT FROM monitoring.error_issue i WHERE i.app = f.app AND i.fingerprint = f.issue)"""
+
 FINISHED_JOBS_DAYS = 7
 BATCH_DAYS = 30
 
@@ -55,6 +58,7 @@ def maintain(
     if any(stream.issues for stream in plan.streams):
         # An issue as old as the rows it groups goes with them; its regressions stay counted in the rollups.
         _try(connection, expiry.statement("error_issue", "last_seen"), {"days": days[ERROR.name]})
+        _try(connection, _ORPHANS, {})
     if plan.native:
         _remove_old(connection, plan, existing, {kind.name: today - timedelta(days[kind.name]) for kind in EVENTS})
 

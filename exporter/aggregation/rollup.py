@@ -19,38 +19,78 @@ How many label sets of a metric an app may have, `allowed` in `quota0` and `quot
 Only counts come back: a million distinct values never reach Python, nor a row each.
 """
 
-from exporter.aggregation.grouping import bin_names, grouped, inputs
+from collections.abc import Iterable
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from exporter.aggregation.grouping import bin_names, buckets, grouped, has_traces, inputs, readable
 from exporter.sources.mapping import Stream
-from platform_sdk.events.base import EventKind
+from platform_sdk.events.base import LONGEST_LABEL, OTHER, EventKind
 
 SELF_EVENTS = "platform_exporter_events_total"
 SELF_REJECTED = "platform_exporter_rows_rejected_total"
 SELF_FOLDED = "platform_exporter_series_folded_total"
 
+REJECTING_APPS = 50
+"""How many apps a stream's rejected rows are named by, as rows may have any name; the others are one, `_other_`."""
+
 
 _APP = """(labels->>'app') COLLATE "C\""""
 
 
-def statement(stream: Stream, window_sql: str) -> str:
+def statement(stream: Stream, window_sql: str, *, fits: bool = False) -> str:
     """Return the statement that counts a window of `stream` into monitoring.rollup.
 
+    `fits` says that there is room for whatever series the rows may make: all candidates are kept.
+
     Parameters: source, stream, limit, reserve, future_tolerance_seconds, sample_labels, and those of `window_sql`.
-    Result: one row (rows seen, rows rejected, label sets folded), all bigint.
+    Result: one row (rows seen, rows rejected, label sets folded, rows that name a trace), all bigint.
     """
     kind = stream.kind
-    bins = bin_names(kind)
-    array = f"CASE WHEN type = 'histogram' THEN ARRAY[{', '.join(f'sum({b})' for b in bins)}]::double precision[] END"
-    return f"""WITH {grouped(stream, window_sql)}, {_levels(kind)}, final AS (
-    SELECT min(budget) AS budget, metric, type, labels,
-        CASE type WHEN 'gauge' THEN (max(latest))[2] ELSE sum(value) END AS value,
-        CASE WHEN type IN ('histogram', 'summary') THEN sum(total) END AS total,
-        {array} AS buckets, (max(latest))[1] AS at, min(since) AS since
-    FROM series GROUP BY metric, type, labels
-    UNION ALL {_own()}
+    traced = "coalesce(sum(traced), 0)::bigint" if has_traces(kind) else "0"
+    series = _as_they_are(kind) if fits else f"{_levels(kind)}, final AS ({_merged(kind)})"
+    return f"""WITH {grouped(stream, window_sql, folds=not fits)}, {_rejecting(stream)}, {series}, counters AS (
+    {_own()}
 ), {_WRITTEN}{_noted(stream)}
 SELECT coalesce(sum(n), 0)::bigint, coalesce(sum(n) FILTER (WHERE rejected IS NOT NULL), 0)::bigint,
-    (SELECT coalesce(sum(folded), 0)::bigint FROM taken)
+    (SELECT coalesce(sum(folded), 0)::bigint FROM taken), {traced}
 FROM fine"""
+
+
+def add(connection: psycopg.Connection, stream: Stream, metric: str, labels: dict[str, str], rows: int) -> None:
+    """Add rows to one of the exporter's own counters of a source."""
+    connection.execute(
+        """INSERT INTO monitoring.rollup AS r (source, stream, metric, type, labels, value, created_at)
+        VALUES (%s, %s, %s, 'counter', %s, %s, now())
+        ON CONFLICT (source, stream, metric, type, labels) DO UPDATE SET value = r.value + excluded.value""",
+        [stream.source, stream.name, metric, Jsonb({"source": stream.source, **labels}), rows],
+    )
+
+
+def _as_they_are(kind: EventKind) -> str:
+    """Return the CTEs down to `final` where every candidate is a series."""
+    array = _array(bin_names(kind))
+    return f"""taken AS (
+    SELECT NULL AS budget, '{OTHER}' AS app, 0 AS folded WHERE false
+), final AS (
+    SELECT budget, metric, type, labels, CASE type WHEN 'gauge' THEN latest[2] ELSE value END AS value,
+        CASE WHEN type IN ('histogram', 'summary') THEN total END AS total, {array} AS buckets, latest[1] AS at, since
+    FROM candidate
+)"""
+
+
+def _merged(kind: EventKind) -> str:
+    """Return SQL of the series, of which some were folded into the same one."""
+    return f"""SELECT min(budget) AS budget, metric, type, labels,
+        CASE type WHEN 'gauge' THEN (max(latest))[2] ELSE sum(value) END AS value,
+        CASE WHEN type IN ('histogram', 'summary') THEN sum(total) END AS total,
+        {_array(f"sum({name})" for name in bin_names(kind))} AS buckets, (max(latest))[1] AS at, min(since) AS since
+    FROM series GROUP BY metric, type, labels"""
+
+
+def _array(bins: Iterable[str]) -> str:
+    return f"CASE WHEN type = 'histogram' THEN {buckets(bins)} END"
 
 
 def _levels(kind: EventKind) -> str:
@@ -70,7 +110,8 @@ def _levels(kind: EventKind) -> str:
 ), level0 AS (
     {_placed(f"(SELECT *, {_APP} AS app FROM candidate)")}
 ), {_quota("0", "room", "%(reserve)s", "0", "%(limit)s / 10")}, taken AS (
-    SELECT budget, sum(wanted - taken) AS folded FROM quota0 GROUP BY budget
+    SELECT budget, CASE WHEN have + taken > 0 THEN app ELSE '{OTHER}' END AS app, sum(wanted - taken) AS folded
+    FROM quota0 GROUP BY 1, 2
 ), folded1 AS (
     SELECT budget, app, metric1 AS metric, type, labels1 AS labels, metric2, labels2, {sums}
     FROM level0 FULL JOIN quota0 USING (budget, app) WHERE {_FOLDED} GROUP BY 1, 2, 3, 4, 5, 6, 7
@@ -168,7 +209,7 @@ _WRITTEN = """written AS (
     SELECT %(source)s, %(stream)s, budget, metric, type, labels, value, total, buckets, at,
         greatest(least(now(), coalesce(since, now())), (
             SELECT advanced_at FROM monitoring.cursor WHERE source = %(source)s AND stream = %(stream)s))
-    FROM final
+    FROM (SELECT * FROM final UNION ALL SELECT * FROM counters) new
     ON CONFLICT (source, stream, metric, type, labels) DO UPDATE SET
         value = CASE WHEN r.type <> 'gauge' THEN r.value + excluded.value
             WHEN excluded.at >= r.at THEN excluded.value ELSE r.value END,
@@ -203,13 +244,35 @@ def _noted(stream: Stream) -> str:
 )"""
 
 
+def _rejecting(stream: Stream) -> str:
+    """Return the CTE of the rows rejected by app and reason: apps named before first, then those with the most rows.
+
+    An app that is NULL, or no text, is an empty name.
+    """
+    return f"""refused AS (
+    SELECT rejected, CASE WHEN {readable(stream, "app")} THEN left(app, {LONGEST_LABEL}) END AS name, sum(n) AS n
+    FROM fine WHERE rejected IS NOT NULL GROUP BY 1, 2
+), named AS (
+    SELECT name, row_number() OVER (ORDER BY bool_or(known) DESC, sum(n) DESC, name) AS place FROM (
+        SELECT name, n, false AS known FROM refused WHERE name IS NOT NULL
+        UNION ALL SELECT labels->>'app', 0, true FROM monitoring.rollup WHERE source = %(source)s
+            AND stream = %(stream)s AND metric = '{SELF_REJECTED}' AND type = 'counter' AND labels ? 'app'
+    ) names GROUP BY name
+), rejecting AS (
+    SELECT rejected, CASE WHEN name IS NULL THEN '' WHEN place <= {REJECTING_APPS} THEN name ELSE '{OTHER}' END AS app,
+        sum(n) AS n
+    FROM refused LEFT JOIN named USING (name) GROUP BY 1, 2
+)"""
+
+
 def _own() -> str:
-    """Return SQL for the exporter's own counters: rows counted, rows rejected by reason, label sets folded."""
+    """Return SQL for the exporter's own counters: rows counted, rows rejected by reason and app, label sets folded."""
     rest = "NULL::double precision, NULL::double precision[], NULL::double precision"
     source = "'source', %(source)s::text"
+    app = "CASE WHEN app <> '' THEN jsonb_build_object('app', app) ELSE '{}' END"
     return f"""SELECT NULL, '{SELF_EVENTS}', 'counter', jsonb_build_object({source}),
         sum(n)::double precision, {rest}, now() FROM fine WHERE rejected IS NULL HAVING count(*) > 0
-    UNION ALL SELECT NULL, '{SELF_REJECTED}', 'counter', jsonb_build_object({source}, 'reason', rejected),
-        sum(n)::double precision, {rest}, now() FROM fine WHERE rejected IS NOT NULL GROUP BY rejected
-    UNION ALL SELECT NULL, '{SELF_FOLDED}', 'counter', jsonb_build_object({source}, 'metric', budget),
+    UNION ALL SELECT NULL, '{SELF_REJECTED}', 'counter', jsonb_build_object({source}, 'reason', rejected) || {app},
+        n::double precision, {rest}, now() FROM rejecting
+    UNION ALL SELECT NULL, '{SELF_FOLDED}', 'counter', jsonb_build_object({source}, 'metric', budget) || {app},
         folded::double precision, {rest}, now() FROM taken WHERE folded > 0"""

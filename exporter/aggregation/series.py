@@ -1,6 +1,7 @@
 """A source's series as scrapes read them: committed rollups, and readings of what is so now."""
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -8,9 +9,20 @@ from exporter.aggregation import issues, ledger
 from exporter.sources.mapping import SourcePlan
 
 
+class Exemplar(NamedTuple):
+    """An event that a histogram counted: its value, when it was in Unix seconds, and its trace."""
+
+    value: float
+    at: float
+    trace_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Total:
-    """One committed rollup row; `created` is in Unix seconds, `buckets` are cumulative without +Inf."""
+    """One committed rollup row; `created` is in Unix seconds, `buckets` are cumulative without +Inf.
+
+    `exemplars` are by the place of the bucket that they are in, from 0.
+    """
 
     metric: str
     type: str
@@ -21,6 +33,7 @@ class Total:
     at: float | None = None
     created: float = 0.0
     stream: str = ""
+    exemplars: dict[int, Exemplar] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +50,8 @@ class SourceView:
     """What is known of one source: an immutable value that scrapes read while its thread goes on polling.
 
     `polled_at` and `advanced_at` are on this process's monotonic clock; None before the first success, as is
-    `clock_ahead_seconds`: how far the database's clock is ahead of this host's.
+    `clock_ahead_seconds`: how far the database's clock is ahead of this host's. `approximate`: rows are read by time.
+    `known`: what was shown of it last is there, read or remembered.
     """
 
     source: str
@@ -48,6 +62,8 @@ class SourceView:
     poll_duration_seconds: float = 0.0
     problems: tuple[str, ...] = ("not polled yet",)
     clock_ahead_seconds: float | None = None
+    approximate: bool = False
+    known: bool = False
 
     def lag_seconds(self, now: float) -> float | None:
         """Return how old the newest count is; it grows while polls fail or hang. None before the first."""
@@ -84,8 +100,12 @@ def stored_totals(connection: psycopg.Connection, source: str, streams: list[str
             CASE WHEN held IS NULL AND base IS NULL THEN buckets ELSE (
                 SELECT array_agg(greatest(a - coalesce(b, 0), h) ORDER BY place)
                 FROM unnest(buckets, base[3:], held[3:]) WITH ORDINALITY AS bin(a, b, h, place)) END,
-            at, extract(epoch FROM created_at)::double precision, stream
+            at, extract(epoch FROM created_at)::double precision, stream, exemplars
         FROM monitoring.rollup WHERE source = %s AND stream = ANY(%s) ORDER BY metric, labels""",
         [source, streams],
     ).fetchall()
-    return [Total(*row) for row in rows]
+    return [Total(*(*row[:-1], _exemplars(row[-1]))) for row in rows]
+
+
+def _exemplars(found: dict[str, list[Any]] | None) -> dict[int, Exemplar] | None:
+    return {int(place): Exemplar(*each) for place, each in found.items()} if found else None

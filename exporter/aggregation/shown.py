@@ -54,6 +54,11 @@ class Shown:
         self.problems: tuple[str, ...] = ()
         self.totals: tuple[Total, ...] = tuple(totals)
 
+    @property
+    def known(self) -> bool:
+        """Return whether it is known what was shown."""
+        return self._state is not None
+
     def begin(self, connection: psycopg.Connection, read: Read) -> None:
         """Look at the store before this process counts in it, unless it is remembered."""
         if self._state is None:
@@ -248,7 +253,7 @@ def _is_lower(new: Total, old: Total) -> bool:
 
 def _at_zero(total: Total) -> Total:
     buckets = None if total.buckets is None else [0.0] * len(total.buckets)
-    return replace(total, value=0.0, total=None if total.total is None else 0.0, buckets=buckets)
+    return replace(total, value=0.0, total=None if total.total is None else 0.0, buckets=buckets, exemplars=None)
 
 
 def _write_back(connection: psycopg.Connection, source: str, counter: Total, fallen: list[Total]) -> int:

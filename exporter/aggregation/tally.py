@@ -4,6 +4,7 @@ A tally is {(metric, detail): Sums}. `detail` is the type of samples, which shar
 names, and the reason of rejected rows. Gauges have no sums.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ import psycopg
 from exporter.aggregation import grouping, snapshot
 from exporter.aggregation.rollup import SELF_EVENTS, SELF_REJECTED
 from exporter.config.settings import Limits
+from exporter.sources.failing import ROW_ERRORS
 from exporter.sources.mapping import Stream
 from platform_sdk.events.sample import BUDGET
 
@@ -47,7 +49,7 @@ class Removal:
 
 
 def of_rows(connection: psycopg.Connection, stream: Stream, window: snapshot.Window, limits: Limits) -> Tally:
-    """Return the tally of a window's rows, by the SQL that counts them. Raises psycopg.DataError as a poll would."""
+    """Return the tally of a window's rows, by the SQL that counts them. Raises one of ROW_ERRORS as a poll would."""
     bins = " + ".join(f"coalesce(sum({name}), 0)" for name in grouping.bin_names(stream.kind)) or "0"
     query = f"""WITH {grouping.grouped(stream, window.sql)}
 SELECT budget, CASE budget WHEN '{BUDGET}' THEN type ELSE '' END, sum(value), coalesce(sum(total), 0), {bins}
@@ -82,6 +84,7 @@ def of_removed(connection: psycopg.Connection, stream: Stream) -> Tally:
 
 def before_removal(connection: psycopg.Connection, stream: Stream, going: snapshot.Window) -> Removal:
     """Read what the rows that are `going` had added. Takes no lock that a writer waits for."""
+    ends_at = time.monotonic() + TIMEOUT_SECONDS
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         connection.execute(f"SET LOCAL jit = off; SET LOCAL statement_timeout = '{TIMEOUT_SECONDS}s'")
@@ -91,7 +94,9 @@ def before_removal(connection: psycopg.Connection, stream: Stream, going: snapsh
         try:
             with connection.transaction():
                 return Removal(now.snapshot, of_rows(connection, stream, window, Limits()))
-        except (psycopg.errors.QueryCanceled, psycopg.DataError):
+        except (psycopg.errors.QueryCanceled, *ROW_ERRORS) as error:
+            if isinstance(error, psycopg.errors.QueryCanceled) and time.monotonic() < ends_at:
+                raise  # the exporter ends: the rows stay
             return Removal(now.snapshot, None)
 
 

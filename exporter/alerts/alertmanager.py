@@ -8,13 +8,15 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import Any
-
-import requests
-from requests.auth import AuthBase, HTTPBasicAuth
+from typing import TYPE_CHECKING, Any
 
 from exporter.config.settings import Alertmanager, Config
 from exporter.errors import AlertmanagerError, ConfigError
+from exporter.redaction import Redactor, hide_addresses, parts_of_url
+
+# Imported where a request is made: it is a third of what `serve` imports, and not all send manual alerts.
+if TYPE_CHECKING:
+    import requests
 
 GOSSIP_SECONDS = 3.0
 """How long a silence may take to reach the other members of a cluster; they gossip every 0.2 s."""
@@ -99,9 +101,11 @@ class Alertmanagers:
 
     def _ask(
         self, url: str, method: str, path: str, *, json: object = None, missing_ok: bool = False
-    ) -> requests.Response:
+    ) -> "requests.Response":
         """Send a request. Raises AlertmanagerError, with what the Alertmanager answered."""
-        settings = self._settings
+        import requests
+
+        settings, shown = self._settings, hide_addresses(url)
         try:
             with requests.Session() as session:
                 session.trust_env = False  # no proxy, no ~/.netrc
@@ -110,10 +114,10 @@ class Alertmanagers:
                     verify=settings.ca_file or True,
                 )  # fmt: skip
         except requests.RequestException as error:
-            raise AlertmanagerError(f"Alertmanager at {url} does not answer: {_reason(error)}") from error
+            raise AlertmanagerError(f"Alertmanager at {shown} does not answer: {_reason(error)}") from None
         if not answer.ok and not (missing_ok and answer.status_code == requests.codes.not_found):
-            text = " ".join(answer.text.split())[:300]
-            raise AlertmanagerError(f"Alertmanager at {url} answers {answer.status_code} to {method} {path}: {text}")
+            text = " ".join(Redactor(settings, parts_of_url(url))(answer.text).split())[:300]
+            raise AlertmanagerError(f"Alertmanager at {shown} answers {answer.status_code} to {method} {path}: {text}")
         return answer
 
 
@@ -178,11 +182,13 @@ def describe_silence(silence: Json) -> str:
     )
 
 
-class _Auth(AuthBase):
+class _Auth:
     def __init__(self, settings: Alertmanager) -> None:
         self._settings = settings
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    def __call__(self, request: "requests.PreparedRequest") -> "requests.PreparedRequest":
+        from requests.auth import HTTPBasicAuth
+
         settings = self._settings
         if settings.bearer_token:
             request.headers["Authorization"] = f"Bearer {settings.bearer_token.reveal()}"
@@ -192,7 +198,9 @@ class _Auth(AuthBase):
         return request
 
 
-def _reason(error: requests.RequestException) -> str:
+def _reason(error: "requests.RequestException") -> str:
+    import requests
+
     if isinstance(error, requests.Timeout):
         return "no answer in time"
     if isinstance(error, requests.exceptions.SSLError):

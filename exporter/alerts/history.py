@@ -8,6 +8,7 @@ A delivery is one transaction, and one at a time in all replicas: under that loc
 so that rows and counters can never disagree.
 """
 
+import hashlib
 import logging
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 SOURCE = STREAM = "alerts"
 """The names of the history's rollups; no poll advances them."""
+
+LONGEST_GROUP_KEY_BYTES = 1000
 
 ALERTNAMES = 300
 """How many alerts have series of their own: manual alerts may have any name."""
@@ -185,7 +188,7 @@ def _store(connection: psycopg.Connection, delivery: Delivery, alert: HistoryAle
         ON CONFLICT (fingerprint, starts_at, status, group_key) DO UPDATE SET repeats = n.repeats + 1,
             last_received_at = greatest(n.last_received_at, excluded.last_received_at)""",
         [
-            _clean(delivery.notification.groupKey),
+            _group_key(delivery.notification.groupKey),
             _clean(alert.fingerprint),
             alert.status,
             alert.startsAt,
@@ -197,6 +200,14 @@ def _store(connection: psycopg.Connection, delivery: Delivery, alert: HistoryAle
             Jsonb({_clean(name): _clean(text) for name, text in alert.annotations.items()}),
         ],
     )
+
+
+def _group_key(text: str) -> str:
+    """Return what tells groups apart; it is part of an index's key, whose entries are bounded."""
+    text = _clean(text)
+    if len(text.encode()) <= LONGEST_GROUP_KEY_BYTES:
+        return text
+    return f"{text[:200]} sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _clean(text: str) -> str:

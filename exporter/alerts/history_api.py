@@ -41,14 +41,9 @@ def route(current: Callable[[], tuple[Secret | None, Inbox | None]]) -> Route:
 
     async def receive(request: Request) -> Response:
         token, inbox = current()
-        if token is None or inbox is None:
-            return text("the alert history is off: set `alerts.token_file` in the exporter's configuration", 404)
-        if not is_authorized(request.headers.get("Authorization", ""), token):
-            return text(
-                "expected the token of `alerts.token_file` as a bearer token", 401, {"WWW-Authenticate": "Bearer"}
-            )
-        if not is_json(request):
-            return text("Content-Type is not application/json, which Alertmanager sends", 415)
+        refused = refusal(request, token, "alerts", "the alert history")
+        if refused or inbox is None:
+            return refused or text("the alert history has just been switched off", 404)
         if posts.locked():
             return text(f"{MOST_POSTS} posts are running, which is the limit", 503, {"Retry-After": "1"})
         async with posts:
@@ -73,6 +68,18 @@ async def _store(body: bytes, inbox: Inbox) -> Response:
         logger.error("a notification could not be stored, Alertmanager will send it again: %s", error)
         return text("the notification could not be stored; see the exporter's log", 503, {"Retry-After": "5"})
     return text("stored")
+
+
+def refusal(request: Request, token: Secret | None, section: str, what: str) -> Response | None:
+    """Return the answer to a post that has not the token of this section of the configuration, or is not JSON."""
+    if token is None:
+        return text(f"{what} is off: set `{section}.token_file` in the exporter's configuration", 404)
+    if not is_authorized(request.headers.get("Authorization", ""), token):
+        expected = f"expected the token of `{section}.token_file` as a bearer token"
+        return text(expected, 401, {"WWW-Authenticate": "Bearer"})
+    if not is_json(request):
+        return text("Content-Type is not application/json, which Alertmanager sends", 415)
+    return None
 
 
 def is_authorized(authorization: str, token: Secret) -> bool:

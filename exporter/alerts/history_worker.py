@@ -5,7 +5,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +19,7 @@ from exporter.alerts.notification import Delivery, HistoryAlert, Notification
 from exporter.alerts.spool import NotificationSpool
 from exporter.config.settings import Alerts, Database
 from exporter.database import schema
-from exporter.database.connection import backoff_seconds, connect, reason_of
+from exporter.database.connection import backoff_seconds, cancel, connect, reason_of
 from exporter.errors import PlatformError, SpoolError, UnreachableError
 
 logger = logging.getLogger(__name__)
@@ -61,10 +60,7 @@ class HistoryWorker:
         """End the thread after its current statement; what is not stored stays in the spool."""
         self._stopping.set()
         self._wake.set()
-        connection = self._connection
-        if connection is not None and self._thread.is_alive():
-            with suppress(psycopg.Error):
-                connection.cancel_safe(timeout=1.0)
+        cancel(self._connection)
         self._thread.join(timeout_seconds)
 
     def receive(self, notification: Notification[HistoryAlert]) -> None:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from exporter import printing
 from exporter.alerts.manual import MANUAL, ManualAlert
+from exporter.redaction import hide_addresses
 from platform_sdk.events.error import SEVERITIES
 
 HEADINGS = ("SEVERITY", "STATE", "SINCE (UTC)", "ALERT", "ABOUT", "SOURCE", "SUMMARY")
@@ -48,7 +49,7 @@ def list_alerts(known: Mapping[str, list[dict[str, Any]]], opened: Iterable[Manu
     for url, alerts in known.items():
         for alert in alerts:
             found.setdefault(alert["fingerprint"], alert)
-            known_to.setdefault(alert["fingerprint"], []).append(url)
+            known_to.setdefault(alert["fingerprint"], []).append(hide_addresses(url))
     rows = [_of_alertmanager(alert, known_to[key], created) for key, alert in found.items()]
     sent = {row.id for row in rows}
     rows += [_unsent(alert) for alert in created.values() if alert.id not in sent]

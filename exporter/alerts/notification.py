@@ -4,7 +4,7 @@ https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 """
 
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
@@ -49,6 +49,13 @@ class HistoryAlert(NotifiedAlert, frozen=True, kw_only=True):
     endsAt: Time  # noqa: N815
     fingerprint: Annotated[str, Meta(min_length=1, max_length=64)]
 
+    def __post_init__(self) -> None:
+        for name, time in (("startsAt", self.startsAt), ("endsAt", self.endsAt)):
+            try:
+                time.astimezone(UTC)
+            except OverflowError:
+                raise ValueError(f"invalid `{name}` {time}: expected a time of the years 1 to 9999 in UTC") from None
+
 
 A = TypeVar("A", bound=NotifiedAlert)
 
@@ -60,7 +67,7 @@ class NotificationContent(Struct, Generic[A], frozen=True, kw_only=True):
     receiver: str
     groupKey: str  # noqa: N815
     alerts: tuple[A, ...]
-    truncatedAlerts: int = 0  # noqa: N815
+    truncatedAlerts: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0  # noqa: N815
 
 
 class Notification(NotificationContent[A], Generic[A], frozen=True, kw_only=True):
@@ -81,7 +88,7 @@ def parse(body: bytes, alert: type[A]) -> Notification[A]:
     """Return the notification in a request's body. Raises NotificationError."""
     try:
         return msgspec.json.decode(body, type=Notification[alert])  # type: ignore[valid-type]  # a class chosen at run time
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise NotificationError(
             f"invalid notification: {error}; expected version 4 of Alertmanager's webhook, with alerts that have "
             f"{', '.join(alert.__struct_fields__)}"

@@ -1,6 +1,7 @@
 """The receiver behind `platform-exporter receive-notifications`, for first steps and drills.
 
-POST on any path takes a notification: it becomes a JSON line in a file, and a line per alert on standard output.
+POST on any path takes a notification: it becomes a JSON line in a file, and on standard output a line of each alert;
+if there are several, their title comes first, as in mails and chats, and MOST_LISTED of them follow.
 GET / shows the last ones as a table, GET /api/v1/notifications as JSON. What could not be stored is answered with 500,
 and Alertmanager sends it again.
 """
@@ -29,11 +30,12 @@ from exporter.errors import ConfigError, NotificationError
 from exporter.printing import one_line
 from exporter.web.responses import PAGE_HEADERS, in_thread, is_json, read_body, text
 from exporter.web.server import serve
-from exporter.web.web_config import WebConfig
 
 logger = logging.getLogger(__name__)
 
 MOST_SHOWN = 50
+MOST_LISTED = 10
+"""Alerts of one notification; as in ../../alertmanager/templates."""
 
 
 class ReceivedNotification(NotificationContent[DisplayedAlert], frozen=True, kw_only=True):
@@ -42,14 +44,13 @@ class ReceivedNotification(NotificationContent[DisplayedAlert], frozen=True, kw_
     received_at: datetime
 
 
-def receive(host: str, port: int, file: Path | None, web_config: Path | None = None) -> None:
+def receive(host: str, port: int, file: Path | None) -> None:
     """Serve until SIGTERM or SIGINT. Blocks; needs the main thread.
 
-    Without `file` nothing is stored. Raises ConfigError where it cannot be written or a
-    setting is invalid, and PlatformError where the address cannot be used.
+    Without `file` nothing is stored. Raises ConfigError where it cannot be written, and PlatformError where the address
+    cannot be used.
     """
-    web = WebConfig(web_config) if web_config else None
-    serve(build_receiver(file), host, port, web, lambda: None, setting="--listen")
+    serve(build_receiver(file), host, port, None, lambda: None, setting="--listen")
 
 
 def build_receiver(
@@ -143,13 +144,39 @@ class _Receiver:
 
 
 def describe(notification: ReceivedNotification) -> Iterator[str]:
-    """Yield a readable line per alert: status, severity, name, subject, summary."""
+    """Yield readable lines: the title of several alerts, then status, severity, name, subject and summary of each."""
     at = f"{notification.received_at:%H:%M:%S}"
-    for alert in notification.alerts:
+    if len(notification.alerts) > 1:
+        yield one_line(f"{at} {title(notification)}")
+    for alert in _listed(notification):
         severity, name, summary = _words(alert)
         yield one_line(f"{at} {alert.status.upper():8} {severity:8} {name} {alert.subject}: {summary}")
-    if notification.truncatedAlerts:
-        yield f"{at} and {notification.truncatedAlerts} more, which Alertmanager left out"
+    if more := _unlisted(notification):
+        yield f"{at} and {more} more"
+
+
+def title(notification: ReceivedNotification) -> str:
+    """Return severity, the first summary, and how many more there are: `platform.title` of Alertmanager's templates."""
+    firing, resolved = _by_status(notification, "firing"), _by_status(notification, "resolved")
+    if not (named := firing or resolved):
+        return "(no alerts)"
+    severity, _, summary = _words(named[0])
+    mark = ("FIRING" if severity == "-" else severity.upper()) if firing else "RESOLVED"
+    more = f" +{len(named) - 1} more" if named[1:] else ""
+    return f"[{mark}] {summary}{more}" + (f", {len(resolved)} resolved" if firing and resolved else "")
+
+
+def _by_status(notification: ReceivedNotification, status: str) -> list[DisplayedAlert]:
+    return [alert for alert in notification.alerts if alert.status == status]
+
+
+def _listed(notification: ReceivedNotification) -> list[DisplayedAlert]:
+    """Return the alerts that are shown: what fires comes first."""
+    return [*_by_status(notification, "firing"), *_by_status(notification, "resolved")][:MOST_LISTED]
+
+
+def _unlisted(notification: ReceivedNotification) -> int:
+    return max(0, len(notification.alerts) - MOST_LISTED) + notification.truncatedAlerts
 
 
 def _received(notification: Notification[DisplayedAlert], at: datetime) -> ReceivedNotification:
@@ -180,15 +207,18 @@ def _ends_a_line(lines: BinaryIO) -> bool:
 
 
 def _page(notifications: Iterable[ReceivedNotification]) -> str:
-    rows = "\n".join(_row(notification, alert) for notification in notifications for alert in notification.alerts)
-    return _PAGE.replace("ROWS", rows or '<tr><td colspan="7">None yet</td></tr>')
+    rows = "\n".join(row for notification in notifications for row in _rows(notification))
+    return _PAGE.replace("ROWS", rows or f'<tr><td colspan="{len(COLUMNS)}">None yet</td></tr>')
 
 
-def _row(notification: ReceivedNotification, alert: DisplayedAlert) -> str:
-    severity, name, summary = _words(alert)
-    received = f"{notification.received_at:%Y-%m-%d %H:%M:%S} UTC"
-    cells = (received, alert.status, severity, name, alert.subject, summary, notification.receiver)
-    return f'<tr class="{alert.status}">' + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
+def _rows(notification: ReceivedNotification) -> Iterator[str]:
+    for alert in _listed(notification):
+        severity, name, summary = _words(alert)
+        received = f"{notification.received_at:%Y-%m-%d %H:%M:%S} UTC"
+        cells = (received, alert.status, severity, name, alert.subject, summary, notification.receiver)
+        yield f'<tr class="{alert.status}">' + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
+    if more := _unlisted(notification):
+        yield f'<tr><td colspan="{len(COLUMNS)}">and {more} more</td></tr>'
 
 
 COLUMNS = ("Received", "Status", "Severity", "Alert", "About", "Summary", "Receiver")

@@ -19,8 +19,9 @@ from exporter.alerts import manual
 from exporter.alerts.alertmanager import Alertmanagers
 from exporter.alerts.manual import ManualAlert
 from exporter.config.settings import Database
-from exporter.database.connection import connect
+from exporter.database.connection import cancel, connect
 from exporter.errors import PlatformError
+from exporter.redaction import hide_addresses
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +54,7 @@ class Resender:
         """End both threads after their current step, or leave them to the end of the process."""
         self._stopping.set()
         self._read_now.set()
-        connection = self._connection
-        if connection is not None:
-            with suppress(psycopg.Error):
-                connection.cancel_safe(timeout=1.0)
+        cancel(self._connection)
         for thread in self._threads:
             thread.join(timeout_seconds)
 
@@ -107,7 +105,7 @@ class Resender:
             if problem:
                 logger.error("%s", problem)
             else:
-                logger.info("manual alerts: %s works again", what)
+                logger.info("manual alerts: %s works again", hide_addresses(what))
         self._problems[what] = problem
 
     def _disconnect(self) -> None:

@@ -30,14 +30,15 @@ class NotificationSpool:
         with self._explain():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for unfinished in folder.glob("*.new"):
-                if time.time() - unfinished.stat().st_mtime > 60:
-                    unfinished.unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):  # another replica finished it
+                    if time.time() - unfinished.stat().st_mtime > 60:
+                        unfinished.unlink()
 
     def add(self, delivery: Delivery) -> None:
         """Write a delivery and wait until it is on the disk. Blocks. Raises SpoolError where there is no room."""
         body = msgspec.json.encode(delivery)
         with self._explain():
-            used = sum(file.stat().st_size for file in self.waiting())
+            used = sum(files.size(file) for file in self.waiting())
             if used + len(body) > self._limit_bytes:
                 raise SpoolError(f"`alerts.spool_limit_bytes`, {self._limit_bytes}, are used up in {self._folder}")
             file = self._folder / f"{time.time_ns():020d}-{delivery.id}{SUFFIX}"

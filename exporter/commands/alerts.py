@@ -12,13 +12,24 @@ import click
 import msgspec
 import psycopg
 
-from exporter.alerts import alertmanager, manual
+from exporter.alerts import alertmanager, manual, watchdog
 from exporter.alerts.listing import WORST_FIRST, list_alerts, table
-from exporter.commands.common import FAILED, by_option, config_option, json_option, load, reports_errors
+from exporter.alerts.workers import place
+from exporter.commands import backtest
+from exporter.commands.common import (
+    FAILED,
+    by_option,
+    config_option,
+    json_option,
+    load,
+    parse_labels,
+    reports_errors,
+)
 from exporter.config.settings import Config
 from exporter.database import schema
 from exporter.database.connection import connect
-from exporter.errors import AlertmanagerError, PlatformError, SchemaError
+from exporter.errors import AlertmanagerError, ConfigError, PlatformError, SchemaError
+from exporter.redaction import without_user
 from exporter.times import parse_duration
 
 Connection = psycopg.Connection[Any]
@@ -26,7 +37,7 @@ Connection = psycopg.Connection[Any]
 
 @click.group()
 def alerts() -> None:
-    """List alerts, create and resolve manual ones, and silence them.
+    """List alerts, create and resolve manual ones, silence them; try alerts on the past.
 
     Works with every Alertmanager of `alertmanager.urls`. monitoring.audit stores who created, resolved or silenced
     what. The database user of the configuration needs the role platform_exporter.
@@ -38,6 +49,9 @@ def alerts() -> None:
       platform-exporter alerts resolve 3f2a90c1 --config FILE
       platform-exporter alerts silence app=shop --for 2h --comment "release 42" --config FILE
     """
+
+
+alerts.add_command(backtest.command)
 
 
 @alerts.command("list")
@@ -76,14 +90,15 @@ def list_(path: Path, severities: tuple[str, ...], apps: tuple[str, ...], firing
 @click.option("--app", help="The app it is about.")
 @click.option("--name", default=manual.ALERTNAME, show_default=True, help="The label alertname.")
 @click.option("--description", default="", help="Details.")
-@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Another label; may be repeated.")
+@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", callback=parse_labels,
+              help="Another label; may be repeated.")  # fmt: skip
 @click.option("--runbook", help="The annotation runbook_url (default: the entry of that name in Grafana's runbook).")
 @click.option("--dashboard", help="The annotation dashboard_url (default: Grafana's dashboard of alerts).")
 @by_option
 @json_option
 @reports_errors
 def create(
-    summary: str, path: Path, severity: str, app: str | None, name: str, description: str, labels: tuple[str, ...],
+    summary: str, path: Path, severity: str, app: str | None, name: str, description: str, labels: dict[str, str],
     runbook: str | None, dashboard: str | None, by: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Create an alert that fires until it is resolved.
@@ -97,13 +112,30 @@ def create(
         config, name, runbook, dashboard
     )
     alert = manual.new(
-        summary=summary, severity=severity, by=by, alertname=name, app=app, labels=_labels(labels),
+        summary=summary, severity=severity, by=by, alertname=name, app=app, labels=labels,
         annotations=annotations,
     )  # fmt: skip
     with _store(config) as connection:
         manual.create(connection, alert)
     _say(as_json, {"id": alert.id, "labels": alert.all_labels}, f"{alert.id} fires: {summary}")
     _send(alertmanagers, alert)
+
+
+@alerts.command("test-watchdog")
+@config_option
+@reports_errors
+def test_watchdog(path: Path) -> None:
+    """Send a trial message by every channel of `watchdog`.
+
+    Exit status 0 if all were sent, 1 if one was not.
+    """
+    config = load(path)
+    if config.watchdog.token is None:
+        raise ConfigError("`watchdog.token_file` is missing: expected it, and `mail` or `webhook`")
+    outcome = watchdog.trial(config.watchdog, place(config))
+    for name, problem in outcome.items():
+        click.echo(f"{name}: {problem or 'sent'}", err=bool(problem))
+    sys.exit(FAILED if any(outcome.values()) else 0)
 
 
 @alerts.command()
@@ -180,18 +212,10 @@ def _expire(config: Config, identifier: str, comment: str | None, by: str, as_js
         raise AlertmanagerError("; ".join(problems.values()))
 
 
-def _labels(texts: tuple[str, ...]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in texts]
-    for name, sign, _ in pairs:
-        if not sign or not name:
-            raise click.BadParameter(f"invalid label {name!r}: expected NAME=VALUE", param_hint="--label")
-    return {name: value for name, _, value in pairs}
-
-
 def _links(config: Config, name: str, runbook: str | None, dashboard: str | None) -> dict[str, str]:
-    grafana = (config.stack.grafana_url or "").rstrip("/")
+    grafana = without_user(config.stack.grafana_url or "").rstrip("/")
     if grafana:
-        runbook = runbook or f"{grafana}/d/platform-runbook/runbook#{manual.ALERTNAME.lower()}"
+        runbook = runbook or f"{grafana}/d/platform-runbook/runbook?var-alert={manual.ALERTNAME}"
         dashboard = dashboard or f"{grafana}/d/platform-alerts/alerts?var-alertname={name}"
     return {"runbook_url": runbook or "", "dashboard_url": dashboard or ""}
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from exporter.commands.common import config_option, load, progress, reports_errors
-from exporter.config.settings import Config
+from exporter.commands.common import config_option, ended_in_order, load, progress, reports_errors
+from exporter.config.settings import Config, Source
 from exporter.database.connection import connect
 from exporter.errors import ConfigError, PlatformError
 from exporter.exposition import collector
@@ -24,6 +24,9 @@ from exporter.times import parse_time
 HEAD_SECONDS = 3 * 3600
 """What a running Prometheus may hold in memory only. A block of that time would, at the next start, keep it from
 reading what its write-ahead log has of the same time: https://prometheus.io/docs/prometheus/latest/storage/"""
+
+Constant = tuple[str, dict[str, str], float]
+"""A gauge that never changed: name, labels, value."""
 
 LEAST_STEP_SECONDS = 10
 """Prometheus answers a query with 11,000 points a series at most; a block has 6,480 of them then."""
@@ -67,57 +70,88 @@ def backfill(
       platform-exporter backfill --config FILE --since 30d --rules prometheus/rules -o DATA
     """
     config = load(path)
-    grid = _grid(since, until, step_seconds)
+    grid = grid_of(since, until, step_seconds, HEAD_SECONDS)
     tool = blocks.program("promtool", promtool)
     server = blocks.program("prometheus", prometheus) if rules else None
     labels = {"instance": instance or config.listen, "job": job}
-    with tempfile.TemporaryDirectory(prefix=".backfill-", dir=folder) as name:
+    with ended_in_order(), tempfile.TemporaryDirectory(prefix=".backfill-", dir=folder) as name:
         staging = Path(name)
-        _events(config, names, grid, labels, tool, staging)
+        write_events(config, names, grid, labels, tool, staging, promised(config))
         if rules and server:
-            files = sorted(rules.glob("*.yml")) if rules.is_dir() else [rules]
-            layers = blocks.layers(files)
-            with progress("rules", sum(map(len, layers)) * len(list(grid.pieces(blocks.BLOCK_SECONDS)))) as bar:
-                replay.evaluate((server, tool), layers, grid, staging, bar.update)
+            evaluate((server, tool), blocks.layers(blocks.rules_of(rules)), grid, staging)
         made = _deliver(staging, folder)
     click.echo(f"{plural(made, 'block')} from {_shown(grid.start)} to {_shown(grid.end)} are in {folder}", err=True)
 
 
-def _grid(since: str, until: str | None, step_seconds: int) -> TimeGrid:
+def grid_of(since: str, until: str | None, step_seconds: int, before_now_seconds: int) -> TimeGrid:
+    """Return the times from one to another, by default so long before now. Raises ConfigError, TimeTextError."""
     now = datetime.now(UTC)
-    end = parse_time(until, now).timestamp() if until else now.timestamp() - HEAD_SECONDS
+    end = parse_time(until, now).timestamp() if until else now.timestamp() - before_now_seconds
+    default = f"{before_now_seconds // 3600}h" if before_now_seconds else "now"
     start = int(parse_time(since, now).timestamp() // step_seconds * step_seconds)
-    steps = int(min(end, now.timestamp()) - start) // step_seconds
+    if end > now.timestamp():
+        raise ConfigError(f"--until {until} is in the future: expected a time that was, or none for now")
+    steps = int(end - start) // step_seconds
     if steps < 1:
-        raise ConfigError(f"--since {since} is not before --until {until or '3h'}: expected an earlier time")
+        raise ConfigError(f"--since {since} is not before --until {until or default}: expected an earlier time")
     return TimeGrid(start, step_seconds, steps)
 
 
-def _events(
-    config: Config, names: tuple[str, ...], grid: TimeGrid, labels: dict[str, str], tool: Path, staging: Path
-) -> None:
-    """Make the blocks of events, thresholds and objectives."""
-    sources = [tables.named(config, name) for name in names] or config.sources
+def write_events(
+    config: Config, names: tuple[str, ...], grid: TimeGrid, labels: dict[str, str], tool: Path, staging: Path,
+    constants: list[Constant],
+) -> None:  # fmt: skip
+    """Make the blocks of events, and of gauges that never changed."""
+    sources = [tables.named(config, name) for name in names] or _with_history(config)
     added = added_labels(config)
     with contextlib.ExitStack() as stack:
         pasts = []
         for source in sources:
-            connection = stack.enter_context(connect(config.database_of(source), "backfill"))
-            read = increments.read(connection, mapping.plan(source), grid, config.limits, _report)
+            plan = mapping.plan(source)
+            if plan.read_only:
+                raise ConfigError(f"source {source.label} {_NO_HISTORY}")
+            connection = stack.enter_context(connect(config.database_of(source), "backfill", native=plan.native))
+            read = increments.read(connection, plan, grid, config.limits, _report)
             pasts.append(increments.with_labels(stack.enter_context(read), added.of(source.label)))
-        constants = [("platform_threshold", given, value) for given, value in collector.thresholds(config.thresholds)]
-        constants += [("platform_objective", given, value) for given, value in collector.objectives(config.objectives)]
-        timeline = openmetrics.Timeline(pasts, constants, grid, labels, added.names)
-        _report(f"{timeline.series} series, {grid.steps + 1} samples each")
-        pieces = list(grid.pieces(blocks.BLOCK_SECONDS))
-        with progress("events", len(pieces)) as bar:
-            for first, last in pieces:
-                text = staging / "past.om"
-                with text.open("w", encoding="utf-8") as out:
-                    timeline.write(first, last, out)
-                blocks.from_openmetrics(tool, text, staging)
-                text.unlink()
-                bar.update(1)
+        write(openmetrics.Timeline(pasts, constants, grid, labels, added.names), grid, tool, staging)
+
+
+def write(timeline: openmetrics.Timeline, grid: TimeGrid, tool: Path, staging: Path) -> None:
+    """Make the blocks of a timeline."""
+    _report(f"{timeline.series} series, {grid.steps + 1} samples each")
+    pieces = list(grid.pieces(blocks.BLOCK_SECONDS))
+    with progress("events", len(pieces)) as bar:
+        for first, last in pieces:
+            text = staging / "past.om"
+            with text.open("w", encoding="utf-8") as out:
+                timeline.write(first, last, out)
+            blocks.from_openmetrics(tool, text, staging)
+            text.unlink()
+            bar.update(1)
+
+
+def promised(config: Config) -> list[Constant]:
+    """Return today's thresholds and objectives as gauges."""
+    found = [("platform_threshold", given, value) for given, value in collector.thresholds(config.thresholds)]
+    return found + [("platform_objective", given, value) for given, value in collector.objectives(config.objectives)]
+
+
+def evaluate(programs: tuple[Path, Path], layers: list[list[replay.Rule]], grid: TimeGrid, staging: Path) -> None:
+    """Add the results of recording rules to blocks, and show how far that is."""
+    pieces = len(list(grid.pieces(blocks.BLOCK_SECONDS)))
+    with progress("rules", sum(map(len, layers)) * pieces) as bar:
+        replay.evaluate(programs, layers, grid, staging, bar.update)
+
+
+_NO_HISTORY = "may only be read, and its counters are in another database than its rows: there is no history of it"
+
+
+def _with_history(config: Config) -> list[Source]:
+    """Return all sources of which blocks can be made."""
+    left_out = [source for source in config.sources if mapping.plan(source).read_only]
+    for source in left_out:
+        _report(f"source {source.label} {_NO_HISTORY}")
+    return [source for source in config.sources if source not in left_out]
 
 
 def _deliver(staging: Path, folder: Path) -> int:

@@ -1,12 +1,16 @@
 """What commands share: options, errors that become exit statuses, logging."""
 
+import contextlib
 import functools
 import getpass
+import json
 import logging
+import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +29,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 config_option = click.option(
     "--config",
+    "--config.file",
     "path",
     type=FILE,
     required=True,
@@ -55,6 +60,16 @@ by_option = click.option(
 )
 
 
+def options(*given: Callable[[F], F]) -> Callable[[F], F]:
+    """Return a decorator that adds these options, which are shown in this order."""
+    return lambda command: functools.reduce(lambda one, option: option(one), reversed(given), command)
+
+
+def in_one_line(text: str) -> str:
+    """Return a text of which parts came from a file, without what would move a terminal's cursor or end the line."""
+    return "".join(character if character.isprintable() else " " for character in " ".join(text.split()))
+
+
 def reports_errors(command: F) -> F:
     """Turn errors meant for people into one line on stderr and the exit status they stand for."""
 
@@ -63,7 +78,7 @@ def reports_errors(command: F) -> F:
         try:
             return command(*args, **kwargs)
         except ConfigError as error:
-            click.echo(f"platform-exporter: {error}", err=True)
+            click.echo(f"platform-exporter: {in_one_line(str(error))}", err=True)
             sys.exit(MISUSED)
         except PlatformError as error:
             click.echo(f"platform-exporter: {error}", err=True)
@@ -101,6 +116,23 @@ def find_source(config: Config, name: str, path: Path) -> Source | None:
     return matches[0] if matches else None
 
 
+def require_source(config: Config, name: str, path: Path, argument: str) -> Source:
+    """Return the configured source that `find_source` finds; raises ConfigError, which names the argument, for none."""
+    found = find_source(config, name, path)
+    if found is None:
+        known = ", ".join(source.label for source in config.sources)
+        raise ConfigError(f"invalid {argument} {name!r}: expected one of {known}")
+    return found
+
+
+def parse_labels(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Return the labels of an option that may be repeated, each NAME=VALUE; a callback of click's."""
+    pairs = [text.partition("=") for text in given]
+    if wrong := [name + equals for name, equals, _ in pairs if not name or not equals]:
+        raise click.BadParameter(f"invalid label {wrong[0]!r}: expected NAME=VALUE, e.g. route=/orders")
+    return {name: value for name, _, value in pairs}
+
+
 def progress(label: str, length: int, *, show_pos: bool = False) -> "click._termui_impl.ProgressBar[int]":
     """Return a bar on standard error; it shows nothing if that is not a terminal."""
     return click.progressbar(
@@ -108,10 +140,36 @@ def progress(label: str, length: int, *, show_pos: bool = False) -> "click._term
     )
 
 
-def log_to_stderr(level: str) -> None:
-    """Set up logging for a long-running command: one line a record, UTC, to stderr."""
+class _JsonFormatter(logging.Formatter):
+    """A record as a line of JSON, for what collects logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        found = {
+            "time": at.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            found["exception"] = self.formatException(record.exc_info)
+        return json.dumps(found, ensure_ascii=False)
+
+
+def log_to_stderr(level: str, form: str = "text") -> None:
+    """Set up logging for a long-running command: one line a record, UTC, to stderr; `form` is text or json."""
     formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
+    handler.setFormatter(_JsonFormatter() if form == "json" else formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler])
+
+
+@contextlib.contextmanager
+def ended_in_order() -> Iterator[None]:
+    """End by SIGTERM as by Ctrl-C: else temporary folders would stay, and a Prometheus in them."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

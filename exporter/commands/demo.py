@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import sys
 import threading
 import time
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from types import FrameType
 
 import click
 
-from exporter.commands.common import config_option, load, log_to_stderr, reports_errors
+from exporter.commands.common import config_option, load, log_to_stderr, progress, reports_errors
 from exporter.config.settings import Config
 from exporter.database import schema
 from exporter.database.connection import connect
@@ -73,7 +72,7 @@ def _write_past(config: Config, since: str, seed: int, speed: float) -> None:
         raise ConfigError(f"invalid --past {since}: expected a time in the past, e.g. 7d or a date")
     with (
         connect(config.database, "demo") as connection,
-        click.progressbar(length=1000, label="past", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar,
+        progress("past", 1000) as bar,
     ):
         schema.check_version(connection, "store")
         written = event_history.write(

@@ -1,9 +1,11 @@
 """Check every part of the pipeline and say what to do."""
 
+import contextlib
 import re
 import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,12 +23,15 @@ from exporter.database import expiry, schema
 from exporter.database.connection import connect
 from exporter.errors import PlatformError, SchemaError
 from exporter.inspection import readiness
+from exporter.mixin.promql import JOB
 from exporter.printing import plural
 from exporter.probes.base import ProbeResult, Status
-from exporter.probes.redact import Redactor
+from exporter.redaction import Redactor, hide_addresses, parts_of_url
 from exporter.sources import mapping
 
 TIMEOUT_SECONDS = 5
+SHORTEST_SECRET = 4
+"""Shorter parts of addresses, such as `/am`, and passwords are in every word."""
 
 
 class Verdict(StrEnum):
@@ -59,10 +64,13 @@ def doctor(path: Path) -> None:
     missing). Exit status 0 if everything is ok, otherwise 1.
     """
     config = load(path)
-    ok, hide = True, Redactor(None)  # the addresses in `stack` may hold a user and a password
+    stack = (config.stack.prometheus_url, config.stack.alertmanager_url, config.stack.grafana_url)
+    addresses = (*config.alertmanager.urls, *(url for url in stack if url))
+    parts = (part for url in addresses for part in parts_of_url(url))
+    ok, hide = True, Redactor(config, parts, SHORTEST_SECRET, names=False)
     for finding in examine(config):
         ok = ok and finding.verdict is OK
-        text = " ".join(hide(finding.text).split())
+        text = " ".join(hide(hide_addresses(finding.text)).split())
         click.echo(f"{finding.verdict:<5}  {finding.subject:<26} {text}")
     sys.exit(0 if ok else 1)
 
@@ -87,18 +95,21 @@ def examine(config: Config) -> Iterator[Finding]:
 def _source(config: Config, source: Source) -> Iterator[Finding]:
     subject = f"source {source.label}"
     try:
-        with connect(config.database_of(source), "doctor") as connection:
-            yield Finding(subject, OK, f"{config.database_of(source).place} answers")
-            plan = mapping.plan(source)
-            problems = readiness.problems(connection, source, config.limits)
+        plan, store = mapping.plan(source), mapping.store_of(config, source)
+        with connect(store, "doctor", native=plan.native) as connection:
+            yield Finding(subject, OK, f"{store.place} answers")
+            problems = readiness.problems(connection, source, config)
             yield from (Finding(subject, FAIL, problem) for problem in problems)
             if not problems:
                 tables = plural(len(plan.streams), "table")
-                yield Finding(subject, OK, f"{tables} can be counted, schema version {schema.VERSION}")
+                how = f"by time, approximately, in {config.database_of(source).place}" if plan.read_only else "exactly"
+                yield Finding(subject, OK, f"{tables} can be counted {how}, schema version {schema.VERSION}")
             yield _counted(connection, source, config)
-            yield from (Finding(subject, TO_DO, text) for text in readiness.unknown_values(connection, plan))
+            to_do = (*readiness.unknown_values(connection, plan), *readiness.folded(connection, plan))
+            yield from (Finding(subject, TO_DO, text) for text in to_do)
             yield _clocks(connection, subject)
             yield from _abandoned(connection, source, config)
+            yield from _doubled(connection, source, config)
     except SchemaError as error:
         yield Finding(subject, TO_DO, str(error))
     except PlatformError as error:
@@ -146,6 +157,19 @@ def _abandoned(connection: psycopg.Connection, source: Source, config: Config) -
         yield Finding(f"source {source.label}", TO_DO, text)
 
 
+def _doubled(connection: psycopg.Connection, source: Source, config: Config) -> Iterator[Finding]:
+    """Yield other event stores of the configuration that are this one, by another spelling of its DSN."""
+    others = [one.label for one in config.sources if "native" == one.preset == source.preset and one is not source]
+    rows = connection.execute(
+        """SELECT source FROM monitoring.cursor WHERE source = ANY(%s)
+        GROUP BY source HAVING max(advanced_at) > now() - interval '10 minutes' ORDER BY 1""",
+        [others],
+    ).fetchall()
+    for (name,) in rows:
+        text = f"source {name} counts this event store, too, and each event twice: take one of the two out of `sources`"
+        yield Finding(f"source {source.label}", FAIL, text)
+
+
 def _probe(key: tuple[str, str], result: ProbeResult) -> Finding:
     well = result.status is Status.HEALTHY
     text = result.cause or f"answered in {result.duration_seconds * 1000:.1f} ms"
@@ -176,24 +200,40 @@ def _prometheus(base: str) -> Iterator[Finding]:
     ready = _answers("prometheus", f"{base}/-/ready")
     yield ready
     if ready.verdict is OK:
-        yield _check("prometheus", f"{base}/api/v1/targets?state=active", _targets)
+        yield _check("prometheus", f"{base}/api/v1/targets?state=active", partial(_targets, _job(base)))
         yield _check("prometheus", f"{base}/api/v1/rules", _rules)
         yield _check("prometheus", f"{base}/api/v1/alertmanagers", _known_alertmanagers)
 
 
-def _targets(data: dict[str, Any]) -> tuple[Verdict, str]:
-    ours = [target for target in data["activeTargets"] if target["labels"].get("job") == "platform-exporter"]
+def _job(base: str) -> str:
+    """Return the scrape job that the rules loaded there are about; without rules, that of the bundle."""
+    with contextlib.suppress(requests.RequestException, KeyError, TypeError, ValueError):
+        data = requests.get(f"{base}/api/v1/rules", timeout=TIMEOUT_SECONDS).json()["data"]
+        for rule in _rules_of(data):
+            named = re.search(r'up\{job="([^"]+)"\}', rule["query"])
+            if rule["name"] == "PlatformExporterAbsent" and named:
+                return named[1]
+    return JOB
+
+
+def _targets(job: str, data: dict[str, Any]) -> tuple[Verdict, str]:
+    ours = [target for target in data["activeTargets"] if target["labels"].get("job") == job]
     if not ours:
-        return TO_DO, "no scrape job `platform-exporter`: add it to prometheus.yml"
+        return TO_DO, f"no scrape job `{job}`: add it to prometheus.yml"
     down = [f"{target['scrapeUrl']}: {target['lastError']}" for target in ours if target["health"] != "up"]
     return (FAIL, f"cannot scrape {'; '.join(down)}") if down else (OK, f"scrapes {plural(len(ours), 'exporter')}")
 
 
+def _rules_of(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return our rules; those of others who share the Prometheus are theirs."""
+    return [rule for group in data["groups"] if group["name"].startswith("platform_") for rule in group["rules"]]
+
+
 def _rules(data: dict[str, Any]) -> tuple[Verdict, str]:
-    rules = [rule for group in data["groups"] for rule in group["rules"]]
+    rules = _rules_of(data)
     failing = [f"{rule['name']}: {rule.get('lastError', '')}" for rule in rules if rule["health"] == "err"]
     if not rules:
-        return TO_DO, "no rules: add prometheus/rules/*.yml to `rule_files`"
+        return TO_DO, "no rules: add those that `platform-exporter rules` makes to `rule_files`"
     return (FAIL, f"rules fail: {'; '.join(failing)}") if failing else (OK, f"evaluates {plural(len(rules), 'rule')}")
 
 
@@ -217,8 +257,10 @@ def _check(subject: str, url: str, judge: Callable[[dict[str, Any]], tuple[Verdi
         response = requests.get(url, timeout=TIMEOUT_SECONDS)
         response.raise_for_status()
         return Finding(subject, *judge(response.json()["data"]))
+    except requests.HTTPError as error:
+        return Finding(subject, FAIL, f"{url} answers {error.response.status_code}")
     except (requests.RequestException, KeyError, TypeError, ValueError) as error:
-        return Finding(subject, FAIL, f"{url}: {error}")
+        return Finding(subject, FAIL, f"{url} does not answer as expected ({type(error).__name__})")
 
 
 def _answers(subject: str, url: str) -> Finding:

@@ -15,12 +15,13 @@ import psycopg
 
 from exporter.commands.common import config_option, load, progress, reports_errors
 from exporter.database import schema
-from exporter.database.connection import connect
+from exporter.database.connection import connect, time_of
 from exporter.database.values import readable
 from exporter.errors import ConfigError, PlatformError
 from exporter.history import filters, formats, tables
 from exporter.history.tables import Table
 from exporter.printing import plural
+from exporter.sources import mapping
 from exporter.sources.explain import rights_to_read
 from exporter.times import parse_time
 from platform_sdk.events.base import Column
@@ -61,10 +62,7 @@ def export(
       platform-exporter export scraping_run --config FILE --source stratlogic --since 30d
     """
     config = load(path)
-    now = datetime.now(UTC)
-    begin, end = parse_time(since, now), parse_time(until, now) if until else now
-    if begin >= end:
-        raise ConfigError(f"--since {since} is not before --until {until or 'now'}: expected an earlier time")
+    _times(since, until, datetime.now(UTC))  # what is invalid is said before anything is connected
     source = tables.choose(config, kind, source_name)
     table = tables.find(kind, source)
     chosen = tables.chosen(table, columns, personal)
@@ -72,9 +70,11 @@ def export(
         raise ConfigError(f"--bom with --format {format_}: expected --format csv, other formats say their encoding")
     if format_ == "parquet" and output is None and sys.stdout.isatty():
         raise PlatformError("--format parquet would write bytes to the terminal: expected --output FILE")
+    database = config.database_of(source) if table.streams else mapping.store_of(config, source)
+    native = source.preset == "native" or table.relation == f"monitoring.{kind}"
     read = [relation for stream in table.streams for relation in (stream.relation, *stream.reads)]
     with (
-        connect(config.database_of(source), "export") as connection,
+        connect(database, "export", native=native) as connection,
         rights_to_read(connection, *read),
         connection.transaction(),
     ):
@@ -85,7 +85,7 @@ def export(
             # These two are in every source's database.
             adopted = source.preset != "native" and kind in ("error_issue", "audit")
             schema.check_version(connection, "counting" if adopted else "store")
-        query = _query(connection, table, chosen, (begin, end), conditions)
+        query = _query(connection, table, chosen, _times(since, until, time_of(connection)), conditions)
         total = connection.execute(b"SELECT count(*) FROM (" + query + b") counted").fetchone()
         rows = total[0] if total else 0
         with _destination(output) as out, progress("rows", rows, show_pos=True) as bar:
@@ -94,6 +94,13 @@ def export(
     click.echo(
         f"{plural(rows, 'row')} of {kind} from {source.label} written to {output or 'standard output'}", err=True
     )
+
+
+def _times(since: str, until: str | None, now: datetime) -> tuple[datetime, datetime]:
+    begin, end = parse_time(since, now), parse_time(until, now) if until else now
+    if begin >= end:
+        raise ConfigError(f"--since {since} is not before --until {until or 'now'}: expected an earlier time")
+    return begin, end
 
 
 def _query(

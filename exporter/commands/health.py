@@ -104,15 +104,16 @@ def _source(config: Config, source: Source) -> dict[str, str]:
     """Return whether a source can be counted, and how old its newest count is by `source_lag_seconds`."""
     status, cause = Status.UNKNOWN, "never counted: is `platform-exporter serve` running?"
     try:
-        with connect(config.database_of(source), "health") as connection:
-            problems = readiness.problems(connection, source, config.limits)
-            age = snapshot.age_seconds(connection, mapping.plan(source))
+        plan = mapping.plan(source)
+        with connect(mapping.store_of(config, source), "health", native=plan.native) as connection:
+            problems = readiness.problems(connection, source, config)
+            age = snapshot.age_seconds(connection, plan)
             clock = expiry.clock_problem(expiry.clock_ahead_seconds(connection))
     except (PlatformError, psycopg.Error) as error:
         status, cause = Status.UNHEALTHY, str(error).strip()
     else:
         if age is not None:
-            status, cause = _by_lag(config, age), f"counted {age:.0f} s ago"
+            status, cause = _by_lag(config, age), f"counted {age:.0f} s ago{', approximately' * plan.read_only}"
             if clock:
                 status, cause = max(status, Status.DEGRADED, key=lambda one: EXIT[one]), f"{cause}; {clock}"
         if problems:

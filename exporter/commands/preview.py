@@ -9,6 +9,7 @@ from typing import Any
 import click
 import psycopg
 
+from exporter.aggregation import read_only
 from exporter.commands.common import config_option, find_source, json_option, load, reports_errors
 from exporter.config.settings import Source
 from exporter.database import schema
@@ -48,7 +49,7 @@ def preview(name: str, path: Path, only: str | None, as_json: bool) -> None:
     if not streams and only is not None:
         known = ", ".join(stream.name for stream in plan.streams)
         raise ConfigError(f"invalid --stream {only!r}: expected one of {known}")
-    with connect(config.database_of(source), "preview") as connection:
+    with connect(config.database_of(source), "preview", native=plan.native) as connection:
         connection.execute(f"SET statement_timeout = '{TIMEOUT_SECONDS}s'; SET jit = off")
         _check(connection, source, plan)
         try:
@@ -88,6 +89,10 @@ def _check(connection: psycopg.Connection, source: Source, plan: SourcePlan) -> 
     chosen = mapping.load(source.preset)
     checks.require_tables(connection, source, chosen)
     checks.require_columns(connection, source)
+    if plan.read_only:
+        for read in plan.streams:
+            read_only.require_time(connection, read)
+        return
     for name, stream in chosen.streams.items():
         # What SQL reads is found by a view that is rolled back: who may not make one learns it from `adopt`.
         with contextlib.suppress(psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction):
@@ -102,7 +107,8 @@ def _json(source: Source, previews: list[Preview], states: list[tuple[str, list[
                 "stream": one.stream.name, "table": one.stream.relation, "kind": one.stream.kind.name,
                 "looked_at": one.sample.which, "whole_table": one.sample.whole, "rows": one.rows,
                 "rows_after_join": one.joined, "rows_meeting_where": one.there, "rows_counting": one.counting,
-                "rows_rejected": one.rejected, "how": printing.how(one), "types": one.types, "newest": one.newest,
+                "rows_rejected": one.rejected, "cursor_indexed": one.indexed,
+                "how": printing.how(one), "types": one.types, "newest": one.newest,
                 "series": _series(one.series),
                 "label_sets": one.label_sets,
                 "rejections": [asdict(found) | {"cause": printing.cause(found)} for found in one.rejections],

@@ -10,7 +10,15 @@ from exporter.errors import ConfigError
 
 
 @click.command("receive-notifications")
-@click.option("--listen", default="127.0.0.1:9848", show_default=True, metavar="ADDR", help="HOST:PORT to listen on.")
+@click.option(
+    "--listen",
+    "--web.listen-address",
+    "listen",
+    default="127.0.0.1:9848",
+    show_default=True,
+    metavar="ADDR",
+    help="HOST:PORT to listen on.",
+)
 @click.option("--file", "path", type=FILE, help="Append each notification to this file, one JSON object a line.")
 @reports_errors
 def receive_notifications(listen: str, path: Path | None) -> None:

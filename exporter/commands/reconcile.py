@@ -8,11 +8,10 @@ from typing import Any
 
 import click
 
-from exporter.commands.common import config_option, find_source, json_option, load, reports_errors
+from exporter.commands.common import config_option, json_option, load, reports_errors, require_source
 from exporter.config.settings import Config
 from exporter.database import schema
 from exporter.database.connection import connect
-from exporter.errors import ConfigError
 from exporter.exposition.families import FAMILIES, series_names
 from exporter.inspection import chart, printing
 from exporter.inspection import reconcile as reconciling
@@ -38,19 +37,13 @@ def reconcile(source: str | None, path: Path, as_json: bool) -> None:
       platform-exporter reconcile stratlogic --config platform-exporter.yml --json
     """
     config = load(path)
-    chosen = config.sources
-    if source is not None:
-        found_source = find_source(config, source, path)
-        if found_source is None:
-            known = ", ".join(each.label for each in config.sources)
-            raise ConfigError(f"invalid source {source!r}: expected one of {known}")
-        chosen = (found_source,)
+    chosen = config.sources if source is None else (require_source(config, source, path, "source"),)
     found = []
     for each in chosen:
-        with connect(config.database_of(each), "reconcile") as connection:
-            plan = mapping.plan(each)
-            schema.check_version(connection, "store" if plan.native else "counting")
-            found.append(reconciling.reconcile(connection, plan, config.limits))
+        plan = mapping.plan(each)
+        with connect(mapping.store_of(config, each), "reconcile", native=plan.native) as connection:
+            schema.check_version(connection, "store" if plan.native or plan.read_only else "counting")
+            found.append(reconciling.reconcile_source(connection, config, each))
             if not as_json:
                 click.echo("\n".join(printing.reconciliation(found[-1])))
     charts = list(_charts(config, found)) if source is None else []

@@ -18,7 +18,10 @@ def schema() -> None:
 @config_option
 @reports_errors
 def apply(path: Path) -> None:
-    """Create or upgrade the schema in the event store (`database` in the configuration).
+    """Create or upgrade the schema in the event store (`database` in the configuration), and in further ones.
+
+    Those are the databases of sources with `preset: native`. Each is done by itself: where one fails, the others before
+    it are done.
 
     It may run any number of times and from any earlier version. The user needs the rights to create schemas and roles;
     the exporter itself needs the role platform_exporter only:
@@ -32,9 +35,10 @@ def apply(path: Path) -> None:
     The last two are for dashboards; set limits for their users as in docs/access.md.
     """
     config = load(path)
-    with connect(config.database, "schema") as connection:
-        sql.apply(connection)
-        click.echo(f"schema monitoring is at version {sql.VERSION} in {config.database.place}")
+    for store in config.stores:
+        with connect(store, "schema") as connection:
+            sql.apply(connection)
+            click.echo(f"schema monitoring is at version {sql.VERSION} in {store.place}")
 
 
 @schema.command()

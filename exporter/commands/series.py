@@ -1,25 +1,31 @@
 """`series`: the label sets of the counters, the fattest first, and how to end some."""
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import psycopg
 
 from exporter.aggregation import label_sets
 from exporter.aggregation.label_sets import Group, Selection
-from exporter.commands.common import by_option, config_option, find_source, json_option, load, reports_errors
+from exporter.commands.common import (
+    by_option,
+    config_option,
+    json_option,
+    load,
+    options,
+    parse_labels,
+    reports_errors,
+    require_source,
+)
 from exporter.config.settings import Config, Source
 from exporter.database import schema
 from exporter.database.connection import connect
 from exporter.errors import ConfigError, CountError, DatabaseError
 from exporter.printing import plural, table
 from exporter.sources import mapping
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 @click.group()
@@ -35,28 +41,18 @@ def series() -> None:
     """
 
 
-def _labels(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in given]
-    if wrong := [name + equals for name, equals, _ in pairs if not name or not equals]:
-        raise click.BadParameter(f"invalid label {wrong[0]!r}: expected NAME=VALUE, e.g. route=/orders")
-    return {name: value for name, _, value in pairs}
-
-
-def _filters(command: F) -> F:
-    options = (
-        config_option,
-        click.option("--source", help="Only this source (default: all)."),
-        click.option("--app", "apps", multiple=True, help="Only this app; may be repeated."),
-        click.option("--metric", "metrics", multiple=True, help="Only this metric; may be repeated."),
-        click.option(
-            "--label", "labels", multiple=True, metavar="NAME=VALUE", callback=_labels,
-            help="Only label sets with this label; may be repeated, all must match.",
-        ),
-        json_option,
-    )  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return reports_errors(command)
+_filters = options(
+    reports_errors,
+    config_option,
+    click.option("--source", help="Only this source (default: all)."),
+    click.option("--app", "apps", multiple=True, help="Only this app; may be repeated."),
+    click.option("--metric", "metrics", multiple=True, help="Only this metric; may be repeated."),
+    click.option(
+        "--label", "labels", multiple=True, metavar="NAME=VALUE", callback=parse_labels,
+        help="Only label sets with this label; may be repeated, all must match.",
+    ),
+    json_option,
+)  # fmt: skip
 
 
 @series.command("list")
@@ -103,24 +99,18 @@ def forget(path: Path, source: str | None, as_json: bool, yes: bool, by: str, no
 
 
 def _sources(config: Config, path: Path, name: str | None) -> tuple[Source, ...]:
-    if name is None:
-        return config.sources
-    found = find_source(config, name, path)
-    if found is None:
-        known = ", ".join(source.label for source in config.sources)
-        raise ConfigError(f"invalid --source {name!r}: expected one of {known}")
-    return (found,)
+    return config.sources if name is None else (require_source(config, name, path, "--source"),)
 
 
 def _listed(config: Config, source: Source, selection: Selection) -> list[Group]:
     plan = mapping.plan(source)
-    with connect(config.database_of(source), "series") as connection:
+    with connect(mapping.store_of(config, source), "series") as connection:
         schema.check_version(connection, "store" if plan.native else "counting")
         return label_sets.listed(connection, plan, selection)
 
 
 def _forget(config: Config, source: Source, selection: Selection, by: str, note: str | None) -> int:
-    with connect(config.database_of(source), "series") as connection:
+    with connect(mapping.store_of(config, source), "series") as connection:
         try:
             return label_sets.forget(connection, mapping.plan(source), selection, by, note)
         except psycopg.errors.LockNotAvailable as error:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, UnreadableError
+from exporter.files import NO_TEXT, SECRET_BYTES, read_text
+from exporter.redaction import may_be_secret
 
 _VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|\{(?P<bad>[^}]*)\}?)")
 
@@ -21,11 +23,16 @@ class Expansion:
         self._folder = folder
         self._environment = environment
         self._secrets = secrets
+        self.found: set[str] = set()
+        """The secrets met so far: every text at a key that holds one, or at a key of its file."""
 
     def __call__(self, value: Any, where: str = "") -> Any:
         """Return the value with all that it names. Raises ConfigError."""
         if isinstance(value, str):
-            return self._expand(value, where)
+            text = self._expand(value, where)
+            if self.is_secret(where):
+                self.found |= {value, text}
+            return text
         if isinstance(value, list):
             return [self(item, f"{where}[{index}]") for index, item in enumerate(value)]
         if not isinstance(value, dict):
@@ -39,6 +46,7 @@ class Expansion:
                 if name in value:
                     raise ConfigError(f"both `{at}` and `{at.removesuffix('_file')}` are given: expected one of them")
                 key, item = name, _read_secret(item, at, self._folder)
+                self.found.add(item)
             resolved[key] = item
         return resolved
 
@@ -61,26 +69,29 @@ class Expansion:
                 )
             return value
 
-        return _VARIABLE.sub(replace, text)
+        expanded = _VARIABLE.sub(replace, text)
+        if NO_TEXT.search(expanded):  # a variable of the environment may hold bytes that are no text
+            raise ConfigError(f"invalid text for `{where}`: expected UTF-8, from the environment too")
+        return expanded
 
 
 def _read_secret(item: object, where: str, folder: Path) -> str:
     expected = f"expected the path of a file that holds the secret, readable by user id {os.geteuid()}"
     if not isinstance(item, str) or not item:
-        raise ConfigError(f"invalid path {item!r} for `{where}`: {expected}")
-    path = folder / item
+        given = "''" if item == "" else f"of type {type(item).__name__}"
+        raise ConfigError(f"invalid path {given} for `{where}`: {expected}")
+    path, secret = folder / item, ""
     try:
-        secret = path.read_text(encoding="utf-8").rstrip("\r\n")
+        secret = read_text(path, SECRET_BYTES).rstrip("\r\n")
         problem = "" if secret else "it is empty"
-    except (OSError, ValueError) as error:
-        secret, problem = "", why_unreadable(error)
+    except UnreadableError as error:
+        problem = str(error)
     if problem:
-        raise ConfigError(f"invalid path {str(path)!r} for `{where}` ({problem}): {expected}")
+        shown = "" if _is_no_path(item) else f" {str(path)!r}"
+        raise ConfigError(f"invalid path{shown} for `{where}` ({problem}): {expected}")
     return secret
 
 
-def why_unreadable(error: OSError | ValueError) -> str:
-    """Return why a file could not be read as text."""
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return "not UTF-8" if isinstance(error, UnicodeDecodeError) else "not a path"
+def _is_no_path(item: str) -> bool:
+    """Tell whether it may be the secret itself that was given as the path of its file."""
+    return ("/" not in item or "://" in item or "@" in item or "=" in item) and may_be_secret(item)

@@ -14,30 +14,40 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from exporter.config import strict_yaml, thresholds
-from exporter.config.expansion import Expansion, why_unreadable
+from exporter.config.expansion import Expansion
+from exporter.config.places import Place, look_up, place_of
 from exporter.config.settings import Config, convert
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, UnreadableError
+from exporter.files import YAML_BYTES, read_text
+from exporter.redaction import Redactor, may_be_secret, shown_key
 from exporter.sections import Secret, Section
+
+SHORTEST_SECRET = 4
+"""A shorter one would be found in every word; as a value of its own it is not shown either."""
+
+LONGEST_VALUE = 300
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
     """Read the file at `path`; relative paths in it (secrets, mappings) start at its folder. Raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path} ({why_unreadable(error)}): expected a YAML file in UTF-8") from error
+        text = read_text(path, YAML_BYTES)
+    except UnreadableError as error:
+        raise ConfigError(f"cannot read {path} ({error}): expected a YAML file in UTF-8") from error
     return parse(text, path, environment)
 
 
 def parse(text: str, path: Path, environment: Mapping[str, str]) -> Config:
     """Turn the text of a configuration file into a Config; `path` names it in errors. Raises ConfigError."""
+    expansion = Expansion(path.parent, environment, SECRET_KEYS)
     try:
-        return _parse(text, path.parent, environment)
+        return _parse(text, path.parent, expansion)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        hide = Redactor(None, expansion.found, SHORTEST_SECRET).known
+        raise ConfigError(f"{path}: {hide(str(error))}") from None
 
 
-def _parse(text: str, folder: Path, environment: Mapping[str, str]) -> Config:
+def _parse(text: str, folder: Path, expansion: Expansion) -> Config:
     try:
         tree = strict_yaml.load(text)
     except strict_yaml.StrictYamlError as error:
@@ -45,17 +55,27 @@ def _parse(text: str, folder: Path, environment: Mapping[str, str]) -> Config:
     if not isinstance(tree, dict):
         kind = "nothing" if tree is None else type(tree).__name__
         raise ConfigError(f"invalid configuration, holds {kind}: expected a mapping with at least the key `database`")
-    expansion = Expansion(folder, environment, SECRET_KEYS)
     tree = expansion(tree)
     thresholds.merge_defaults(tree)
     try:
         config = convert(tree, folder)
     except msgspec.ValidationError as error:
         # Without its cause: msgspec's message may quote what must not be shown.
-        raise ConfigError(_explain(str(error), tree, expansion)) from None
+        place = place_of(error, tree, lambda changed: convert(changed, folder))
+        raise ConfigError(_explain(place, tree, expansion)) from None
     for problem in _problems(config, ""):
         raise ConfigError(problem)
+    _check_effect(tree, config)
     return config
+
+
+def _check_effect(tree: dict[str, Any], config: Config) -> None:
+    """Refuse a section that is given, but lacks what it does nothing without. Raises ConfigError."""
+    if "alertmanager" in tree and not config.alertmanager.urls and not config.stack.alertmanager_url:
+        raise ConfigError("missing key `urls` in `alertmanager`: expected the addresses of all Alertmanagers")
+    for section in ("alerts", "errors", "watchdog"):
+        if section in tree and not tree[section]:
+            raise ConfigError(f"missing key `token_file` in `{section}`: expected it, or no `{section}`")
 
 
 def _problems(value: object, where: str) -> Iterator[str]:
@@ -65,7 +85,7 @@ def _problems(value: object, where: str) -> Iterator[str]:
             yield from _problems(item, f"{where}[{index}]")
     elif isinstance(value, Section):
         for problem in value.problems():
-            shown = "" if problem.value is None else f" {problem.value!r}"
+            shown = "" if problem.value is None else shown_value(problem.value)
             yield f"invalid value{shown} for `{_join(where, problem.key)}`: expected {problem.expected}"
         for key in value.__struct_fields__:
             yield from _problems(getattr(value, key), _join(where, key))
@@ -75,10 +95,9 @@ def _join(where: str, key: str) -> str:
     return f"{where}.{key}" if where else key
 
 
-def _explain(message: str, tree: object, expansion: Expansion) -> str:
+def _explain(place: Place, tree: object, expansion: Expansion) -> str:
     """Rewrite msgspec's message with the key and its value, unless that may hold a secret."""
-    problem, _, path = message.partition(" - at `")
-    where = path.rstrip("`").removeprefix("$").lstrip(".")
+    problem, where = place.problem, place.path
     if problem.startswith("Object contains unknown field"):
         return _explain_unknown(problem.split("`")[1], where)
     if problem.startswith("Object missing required field"):
@@ -87,21 +106,40 @@ def _explain(message: str, tree: object, expansion: Expansion) -> str:
         choices = get_args(get_type_hints(_section_at(where)).get(where.rpartition(".")[2]))
         problem = f"expected one of {', '.join(map(str, choices))}"
     problem = problem[0].lower() + problem[1:]
-    found, value = _look_up(tree, where)
+    if place.key is not None:
+        return f"invalid key {shown_key(place.key)} in `{where}`: {problem}"
+    try:
+        found, value = True, look_up(tree, place.steps)
+    except (LookupError, TypeError):
+        found, value = False, None
     # Where a section is expected and a text given, that text is likely a DSN.
     of_section = "`object" in problem or "`array" in problem
     hidden = not found or of_section or expansion.is_secret(where) or not isinstance(value, str | int | float | None)
-    return f"invalid value{'' if hidden else f' {value!r}'} for `{where}`: {problem}"
+    return f"invalid value{'' if hidden else shown_value(value)} for `{where}`: {_duration(place, value) or problem}"
+
+
+def _duration(place: Place, value: object) -> str:
+    """Return how a duration of a wrong type is written; empty where the key is none."""
+    if place.steps[-1:] in (("every",), ("grace",)) and not isinstance(value, str):
+        return "expected a duration such as 90m"
+    seconds = any(str(step).endswith("_seconds") for step in place.steps)
+    return "expected a number of seconds, such as 300" if seconds and isinstance(value, str) else ""
 
 
 def _explain_unknown(key: str, where: str) -> str:
     """Say which key is unknown, and which there are; a key that does not look like one may be a DSN."""
-    shown = f"`{key}`" if re.fullmatch(r"[\w.-]{1,64}", key) else "(not shown)"
     known = list(_section_at(where).__struct_fields__)
     known += [f"{name}_file" for name in known if name in SECRET_KEYS]
     close = difflib.get_close_matches(key, known, n=1)
     advice = f"did you mean `{close[0]}`?" if close else f"expected one of {', '.join(known)}"
-    return f"unknown key {shown}{f' in `{where}`' if where else ''}: {advice}"
+    return f"unknown key {shown_key(key)}{f' in `{where}`' if where else ''}: {advice}"
+
+
+def shown_value(value: object) -> str:
+    """Return a value as errors show it, after a space; nothing where it may be a secret or is too long to read."""
+    texts = [item for item in (value if isinstance(value, list | tuple) else [value]) if isinstance(item, str)]
+    shown = repr(value)
+    return "" if len(shown) > LONGEST_VALUE or any(map(may_be_secret, texts)) else f" {shown}"
 
 
 def _section_at(where: str) -> type[Section]:
@@ -130,13 +168,3 @@ def _secret_keys(section: type[Section]) -> Iterator[str]:
 
 SECRET_KEYS = frozenset(_secret_keys(Config))
 """The keys that may be given as `X_file: PATH` instead, and whose values are never shown."""
-
-
-def _look_up(tree: Any, where: str) -> tuple[bool, Any]:
-    """Return whether the value at a path such as `probes.redis[0].name` was found, and the value."""
-    for step in re.findall(r"[^.\[\]]+", where):
-        try:
-            tree = tree[int(step)] if isinstance(tree, list) else tree[step]
-        except (KeyError, IndexError, ValueError, TypeError):
-            return False, None
-    return True, tree

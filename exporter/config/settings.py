@@ -4,14 +4,16 @@
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
+from exporter.config import watches
+from exporter.config.schedules import TIME_ZONE, Job, is_time_zone
 from exporter.config.thresholds import Objectives, Thresholds
 from exporter.probes import Probes
 from exporter.sections import (
@@ -29,9 +31,13 @@ from exporter.sections import (
 )
 from platform_sdk.events import EVENTS
 
+SHORTEST_ABSENCE_SECONDS = 120
+"""Alertmanager sends the watchdog once a minute: below twice that, one late message would alarm people."""
+
 Days = Annotated[int, Meta(ge=1, le=36_500)]
 LabelName = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 Labels = dict[LabelName, Annotated[str, Meta(min_length=1, max_length=200)]]
+ColumnName = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[^\x00]+$")]
 Help = dict[Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_]+$")], Annotated[str, Meta(min_length=1)]]
 
 
@@ -119,6 +125,59 @@ class Query(Section, frozen=True):
             yield Problem("labels", "each column once, as a label or as a value", list(self.labels))
 
 
+class WatchQuery(Query, frozen=True):
+    """The query of a watch, whose rows are those of `watches.sql_of`: of the metrics `platform_table_*`."""
+
+    time_zone: str = "UTC"
+
+
+class Watch(Section, frozen=True):
+    """A table that something writes results into: `time` is when a row came, `keys` are what tells rows apart.
+
+    Rows of the last `window_seconds` are counted, and of `nulls` the share that is NULL. `time_zone` is that of times
+    that have none of their own.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,100}$")]
+    table: Annotated[str, Meta(min_length=1)]
+    time: ColumnName
+    time_zone: str = "UTC"
+    keys: Annotated[tuple[ColumnName, ...], Meta(max_length=32)] = ()
+    nulls: Annotated[tuple[ColumnName, ...], Meta(max_length=50)] = ()
+    window_seconds: Annotated[float, Meta(ge=60, le=31_536_000)] = 86_400.0
+    database: Database | None = None
+    interval_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
+    timeout_seconds: Annotated[float, Meta(ge=0.1, le=3600)] = 10.0
+
+    @property
+    def query(self) -> WatchQuery:
+        """Return the query that asks for all of it."""
+        return WatchQuery(
+            self.name, watches.sql_of(self.table, self.time, self.window_seconds, self.keys, self.nulls),
+            value="value", labels=("measure", "column"), database=self.database,
+            interval_seconds=self.interval_seconds, timeout_seconds=self.timeout_seconds, time_zone=self.time_zone,
+        )  # fmt: skip
+
+    def problems(self) -> Iterator[Problem]:
+        if watches.RELATION.fullmatch(self.table) is None:
+            expected = 'a table as PostgreSQL writes it, such as shop.products or "Shop"."Products"'
+            yield Problem("table", expected, self.table)
+        if not is_time_zone(self.time_zone):
+            yield Problem("time_zone", TIME_ZONE, self.time_zone)
+        for key in ("keys", "nulls"):
+            names = getattr(self, key)
+            if len(set(names)) < len(names):
+                yield Problem(key, "each column once", list(names))
+        for key, name in (
+            ("time", self.time),
+            *(("keys", one) for one in self.keys),
+            *(("nulls", one) for one in self.nulls),
+        ):
+            if len(name) > 1 and name[0] == name[-1] == '"':
+                expected = f"a column's name without quotes, {name[1:-1]} (unlike `table`: columns are quoted for you)"
+                yield Problem(key, expected, name)
+
+
 class Limits(Section, frozen=True):
     """Bounds of what data can do to us: series per metric and source, and how far ahead an event's clock may be.
 
@@ -192,6 +251,77 @@ class Alerts(Section, frozen=True):
     retention_days: Days = 400
 
 
+class WatchdogMail(Section, frozen=True):
+    """The mail server that the dead man's switch uses."""
+
+    to: Annotated[tuple[Annotated[str, Meta(pattern="^[^@\\s,]+@[^@\\s,]+$")], ...], Meta(min_length=1)]
+    sender: Annotated[str, Meta(pattern="^[^@\\s,]+@[^@\\s,]+$")]
+    server: str
+    username: str | None = None
+    password: Secret | None = None
+    encryption: Literal["starttls", "tls", "none"] = "starttls"
+    ca_file: FilePath | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        try:
+            parse_address(self.server)
+        except ValueError:
+            yield Problem("server", "HOST:PORT such as smtp.example.com:587", self.server)
+        yield from sign_in_problems(self.username, self.password, None)
+        yield from authority_problems(self.ca_file)
+
+
+class WatchdogWebhook(Section, frozen=True):
+    """The address that the dead man's switch posts to; it may be a secret, as those of chats are."""
+
+    address: Secret
+    token: Secret | None = None
+    ca_file: FilePath | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        if urlsplit(self.address.reveal()).scheme not in ("http", "https"):
+            yield Problem("address", "http://... or https://...")
+        yield from authority_problems(self.ca_file)
+
+
+class Watchdog(Section, frozen=True):
+    """The dead man's switch: who is notified, without Alertmanager, when PlatformWatchdog stays away.
+
+    Alertmanager posts it with `token`; without one there is no switch. With `expect_scrapes` Prometheus must scrape
+    this exporter, too.
+    """
+
+    token: Secret | None = None
+    missing_after_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 300.0
+    repeat_seconds: Annotated[float, Meta(ge=60, le=604_800)] = 3600.0
+    expect_scrapes: bool = True
+    mail: WatchdogMail | None = None
+    webhook: WatchdogWebhook | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        if self.missing_after_seconds < SHORTEST_ABSENCE_SECONDS:
+            expected = f"at least {SHORTEST_ABSENCE_SECONDS}: the watchdog comes once a minute"
+            yield Problem("missing_after_seconds", expected, self.missing_after_seconds)
+        if (self.token is None) != (self.mail is None and self.webhook is None):
+            yield Problem("token", "`token_file`, and `mail` or `webhook` or both")
+
+
+class Budget(Section, frozen=True):
+    """What calls to external APIs may cost in a month (UTC), in the account's currency.
+
+    Of an app, of an API, of an app's calls to an API; of everything without either.
+    """
+
+    month: Annotated[float, Meta(gt=0, le=1e15)]
+    app: Name | None = None
+    api: Name | None = None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Return the labels of its series."""
+        return {name: value for name, value in (("app", self.app), ("api", self.api)) if value is not None}
+
+
 class Stack(Section, frozen=True):
     """Where the servers around the exporter answer; only `doctor` and `reconcile` ask them."""
 
@@ -223,14 +353,19 @@ class Config(Section, frozen=True):
     sources: tuple[Source, ...] = (Source(),)
     probes: Probes = Probes()
     probe_timeout_seconds: Annotated[float, Meta(ge=0.05, le=60)] = 1.0
+    dependencies: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     queries: tuple[Query, ...] = ()
+    watches: tuple[Watch, ...] = ()
+    jobs: tuple[Job, ...] = ()
     limits: Limits = Limits()
     thresholds: Thresholds = Thresholds()
     objectives: Objectives = Objectives()
+    budgets: tuple[Budget, ...] = ()
     retention_days: Retention = Retention()
     alertmanager: Alertmanager = Alertmanager()
     alerts: Alerts = Alerts()
     errors: Errors = Errors()
+    watchdog: Watchdog = Watchdog()
     stack: Stack = Stack()
     reconcile: Reconcile = Reconcile()
 
@@ -238,13 +373,85 @@ class Config(Section, frozen=True):
         """Return the database that `source` counts in: its own, or the event store."""
         return source.database or self.database
 
+    @property
+    def stores(self) -> tuple[Database, ...]:
+        """Return the event stores: `database`, and those of sources with `preset: native`; each once."""
+        found: dict[object, Database] = {(self.database.dsn, self.database.password): self.database}
+        for source in self._native:
+            database = self.database_of(source)
+            found.setdefault((database.dsn, database.password), database)
+        return tuple(found.values())
+
+    def store_name(self, store: Database) -> str | None:
+        """Return the name of the source that is counted in an event store, the first of several; None without one."""
+        return next((source.label for source in self._native if self.database_of(source) == store), None)
+
+    @property
+    def _native(self) -> list[Source]:
+        return [source for source in self.sources if source.preset == "native"]
+
+    @property
+    def all_queries(self) -> tuple[Query, ...]:
+        """Return the queries, and those of the watches."""
+        return (*self.queries, *(watch.query for watch in self.watches))
+
     def problems(self) -> Iterator[Problem]:
         try:
             parse_address(self.listen)
         except ValueError as error:
             yield Problem("listen", str(error).removeprefix("expected "), self.listen)
         yield from duplicates("queries", [query.name for query in self.queries])
+        yield from duplicates("watches", [watch.name for watch in self.watches])
+        for name in sorted({one.name for one in self.queries} & {one.name for one in self.watches}):
+            yield Problem(
+                "watches", "a name that no entry of `queries` has (both are queries: rename one of the two)", name
+            )
         yield from duplicates("sources", [source.label for source in self.sources])
+        counted: dict[object, str] = {}
+        for source in self._native:
+            database = self.database_of(source)
+            other = counted.setdefault((database.dsn, database.password), source.label)
+            if other != source.label:
+                expected = f"a `database` of its own: source {other} counts the events of this one already"
+                yield Problem("sources", expected, source.label)
+        names = [", ".join(f"{key}: {name}" for key, name in job.labels.items()) for job in self.jobs]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield Problem("jobs", "one entry for each scraper or task of an app", name)
+        subjects = [", ".join(f"{key}: {name}" for key, name in one.labels.items()) or "all" for one in self.budgets]
+        yield from duplicates("budgets", subjects)
+        yield from self._dependency_problems()
+
+    def _dependency_problems(self) -> Iterator[Problem]:
+        """Yield what `dependencies` names that is not there: a misspelt name would mute nothing."""
+        probed = [f"{kind}/{one.name}" for kind in self.probes.__struct_fields__ for one in getattr(self.probes, kind)]
+        known = {one for one in probed if one.startswith("http/")}
+        known |= {f"source/{one.label}" for one in self.sources} | {f"query/{one.name}" for one in self.all_queries}
+        for dependent, components in self.dependencies.items():
+            if not dependent or ("/" in dependent and dependent not in known):
+                expected = "an app, or http/NAME, source/NAME or query/NAME of this configuration"
+                yield Problem("dependencies", expected, dependent)
+            for component in components:
+                if component not in probed:
+                    there = ", ".join(probed) or "none is probed"
+                    yield Problem(f"dependencies.{dependent}", f"components that are probed ({there})", component)
+        for dependent in self.dependencies:
+            if cycle := _cycle(self.dependencies, dependent):
+                expected = "no cycle: while all of them are down, each mutes the other's alerts, and no one is notified"
+                yield Problem(f"dependencies.{dependent}", expected, " -> ".join(cycle))
+
+
+def _cycle(needs: Mapping[str, Sequence[str]], start: str) -> tuple[str, ...]:
+    """Return the shortest way from a dependent over what it needs back to itself; empty if there is none."""
+    ways: list[tuple[str, ...]] = [(start,)]
+    seen: set[str] = set()
+    for way in ways:  # grows meanwhile
+        for one in needs.get(way[-1], ()):
+            if one == start:
+                return (*way, one)
+            if one not in seen:
+                seen.add(one)
+                ways.append((*way, one))
+    return ()
 
 
 def _is_http(url: str) -> bool:
@@ -264,6 +471,10 @@ def parse_address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not (is_port(port) or port == "0") or (":" in host and not host.startswith("[")):
         raise ValueError("expected HOST:PORT such as 127.0.0.1:9847, [::1]:9847 or :9847")
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError("expected a host whose name has parts of 1 to 63 characters") from None
     return host.strip("[]"), int(port)
 
 

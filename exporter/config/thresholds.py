@@ -1,22 +1,30 @@
-"""Every indicator's thresholds and every objective: what they mean, their unit, defaults and order.
+"""The thresholds of every indicator, as declared in exporter.indicators, and every objective.
 
 Rules and panels read them as the series `platform_threshold` and `platform_objective`; nothing else holds a number.
 """
 
+import re
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
-from msgspec import Meta, field
+from msgspec import Meta, defstruct, field
 
-from exporter.sections import Finite, Name, Problem, Section
+from exporter.errors import ConfigError
+from exporter.indicators import INDICATORS
+from exporter.indicators.declaration import OVERRIDES, Indicator
+from exporter.sections import Name, Problem, Section
+
+Limit = Annotated[float, Meta(ge=0, le=1e15)]
+"""A threshold: what it is compared with is never negative."""
 
 
 class Band(Section, frozen=True):
     """An indicator's thresholds by severity; None leaves out a severity."""
 
-    medium: Finite | None = None
-    high: Finite | None = None
-    critical: Finite | None = None
+    low: Limit | None = None
+    medium: Limit | None = None
+    high: Limit | None = None
+    critical: Limit | None = None
 
 
 BANDS = Band.__struct_fields__
@@ -24,135 +32,92 @@ BANDS = Band.__struct_fields__
 
 
 class Threshold(Band, frozen=True):
-    """An indicator's thresholds, and the overrides for single apps and external APIs."""
+    """An indicator's thresholds, and the overrides for what it is about: single apps, external APIs, scrapers ..."""
 
     apps: dict[Name, Band] = field(default_factory=dict)
     apis: dict[Name, Band] = field(default_factory=dict)
+    scrapers: dict[Name, Band] = field(default_factory=dict)
+    queues: dict[Name, Band] = field(default_factory=dict)
+    components: dict[Name, Band] = field(default_factory=dict)
+    watches: dict[Name, Band] = field(default_factory=dict)
+
+    def overrides(self) -> Iterator[tuple[str, str, Band]]:
+        """Yield (key such as `apps`, name, thresholds) of every override."""
+        for key in OVERRIDES:
+            yield from ((key, name, band) for name, band in getattr(self, key).items())
 
 
-class Thresholds(Section, frozen=True):
+class _Thresholds(Section, frozen=True):
     """The only thresholds there are: rules and panels read the series `platform_threshold` made of them.
 
-    The defaults of the first five are those of the two systems this product replaces. Below `minimum_events` in five
-    minutes an indicator is unknown: never green, never an alert. A description says what is compared, and its unit.
+    Below `minimum_events` in five minutes an indicator is unknown: never green, never an alert.
     """
 
-    LOWER_IS_WORSE: ClassVar[frozenset[str]] = frozenset(
-        {
-            "api_success_ratio",
-            "api_quota_seconds",
-            "scraping_volume_ratio",
-            "saturation_seconds",
-            "certificate_expiry_seconds",
-        }
-    )
-    ABOUT_APIS: ClassVar[frozenset[str]] = frozenset(
-        {"api_success_ratio", "api_forbidden_ratio", "api_rate_limited_ratio", "api_quota_seconds"}
-    )
-    ABOUT_NO_APP: ClassVar[frozenset[str]] = frozenset(
-        {
-            "source_lag_seconds",
-            "saturation_ratio",
-            "saturation_seconds",
-            "transaction_age_seconds",
-            "queue_age_seconds",
-            "certificate_expiry_seconds",
-        }
-    )
-
     minimum_events: Annotated[int, Meta(ge=0)] = 20
-    http_latency_seconds: Annotated[
-        Threshold, Meta(description="Mean time an app took to answer its requests of 5 minutes.")
-    ] = Threshold(medium=0.5, critical=1.0)
-    http_error_ratio: Annotated[
-        Threshold, Meta(description="Share of an app's requests of 5 minutes answered with a status of 500 or more.")
-    ] = Threshold(medium=0.02, critical=0.05)
-    api_success_ratio: Annotated[
-        Threshold, Meta(description="Share of the calls of 5 minutes to an external API that succeeded.")
-    ] = Threshold(medium=0.95, critical=0.90)
-    api_forbidden_ratio: Annotated[
-        Threshold, Meta(description="Share of the calls to an external API that it forbade (403): a ban.")
-    ] = Threshold(medium=0.05, high=0.25)
-    api_rate_limited_ratio: Annotated[
-        Threshold, Meta(description="Share of the calls to an external API that exceeded its rate limit (429).")
-    ] = Threshold(medium=0.05, high=0.25)
-    api_quota_seconds: Annotated[
-        Threshold, Meta(description="Predicted time until an external API's quota is used up.")
-    ] = Threshold(medium=3600.0, high=900.0)
-    scraping_failure_ratio: Annotated[
-        Threshold, Meta(description="Share of a scraper's jobs ended in 5 minutes that failed.")
-    ] = Threshold(medium=0.10, high=0.25, critical=0.50)
-    scraping_forbidden_ratio: Annotated[
-        Threshold,
-        Meta(description="Share of a scraper's jobs ended in 5 minutes that were forbidden or blocked: a ban."),
-    ] = Threshold(medium=0.05, high=0.25)
-    scraping_rate_limited_ratio: Annotated[
-        Threshold, Meta(description="Share of a scraper's jobs ended in 5 minutes that exceeded a rate limit.")
-    ] = Threshold(medium=0.05, high=0.25)
-    scraping_heartbeat_age_seconds: Annotated[
-        Threshold, Meta(description="Age of the last heartbeat of the running job that has been silent for longest.")
-    ] = Threshold(high=120.0, critical=600.0)
-    scraping_progress_age_seconds: Annotated[
-        Threshold, Meta(description="Time without progress of the running job that has made none for longest.")
-    ] = Threshold(medium=900.0, high=3600.0)
-    scraping_pending_age_seconds: Annotated[
-        Threshold, Meta(description="Time that the longest waiting job has waited for its start.")
-    ] = Threshold(medium=900.0, high=3600.0)
-    scraping_last_success_age_seconds: Annotated[
-        Threshold, Meta(description="Time since a job of a scraper last succeeded.")
-    ] = Threshold(medium=86_400.0, high=172_800.0)
-    scraping_volume_ratio: Annotated[
-        Threshold,
-        Meta(description="Items of the last hour as a share of the median of the same hour in earlier weeks."),
-    ] = Threshold(medium=0.5, high=0.2)
-    error_burst_factor: Annotated[
-        Threshold, Meta(description="Errors of 5 minutes as a multiple of the mean of 5 minutes over the day before.")
-    ] = Threshold(medium=5.0, high=20.0)
-    login_failures: Annotated[
-        Threshold, Meta(description="Logins of 5 minutes that failed, as a count.")
-    ] = Threshold(medium=20.0, high=100.0)  # fmt: skip
-    sdk_dropped_ratio: Annotated[Threshold, Meta(description="Share of an app's events that the SDK had to drop.")] = (
-        Threshold(medium=0.0, high=0.01)
-    )
-    saturation_ratio: Annotated[
-        Threshold, Meta(description="Used share of a component's connections, memory or disk.")
-    ] = Threshold(medium=0.8, high=0.95)
-    saturation_seconds: Annotated[
-        Threshold, Meta(description="Predicted time until a component's connections, memory or disk are used up.")
-    ] = Threshold(medium=86_400.0, high=14_400.0)
-    transaction_age_seconds: Annotated[
-        Threshold, Meta(description="Age of the oldest open transaction of a PostgreSQL server.")
-    ] = Threshold(medium=900.0, high=3600.0)
-    queue_age_seconds: Annotated[
-        Threshold, Meta(description="Time that the oldest entry of a queue has waited; only of Redis streams.")
-    ] = Threshold(medium=900.0, high=3600.0)
-    certificate_expiry_seconds: Annotated[
-        Threshold, Meta(description="Time left until a TLS certificate expires.")
-    ] = Threshold(medium=1_814_400.0, high=604_800.0, critical=86_400.0)  # fmt: skip
-    source_lag_seconds: Annotated[
-        Threshold, Meta(description="Age of the newest count of a source.")
-    ] = Threshold(high=60.0, critical=300.0)  # fmt: skip
 
     def indicators(self) -> dict[str, Threshold]:
         """Return every indicator's thresholds by the indicator's name."""
-        return {name: getattr(self, name) for name in self.__struct_fields__ if name != "minimum_events"}
+        return {name: getattr(self, name) for name in INDICATORS}
 
     def problems(self) -> Iterator[Problem]:
         """Yield values out of order, and overrides that no rule would read."""
-        for indicator, threshold in self.indicators().items():
-            if threshold.apis and indicator not in self.ABOUT_APIS:
-                yield Problem(f"{indicator}.apis", f"no overrides but for {', '.join(sorted(self.ABOUT_APIS))}")
-            if threshold.apps and indicator in self.ABOUT_NO_APP:
-                yield Problem(f"{indicator}.apps", f"no overrides, only {', '.join(BANDS)}: it is not of an app")
-            bands: dict[str, Band] = {indicator: threshold}
-            bands |= {f"{indicator}.apps.{name}": band for name, band in threshold.apps.items()}
-            bands |= {f"{indicator}.apis.{name}": band for name, band in threshold.apis.items()}
-            falling = indicator in self.LOWER_IS_WORSE
+        for name, threshold in self.indicators().items():
+            indicator = INDICATORS[name]
+            allowed = overrides_of(indicator)
+            bands: dict[str, Band] = {name: threshold}
+            for key, subject, band in threshold.overrides():
+                bands[f"{name}.{key}.{subject}"] = band
+            for key in {key for key, _, _ in threshold.overrides()} - {*allowed}:
+                yield Problem(f"{name}.{key}", f"only {', '.join((*indicator.bands, *allowed))}: it is not about {key}")
+            severities = ", ".join(indicator.bands)
+            order = "falling" if indicator.lower_is_worse else "rising"
             for place, band in bands.items():
-                values = [value for value in (band.medium, band.high, band.critical) if value is not None]
-                if values != sorted(values, reverse=falling):
-                    expected = f"{'falling' if falling else 'rising'} values of medium, high, critical"
-                    yield Problem(place, expected, values)
+                given = _given(band)
+                for severity in given.keys() - indicator.bands.keys():
+                    yield Problem(f"{place}.{severity}", f"only {severities}: it has no other alert")
+                for severity, value in given.items():
+                    if indicator.is_share and value > 1:
+                        yield Problem(f"{place}.{severity}", "a share from 0 to 1, such as 0.05 for 5 %", value)
+                in_force = [*{**dict.fromkeys(BANDS), **_given(threshold), **given}.values()]
+                values = [value for value in in_force if value is not None]
+                if values != sorted(values, reverse=indicator.lower_is_worse):
+                    yield Problem(place, f"{order} values of {severities}", values)
+
+
+def _given(band: Band) -> dict[str, float]:
+    """Return the thresholds that a band has, by severity from mild to bad."""
+    return {severity: value for severity in BANDS if (value := getattr(band, severity)) is not None}
+
+
+if TYPE_CHECKING:
+
+    class Thresholds(_Thresholds, frozen=True):
+        """The thresholds of all indicators, each as an attribute of its name."""
+
+        def __getattr__(self, name: str) -> Threshold: ...
+
+else:
+    Thresholds = defstruct(
+        "Thresholds",
+        [
+            (
+                name,
+                Threshold,
+                Threshold(**{severity: band.threshold for severity, band in indicator.bands.items()}),
+            )
+            for name, indicator in INDICATORS.items()
+        ],
+        bases=(_Thresholds,),
+        module=__name__,
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+
+
+def overrides_of(indicator: Indicator) -> list[str]:
+    """Return the keys by which an indicator's thresholds may be overridden, such as `apps`."""
+    return [key for key, label in OVERRIDES.items() if label in indicator.scope.overrides]
 
 
 Share = Annotated[float, Meta(gt=0, lt=1)]
@@ -190,7 +155,7 @@ class Objectives(Section, frozen=True):
 
 
 def descriptions(section: type[Section]) -> dict[str, str]:
-    """Return the description of each indicator or objective, by name."""
+    """Return the description of each field that has one, by name."""
     hints: dict[str, Any] = get_type_hints(section, include_extras=True)
     metas = {name: getattr(hints[name], "__metadata__", ()) for name in section.__struct_fields__}
     return {name: meta.description for name, found in metas.items() for meta in found if meta.description}
@@ -201,6 +166,7 @@ def merge_defaults(tree: dict[str, Any]) -> None:
     given = _section(tree, "thresholds")
     for indicator, defaults in Thresholds().indicators().items():
         if isinstance(given.get(indicator), dict):
+            _check_overrides(f"thresholds.{indicator}", given[indicator])
             given[indicator] = {name: getattr(defaults, name) for name in BANDS} | given[indicator]
     promised = _section(tree, "objectives")
     for name, _, target in Objectives().targets():
@@ -211,3 +177,20 @@ def merge_defaults(tree: dict[str, Any]) -> None:
 def _section(tree: dict[str, Any], name: str) -> dict[str, Any]:
     section = tree.get(name)
     return section if isinstance(section, dict) else {}
+
+
+def _check_overrides(where: str, threshold: dict[str, Any]) -> None:
+    """Refuse what would have no effect, or one on more than is meant. Raises ConfigError."""
+    for key in OVERRIDES:
+        for name, band in _section(threshold, key).items():
+            if key == "components" and re.fullmatch(r"\w+/[\w.:-]+", str(name)):
+                raise ConfigError(
+                    f"invalid key `{name}` in `{where}.{key}`: expected a name without its kind, "
+                    f"`{name.partition('/')[2]}`; it holds for all components of that name"
+                )
+            for severity in _section({name: band}, name):
+                if band[severity] is None:
+                    raise ConfigError(
+                        f"invalid value null for `{where}.{key}.{name}.{severity}`: expected a number; an override "
+                        "moves a threshold and cannot leave it out, so give one that is never reached"
+                    )

@@ -1,8 +1,10 @@
 """Connections to PostgreSQL, the only place where a DSN is revealed; and the advisory locks that they take."""
 
 import enum
+import logging
 import random
 import re
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -11,6 +13,8 @@ from exporter.config.settings import Database
 from exporter.database import values
 from exporter.errors import UnreachableError
 from platform_sdk import libpq
+
+logger = logging.getLogger(__name__)
 
 # A peer that vanished is noticed after about 15 s instead of two hours.
 _KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 2, "tcp_user_timeout": 15_000}
@@ -46,10 +50,11 @@ _SET = """SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text
 WHERE current_setting(name, true) IS NOT NULL"""
 
 
-def connect(database: Database, purpose: str) -> psycopg.Connection:
+def connect(database: Database, purpose: str, *, native: bool = False) -> psycopg.Connection:
     """Open a connection in autocommit mode that shows as `platform-exporter PURPOSE` in pg_stat_activity.
 
-    Blocks for at most `connect_timeout_seconds` per address. Raises UnreachableError, which names host, port,
+    Of the event store's tables, read over a `native` connection, policies let the exporter see all. Blocks for at most
+    `connect_timeout_seconds` per address. Raises UnreachableError, which names host, port,
     database and user, never the password.
     """
     parameters: dict[str, Any] = dict(_KEEPALIVE)
@@ -63,11 +68,29 @@ def connect(database: Database, purpose: str) -> psycopg.Connection:
         # With a service's own: psycopg would take the host from the environment rather than from the service file.
         given = {**libpq.parameters(database.dsn.reveal()), **parameters}
         connection = psycopg.connect(autocommit=True, prepare_threshold=None, **given)
-        connection.execute(_SET, [list(_SESSION), list(_SESSION.values())])
+        session = {**_SESSION, "row_security": "on"} if native else _SESSION
+        connection.execute(_SET, [list(session), list(session.values())])
         values.adapt(connection)
     except psycopg.Error as error:
         raise UnreachableError(f"no connection to {database.place}: {reason_of(error)}") from error
     return connection
+
+
+def time_of(connection: psycopg.Connection) -> datetime:
+    """Return the server's time: what is stored there has its times, whatever this host's clock says."""
+    row = connection.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None  # noqa: S101 - a SELECT without FROM gives one row
+    now: datetime = row[0]
+    return now
+
+
+def cancel(connection: psycopg.Connection | None) -> None:
+    """End the statement that another thread runs on its connection, if any; blocks for a second at most."""
+    if connection is not None:
+        try:
+            connection.cancel_safe(timeout=1.0)
+        except psycopg.Error:
+            logger.debug("the server did not accept the cancellation")
 
 
 @enum.unique
@@ -77,10 +100,16 @@ class AdvisoryLock(enum.IntEnum):
     SCHEMA = 984_700_001
     ALERT_HISTORY = 984_700_002
     DEMO_PAST = 984_700_003
+    WATCHDOG = 984_700_004
 
     def wait(self, connection: psycopg.Connection) -> None:
         """Take the lock until the transaction ends; blocks while another connection has it."""
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [self.value])
+
+    def try_hold(self, connection: psycopg.Connection) -> bool:
+        """Take the lock until the connection ends; return False where another has it. Does not wait."""
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", [self.value]).fetchone()
+        return row == (True,)
 
 
 def backoff_seconds(failures: int, interval_seconds: float) -> float:
@@ -101,4 +130,21 @@ def reason_of(error: psycopg.Error) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("\t")]
     parts = (_PREAMBLE.sub("", line) for line in lines)
     text = "; ".join(part for part in dict.fromkeys(parts) if not part.startswith("Multiple connection attempts"))
-    return text[:400] or type(error).__name__
+    return _without_values(error, text)[:400] or type(error).__name__
+
+
+_DATA_EXCEPTION = "22"
+_QUOTED = re.compile(r"[\"\u201c\u201e\u00ab].*[\"\u201c\u201d\u00bb]", re.DOTALL)
+
+
+def problem_of(error: Exception) -> str:
+    """Return what a failure says, without the values of rows that PostgreSQL quotes: they may be anybody's secrets."""
+    if not isinstance(error, psycopg.Error):
+        return str(error).strip()
+    said = error.diag.message_primary
+    return _without_values(error, said)[:400] if said else reason_of(error)
+
+
+def _without_values(error: psycopg.Error, text: str) -> str:
+    quotes = (error.sqlstate or "").startswith(_DATA_EXCEPTION)
+    return _QUOTED.sub("(a value)", text) if quotes else text

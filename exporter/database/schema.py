@@ -3,13 +3,15 @@
 The SQL may run any number of times and from any earlier version: it adds the tables and columns that are missing.
 """
 
+import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from importlib import resources
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
 from exporter.database.connection import AdvisoryLock
 from exporter.errors import DatabaseError, SchemaError
@@ -17,17 +19,18 @@ from platform_sdk.events import EVENTS
 from platform_sdk.events.base import Column, EventKind
 from platform_sdk.events.error import SEVERITIES
 
-VERSION = 3 + sum(len(kind.all_columns) for kind in EVENTS)
+VERSION = 6 + sum(len(kind.all_columns) for kind in EVENTS)
 """Grows with every change of the schema, so that an older program refuses a newer schema: by itself with every column
 that a kind declares (none is ever removed), by its first number with any other."""
 
 DAYS_AHEAD = 7
 OLDEST_SERVER = 130000
+ATTEMPTS = 10
 
 WRITER, EXPORTER, GRAFANA = "platform_writer", "platform_exporter", "platform_grafana"
 RESTRICTED = "platform_grafana_restricted"
 ROLES = {
-    WRITER: "for applications: may add events and keep their own jobs and ledger, and read nothing else",
+    WRITER: "for applications: may add events, and keep jobs and ledger that their login wrote; reads nothing else",
     EXPORTER: "for the exporter: may read events and advance cursors and rollups",
     GRAFANA: "for dashboards: may read the views, which name no user and hold no address and no stack trace",
     RESTRICTED: "for dashboards of those who may see users, addresses and stack traces: may read all views",
@@ -44,7 +47,9 @@ def store_sql() -> str:
     tables = (statement for kind in EVENTS for statement in _table(kind))
     views = (statement for kind in EVENTS for statement in _view(kind))
     state = _read("state.sql").replace("{severities}", ", ".join(f"'{severity}'" for severity in SEVERITIES))
-    return "\n".join((*tables, _read("partitions.sql"), state, *views, *_store_grants(), _version("store")))
+    return "\n".join(
+        (*tables, _read("partitions.sql"), state, _read("writers.sql"), *views, *_store_grants(), _version("store"))
+    )
 
 
 def show() -> str:
@@ -60,12 +65,34 @@ FROM unnest(ARRAY[{kinds}]) kind, generate_series(-1, {DAYS_AHEAD}) days;"""
 
 
 def apply(connection: psycopg.Connection) -> None:
-    """Create or upgrade the schema in one transaction.
+    """Create or upgrade the schema in one transaction, again where it met locks of programs that run meanwhile.
 
-    Raises DatabaseError, or SchemaError where the schema is newer than this program.
+    Blocks for some minutes at most. Raises DatabaseError, or SchemaError where the schema is newer than this program.
     """
     check_server(connection)
     check_cluster_id(connection)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            _apply(connection)
+            return
+        except (errors.DeadlockDetected, errors.LockNotAvailable):
+            # An exporter polls, or autovacuum works, in an order of its own.
+            if attempt == ATTEMPTS:
+                raise
+            time.sleep(random.uniform(0.1, 0.5) * attempt)  # noqa: S311 - no secret
+
+
+def is_current(connection: psycopg.Connection) -> bool:
+    """Return whether `apply` would find nothing to do: both parts are at this version, and all roles are there.
+
+    Takes no lock that anyone waits for. Partitions of days are the exporter's work.
+    """
+    known = connection.execute("SELECT count(*) FROM pg_roles WHERE rolname = ANY(%s)", [list(ROLES)]).fetchone()
+    versions = {_version_of(connection, part) for part in ("counting", "store")}
+    return known == (len(ROLES),) and versions == {VERSION}
+
+
+def _apply(connection: psycopg.Connection) -> None:
     with connection.transaction(), _rights_to_apply(connection):
         AdvisoryLock.SCHEMA.wait(connection)
         connection.execute("SET LOCAL lock_timeout = '10s'; SET LOCAL client_min_messages = warning")
@@ -238,7 +265,10 @@ VIEWS, RESTRICTED_VIEWS = "monitoring_views", "monitoring_restricted"
 # Tells users apart and names none: the salt is random, and only the owner can read it.
 _USER_HASH = "md5((SELECT salt FROM monitoring.view_salt)::text || user_id) AS user_hash"
 
-_STATE_VIEWS = ("scraping_job", "error_issue", "alert_notification", "manual_alert", "audit", "sdk_ledger", "release")
+_STATE_VIEWS = (
+    "scraping_job", "error_issue", "error_fingerprint", "alert_notification", "manual_alert", "audit", "sdk_ledger",
+    "release",
+)  # fmt: skip
 
 
 def _roles() -> Iterator[str]:
@@ -261,7 +291,7 @@ def _counting_grants() -> Iterator[str]:
     yield f"GRANT USAGE ON SCHEMA monitoring TO {EXPORTER}, {WRITER};"
     yield f"GRANT SELECT ON ALL TABLES IN SCHEMA monitoring TO {EXPORTER};"
     counted = ("source", "cursor", "former_cluster", "rollup", "removed", "unknown_value")
-    for table in (*counted, "actor", "error_issue", "release"):
+    for table in (*counted, "actor", "error_issue", "error_fingerprint", "release", "job_schedule"):
         yield f"GRANT INSERT, UPDATE, DELETE ON monitoring.{table} TO {EXPORTER};"
     yield f"GRANT INSERT ON monitoring.audit TO {EXPORTER};"
     yield f"GRANT INSERT, DELETE ON monitoring.counted_key TO {EXPORTER};"

@@ -37,6 +37,11 @@ def adapt(connection: psycopg.Connection) -> None:
         adapters.register_dumper(str, type("FittingDumper", (_FittingDumper,), {"codec": codec}))
 
 
+def fitted(connection: psycopg.Connection) -> Callable[[bytes], bytes]:
+    """Return what turns UTF-8 into text that this session's database can hold, for COPY."""
+    return partial(fitting, codec=codec_of(connection.info.parameter_status("server_encoding") or "UTF8"))
+
+
 def readable(connection: psycopg.Connection, sql: str) -> str:
     """Return SQL of a text that the server can send as UTF-8, which it refuses for some texts of other encodings.
 
@@ -112,3 +117,8 @@ def _bounded(adapters: psycopg.adapt.AdaptersMap, format_: Format) -> type[Loade
             return time
 
     return Bounded
+
+
+UNRECORDED = """(i.events - (SELECT coalesce(sum(f.events), 0) FROM monitoring.error_fingerprint f
+    WHERE f.app = i.app AND f.issue = i.fingerprint))"""
+"""SQL for what an issue `i` counted before its own fingerprint had a row."""

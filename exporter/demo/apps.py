@@ -4,12 +4,14 @@ from abc import ABC, abstractmethod
 
 from exporter.demo import platform, schedule
 from exporter.demo.faults import FAULTS, Victim, occur
-from exporter.demo.platform import HARVEST, SHOP, Api, Route, Sample
+from exporter.demo.platform import HARVEST, PRICES, SHOP, Api, Route, Sample
 from exporter.demo.schedule import Simulation
 from exporter.demo.scraping import Jobs
 from exporter.demo.users import Users
 from platform_sdk import emit
+from platform_sdk.events.api_quota import API_QUOTA
 from platform_sdk.events.background_task import BACKGROUND_TASK
+from platform_sdk.model_usage import ModelUsage
 
 CLIENT_TIMEOUT_SECONDS = 10.0
 """No request takes longer: its client has gone away."""
@@ -28,6 +30,9 @@ API_OUTAGE: dict[tuple[str, int | None], float] = {
 }
 API_FAILURE_RATIO, API_OUTAGE_RATIO = 0.012, 0.7
 API_ATTEMPTS = 3
+
+MODEL_ERRORS = {"server_error": "overloaded_error", "client_error": "context_length_exceeded"}
+"""What the provider of models calls a failure."""
 
 TASK_FAILURE_RATIO = 0.1
 
@@ -83,9 +88,9 @@ class App(ABC):
         """Return the share of a route's requests that are answered with a 5xx."""
         return 0.001
 
+    @abstractmethod
     def emit_request(self, route: Route, method: str, status: int, seconds: float, size: int) -> None:
-        """Emit a request without a user."""
-        emit.request_finished(route.template, method, status, seconds, size, user_agent="HarvestClient/1.4 demo")
+        """Emit a request."""
 
     def _request(self) -> None:
         simulation = self.simulation
@@ -160,7 +165,12 @@ class Shop(App):
         user: tuple[str | None, str, str | None] = (session.user_id, session.role, session.session_id)
         if self.simulation.happens(0.2):
             user = (None, "anonymous", None)
-        emit.request_finished(route.template, method, status, seconds, size, *user, session.ip, session.agent)
+        partner = (
+            self.simulation.pick(platform.PARTNERS) if route.template.startswith(platform.PARTNER_ROUTES) else None
+        )
+        emit.request_finished(
+            route.template, method, status, seconds, size, *user, session.ip, session.agent, consumer=partner
+        )
 
 
 class Harvest(App):
@@ -172,7 +182,11 @@ class Harvest(App):
     def __init__(self, simulation: Simulation) -> None:
         super().__init__(simulation)
         self._apis = [ApiCaller(simulation, api) for api in platform.HARVEST_APIS]
-        incidents = {"papers": (schedule.SILENT_JOB,), "prices": (schedule.STILL_JOB,)}
+        incidents = {
+            "papers": (schedule.SILENT_JOB,),
+            "news": (schedule.HASTE,),
+            "prices": (schedule.STILL_JOB, schedule.LAYOUT, schedule.PROXY),
+        }
         self._scrapers = [
             Jobs(simulation, one, can_be_banned=one.name == "news", incidents=incidents.get(one.name, ()))
             for one in platform.SCRAPERS
@@ -184,6 +198,13 @@ class Harvest(App):
         busy = self.simulation.is_active(schedule.QUOTA)
         for caller in self._apis:
             caller.step(begins, ends, rhythm * (8 if busy and caller.api.name == "translate" else 1))
+
+    def emit_request(self, route: Route, method: str, status: int, seconds: float, size: int) -> None:
+        """Emit a request of a customer's program, without a user."""
+        emit.request_finished(
+            route.template, method, status, seconds, size, user_agent="HarvestClient/1.4 demo",
+            consumer=self.simulation.pick(platform.CONSUMERS),
+        )  # fmt: skip
 
     def close(self, at: float) -> None:
         """Cancel running jobs: none is left without a worker."""
@@ -197,7 +218,7 @@ class ApiCaller:
     def __init__(self, simulation: Simulation, api: Api) -> None:
         self.api = api
         self._simulation = simulation
-        self._remaining = 0
+        self._remaining = self._tokens = 0
         self._resets_at = 0.0
 
     def step(self, begins: float, ends: float, rhythm: float, *, failing: bool = False) -> None:
@@ -214,6 +235,7 @@ class ApiCaller:
             # The demo starts in the middle of a window.
             passed = at % api.window_seconds / api.window_seconds if not self._resets_at else 0.0
             self._remaining = round(api.quota * (1 - 0.6 * passed))
+            self._tokens = round((api.token_quota or 0) * (1 - 0.6 * passed))
             self._resets_at = (at // api.window_seconds + 1) * api.window_seconds
 
     def _call(self, attempt: int, *, failing: bool) -> bool:
@@ -229,14 +251,39 @@ class ApiCaller:
             seconds = CLIENT_TIMEOUT_SECONDS if reason == "timeout" else seconds
         if api.quota:
             self._remaining = max(self._remaining - 1, 0)
+        usage = self._usage(reason) if api.models else None
+        cost = usage.cost(PRICES) if usage else None if reason else api.cost or None
         emit.api_call(
             api.name, api.endpoint, "failure" if reason else "success", seconds, method=api.method, status=status,
             reason=reason, attempt=attempt, response_bytes=None if reason else round(simulation.about(4000)),
-            cost=None if reason else api.cost or None,
+            cost=cost,
             rate_limit_remaining=self._remaining if api.quota else None,
             rate_limit_reset=self._resets_at if api.quota else None,
+            usage=usage, rate_limit=api.quota, consumer=simulation.pick(api.consumers) if api.consumers else None,
         )  # fmt: skip
+        if api.token_quota and usage:
+            self._tokens = max(self._tokens - (usage.input_tokens or 0) - (usage.output_tokens or 0), 0)
+            emit.event(
+                API_QUOTA, api=api.name, quota="tokens", quota_limit=api.token_quota, remaining=self._tokens,
+                resets_at=self._resets_at,
+            )  # fmt: skip
         return reason in (None, "rate_limited", "client_error", "forbidden")
+
+    def _usage(self, reason: str | None) -> ModelUsage:
+        """Return what a call to a language model used: nothing if it failed."""
+        simulation, models = self._simulation, self.api.models
+        model = simulation.random.choices(models, [one.share for one in models])[0]
+        if reason is not None:
+            return ModelUsage(model.name, model.operation, error_type=MODEL_ERRORS.get(reason))
+        given = round(simulation.about(model.input_tokens, 0.5))
+        cached = simulation.pick({0.0: 2, 0.7: 1}) if "cache_read" in model.prices else 0.0
+        written = given // 5 if "cache_creation" in model.prices and not cached and simulation.happens(0.2) else 0
+        answered = round(simulation.about(model.output_tokens, 0.6)) if model.output_tokens else None
+        thought = answered // 3 if answered and model.name == "atlas-large-2" else None
+        first = simulation.about(0.5) if answered and simulation.happens(0.7) else None
+        return ModelUsage(
+            model.name, model.operation, given, answered, round(given * cached), written, thought, None, first
+        )
 
 
 SIMULATED_APPS: tuple[type[App], ...] = (Shop, Harvest)

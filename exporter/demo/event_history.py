@@ -91,7 +91,15 @@ def remove(connection: psycopg.Connection) -> int:
     with connection.transaction():
         connection.execute("SELECT FROM monitoring.cursor FOR UPDATE")
         connection.execute(f"DELETE FROM monitoring.audit WHERE object IN ({issues})", apps)
-        for table in (*kinds_of_events, "scraping_job", "sdk_ledger", "release", "actor", "error_issue"):
+        for table in (
+            *kinds_of_events,
+            "scraping_job",
+            "sdk_ledger",
+            "release",
+            "actor",
+            "error_issue",
+            "error_fingerprint",
+        ):
             done = connection.execute(f"DELETE FROM monitoring.{table} WHERE app = ANY(%(apps)s)".encode(), apps)
             events += done.rowcount if table in kinds_of_events else 0
         for table in ("rollup", "alert_notification"):

@@ -9,6 +9,7 @@ from exporter.demo import buggy_code, schedule
 from exporter.demo.platform import HARVEST, SHOP
 from exporter.demo.schedule import DAY
 from platform_sdk import emit
+from platform_sdk.typing import Severity
 
 IN_APP = (buggy_code.__name__,)
 """The modules that the SDK takes for the apps' own code."""
@@ -33,7 +34,7 @@ class Fault:
     app: str
     code: Callable[[int], object]
     endpoint: str
-    severity: str
+    severity: Severity
     per_day: float
     first_days: float = 60.0
     last_days: float = 0.0

@@ -4,6 +4,7 @@ The parent also fills queues in Redis whose names begin with `demo`. A queue of 
 application, whose workers could not read the demo's entries.
 """
 
+import json
 import logging
 import multiprocessing
 import os
@@ -28,6 +29,7 @@ from exporter.demo.platform import APPS
 from exporter.demo.schedule import Schedule, Simulation
 from exporter.errors import DatabaseError, PlatformError
 from exporter.probes.redis import RedisTarget
+from exporter.probes.redis_queues import PUBLISHED
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +64,7 @@ def prepare(connection: psycopg.Connection) -> None:
             f"user {info.user} may not write events into database {info.dbname}; run `platform-exporter schema apply`, "
             f"then: GRANT platform_writer TO {info.user};"
         )
+    connection.execute("SET row_security = on")  # a writer sees its own jobs only, and no error because of the others
     connection.execute(
         "UPDATE monitoring.scraping_job SET status = 'cancelled', finished_at = now() "
         "WHERE app = ANY(%s) AND status IN ('pending', 'running')",
@@ -168,9 +171,10 @@ class Queues:
         self._client.close()
 
     def _step_list(self, name: str) -> None:
+        """As Celery does: added at the front, with the time, and taken from the end."""
         for _ in range(self._chance.randrange(6)):
-            self._client.rpush(name, "demo")
-        self._client.lpop(name, self._chance.randrange(1, 6))
+            self._client.lpush(name, json.dumps({"body": "demo", "headers": {PUBLISHED: time.time()}}))
+        self._client.rpop(name, self._chance.randrange(1, 6))
         self._client.ltrim(name, 0, LONGEST_QUEUE - 1)
 
     def _step_stream(self, name: str) -> None:

@@ -7,6 +7,8 @@ networks that are reserved for documentation (RFC 5737); user agents end in `dem
 from dataclasses import dataclass
 from typing import Any
 
+from platform_sdk.typing import SampleKind
+
 SHOP, HARVEST = "demo-shop", "demo-harvest"
 APPS = (SHOP, HARVEST)
 
@@ -55,6 +57,39 @@ HARVEST_ROUTES = (
 )
 
 
+CONSUMERS = {"acme-research": 10, "uni-north": 5, "press-monitor": 3, "key-5d0c2f31aa": 2, "trial": 1}
+"""On whose behalf the scrapers' API is asked, with their weights: customers, a key's digest, those who try it."""
+PARTNERS = {"warehouse-west": 3, "marketplace": 1}
+"""Who asks the shop's API."""
+PARTNER_ROUTES = "/api/"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A language model: its share of the calls, what it does, typical tokens in and out, prices of a million."""
+
+    name: str
+    share: float
+    operation: str
+    input_tokens: int
+    output_tokens: int
+    prices: dict[str, float]
+
+
+MODELS = (
+    Model(
+        "atlas-large-2", 2, "chat", 2600, 420, {"input": 3.0, "cache_read": 0.3, "cache_creation": 3.75, "output": 15.0}
+    ),
+    Model(
+        "atlas-small-2", 6, "chat", 900, 150, {"input": 0.25, "cache_read": 0.025, "cache_creation": 0.3, "output": 1.0}
+    ),
+    Model("atlas-embed-1", 3, "embeddings", 700, 0, {"input": 0.02}),
+    Model("atlas-preview", 0.3, "chat", 1200, 300, {}),
+)
+"""The preview's price is in no list."""
+PRICES = {model.name: model.prices for model in MODELS if model.prices}
+
+
 @dataclass(frozen=True, slots=True)
 class Api:
     """An external API. `quota` calls are allowed in each window; None means no limit."""
@@ -67,6 +102,9 @@ class Api:
     cost: float = 0.0
     quota: int | None = None
     window_seconds: int = 3600
+    models: tuple[Model, ...] = ()
+    consumers: dict[str, int] | None = None
+    token_quota: int | None = None
 
 
 SHOP_APIS = (
@@ -75,8 +113,30 @@ SHOP_APIS = (
     Api("mailer", "https://mail.example/send", "POST", 0.07, 0.2, cost=0.0008, quota=6000, window_seconds=86_400),
 )
 HARVEST_APIS = (
-    Api("papers-index", "https://papers.example/search", "GET", 0.1, 0.7, quota=140, window_seconds=900),
-    Api("translate", "https://translate.example/v1/text", "POST", 0.08, 0.5, cost=0.004, quota=380),
+    Api(
+        "papers-index",
+        "https://papers.example/search",
+        "GET",
+        0.1,
+        0.7,
+        quota=140,
+        window_seconds=900,
+        consumers=CONSUMERS,
+    ),
+    Api(
+        "translate", "https://translate.example/v1/text", "POST", 0.08, 0.5, cost=0.004, quota=380, consumers=CONSUMERS
+    ),
+    Api(
+        "atlas-ai",
+        "https://api.atlas.example/v1/messages",
+        "POST",
+        0.08,
+        2.5,
+        quota=900,
+        models=MODELS,
+        consumers=CONSUMERS,
+        token_quota=1_500_000,
+    ),
 )
 
 
@@ -90,20 +150,30 @@ SHOP_TASKS = {
 
 @dataclass(frozen=True, slots=True)
 class Scraper:
-    """A scraper: how often a job of it starts, how long one takes, how many items it yields."""
+    """A scraper: how often a job of it starts, how long one takes, how many items it yields, whose proxies it uses."""
 
     name: str
     site: str
     jobs_per_second: float
     typical_seconds: float
     typical_items: int
+    proxy: str | None = None
 
+
+PROXIES = {"meridian": (0.0004, 3.5), "kite": (0.002, 0.0)}
+"""Providers of proxies: the price of a request, and of 1e9 bytes."""
 
 SCRAPERS = (
     Scraper("papers", "papers.example", 0.07, 30, 60),
-    Scraper("news", "news.example", 0.08, 18, 25),
-    Scraper("prices", "prices.example", 0.07, 55, 140),
+    Scraper("news", "news.example", 0.08, 18, 25, "meridian"),
+    Scraper("prices", "prices.example", 0.07, 55, 140, "kite"),
 )
+
+FIELDS: dict[str, tuple[str, float]] = {
+    "title": ("text", 1.0), "url": ("text", 1.0), "published": ("time", 0.97), "author.name": ("text", 0.6),
+    "price": ("number", 0.99), "images": ("list", 0.8),
+}  # fmt: skip
+"""Fields of scraped items: their type, and how often they are filled."""
 
 ACTIVITIES: tuple[tuple[str, str, str, int], ...] = (
     ("search", "catalogue", "search", 30),
@@ -122,7 +192,7 @@ class Sample:
     """A custom sample: its values vary about `typical`; a counter adds them up."""
 
     name: str
-    kind: str
+    kind: SampleKind
     typical: float
     unit: str | None = None
     labels: dict[str, Any] | None = None

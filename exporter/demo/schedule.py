@@ -24,6 +24,9 @@ LOGINS = "logins"
 BAN = "ban"
 SILENT_JOB = "silent_job"
 STILL_JOB = "still_job"
+LAYOUT = "layout"
+PROXY = "proxy"
+HASTE = "haste"
 
 OPENING: dict[str, tuple[float, float]] = {
     API_FAILING: (60, 540),
@@ -34,8 +37,12 @@ OPENING: dict[str, tuple[float, float]] = {
     RELEASE: (180, 600),
     LOGINS: (240, 540),
     QUOTA: (60, 900),
+    LAYOUT: (1500, 2700),
+    PROXY: (300, 900),
+    HASTE: (600, 1200),
 }
-"""The incidents after a start, from and to so many seconds: all begin within minutes, while people watch."""
+"""The incidents after a start, from and to so many seconds: all begin within minutes, while people watch; a
+layout changes when a quarter of an hour says what is usual."""
 
 OPENING_SECONDS, OPENING_RHYTHM = 3600, 1.3
 INCIDENTS_PER_DAY = 5

@@ -3,13 +3,25 @@
 from dataclasses import dataclass
 
 from exporter.demo import schedule
-from exporter.demo.platform import Scraper
+from exporter.demo.platform import FIELDS, PROXIES, Scraper
 from exporter.demo.schedule import Simulation
 from platform_sdk import emit
+from platform_sdk.events.scraping_field import SCRAPING_FIELD
+from platform_sdk.events.scraping_request import SCRAPING_REQUEST
+from platform_sdk.typing import JobStatus
 
 FAILURES = {"timeout": 4.0, "parse": 3.0, "connection": 2.0, "server_error": 2.0, "rate_limited": 1.0}
 FAILURE_RATIO, BAN_RATIO = 0.04, 0.75
 HEARTBEAT_SECONDS = 5.0
+ITEMS_A_PAGE = 8
+EXPECTED = (3600.0, 1, 0.5, 1800.0)
+"""Of each scraper: seconds from success to success, least items, shortest and longest run in seconds."""
+REFUSALS: dict[str | None, int | None] = {
+    "timeout": None, "connection": None, "server_error": 502, "rate_limited": 429, "forbidden": 403,
+}  # fmt: skip
+"""The status of the requests for which a job fails."""
+_OF_REQUESTS = (schedule.LAYOUT, schedule.PROXY, schedule.HASTE)
+"""Incidents of what jobs request; in the others a job hangs."""
 
 
 @dataclass(slots=True)
@@ -24,7 +36,7 @@ class Job:
     incident: str = ""
     done: int = 0
     heartbeat_at: float = 0.0
-    status: str = ""
+    status: JobStatus | None = None
 
 
 class Jobs:
@@ -46,7 +58,11 @@ class Jobs:
         for at in simulation.times(scraper.jobs_per_second * rhythm * (2 if banned else 1), begins, ends):
             self._live.append(self._new(at, banned=banned))
         for incident in self._incidents:
-            if simulation.is_active(incident) and not any(job.incident == incident for job in self._live):
+            if (
+                incident not in _OF_REQUESTS
+                and simulation.is_active(incident)
+                and not any(job.incident == incident for job in self._live)
+            ):
                 job = self._new(begins, banned=False)
                 job.incident, job.starts, job.ends, job.reason = incident, begins, begins + 300, "timeout"
                 self._live.append(job)
@@ -77,7 +93,7 @@ class Jobs:
         if job.ends <= at:
             self._finish(job, job.ends, job.reason)
             return
-        status = "running" if job.starts <= at else "pending"
+        status: JobStatus = "running" if job.starts <= at else "pending"
         if status != job.status or at - job.heartbeat_at >= HEARTBEAT_SECONDS:
             job.status = status
             if not job.incident:
@@ -92,8 +108,8 @@ class Jobs:
         job.heartbeat_at = at
         percent, started = (100 * job.done / job.total, job.starts) if job.status != "pending" else (None, None)
         emit.job_heartbeat(
-            job.job_id, self._scraper.name, self._scraper.site, job.status, percent, job.total, job.done, started,
-            finished_at,
+            job.job_id, self._scraper.name, self._scraper.site, job.status or "pending", percent, job.total, job.done,
+            started, finished_at,
         )  # fmt: skip
 
     def _finish(self, job: Job, at: float, reason: str | None) -> None:
@@ -103,8 +119,51 @@ class Jobs:
         job.done = job.total if reason is None else job.done if job.done < job.total else job.total // 2
         self._heartbeat(job, at, at)
         failed = round(simulation.about(job.total * 0.02, 0.8)) if reason is None else job.total // 10
+        self._requests(job, reason)
+        self._fields(job)
         emit.scraping_run(
             job.job_id, self._scraper.name, self._scraper.site, "success" if reason is None else "failure",
             max(at - job.starts, 0.1), reason=reason, items_processed=job.done, items_failed=min(failed, job.total),
             items_dropped=job.done // 20, response_bytes=job.done * round(simulation.about(40_000)),
+            block="cloudflare" if reason == "blocked" else None, expected=EXPECTED,
         )  # fmt: skip
+
+    def _requests(self, job: Job, reason: str | None) -> None:
+        """Emit the requests that a job made, by status."""
+        pages = 1 + job.done // ITEMS_A_PAGE
+        statuses: dict[int | None, int] = {200: pages, 404: pages // 20, 503: pages // 25}
+        if reason in REFUSALS:
+            statuses[REFUSALS[reason]] = 3 + pages // 2
+        if self._happens(schedule.PROXY):
+            statuses[407] = 2 * pages
+        blocked = pages // 2 if reason == "blocked" else 0
+        rows = [(200, "cloudflare", blocked), *((status, None, requests) for status, requests in statuses.items())]
+        price = PROXIES.get(self._scraper.proxy or "")
+        for status, block, requests in rows:
+            if requests:
+                received = requests * round(self._simulation.about(60_000 if status == 200 else 2_000, 0.2))
+                emit.event(
+                    SCRAPING_REQUEST, job_id=job.job_id, scraper=self._scraper.name, site=self._scraper.site,
+                    status=status, block=block, requests=requests,
+                    retries=0 if status == 200 else requests - requests // 3, response_bytes=received,
+                    proxy=self._scraper.proxy,
+                    cost=price and requests * price[0] + received / 1e9 * price[1],
+                    early=requests // 2 if status == 200 and self._happens(schedule.HASTE) else 0,
+                    disallowed=requests // 20 if status == 200 else 0,
+                )  # fmt: skip
+
+    def _happens(self, incident: str) -> bool:
+        """Tell whether an incident of this scraper's requests is under way."""
+        return incident in self._incidents and self._simulation.is_active(incident)
+
+    def _fields(self, job: Job) -> None:
+        """Emit which fields of a job's items are filled; a layout may have changed, and the price is not found."""
+        if not job.done:
+            return
+        about = {"job_id": job.job_id, "scraper": self._scraper.name}
+        emit.event(SCRAPING_FIELD, **about, items=job.done)
+        lost = self._happens(schedule.LAYOUT)
+        for field, (kind, share) in FIELDS.items():
+            filled = 0 if lost and field == "price" else round(job.done * share)
+            if filled:
+                emit.event(SCRAPING_FIELD, **about, field=field, type=kind, items=filled)

@@ -6,7 +6,7 @@ from exporter.demo import schedule
 from exporter.demo.platform import ACTIVITIES, AGENTS, ATTACKER, ROLES
 from exporter.demo.schedule import Simulation
 from platform_sdk import emit
-from platform_sdk.web.actor import session_digest
+from platform_sdk.actor import session_digest
 
 LOGINS_PER_SECOND = 0.025
 ACTIVITIES_PER_SECOND = 0.14

@@ -1,23 +1,30 @@
 """The metric families of a scrape: what is counted and probed, and the exporter itself.
 
-Counters come from committed rollups only. Where two sources have one series (the same application seen twice), their
-values are added: the exposition has each series once.
+Counters come from committed rollups only. Where two sources have one series (an application that is spread over two
+event stores, or seen twice), their values are added: the exposition has each series once.
 """
 
 import math
+import operator
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
-from prometheus_client.core import Metric
+from prometheus_client.core import Exemplar, Metric
 
 from exporter import __version__
+from exporter.aggregation.series import Exemplar as EventExemplar
 from exporter.aggregation.series import Reading, SourceView, Total
-from exporter.config.settings import Config
+from exporter.config.settings import Config, WatchQuery
 from exporter.config.thresholds import BANDS, Objectives, Thresholds
-from exporter.exposition.families import FAMILIES, Family
-from exporter.exposition.labels import AddedLabels
+from exporter.dependencies import Dependency
+from exporter.exposition.families import FAMILIES, JOB_FAMILIES, TABLE_FAMILIES, Family
+from exporter.exposition.labels import EXPORTER_PREFIX, AddedLabels
 from exporter.exposition.queries import families_of as query_families
 from exporter.exposition.rollups import families_of
+from exporter.indicators.declaration import OVERRIDES
+from exporter.jobs import JobState
 from exporter.probes.base import ProbeResult, Status
 from exporter.queries import QueryView
 
@@ -29,12 +36,18 @@ _Pairs = tuple[tuple[str, str], ...]
 
 NO_LABELS = AddedLabels()
 
+_COMBINED: Mapping[str, Callable[[float, float], float]] = {
+    "platform_sdk_last_report_timestamp_seconds": max,
+    "platform_sdk_clock_ahead_seconds": partial(max, key=abs),
+}
+"""How one gauge of two sources is made one, where it is neither the sum nor the earlier of two times."""
+
 FRESH_POLLS = 3
 """A source that succeeded within this many poll intervals (at least 15 s) is fresh."""
 
 
 def counted(views: Sequence[SourceView], *, created: bool, added: AddedLabels = NO_LABELS) -> Iterator[Metric]:
-    """Yield the families of events and states; `created` adds OpenMetrics created timestamps."""
+    """Yield the families of events and states; `created` adds what only OpenMetrics has: `_created`, exemplars."""
     for family, totals in families_of(added.totals(views), added.names):
         metric = _start(family)
         for total in totals:
@@ -52,6 +65,24 @@ def counted(views: Sequence[SourceView], *, created: bool, added: AddedLabels = 
         for (labels, pairs), reading in values.items():
             _sample_line(metric, FAMILIES[name], labels, reading.value, pairs)
         yield metric
+
+
+def without_partial_sums(
+    views: Sequence[SourceView], stores: Iterable[str], added: AddedLabels = NO_LABELS
+) -> tuple[SourceView, ...]:
+    """Return the views without the counters that event stores have in common while one of `stores` is unknown.
+
+    After a restart, with one store away and nothing remembered of it, the sums of the others would be below what was
+    shown: Prometheus would take that for a counter that began again, and count all of it once more.
+    """
+    stores = set(stores)
+    partial = [added.of(view.source) for view in views if view.source in stores and not view.known]
+    return tuple(
+        replace(view, totals=tuple(one for one in view.totals if one.metric.startswith(EXPORTER_PREFIX)))
+        if view.source in stores and view.known and added.of(view.source) in partial
+        else view
+        for view in views
+    )
 
 
 def probed(
@@ -89,6 +120,8 @@ def sources(views: Sequence[SourceView], intervals: Mapping[str, float], now: fl
     lags = [view.lag_seconds(now) for view in views]
     up = [float(is_up(view, intervals[view.source], now)) for view in views]
     yield _gauge(f"{prefix}_up", zip(labels, up, strict=True))
+    yield _gauge(f"{prefix}_app", (({"source": view.source, "app": app}, 1.0) for view in views for app in _apps(view)))
+    yield _gauge(f"{prefix}_approximate", zip(labels, (float(view.approximate) for view in views), strict=True))
     # Never counted is an infinite lag: it alerts, a missing series would not.
     yield _gauge(f"{prefix}_lag_seconds", zip(labels, (math.inf if lag is None else lag for lag in lags), strict=True))
     durations = [view.poll_duration_seconds for view in views]
@@ -97,20 +130,38 @@ def sources(views: Sequence[SourceView], intervals: Mapping[str, float], now: fl
     yield _gauge(f"{prefix}_clock_ahead_seconds", clocks)
 
 
+def _apps(view: SourceView) -> list[str]:
+    """Return the apps that a source has readings of."""
+    return sorted({one.labels[0] for one in view.readings if FAMILIES[one.metric].labels[:1] == ("app",)})
+
+
 def is_up(view: SourceView, interval_seconds: float, now: float) -> bool:
     """Return whether a source's last poll was complete and recent; a poll that hangs is not up."""
     fresh = view.polled_at is not None and now - view.polled_at < max(FRESH_POLLS * interval_seconds, 15.0)
     return fresh and not view.problems
 
 
-def exporter(config: Config, *, reload_ok: bool, loaded_at: float) -> Iterator[Metric]:
-    """Yield thresholds, objectives, reload state and build."""
+def fresh(views: Sequence[SourceView], intervals: Mapping[str, float], now: float) -> set[str]:
+    """Return the sources whose newest count is recent, whatever else is wrong with them."""
+    lags = {view.source: view.lag_seconds(now) for view in views}
+    return {name for name, lag in lags.items() if lag is not None and lag < max(FRESH_POLLS * intervals[name], 15.0)}
+
+
+def exporter(config: Config, *, reload_ok: bool, loaded_at: float, now: float) -> Iterator[Metric]:
+    """Yield thresholds, objectives, clock, reload state and build; times are in Unix seconds."""
     yield _gauge("platform_threshold", thresholds(config.thresholds))
     yield _gauge("platform_objective", objectives(config.objectives))
+    yield _gauge("platform_budget", ((budget.labels, budget.month) for budget in config.budgets))
+    yield _gauge("platform_exporter_time_seconds", [({}, now)])
     yield _gauge("platform_exporter_config_last_reload_successful", [({}, float(reload_ok))])
     yield _gauge("platform_exporter_config_last_reload_success_timestamp_seconds", [({}, loaded_at)])
     build = {"version": __version__, "python_version": platform.python_version()}
     yield _gauge("platform_exporter_build_info", [(build, 1.0)])
+
+
+def needed(found: Iterable[Dependency]) -> Iterator[Metric]:
+    """Yield what needs which component."""
+    yield _gauge("platform_dependency", ((dict(dependency.labels), 1.0) for dependency in found))
 
 
 def reconciled(found: Iterable[tuple[str, float, Mapping[str, float]]]) -> Iterator[Metric]:
@@ -130,8 +181,9 @@ def reconciled(found: Iterable[tuple[str, float, Mapping[str, float]]]) -> Itera
 
 def queried(views: Sequence[QueryView], now: float, added: AddedLabels = NO_LABELS) -> Iterator[Metric]:
     """Yield the metrics of the configuration's queries, and how each is; `now` is on the monotonic clock."""
+    yield from _watched(views, now, added)
     for view in views:
-        for column, family in query_families(view.query).items():
+        for column, family in () if _is_watch(view) else query_families(view.query).items():
             metric = _start(family)
             for values, number in view.values.get(column, {}).items():
                 own = {label: value for label, value in zip(family.labels, values, strict=True) if value != ""}
@@ -145,6 +197,54 @@ def queried(views: Sequence[QueryView], now: float, added: AddedLabels = NO_LABE
     yield _gauge(f"{prefix}_duration_seconds", zip(labels, durations, strict=True))
 
 
+def _is_watch(view: QueryView) -> bool:
+    return isinstance(view.query, WatchQuery)
+
+
+def _watched(views: Sequence[QueryView], now: float, added: AddedLabels) -> Iterator[Metric]:
+    """Yield what is known of watched tables now: an age of rows that nobody could look at would only grow."""
+    known = [view for view in views if _is_watch(view) and view.is_up(now)]
+    for measure, family in TABLE_FAMILIES.items() if known else ():
+        metric = _start(family)
+        for view in known:
+            for (found, column), number in view.values.get("value", {}).items():
+                if found == measure:
+                    own = {"watch": view.query.name, **({"column": column} if "column" in family.labels else {})}
+                    metric.add_sample(family.name, {**added.of_all, **own}, number)
+        yield metric
+
+
+def jobs(states: Iterable[JobState], added: AddedLabels = NO_LABELS) -> Iterator[Metric]:
+    """Yield the schedules of jobs, and when each is expected."""
+    metrics = {family.name: _start(family) for family in JOB_FAMILIES}
+
+    def add(name: str, labels: Mapping[str, str], value: float | None) -> None:
+        if value is not None:
+            metrics[f"platform_job_{name}"].add_sample(f"platform_job_{name}", {**added.of_all, **labels}, value)
+
+    for state in states:
+        job, labels, expected = state.job, state.job.labels, state.expected
+        add("schedule_info", {**labels, "schedule": job.schedule, "time_zone": job.time_zone}, 1.0)
+        add("last_success_timestamp_seconds", labels, state.succeeded)
+        for name, value in job.expected_values.items():
+            add(name, labels, value)
+        if expected is not None:
+            add("expected_timestamp_seconds", labels, expected)
+            add("deadline_timestamp_seconds", labels, expected + job.grace_seconds)
+            add("utc_offset_seconds", labels, job.utc_offset_seconds(expected))
+    yield from (metric for metric in metrics.values() if metric.samples)
+
+
+def watchdog(seen_at: float | None, missing: bool, successful: Mapping[str, bool]) -> Iterator[Metric]:
+    """Yield what the dead man's switch knows: the last watchdog if any, and the last message of each channel."""
+    prefix = "platform_exporter_watchdog"
+    yield _gauge(f"{prefix}_missing", [({}, float(missing))])
+    if seen_at is not None:
+        yield _gauge(f"{prefix}_last_seen_timestamp_seconds", [({}, seen_at)])
+    sent = [({"channel": name}, float(worked)) for name, worked in successful.items()]
+    yield _gauge(f"{prefix}_last_message_successful", sent)
+
+
 def own_certificate(expiry: float | None) -> Iterator[Metric]:
     """Yield when the exporter's own certificate expires, where it serves TLS."""
     if expiry is not None:
@@ -152,12 +252,11 @@ def own_certificate(expiry: float | None) -> Iterator[Metric]:
 
 
 def thresholds(settings: Thresholds) -> Iterator[tuple[dict[str, str], float]]:
-    """Yield (labels, value) of every threshold; an override carries the label `app` or `api`."""
+    """Yield (labels, value) of every threshold; an override carries the label of what it is for."""
     yield {"indicator": "minimum_events"}, float(settings.minimum_events)
     for indicator, threshold in settings.indicators().items():
         overrides: list[tuple[dict[str, str], object]] = [({}, threshold)]
-        overrides += [({"app": app}, band) for app, band in threshold.apps.items()]
-        overrides += [({"api": api}, band) for api, band in threshold.apis.items()]
+        overrides += [({OVERRIDES[key]: name}, band) for key, name, band in threshold.overrides()]
         for scope, band in overrides:
             for severity in BANDS:
                 value = getattr(band, severity)
@@ -192,9 +291,12 @@ def _add(metric: Metric, family: Family, total: Total, *, created: bool) -> None
     if family.type in ("histogram", "summary"):
         count = float(math.floor(total.value))
         if total.buckets is not None:
-            for bound, within in zip(family.bounds, total.buckets, strict=True):
-                metric.add_sample(f"{family.name}_bucket", {**labels, "le": repr(bound)}, float(math.floor(within)))
-            metric.add_sample(f"{family.name}_bucket", {**labels, "le": "+Inf"}, count)
+            found = total.exemplars or {} if created else {}
+            buckets = [*zip(map(repr, family.bounds), total.buckets, strict=True), ("+Inf", count)]
+            for place, (bound, within) in enumerate(buckets):
+                exemplar = _exemplar(found[place]) if place in found else None
+                name, le = f"{family.name}_bucket", {**labels, "le": bound}
+                metric.add_sample(name, le, float(math.floor(within)), exemplar=exemplar)
         metric.add_sample(f"{family.name}_count", labels, count)
         metric.add_sample(f"{family.name}_sum", labels, max(0.0, total.total or 0.0))
     else:
@@ -204,7 +306,11 @@ def _add(metric: Metric, family: Family, total: Total, *, created: bool) -> None
         metric.add_sample(f"{metric.name}_created", labels, max(0.0, total.created))
 
 
+def _exemplar(found: EventExemplar) -> Exemplar:
+    return Exemplar({"trace_id": found.trace_id}, found.value, found.at)
+
+
 def _combine(a: Reading, b: Reading) -> Reading:
-    """Return one series of two sources as one: the earlier of two times, the sum of two numbers."""
-    value = min(a.value, b.value) if a.metric.endswith("_timestamp_seconds") else a.value + b.value
-    return Reading(a.metric, a.labels, value)
+    """Return one series of two sources as one: the earlier of two times, the sum of two numbers, or as said above."""
+    usual: Callable[[float, float], float] = min if a.metric.endswith("_timestamp_seconds") else operator.add
+    return Reading(a.metric, a.labels, _COMBINED.get(a.metric, usual)(a.value, b.value))

@@ -12,6 +12,7 @@ EXAMPLES = {
     "duration_seconds": "0.25", "api": "'crossref'", "outcome": "'success'", "scraper": "'papers'",
     "items_processed": "120", "task": "'send_mail'", "queue": "'mail'", "activity": "'login'", "role": "'editor'",
     "severity": "'high'", "error_type": "'TimeoutError'", "message": "'no answer within 5 s'", "name": "'cache_size'",
+    "quota": "'tokens'", "quota_limit": "90000", "remaining": "41000",
     "kind": "'gauge'", "value": "512", "unit": "'MB'",
 }  # fmt: skip
 """SQL of a value for each column that the examples of the document give."""

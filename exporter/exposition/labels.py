@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from exporter.config.settings import Config
 from exporter.errors import ConfigError
 from exporter.exposition.families import FAMILIES
+from exporter.redaction import hide_users
 
 if TYPE_CHECKING:  # `check-config` is done before the driver of PostgreSQL is loaded
     from exporter.aggregation.series import SourceView, Total
@@ -65,7 +66,9 @@ def joined(metric: str, labels: Mapping[str, str], added: Mapping[str, str]) -> 
 
 
 def _check(where: str, labels: Mapping[str, str]) -> None:
-    for name in labels:
+    for name, value in labels.items():
+        if hide_users(value) != value:
+            raise ConfigError(f"invalid value for `{where}.{name}`: expected an address without user and password")
         if name in _MEANINGS or name.startswith("__"):
             meaning = f"; {name} is a label of {_MEANINGS[name]}" if name in _MEANINGS else ""
             raise ConfigError(f"invalid label {name!r} in `{where}`: expected a name without a meaning{meaning}")

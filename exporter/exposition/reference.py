@@ -8,17 +8,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from exporter import probes
-from exporter.config.thresholds import BANDS, Objectives, Thresholds, descriptions
+from exporter.aggregation.exemplars import NEWEST_ROWS
+from exporter.aggregation.grouping import has_traces
+from exporter.config.thresholds import BANDS, Objectives, Thresholds, descriptions, overrides_of
 from exporter.exposition import kinds
 from exporter.exposition.families import (
     ALERT_FAMILIES,
     EVENT_FAMILIES,
     EXPORTER_FAMILIES,
+    JOB_FAMILIES,
     PROBE_FAMILIES,
     STATE_FAMILIES,
+    TABLE_FAMILIES,
     Family,
 )
+from exporter.indicators import INDICATORS
 from exporter.probes.base import Reason
+from platform_sdk.events import EVENTS
 from platform_sdk.events.sample import BOUNDS, PREFIX
 
 PROCESS_FAMILIES = (
@@ -32,11 +38,14 @@ PROCESS_FAMILIES = (
 """What prometheus_client shows of the exporter's own process."""
 
 SECTIONS = (
-    ("Events", "Counted exactly once from the [event tables](kinds.md), and from an application's own adopted tables.",
+    ("Events", "Counted exactly; [by time](adopting.md#tables-that-may-only-be-read) where a table may only be read.",
      EVENT_FAMILIES),
     ("State", "The current state, read from tables at every poll.", STATE_FAMILIES),
     ("Alerts", "The history of notifications: derived with its rows, in the same transaction.", ALERT_FAMILIES),
     ("Components", "Probed at every scrape.", PROBE_FAMILIES),
+    ("Jobs", "Of the configuration's `jobs`: when each scraper or task is expected.", JOB_FAMILIES),
+    ("Tables", "Of the configuration's [`watches`](queries.md#result-tables), each at its interval.",
+     tuple(TABLE_FAMILIES.values())),
     ("The exporter", "How well it counts, and its configuration.", EXPORTER_FAMILIES),
     ("Its process", "As of any Prometheus client.", PROCESS_FAMILIES),
 )  # fmt: skip
@@ -62,6 +71,13 @@ def _lines() -> Iterator[str]:
     yield "# Metrics"
     yield ""
     yield "A label that is empty is left out. Counters and histograms carry created timestamps in OpenMetrics."
+    traced = " and ".join(f"`{rollup.metric}`" for kind in EVENTS if has_traces(kind) for rollup in kind.rollups
+                          if rollup.type == "histogram")  # fmt: skip
+    yield ""
+    yield (
+        f"{traced} carry exemplars there: of each bucket the newest event with a [trace](sdk.md#traces), among the "
+        f"newest {NEWEST_ROWS:,} of a poll. Prometheus stores them with `--enable-feature=exemplar-storage`."
+    )
     for title, text, families in SECTIONS:
         yield from ("", f"## {title}", "", text, "", "| metric | type | labels | description |", "|---|---|---|---|")
         yield from (_row(family) for family in families)
@@ -101,17 +117,22 @@ def _thresholds() -> Iterator[str]:
     yield (
         "What the label `indicator` of `platform_threshold` names, and where each severity begins unless the "
         "configuration's `thresholds` say otherwise. `minimum_events` (default 20) has no severity: with fewer events "
-        "in 5 minutes an indicator is unknown. An override for an app or an API counts for the severities it gives."
+        "in 5 minutes an indicator is unknown. An override counts for the severities it gives; one for an API or a "
+        "scraper counts before one for its app."
     )
     yield ""
-    yield from ("| indicator | medium | high | critical | overrides | what is compared |", "|---|---|---|---|---|---|")
-    says = descriptions(Thresholds)
+    yield from (
+        "| indicator | low | medium | high | critical | overrides | what is compared | alert |",
+        "|---|---|---|---|---|---|---|---|",
+    )
     for name, threshold in Thresholds().indicators().items():
-        text = says[name] + " Lower is worse." * (name in Thresholds.LOWER_IS_WORSE)
+        indicator = INDICATORS[name]
+        text = indicator.meaning + " Lower is worse." * indicator.lower_is_worse
         values = (getattr(threshold, severity) for severity in BANDS)
         bands = " | ".join("" if value is None else f"{value:.10g}" for value in values)
-        scopes = ["apps"] * (name not in Thresholds.ABOUT_NO_APP) + ["apis"] * (name in Thresholds.ABOUT_APIS)
-        yield f"| `{name}` | {bands} | {', '.join(f'`{scope}`' for scope in scopes)} | {text} |"
+        scopes = ", ".join(f"`{key}`" for key in overrides_of(indicator))
+        alert = f"[{indicator.alert}](../prometheus/runbook.md#{indicator.alert.lower()})"
+        yield f"| `{name}` | {bands} | {scopes} | {text} | {alert} |"
 
 
 def _objectives() -> Iterator[str]:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from exporter.aggregation.series import Total
+from exporter.aggregation.series import Exemplar, Total
 from exporter.exposition.families import (
     ALERT_FAMILIES,
     EVENT_FAMILIES,
@@ -117,7 +117,15 @@ def _sum(a: Total, b: Total) -> Total:
     buckets = None
     if a.buckets is not None and b.buckets is not None:
         buckets = [x + y for x, y in zip(a.buckets, b.buckets, strict=True)]
-    return Total(a.metric, a.type, a.labels, a.value + b.value, total, buckets, None, created)
+    return Total(a.metric, a.type, a.labels, a.value + b.value, total, buckets, None, created, exemplars=_newest(a, b))
+
+
+def _newest(a: Total, b: Total) -> dict[int, Exemplar] | None:
+    found = dict(a.exemplars or {})
+    for place, exemplar in (b.exemplars or {}).items():
+        if place not in found or found[place].at < exemplar.at:
+            found[place] = exemplar
+    return found or None
 
 
 def _sample(name: str, kind: str, series: _Series) -> Family:

@@ -6,13 +6,13 @@ https://prometheus.io/docs/prometheus/latest/storage/#backfilling-from-openmetri
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from exporter.errors import PlatformError
+from exporter.config import strict_yaml
+from exporter.errors import ConfigError, PlatformError, UnreadableError
+from exporter.files import YAML_BYTES, read_text
 
 BLOCK_SECONDS = 18 * 3600
 """Of the lengths that Prometheus aligns blocks to (2 h times powers of 3): few blocks, and no text too large."""
@@ -34,28 +34,57 @@ def from_openmetrics(promtool: Path, text: Path, folder: Path) -> None:
     _run([promtool, *_CREATE, "openmetrics", text, folder])
 
 
-def layers(files: Iterable[Path]) -> list[list[dict[str, Any]]]:
-    """Return the recording rules of rule files, in layers: each rule after those it reads.
+def layers(rules: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """Return the recording rules among rules, in layers: each rule after those it reads.
 
     A rule is evaluated over what Prometheus holds already: in the same layer it would find nothing of another rule.
+    Rules on alerts are left out: no block has alerts.
     Raises PlatformError where rules read each other in a circle.
     """
-    rules = [
+    recording: list[Mapping[str, Any]] = [
         {name: rule[name] for name in ("record", "expr", "labels") if name in rule}
-        for path in files
-        for group in yaml.safe_load(path.read_text(encoding="utf-8")).get("groups") or ()
-        for rule in group["rules"]
+        for rule in rules
         if "record" in rule
     ]
-    depths = _depths(rules)
+    on_alerts = {"ALERTS"}
+    while more := {rule["record"] for rule in recording if names_in(rule["expr"]) & on_alerts} - on_alerts:
+        on_alerts |= more
+    recording = [rule for rule in recording if rule["record"] not in on_alerts]
+    depths = _depths(recording)
     deepest = max(depths.values(), default=-1)
-    return [[rule for rule in rules if depths[rule["record"]] == depth] for depth in range(deepest + 1)]
+    return [[rule for rule in recording if depths[_node(rule)] == depth] for depth in range(deepest + 1)]
+
+
+def rules_of(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rules of a file, or of all files of a folder, in order. Raises ConfigError for another kind of file."""
+    for file in sorted(path.glob("*.yml")) if path.is_dir() else [path]:
+        try:
+            groups = strict_yaml.load(read_text(file, YAML_BYTES))["groups"] or ()
+            found = [rule for group in groups for rule in group["rules"] or ()]
+        except (UnreadableError, strict_yaml.StrictYamlError, TypeError, KeyError) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(
+                f"{file} holds no rules of Prometheus ({reason}): expected `groups` with `rules`"
+            ) from error
+        yield from found
+
+
+def names_in(expression: str) -> set[str]:
+    """Return every word of an expression that may name a series."""
+    return set(re.findall(r"[a-zA-Z_:][\w:]*", expression))
+
+
+def _node(rule: Mapping[str, Any]) -> str:
+    """Return a rule's place in the order: those that read their own name come after the others of that name."""
+    name: str = rule["record"]
+    return f"{name}, again" if name in names_in(rule["expr"]) else name
 
 
 def _depths(rules: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     reads: dict[str, set[str]] = {}
     for rule in rules:
-        reads.setdefault(rule["record"], set()).update(re.findall(r"[a-zA-Z_:][\w:]*", rule["expr"]))
+        found = names_in(rule["expr"])
+        reads.setdefault(_node(rule), set()).update(found, {f"{name}, again" for name in found - {rule["record"]}})
     depths: dict[str, int] = {}
 
     def depth(name: str, above: tuple[str, ...]) -> int:

@@ -17,6 +17,7 @@ from exporter.aggregation.series import Total, read_totals
 from exporter.config.settings import Limits
 from exporter.errors import PlatformError
 from exporter.exposition.labels import joined, labelled
+from exporter.sources.failing import ROW_ERRORS
 from exporter.sources.mapping import SourcePlan, Stream
 
 SeriesKey = tuple[str, str, tuple[tuple[str, str], ...]]
@@ -150,7 +151,7 @@ def _grouped(
     try:
         with connection.transaction():
             _create(connection, stream, into, window, parameters, sign)
-    except psycopg.DataError:
+    except ROW_ERRORS:
         stream, window, _ = malformed.without(connection, stream, window, parameters)
         _create(connection, stream, into, window, parameters, sign)
 
@@ -161,10 +162,10 @@ def _create(
 ) -> None:  # fmt: skip
     step = "least(ceil((extract(epoch FROM at) - %(start)s) / %(step)s), %(after)s)::integer"
     bins = grouping.bin_names(stream.kind)
-    array = f"ARRAY[{', '.join(f'{sign}sum(c.{name})' for name in bins)}]::double precision[]"
+    array = grouping.buckets(f"{sign}sum(c.{name})" for name in bins)
     # The series that the exporter shows: a candidate's own where it has one, or what it was folded into.
     query = f"""{into}
-WITH {grouping.grouped(stream, window.sql, step)}
+WITH {grouping.grouped(stream, window.sql, step, folds=True)}
 SELECT c.step, x.metric, x.type, x.labels,
     CASE x.type WHEN 'gauge' THEN (max(c.latest))[2] ELSE {sign}sum(c.value) END AS value,
     {sign}sum(c.total) AS total, CASE x.type WHEN 'histogram' THEN {array} END AS buckets

@@ -4,7 +4,6 @@ Memory holds one number a series (a histogram: one a bucket) and the increments 
 https://prometheus.io/docs/specs/om/open_metrics_spec/
 """
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -19,6 +18,9 @@ from exporter.history.increments import Increment, SeriesKey, SourcePast, TimeGr
 
 END = "# EOF\n"
 """The last line of OpenMetrics text."""
+
+ROUNDING = 1e-12
+"""Share of a sum; a million additions of doubles are off by less (2 ** -53 each, at most)."""
 
 
 @dataclass(slots=True)
@@ -133,9 +135,16 @@ def _write(series: _Series, first: int, times: list[str], out: TextIO) -> None:
 def _texts(series: _Series) -> list[str]:
     # More rows than were counted (changed since, so that they would count now): the series begins later, and still
     # ends at the counter.
-    least = -math.inf if series.family.type == "gauge" else 0.0
-    pairs = zip(series.lines, series.values, strict=True)
-    return [line + _number(max(least, value)) + " " for line, value in pairs]
+    shown = series.values if series.family.type == "gauge" else [_joining(max(0.0, value)) for value in series.values]
+    return [line + _number(value) + " " for line, value in zip(series.lines, shown, strict=True)]
+
+
+def _joining(value: float) -> float:
+    """Return a sum of fractions lowered by more than rounding.
+
+    Added up in another order, the live counter may be a step below it where it goes on: PromQL would see a reset.
+    """
+    return value if value.is_integer() else value * (1 - ROUNDING)
 
 
 def _apply(series: _Series, increment: Increment) -> None:

@@ -23,7 +23,7 @@ START_SECONDS = 120
 """A Prometheus opens a month of blocks in seconds; more means that it will not."""
 
 Rule = Mapping[str, Any]
-"""A recording rule: `record`, `expr` and perhaps `labels`."""
+"""A rule: `record` or `alert`, `expr` and perhaps `labels`."""
 
 
 def evaluate(
@@ -44,7 +44,7 @@ def evaluate(
                 for number, piece in enumerate(grid.pieces(blocks.BLOCK_SECONDS)):
                     text = Path(name) / f"{number}.om"
                     with text.open("w", encoding="utf-8") as out:
-                        _write(session, url, rules, (grid.at(piece[0]), grid.at(piece[1]), grid.step_seconds), out)
+                        _write(session, url, rules, _times(grid, piece), out)
                     texts.append(text)
                     done(len(rules))
             for text in texts:
@@ -52,22 +52,41 @@ def evaluate(
                     blocks.from_openmetrics(promtool, text, folder)
 
 
+@contextlib.contextmanager
+def asking(prometheus: Path, folder: Path) -> Iterator[Callable[[Rule, TimeGrid], Iterator[list[dict[str, Any]]]]]:
+    """Yield what evaluates a rule over the blocks in `folder`: the answer to a range query for each piece of a grid."""
+    with (
+        tempfile.TemporaryDirectory(prefix="platform-backtest-") as name,
+        _running(prometheus, folder, Path(name)) as url,
+        requests.Session() as session,
+    ):
+        yield lambda rule, grid: (
+            _query(session, url, rule, _times(grid, piece)) for piece in grid.pieces(blocks.BLOCK_SECONDS)
+        )
+
+
+def _times(grid: TimeGrid, piece: tuple[int, int]) -> tuple[int, int, int]:
+    return grid.at(piece[0]), grid.at(piece[1]), grid.step_seconds
+
+
 def _write(
     session: requests.Session, url: str, rules: Sequence[Rule], times: tuple[int, int, int], out: TextIO
 ) -> None:
     """Write the results of rules at `times` (from, to, step in seconds) as OpenMetrics text, each name in one place."""
-    lines: dict[str, list[str]] = {}
+    found: dict[str, dict[str, dict[float, str]]] = {}
     for rule in rules:
-        found = lines.setdefault(rule["record"], [])
+        # An `or` of a series and of a result without a name gives two answers that are one recorded series.
+        recorded = found.setdefault(rule["record"], {})
         for series in _query(session, url, rule, times):
             labels = {**series["metric"], **rule.get("labels", {})}
             labels.pop("__name__", None)
             before = rule["record"] + braces({name: value for name, value in labels.items() if value != ""})
-            found += [f"{before} {value} {at}\n" for at, value in series["values"]]
-    for name, found in lines.items():
-        if found:
+            recorded.setdefault(before, {}).update(series["values"])
+    for name, recorded in found.items():
+        if recorded:
             out.write(f"# TYPE {name} gauge\n")
-            out.writelines(found)
+            for before, values in recorded.items():
+                out.writelines(f"{before} {values[at]} {at}\n" for at in sorted(values))
     out.write(END)
 
 
@@ -78,11 +97,15 @@ def _query(session: requests.Session, url: str, rule: Rule, times: tuple[int, in
         answer = session.post(f"{url}/api/v1/query_range", data=form, timeout=QUERY_SECONDS)
         content = answer.json()
     except (requests.RequestException, ValueError) as error:
-        raise PlatformError(f"rule {rule['record']}: prometheus did not answer ({type(error).__name__})") from error
+        raise PlatformError(f"rule {_name(rule)}: prometheus did not answer ({type(error).__name__})") from error
     if content["status"] != "success":
-        raise PlatformError(f"rule {rule['record']}: {content.get('error')}")
+        raise PlatformError(f"rule {_name(rule)}: {content.get('error')}")
     result: list[dict[str, Any]] = content["data"]["result"]
     return result
+
+
+def _name(rule: Rule) -> str:
+    return str(rule.get("record") or rule.get("alert"))
 
 
 @contextlib.contextmanager

@@ -11,12 +11,13 @@ import psycopg
 
 from exporter.aggregation import grouping
 from exporter.aggregation.gauges import read_state
+from exporter.aggregation.read_only import is_indexed
 from exporter.aggregation.series import SourceView, Total
 from exporter.config.settings import Limits
 from exporter.exposition import collector
-from exporter.inspection.failing import failing_rows, leaving_out, one_row
 from exporter.inspection.sampling import Sample, sample
-from exporter.sources.mapping import SourcePlan, Stream
+from exporter.sources.failing import ROW_ERRORS, failing_rows, leaving_out, one_row
+from exporter.sources.mapping import STAND_INS, SourcePlan, Stream
 from platform_sdk.events.base import ACTORS, Column, EventKind
 
 ROWS = 10
@@ -26,9 +27,6 @@ MOST_FAILING = 20
 
 _TEXTS = "texts"
 """The cause of a rejection that no check of the kind gives: a text that UTF-8 cannot have."""
-
-_OURS = {"monitoring.try_jsonb(": "pg_catalog.jsonb(", "monitoring.try_number(": "pg_catalog.float8("}
-"""What stands for our functions where they are not there yet: casts, which fail where they give a bad value."""
 
 
 Line = tuple[str, dict[str, str], float]
@@ -70,6 +68,7 @@ class Preview:
 
     `rows` were looked at, `joined` is how many the join makes of them; `there` of these meet `where`, and `counting`
     the condition `counted_when` as well.
+    `indexed` is False where each poll will read a whole table that may only be read: no index finds what is new.
     `types` gives each mapped column's type in the table. `newest` are rows that count, columns as text, personal ones
     hidden. `series` are those of /metrics without buckets. `label_sets` counts them by metric.
     """
@@ -86,6 +85,7 @@ class Preview:
     label_sets: dict[str, int] = field(default_factory=dict)
     rejections: list[Rejection] = field(default_factory=list)
     spellings: list[Spelling] = field(default_factory=list)
+    indexed: bool = True
 
     @property
     def rejected(self) -> int:
@@ -104,13 +104,14 @@ def read(connection: psycopg.Connection, stream: Stream, limits: Limits) -> Prev
     types = _types(connection, stream)
     original = _with_casts(connection, stream)
     taken = sample(connection, original)
+    preview = Preview(stream, taken, types=types, indexed=not stream.cursor or is_indexed(connection, stream))
     try:
         with connection.transaction():
-            return _read(connection, Preview(stream, taken, types=types), taken.stream, parameters)
-    except psycopg.DataError:
+            return _read(connection, preview, taken.stream, parameters)
+    except ROW_ERRORS:
         failing = failing_rows(connection, taken.stream)
     good = leaving_out(taken.stream)
-    preview = _read(connection, Preview(stream, taken, types=types), good, parameters | {"failing": failing})
+    preview = _read(connection, preview, good, parameters | {"failing": failing})
     rejections = [*preview.rejections, *_malformed(connection, original, failing)]
     there, counting = preview.there + len(failing), preview.counting + len(failing)
     return replace(preview, rejections=rejections, there=there, counting=counting)
@@ -193,7 +194,7 @@ def _with_casts(connection: psycopg.Connection, stream: Stream) -> Stream:
     }
 
     def cast(text: str) -> str:
-        for name, stand_in in _OURS.items():
+        for name, stand_in in STAND_INS.items():
             text = text if name in usable else text.replace(name, stand_in)
         return text
 
@@ -238,7 +239,7 @@ def _spellings(rows: Any, stream: Stream, checked: str, column: Column) -> Itera
 
 def _series(stream: Stream) -> str:
     """Return SQL of the series: (label sets of the metric, metric, type, labels, value, total, buckets, at)."""
-    bins = f"ARRAY[{', '.join(grouping.bin_names(stream.kind))}]::double precision[]"
+    bins = grouping.buckets(grouping.bin_names(stream.kind))
     return f"""WITH {grouping.grouped(stream, "true")} SELECT count(*) OVER (PARTITION BY metric), metric, type, labels,
     CASE type WHEN 'gauge' THEN latest[2] ELSE value END, total, CASE type WHEN 'histogram' THEN {bins} END, latest[1]
 FROM candidate ORDER BY row_number() OVER (PARTITION BY metric ORDER BY value DESC NULLS LAST) LIMIT {MOST_SERIES}"""
@@ -278,7 +279,7 @@ def _problem(connection: psycopg.Connection, stream: Stream, place: str) -> tupl
         try:
             with connection.transaction():
                 connection.execute(query.encode(), {"table": table, "at": at + rest})
-        except psycopg.DataError as error:
+        except ROW_ERRORS as error:
             text = error.diag.message_primary or str(error)
             return name, re.sub(r'".*"', '"(hidden)"', text, flags=re.DOTALL) if hidden & set(name) else text
     return (), "an expression fails on it"

@@ -53,6 +53,11 @@ def how(found: Preview) -> str:
     stream = found.stream
     if stream.counted == "deleted":
         return "A row counts when it is deleted, as it was; those below are still there."
+    if stream.cursor:
+        return (
+            f"A row counts once, {stream.settle_seconds:g} s after {stream.cursor.replace('%%', '%')}, and one that is "
+            "committed later than that is missed (approximate)."
+        )
     if not stream.counted_when:
         return "A row counts once, when it is inserted."
     every = stream.counted == "every_change"
@@ -190,6 +195,11 @@ def _notes(found: Preview, limits: Limits) -> Iterator[str]:
                 f"{metric} has {sets:,} label sets here, the limit is {limits.series_per_metric:,}: the rest is folded "
                 "into `_other_`. Map a template in place of raw paths, ids and messages"
             )
+    if not found.indexed:
+        yield from _wrapped(
+            f"no index finds the newest rows by `cursor` ({found.stream.cursor.replace('%%', '%')}): each poll will "
+            f"read the whole of {found.stream.relation}; let one begin with it"
+        )
     if found.rows and not found.counting:
         yield "no row looked at counts: check `where` and `counted_when`"
 
@@ -208,8 +218,7 @@ def reconciliation(found: Reconciliation) -> Iterator[str]:
         (_name(one, often[one.metric] > 1), *map(_amount, (one.counter, one.rows, one.removed)), _verdict(one))
         for one in ordered
     ]
-    if rows:
-        yield from (f"  {line}" for line in _numbers(("metric", "counter", "rows", "removed", ""), rows))
+    yield from (f"  {line}" for line in table(("metric", "counter", "rows", "removed", ""), rows, numbers=True))
     for why in dict.fromkeys(one.why for one in ordered if one.why):
         yield from _wrapped(f"  explained: {why}", hang=4)
     for text in (*found.notes, *found.problems):
@@ -224,7 +233,7 @@ def charts(found: Sequence[Chart]) -> Iterator[str]:
         (one.metric, *map(_amount, (one.counter, one.value, one.counter - one.value, one.began_with))) for one in found
     ]
     headings = ("metric", "counter", "chart", "behind", "not in increase()")
-    yield from (f"  {line}" for line in _numbers(headings, rows))
+    yield from (f"  {line}" for line in table(headings, rows, numbers=True))
     yield from _wrapped(
         "  behind: what a scrape has not seen yet. not in increase(): what series of the last day began with", hang=4
     )
@@ -243,14 +252,6 @@ def _verdict(one: Comparison) -> str:
 
 def _amount(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
-
-
-def _numbers(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield a table whose first column is text and whose others are numbers."""
-    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    for name, *numbers in (headings, *rows):
-        cells = (number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True))
-        yield f"{name.ljust(widths[0])}  {'  '.join(cells)}".rstrip()
 
 
 def _conclusion(found: Reconciliation) -> str:

@@ -1,24 +1,37 @@
 """Would a poll of a source succeed? Asked without counting anything: what makes `source_up` 0 is a problem here too."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import psycopg
 
-from exporter.aggregation import gauges, poll
-from exporter.config.settings import Limits, Source
+from exporter.aggregation import gauges, label_sets, poll, read_only, replica
+from exporter.config.settings import Config, Limits, Source
 from exporter.database import schema
 from exporter.printing import plural
 from exporter.sources import mapping
 from exporter.sources.mapping import SourcePlan
 from platform_sdk.events import KINDS
+from platform_sdk.events.base import OTHER
 
 
-def problems(connection: psycopg.Connection, source: Source, limits: Limits) -> list[str]:
-    """Return what a poll of each stream and state would fail with. Raises what would fail all of them."""
+def problems(connection: psycopg.Connection, source: Source, config: Config) -> list[str]:
+    """Return what a poll of each stream and state would fail with. Raises what would fail all of them.
+
+    `connection` is to the database of the source's cursors and counters.
+    """
     plan = mapping.plan(source)
     schema.check_server(connection)
-    schema.check_version(connection, "store" if plan.native else "counting")
-    return [found for found in _problems(connection, plan, limits) if found]
+    if not plan.read_only:
+        schema.check_version(connection, "store" if plan.native else "counting")
+        return _known(_problems(connection, plan, config.limits))
+    read_only.require_store(connection, plan.name)
+    with replica.connect_to_read(config.database_of(source), "check") as reading:
+        return _known(_problems_of_read_only(connection, reading, plan, config.limits))
+
+
+def _known(found: Iterable[str | None]) -> list[str]:
+    """Return what was found, once each: what concerns several tables is one problem."""
+    return [problem for problem in dict.fromkeys(found) if problem]
 
 
 def _problems(connection: psycopg.Connection, plan: SourcePlan, limits: Limits) -> Iterator[str | None]:
@@ -26,6 +39,26 @@ def _problems(connection: psycopg.Connection, plan: SourcePlan, limits: Limits) 
         yield poll.rehearse(connection, stream, limits)
     for state in plan.states:
         yield gauges.rehearse(connection, state)
+
+
+def _problems_of_read_only(
+    store: psycopg.Connection, reading: psycopg.Connection, plan: SourcePlan, limits: Limits
+) -> Iterator[str | None]:
+    for stream in plan.streams:
+        yield read_only.rehearse(store, reading, stream, limits)
+    for state in plan.states:
+        yield gauges.rehearse(reading, state)
+
+
+def folded(connection: psycopg.Connection, plan: SourcePlan) -> Iterator[str]:
+    """Yield the apps that have more label sets than their share of the limit, in which metrics, and what to do."""
+    for app, metrics in label_sets.over_limit(connection, plan):
+        which = "further apps have" if app == OTHER else f"app {app} has"
+        yield (
+            f"{which} used up the room for label sets of {', '.join(metrics)}, and the rest counts as `{OTHER}`: write "
+            "templates in place of raw paths and ids, end what is of no use with `platform-exporter series forget`, or "
+            "raise `limits.series_per_metric`"
+        )
 
 
 def unknown_values(connection: psycopg.Connection, plan: SourcePlan) -> Iterator[str]:

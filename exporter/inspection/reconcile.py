@@ -13,16 +13,17 @@ its extent is known:
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import psycopg
 
-from exporter.aggregation import captured, malformed, snapshot, tally
+from exporter.aggregation import captured, malformed, replica, snapshot, tally
 from exporter.aggregation.rollup import SELF_EVENTS, SELF_REJECTED
 from exporter.aggregation.tally import UNREAD, Sums, Tally
-from exporter.config.settings import Limits
-from exporter.inspection.failing import leaving_out, values
+from exporter.config.settings import Config, Limits, Source
+from exporter.sources import mapping
+from exporter.sources.failing import ROW_ERRORS, failing_rows, leaving_out, values
 from exporter.sources.mapping import SourcePlan, Stream
 from platform_sdk.events.sample import BUDGET
 
@@ -88,6 +89,9 @@ class _Causes:
     left: int = 0
     deleted: int = 0
     updated: int = 0
+    inserted: int | None = None
+    counted: float = 0.0
+    rewritten: bool = False
 
     def of(self, one: Comparison) -> str | None:
         """Return what explains a difference."""
@@ -108,6 +112,13 @@ class _Causes:
                 f"the application deleted or updated rows after they were counted (statistics of its table: "
                 f"{self.deleted:,} deleted, {self.updated:,} updated)"
             )
+        if above and self.inserted is not None and self.inserted < self.counted:
+            return (
+                f"the table is another one than was counted, made again or restored: only {self.inserted:,} rows were "
+                "ever written to it, by its statistics"
+            )
+        if above and self.rewritten:
+            return "the table was emptied or written again after rows were counted (TRUNCATE, VACUUM FULL)"
         return None
 
 
@@ -140,6 +151,60 @@ def reconcile(connection: psycopg.Connection, plan: SourcePlan, limits: Limits) 
         return Reconciliation(plan.name, at, tuple(comparisons), waiting, tuple(notes), tuple(problems))
 
 
+def reconcile_source(connection: psycopg.Connection, config: Config, source: Source) -> Reconciliation:
+    """Compare the counters of a configured source with its rows; `connection` is to the database of the counters."""
+    plan = mapping.plan(source)
+    if not plan.read_only:
+        return reconcile(connection, plan, config.limits)
+    with replica.connect_to_read(config.database_of(source), "reconcile") as reading:
+        return _by_time(connection, reading, plan, config.limits)
+
+
+BY_TIME = (
+    "rows that may only be read are counted by time: those committed later than `settle_seconds` were missed, and "
+    "those deleted or changed since are counted as they were"
+)
+"""Why counters of a source that may only be read differ from its rows."""
+
+
+def _by_time(
+    store: psycopg.Connection, reading: psycopg.Connection, plan: SourcePlan, limits: Limits
+) -> Reconciliation:
+    """Compare counters in the event store with rows elsewhere, up to the position: no snapshot sees both."""
+    with store.transaction(force_rollback=True), reading.transaction(force_rollback=True):
+        for connection in (store, reading):
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        (at,) = store.execute("SELECT now()").fetchone() or (None,)
+        comparisons: list[Comparison] = []
+        problems = []
+        for stream in plan.streams:
+            position = snapshot.read_position(store, stream)
+            if position is None:
+                problems.append(
+                    f"{stream.relation} was never counted: start `platform-exporter serve`, then run this again"
+                )
+                continue
+            counters, removed = tally.of_rollups(store, stream), tally.of_removed(store, stream)
+            rows = _rows_until(reading, stream, position, limits)
+            found = _compared(stream, counters, rows, removed)
+            comparisons += [replace(one, why=BY_TIME if one.difference else None) for one in found]
+        return Reconciliation(plan.name, at, tuple(comparisons), problems=tuple(problems))
+
+
+def _rows_until(reading: psycopg.Connection, stream: Stream, position: str, limits: Limits) -> Tally:
+    window = snapshot.Window(f"({stream.cursor}) <= %(position)s::timestamptz", {"position": position})
+    try:
+        with reading.transaction():
+            return tally.of_rows(reading, stream, window, limits)
+    except ROW_ERRORS:
+        rows = f"(SELECT t.tableoid, t.ctid FROM {stream.relation.sql} t WHERE {window.sql})"
+        failing = failing_rows(reading, replace(stream, changes=rows), window.parameters)
+    good = snapshot.Window(window.sql, window.parameters | {"failing": failing})
+    found = tally.of_rows(reading, leaving_out(stream), good, limits)
+    key = (SELF_REJECTED, malformed.REASON)
+    return found | {key: found.get(key, Sums()) + Sums(len(failing))}
+
+
 def _stream(
     connection: psycopg.Connection, stream: Stream, cursor: snapshot.Cursor, limits: Limits
 ) -> tuple[list[Comparison], int]:
@@ -163,6 +228,7 @@ def _stream(
     causes.future = (
         counters.get(future, nothing).value - rows.get(future, nothing).value - removed.get(future, nothing).value
     )
+    causes.counted = sum(sums.value for (metric, _), sums in counters.items() if metric == SELF_EVENTS)
     found = list(_compared(stream, counters, rows, removed))
     uncounted_rows = sum(sums.value for (metric, _), sums in waiting.items() if metric in (SELF_EVENTS, SELF_REJECTED))
     return [_explained(one, causes) for one in found], round(uncounted_rows)
@@ -195,7 +261,7 @@ def _of_rows(connection: psycopg.Connection, stream: Stream, window: snapshot.Wi
     try:
         with connection.transaction():
             return tally.of_rows(connection, stream, window, limits)
-    except psycopg.DataError:
+    except ROW_ERRORS:
         columns = values(stream, stream.columns)
         places = malformed.failing(connection, stream, window, columns, stream.condition)
         parameters = window.parameters | {"failing": places}
@@ -218,7 +284,7 @@ def _causes(connection: psycopg.Connection, stream: Stream, unread: Sums | None)
             WHERE source = %s AND stream = %s"""
         (causes.left,) = connection.execute(query, [stream.source, stream.name]).fetchone() or (0,)
         row = connection.execute(_STATISTICS, {"table": stream.relation}).fetchone()
-        causes.deleted, causes.updated = row or (0, 0)
+        causes.deleted, causes.updated, causes.inserted, causes.rewritten = row or (0, 0, None, False)
         return causes
     if unread:
         causes.removed.append(f"rows were removed {unread.value:,.0f} times that could not be read in time")
@@ -233,7 +299,9 @@ def _causes(connection: psycopg.Connection, stream: Stream, unread: Sums | None)
 
 
 _STATISTICS = """SELECT coalesce(sum(pg_stat_get_tuples_deleted(oid)), 0)::bigint,
-    coalesce(sum(pg_stat_get_tuples_updated(oid)), 0)::bigint
+    coalesce(sum(pg_stat_get_tuples_updated(oid)), 0)::bigint,
+    coalesce(sum(pg_stat_get_tuples_inserted(oid)), 0)::bigint,
+    coalesce(bool_or(relfilenode NOT IN (0, oid)), false)
 FROM pg_class WHERE oid = to_regclass(%(table)s)
     OR oid IN (SELECT relid FROM pg_partition_tree(to_regclass(%(table)s)) WHERE isleaf)"""
 

@@ -9,9 +9,9 @@ import psycopg
 
 from exporter.aggregation.gauges import DUTY
 from exporter.config.settings import Config, Source
-from exporter.database.connection import connect
+from exporter.database.connection import cancel, connect
 from exporter.errors import PlatformError
-from exporter.inspection.reconcile import Reconciliation, reconcile
+from exporter.inspection.reconcile import Reconciliation, reconcile_source
 from exporter.sources import mapping
 
 logger = logging.getLogger(__name__)
@@ -52,15 +52,9 @@ class Reconciler:
     def stop(self, timeout_seconds: float = 5.0) -> None:
         """End the thread, and its statement if one runs."""
         self._stopping.set()
-        connection = self._connection
-        if not self._thread.is_alive():
-            return
-        if connection is not None:
-            try:
-                connection.cancel_safe(timeout=1.0)
-            except psycopg.Error:
-                logger.debug("reconcile: the server did not accept the cancellation")
-        self._thread.join(timeout_seconds)
+        if self._thread.is_alive():
+            cancel(self._connection)
+            self._thread.join(timeout_seconds)
 
     def differences(self) -> Iterator[tuple[str, float, dict[str, float]]]:
         """Yield (source, when, unexplained differences by metric) of each source that was reconciled."""
@@ -84,9 +78,11 @@ class Reconciler:
     def _reconcile(self, source: Source) -> bool:
         """Reconcile a source; return whether that was possible."""
         try:
-            with connect(self._config.database_of(source), "reconcile") as connection:
+            with connect(
+                mapping.store_of(self._config, source), "reconcile", native=mapping.plan(source).native
+            ) as connection:
                 self._connection = connection
-                found = reconcile(connection, mapping.plan(source), self._config.limits)
+                found = reconcile_source(connection, self._config, source)
         except (PlatformError, psycopg.Error) as error:
             if not self._stopping.is_set():
                 logger.error("reconcile, source %s: %s", source.label, str(error).strip())

@@ -1,1 +1,1 @@
-"""Let people list error issues, look at one, and resolve, reopen or ignore them: on the command line and over HTTP."""
+"""Let people list error issues, look at one, and change them: on the command line and over HTTP."""

@@ -1,6 +1,6 @@
 """The routes that change issues: for Grafana's server on behalf of its users, and for scripts.
 
-    POST /api/v1/errors/{resolve,reopen,ignore}                    a JSON body
+    POST /api/v1/errors/ACTION                                     a JSON body
     POST /api/v1/errors/grafana/api/v2/alerts?action=resolve&...   query parameters, as a panel's action sends them
 
 Trust: a client with the right `errors.token` is trusted to name the user who acts (X-Grafana-User) and to check that
@@ -10,6 +10,7 @@ be read here, because Grafana lets Viewers GET.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable
@@ -24,7 +25,8 @@ from exporter.config.settings import Config
 from exporter.database.connection import connect
 from exporter.errors import ChangeError, CountError, PlatformError, UnknownIssueError
 from exporter.issues import change as changing
-from exporter.issues import parsing
+from exporter.issues import parsing, stores
+from exporter.issues.selection import Selection
 from exporter.web.responses import SAFE_HEADERS, in_thread, is_json, read_body
 
 logger = logging.getLogger(__name__)
@@ -80,7 +82,7 @@ class _Api:
         refused = self._refused(request)
         if refused:
             return refused
-        actor = parsing.actor_of(request.headers)
+        actor = parsing.actor_of(request.headers.getlist(parsing.USER_HEADER))
         if actor is None:
             return _answer(
                 403, "X-Grafana-User is missing or invalid; set `send_user_header = true` in Grafana's [dataproxy]"
@@ -102,15 +104,16 @@ class _Api:
         """Change the issues. Blocks."""
         try:
             asked = read(body)
-            selection, change = parsing.interpret(asked, action, datetime.now(UTC))
-            with connect(self._config().database, "errors") as connection:
-                done = changing.apply(connection, selection, change, actor, via=via, expected=asked.expected)
+            selection, change = parsing.interpret(asked, action, actor, datetime.now(UTC))
+            done = self._apply(selection, change, actor, via, asked.expected)
         except ChangeError as error:
             return _answer(400, str(error))
         except UnknownIssueError as error:
             return _answer(404, str(error))
         except CountError as error:
             return _answer(409, str(error))
+        except psycopg.DataError as error:
+            return _answer(400, f"the database does not take a value of the request: {error.diag.message_primary}")
         except (PlatformError, psycopg.Error) as error:
             logger.error("error issues could not be changed: %s", error)
             return _answer(503, "no issue was changed; see the exporter's log")
@@ -120,6 +123,18 @@ class _Api:
             {"action": action, "by": actor, "changed": changed, "unchanged": len(done) - len(changed)},
             headers=SAFE_HEADERS,
         )
+
+    def _apply(
+        self, selection: Selection, change: changing.Change, actor: str, via: str, expected: int | None
+    ) -> list[changing.Changed]:
+        """Change issues by their ids in each event store that has them; what a filter selects, in the first.
+
+        Where filters are made, in Grafana, issues of the first are listed. Raises as `changing.apply`.
+        """
+        chosen = self._config().stores if selection.ids else self._config().stores[:1]
+        with contextlib.ExitStack() as stack:
+            connections = [stack.enter_context(connect(store, "errors")) for store in chosen]
+            return stores.apply(connections, selection, change, actor, via=via, expected=expected)
 
     def _refused(self, request: Request) -> Response | None:
         """Return the answer to a request without the token, which is compared in constant time."""

@@ -1,7 +1,8 @@
 """Parse requests to change issues: a JSON body, or the query parameters of a panel's action in Grafana."""
 
 import json
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -9,22 +10,31 @@ import msgspec
 from msgspec import Meta, Struct
 
 from exporter.errors import ChangeError, TimeTextError
-from exporter.issues.change import MOST, Action, Change
+from exporter.issues.change import LONGEST_NAME, MOST, Action, Change
 from exporter.issues.selection import Selection
 from exporter.times import parse_duration, parse_time
+
+USER_HEADER = "X-Grafana-User"
+
+RESERVED_NAMES = frozenset({"exporter"})
+"""Who acts in the audit where no person does."""
+
+LOOKALIKE_ALPHABETS = frozenset({"LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "CHEROKEE"})
 
 _Text = Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]
 _Texts = Annotated[tuple[_Text, ...], Meta(max_length=1000)]
 
 
 class Filter(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A `Selection` as clients write it. An empty list of one kind is a mistake, not every issue."""
+    """A `Selection` as clients write it. An empty list of one kind is a mistake, not every issue. The empty text as
+    assignee means issues that nobody has."""
 
     app: _Texts = ()
     severity: _Texts = ()
     status: _Texts = ()
     endpoint: _Texts = ()
     type: _Texts = ()
+    assignee: Annotated[tuple[Annotated[str, Meta(max_length=LONGEST_NAME)], ...], Meta(max_length=1000)] = ()
     since: _Text | None = None
     search: _Text | None = None
 
@@ -39,17 +49,19 @@ class ChangeRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     until: _Text | None = None
     for_: _Text | None = None
     events: int | None = None
+    person: str | None = None
+    fingerprints: _Texts | None = None
     note: str | None = None
 
 
-_SINGLE = ("expected", "release", "until", "for", "events", "note")
+_SINGLE = ("expected", "release", "until", "for", "events", "person", "note")
 
 
 def from_body(body: bytes) -> ChangeRequest:
     """Parse a JSON body. Raises ChangeError."""
     try:
         return msgspec.json.decode(body, type=ChangeRequest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ChangeError(f"invalid body: {error}") from error
 
 
@@ -57,17 +69,20 @@ def from_query(pairs: Iterable[tuple[str, str]], body: bytes) -> ChangeRequest:
     """Parse query parameters, which Grafana escapes, unlike what it puts into a body.
 
     `ids` is separated by commas; those of a filter may be repeated, or be a JSON list, as a variable's format `json`
-    is. The body is Grafana's default, `{}`, or empty. An empty parameter counts as left out. Raises ChangeError.
+    is. The body is Grafana's default, `{}`, or empty. An empty parameter counts as left out, and so does `$NAME`: as
+    such Grafana sends a box that nobody filled in. Raises ChangeError.
     """
     if body.strip() not in (b"", b"{}", b"[]"):
         raise ChangeError("the body is not empty: expected everything in the query")
     tree: dict[str, Any] = {}
     filters: dict[str, Any] = {}
     for name, text in pairs:
-        if not text:
+        if text in ("", f"${name}"):
             continue
         if name == "ids":
             tree["ids"] = [*tree.get("ids", ()), *(id_.strip() for id_ in text.split(",") if id_.strip())]
+        elif name == "fingerprints":
+            tree["fingerprints"] = [*tree.get("fingerprints", ()), *_values(text)]
         elif name in ("since", "search"):
             _once(filters, name, text)
         elif name in Filter.__struct_fields__:
@@ -81,12 +96,15 @@ def from_query(pairs: Iterable[tuple[str, str]], body: bytes) -> ChangeRequest:
         tree["filter"] = filters
     try:
         return msgspec.convert(tree, ChangeRequest, strict=False)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise ChangeError(f"invalid query: {error}") from error
 
 
-def interpret(asked: ChangeRequest, action: Action, now: datetime) -> tuple[Selection, Change]:
-    """Return which issues a request selects, and their change. Raises ChangeError."""
+def interpret(asked: ChangeRequest, action: Action, actor: str, now: datetime) -> tuple[Selection, Change]:
+    """Return which issues a request selects, and their change; `assign` without a person means whoever acts.
+
+    Raises ChangeError.
+    """
     if bool(asked.ids) == (asked.filter is not None):
         raise ChangeError("expected either `ids`, or a filter with `expected`, the number of issues that match it")
     if asked.filter is not None and asked.expected is None:
@@ -98,10 +116,21 @@ def interpret(asked: ChangeRequest, action: Action, now: datetime) -> tuple[Sele
         release=asked.release,
         until=until(asked.until, asked.for_, now),
         events=asked.events,
+        person=actor if action == "assign" and asked.person is None else asked.person,
+        fingerprints=asked.fingerprints,
         note=asked.note,
     )
     change.check(now)
+    if action == "merge":
+        check_different(asked.ids)
     return _selection(asked, now), change
+
+
+def check_different(ids: Sequence[str]) -> None:
+    """Raise ChangeError where several ids to merge are one and the same."""
+    if len(ids) > 1 and len(set(ids)) == 1:
+        raise ChangeError(f"the same id was given {'twice' if len(ids) == 2 else 'several times'}, {ids[0]}: "
+                          "expected those of at least two issues")  # fmt: skip
 
 
 def until(time: str | None, duration: str | None, now: datetime) -> datetime | None:
@@ -124,12 +153,10 @@ def _selection(asked: ChangeRequest, now: datetime) -> Selection:
         raise ChangeError(f"`since`: {error}") from error
     selection = Selection(
         apps=given.app, severities=given.severity, statuses=given.status, endpoints=given.endpoint, types=given.type,
-        since=since, search=given.search,
+        assignees=given.assignee, since=since, search=given.search,
     )  # fmt: skip
     if selection == Selection():
-        raise ChangeError(
-            "the filter is empty: expected at least one of app, severity, status, endpoint, type, since, search"
-        )
+        raise ChangeError(f"the filter is empty: expected at least one of {', '.join(Filter.__struct_fields__)}")
     return selection
 
 
@@ -138,7 +165,7 @@ def _values(text: str) -> list[str]:
     if text[0] in '["':
         try:
             parsed = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return [text]
         return parsed if isinstance(parsed, list) else [parsed]
     return [text]
@@ -150,8 +177,18 @@ def _once(tree: dict[str, Any], name: str, text: str) -> None:
     tree[name] = text
 
 
-def actor_of(headers: Mapping[str, str]) -> str | None:
-    """Return the user whom Grafana names, or None where it names none or the name is invalid."""
+def actor_of(names: Sequence[str]) -> str | None:
+    """Return the user whom Grafana names in its header, or None where that is missing, given twice or invalid.
+
+    Invalid is what could be taken for somebody else in the audit: the exporter's own name, control and invisible
+    characters, letters of two alphabets that look alike, and other forms of letters.
+    """
     # Starlette decodes headers as latin-1; Grafana writes UTF-8.
-    name = headers.get("X-Grafana-User", "").encode("latin-1").decode("utf-8", "replace").strip()
-    return name if name and len(name) <= 200 and name.isprintable() else None
+    given = [name.encode("latin-1").decode("utf-8", "replace").strip() for name in names]
+    if len(given) != 1 or not given[0] or len(given[0]) > LONGEST_NAME or not given[0].isprintable():
+        return None
+    name = unicodedata.normalize("NFC", given[0])
+    alphabets = {unicodedata.name(letter, "").partition(" ")[0] for letter in name if letter.isalpha()}
+    if name != unicodedata.normalize("NFKC", name) or len(alphabets & LOOKALIKE_ALPHABETS) > 1:
+        return None
+    return None if name.casefold() in RESERVED_NAMES or "\ufffd" in name else name

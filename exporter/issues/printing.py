@@ -9,12 +9,16 @@ from exporter.printing import one_line, plural
 
 Row = dict[str, Any]
 
-HEADINGS = ("ID", "STATUS", "SEVERITY", "APP", "EVENTS", "LAST SEEN", "ERROR")
-WIDEST = {"APP": 24, "ERROR": 100}
+HEADINGS = ("ID", "STATUS", "SEVERITY", "APP", "EVENTS", "LAST SEEN", "ASSIGNED TO", "ERROR")
+SOURCE = "SOURCE"
+"""The heading of the source where issues are of several event stores."""
+WIDEST = {"APP": 24, "ASSIGNED TO": 20, "ERROR": 100}
 
 
 def table(issues: Sequence[Row], now: datetime) -> Iterator[str]:
     """Return headings and a line per issue; nothing where there are none."""
+    if any("source" in issue for issue in issues):
+        return printing.table((SOURCE, *HEADINGS), [(issue["source"] or "-", *_cells(issue, now)) for issue in issues])
     return printing.table(HEADINGS, [_cells(issue, now) for issue in issues])
 
 
@@ -28,6 +32,7 @@ def _cells(issue: Row, now: datetime) -> tuple[str, ...]:
         one_line(issue["app"], WIDEST["APP"]),
         str(issue["events"]),
         ago(issue["last_seen"], now),
+        one_line(issue["assignee"] or "-", WIDEST["ASSIGNED TO"]),
         one_line(error, WIDEST["ERROR"]) + again,
     )
 
@@ -41,11 +46,18 @@ def ago(then: datetime, now: datetime) -> str:
     return "just now"
 
 
+_SHOWN = ("app", "fingerprint", "from", "to", "merged", "into", "split", "out_of")
+
+
 def details(issue: Row, since: str) -> Iterator[str]:
     """Yield everything about an issue; `since` is how far back its rows were read."""
     yield f"{one_line(issue['error_type'], 200)}: {one_line(issue['message'] or '(no message)', 1000)}"
-    for name in ("id", "app", "status", "severity", "endpoint", "fingerprint", "events", "regressions"):
+    if "source" in issue:
+        yield f"  {'source':<13} {one_line(issue['source'] or '-', 200)}"
+    for name in ("id", "app", "status", "severity", "endpoint", "fingerprint", "events", "regressions", "assignee"):
         yield f"  {name:<13} {one_line(issue[name] if issue[name] is not None else '-', 200)}"
+    for fingerprint in issue["fingerprints"]:
+        yield f"  {'and':<13} {one_line(fingerprint, 200)}"
     yield f"  {'first seen':<13} {_at(issue['first_seen'])} {_release(issue['first_release'])}"
     yield f"  {'last seen':<13} {_at(issue['last_seen'])} {_release(issue['last_release'])}"
     yield from _state(issue)
@@ -57,12 +69,26 @@ def details(issue: Row, since: str) -> Iterator[str]:
     yield ""
     yield "History"
     for entry in issue["history"]:
-        others = {k: v for k, v in entry["details"].items() if k not in ("app", "fingerprint", "from", "to")}
+        others = {k: v for k, v in entry["details"].items() if k not in _SHOWN}
         more = ", ".join(f"{name} {one_line(value, 200)}" for name, value in others.items())
-        change = f"{entry['details'].get('from')} -> {entry['details'].get('to')}"
-        yield f"  {_at(entry['at'])}  {change:<20}  {one_line(entry['actor'], 60)}  {more}".rstrip()
+        yield f"  {_at(entry['at'])}  {_change(entry):<20}  {one_line(entry['actor'], 60)}  {more}".rstrip()
     if not issue["history"]:
         yield "  no changes yet"
+
+
+_REGROUPED = {"merged": "merged", "into": "merged into", "split": "split off", "out_of": "split from"}
+
+
+def _change(entry: Row) -> str:
+    action, details = entry["action"].removeprefix("error."), entry["details"]
+    if action == "comment":
+        return "comment"
+    for name, words in _REGROUPED.items():
+        if name in details:
+            return f"{words} {', '.join(one_line(id_, 20) for id_ in details[name])}"
+    if action.endswith("assign"):
+        return f"assigned to {one_line(details.get('to', 'nobody'), 60)}"
+    return f"{details.get('from')} -> {details.get('to')}"
 
 
 def _state(issue: Row) -> Iterator[str]:

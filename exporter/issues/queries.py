@@ -14,7 +14,7 @@ from platform_sdk.events.error import ISSUE
 Row = dict[str, Any]
 
 LIST_COLUMNS = """i.id, i.app, i.status, i.severity, i.error_type, i.message, i.endpoint, i.events, i.regressions,
-    i.first_seen, i.last_seen"""
+    i.first_seen, i.last_seen, i.assignee"""
 OCCURRENCES = 10
 _TEXTS = ("stack_trace", "release", "severity", "message", "endpoint", "user_id", "user_agent", "job_id")
 
@@ -34,12 +34,18 @@ def shown(
 ) -> list[Row]:
     """Return the issues with this id (one, but for a collision), each with details from its rows since `since`.
 
-    `issues` and `errors`, the rows, are SQL that stands in FROM. Keys beside the issue's own: stack_trace (the latest,
-    or None), occurrences (the latest, newest first), users, releases (events each), history (oldest first). Without
-    `errors`, those from the rows are missing.
+    `issues` and `errors`, the rows, are SQL that stands in FROM. Keys beside the issue's own: fingerprints (those
+    that belong to it beside its own), stack_trace (the latest, or None), occurrences (the latest, newest first), users,
+    releases (events each), history (oldest first). Without `errors`, those from the rows are missing.
     """
     found = _rows(connection, f"SELECT i.* FROM {issues} i WHERE id = %(id)s", {"id": id_})
     for issue in found:
+        issue["fingerprints"] = [row["fingerprint"] for row in _rows(
+            connection,
+            "SELECT fingerprint FROM monitoring.error_fingerprint WHERE app = %(app)s AND issue = %(fingerprint)s "
+            "AND fingerprint <> issue AND NOT (former AND events = 0) ORDER BY fingerprint",
+            issue,
+        )]  # fmt: skip
         issue["history"] = _rows(
             connection,
             "SELECT at, actor, action, details FROM monitoring.audit "
@@ -51,8 +57,8 @@ def shown(
 
 
 def _of_rows(connection: psycopg.Connection, issue: Row, since: datetime, errors: str) -> Row:
-    key = {"app": issue["app"], "fingerprint": issue["fingerprint"], "since": since}
-    rows = f"{errors} WHERE {SHORT_APP} = %(app)s AND ({ISSUE}) = %(fingerprint)s AND at >= %(since)s"
+    key = {"app": issue["app"], "fingerprints": [issue["fingerprint"], *issue["fingerprints"]], "since": since}
+    rows = f"{errors} WHERE {SHORT_APP} = %(app)s AND ({ISSUE}) = ANY(%(fingerprints)s) AND at >= %(since)s"
     texts = {name: f"{readable(connection, name)} AS {name}" for name in _TEXTS}
     latest = f"SELECT {texts['stack_trace']} FROM {rows} AND stack_trace IS NOT NULL ORDER BY at DESC LIMIT 1"
     others = ", ".join(text for name, text in texts.items() if name != "stack_trace")

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from exporter.errors import UnknownIssueError
+from exporter.errors import AmbiguousIssueError, UnknownIssueError
 
 ID = re.compile(r"[0-9a-f]{16}")
 PREFIX = re.compile(r"[0-9a-f]{4,16}")
@@ -20,7 +20,7 @@ class Selection:
     """A filter of issues: of several values of one kind any must match, of several kinds all.
 
     `search` is a part of the type, message, endpoint or fingerprint, regardless of case; `since` is the earliest time
-    of its last occurrence. An empty selection means every issue.
+    of its last occurrence. The empty text among `assignees` is nobody. An empty selection means every issue.
     """
 
     ids: tuple[str, ...] = ()
@@ -29,6 +29,7 @@ class Selection:
     statuses: tuple[str, ...] = ()
     endpoints: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
+    assignees: tuple[str, ...] = ()
     since: datetime | None = None
     search: str | None = None
 
@@ -36,9 +37,10 @@ class Selection:
         """Return SQL over monitoring.error_issue as `i`, and its parameters."""
         lists = {
             "id": self.ids, "app": self.apps, "severity": self.severities, "status": self.statuses,
-            "endpoint": self.endpoints, "error_type": self.types,
+            "endpoint": self.endpoints, "error_type": self.types, "assignee": self.assignees,
         }  # fmt: skip
-        conditions = [f"i.{column} = ANY(%(of_{column})s)" for column, values in lists.items() if values]
+        columns = {name: f"i.{name}" for name in lists} | {"assignee": "coalesce(i.assignee, '')"}
+        conditions = [f"{columns[name]} = ANY(%(of_{name})s)" for name, values in lists.items() if values]
         if self.since is not None:
             conditions.append("i.last_seen >= %(of_since)s")
         if self.search:
@@ -48,8 +50,13 @@ class Selection:
         return " AND ".join(conditions) or "true", parameters | {"of_since": self.since, "of_search": self.search}
 
 
-def full_ids(connection: psycopg.Connection, given: tuple[str, ...], issues: str = ISSUES) -> tuple[str, ...]:
-    """Return the full ids of shortened ones. Raises UnknownIssueError where none or several match."""
+def full_ids(
+    connection: psycopg.Connection, given: tuple[str, ...], issues: str = ISSUES, *, follow: bool = False
+) -> tuple[str, ...]:
+    """Return the full ids of shortened ones, in the same order; with `follow`, of what was merged the issue it is in.
+
+    Raises UnknownIssueError where none or several match.
+    """
     found: list[str] = []
     for text in given:
         if not PREFIX.fullmatch(text.lower()):
@@ -59,10 +66,26 @@ def full_ids(connection: psycopg.Connection, given: tuple[str, ...], issues: str
         rows = connection.execute(
             f"SELECT DISTINCT id FROM {issues} i WHERE id LIKE %s ORDER BY id LIMIT 5".encode(), [f"{text.lower()}%"]
         ).fetchall()
+        if not rows and (into := merged_into(connection, text.lower())):
+            if not follow:
+                raise UnknownIssueError(f"issue {text} was merged into {into}; nothing was changed")
+            rows = [(into,)]
         if not rows:
             raise UnknownIssueError(f"no issue has the id {text}; see `platform-exporter errors list`")
         if len(rows) > 1:
             ids = ", ".join(row[0] for row in rows)
-            raise UnknownIssueError(f"several issues have an id that begins with {text}: {ids}")
+            raise AmbiguousIssueError(f"several issues have an id that begins with {text}: {ids}")
         found.append(rows[0][0])
-    return tuple(dict.fromkeys(found))
+    return tuple(found)
+
+
+def merged_into(connection: psycopg.Connection, prefix: str) -> str | None:
+    """Return the id of the issue that another, by the beginning of its id, was merged into; None where none was."""
+    rows = connection.execute(
+        """SELECT DISTINCT i.id FROM monitoring.audit a
+        JOIN monitoring.error_fingerprint f ON f.app = a.details->>'app' AND f.fingerprint = a.details->>'fingerprint'
+        JOIN monitoring.error_issue i ON i.app = f.app AND i.fingerprint = f.issue
+        WHERE a.action = 'error.merge' AND a.details ? 'into' AND a.object LIKE %s LIMIT 2""",
+        [f"error_issue/{prefix}%"],
+    ).fetchall()
+    return str(rows[0][0]) if len(rows) == 1 else None

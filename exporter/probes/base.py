@@ -32,6 +32,10 @@ class Reason(StrEnum):
     OTHER = "other"
 
 
+TOO_MANY_CONNECTIONS = "too_many_connections"
+"""The reason of kinds that have a limit: the server works, and has no connection left for anyone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Degradation:
     """One thing that is wrong with a component that answers, and the sentence that says it to a person."""

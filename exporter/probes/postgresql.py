@@ -4,7 +4,18 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from exporter.probes.base import Answer, Degradation, Driver, Gauge, GaugeFamily, Probe, ProbeError, Reason, Target
+from exporter.probes.base import (
+    TOO_MANY_CONNECTIONS,
+    Answer,
+    Degradation,
+    Driver,
+    Gauge,
+    GaugeFamily,
+    Probe,
+    ProbeError,
+    Reason,
+    Target,
+)
 from exporter.probes.certificate import CertificateWatch, Peer
 from exporter.sections import Problem, Ratio, Secret, dsn_problems
 from platform_sdk.errors import ConnectionBrokenError, ServerError
@@ -60,11 +71,14 @@ _REASONS = {
     "28": Reason.AUTH,
     "42501": Reason.AUTH,
     "55000": Reason.REFUSED,  # the database accepts no connections
-    "53300": Reason.REFUSED,
+    "53300": TOO_MANY_CONNECTIONS,
     "57014": Reason.TIMEOUT,
     "57P": Reason.REFUSED,
 }
 """By SQLSTATE or its beginning: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
+
+_OWN_LIMIT = "InitializeSessionUserId"
+"""The function that refuses with 53300 where only this role's own limit is reached: others still connect."""
 
 _PHRASES = (
     # what libpq itself says; it is not translated in psycopg's wheels
@@ -113,6 +127,7 @@ class PostgresqlProbe(Probe):
         GaugeFamily("postgresql_oldest_transaction_seconds", "Age of the oldest open transaction."),
         GaugeFamily("postgresql_size_bytes", "Size of all databases of the server."),
     )
+    reasons = (TOO_MANY_CONNECTIONS,)
     weaknesses = ("recovery", "read_only", "connections")
     example = """
 name: main
@@ -227,10 +242,9 @@ class State:
         self.oldest_transaction_seconds = None if oldest is None else float(oldest)
 
 
-def reason_of_failure(error: ServerError | ConnectionBrokenError) -> Reason:
+def reason_of_failure(error: ServerError | ConnectionBrokenError) -> str:
     """Return the reason by SQLSTATE where the server gave one, else by libpq's message."""
     if isinstance(error, ServerError):
-        found = (reason for state, reason in _REASONS.items() if error.sqlstate.startswith(state))
-    else:
-        found = (reason for phrase, reason in _PHRASES if phrase in str(error))
-    return next(found, Reason.OTHER)
+        found = next((reason for state, reason in _REASONS.items() if error.sqlstate.startswith(state)), Reason.OTHER)
+        return Reason.AUTH if found == TOO_MANY_CONNECTIONS and error.routine == _OWN_LIMIT else found
+    return next((reason for phrase, reason in _PHRASES if phrase in str(error)), Reason.OTHER)

@@ -5,7 +5,18 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from exporter.probes.base import Answer, Degradation, Driver, Gauge, GaugeFamily, Probe, ProbeError, Reason, Target
+from exporter.probes.base import (
+    TOO_MANY_CONNECTIONS,
+    Answer,
+    Degradation,
+    Driver,
+    Gauge,
+    GaugeFamily,
+    Probe,
+    ProbeError,
+    Reason,
+    Target,
+)
 from exporter.probes.certificate import CertificateWatch, Peer
 from exporter.probes.reasons import reason_of
 from exporter.probes.redis_queues import QUEUE_FAMILIES, Queues
@@ -71,6 +82,7 @@ class RedisProbe(Probe):
         GaugeFamily("redis_clients", "Clients connected to Redis."),
         *QUEUE_FAMILIES,
     )
+    reasons = (TOO_MANY_CONNECTIONS,)
     weaknesses = ("replica", "replication", "connections", "memory", "persistence", "queue", "sentinel")
     example = """
 name: main
@@ -169,7 +181,7 @@ def _persistence(info: Info) -> Iterator[Degradation]:
         yield Degradation("persistence", "the last write to the append-only file failed: writes are refused")
 
 
-def reason_of_failure(error: "redis.RedisError") -> Reason:
+def reason_of_failure(error: "redis.RedisError") -> str:
     """Return the reason by the exception's type, by what it came from, and last by the server's words."""
     if isinstance(error, redis.AuthenticationError | redis.exceptions.NoPermissionError):
         return Reason.AUTH
@@ -177,8 +189,10 @@ def reason_of_failure(error: "redis.RedisError") -> Reason:
         return Reason.TIMEOUT
     if isinstance(error, redis.BusyLoadingError | redis.exceptions.MasterDownError):
         return Reason.REFUSED
-    if "max number of clients" in str(error) or "protected mode" in str(error):
-        return Reason.REFUSED
+    if "max number of clients" in str(error):
+        return TOO_MANY_CONNECTIONS
+    if "protected mode" in str(error):  # it works, and lets in no one from elsewhere without a password
+        return Reason.AUTH
     if isinstance(error, redis.InvalidResponse | redis.ConnectionError):
         return reason_of(error) or Reason.PROTOCOL
     return Reason.OTHER

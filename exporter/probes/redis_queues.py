@@ -1,5 +1,6 @@
 """The queues that the Redis probe watches: lists, sets and sorted sets, streams and their consumer groups."""
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,11 @@ GROUP_CHARACTERS = 100
 EARLIEST_ENTRY = 1_000_000_000.0
 """Ids of streams before this, in Unix seconds (September 2001), were chosen by clients and are not times."""
 
+PUBLISHED = "platform_published_at"
+"""The header in which the SDK's hook of Celery says when a message was published (`platform_sdk.jobs.celery`)."""
+
+LONGEST_ENTRY_BYTES = 65_536
+
 QUEUE_FAMILIES = (
     GaugeFamily(
         "queue_length",
@@ -49,7 +55,7 @@ QUEUE_FAMILIES = (
     GaugeFamily(
         "queue_oldest_timestamp_seconds",
         "When the oldest entry of a queue was added, of a consumer group the oldest that it has not acknowledged; "
-        "only of Redis streams: lists and sorted sets do not say it.",
+        "only of Redis streams, and of Celery's lists whose publishers use the SDK's hook: other lists do not say it.",
         ("queue", "group"),
     ),
 )
@@ -77,7 +83,7 @@ class Waiting:
 
 
 class Queues:
-    """The queues of one target. No entry's content is read."""
+    """The queues of one target. Of no entry anything is read but when Celery's publisher sent it."""
 
     def __init__(self, servers: Servers, queues: Sequence[str]) -> None:
         self._servers = servers
@@ -117,11 +123,32 @@ class Queues:
                 of_groups = self._groups(queue, reply, deadline)
                 found += [gauge for group, waiting in of_groups.items() for gauge in waiting.gauges(queue, group)]
                 lengths[queue] = None
+        stamped = self._stamped(lengths, deadline)
         for queue, length in lengths.items():
             if isinstance(length, int):
                 oldest = self._oldest(queue, b"-", deadline) if queue in streams and length else None
-                found += Waiting(length, oldest_seconds=_added(oldest)).gauges(queue, "")
+                found += Waiting(length, oldest_seconds=_added(oldest) or stamped.get(queue)).gauges(queue, "")
         return found
+
+    def _stamped(self, lengths: dict[str, object], deadline: float) -> dict[str, float]:
+        """Return when the entry at the end of each list was published: Celery adds at the front and takes from the end.
+
+        Lists whose entries are large on average are left out: an entry cannot be read in part.
+        """
+        lists = [
+            queue for queue, length in lengths.items()
+            if isinstance(length, int) and length and self._commands[queue] == LENGTHS[0]
+        ]  # fmt: skip
+        sizes = self._servers.ask_keys(
+            [(queue, ("MEMORY", "USAGE", queue, "SAMPLES", "1")) for queue in lists], deadline
+        )
+        small = [
+            queue for queue, size in zip(lists, sizes, strict=True)
+            if isinstance(size, int) and size <= LONGEST_ENTRY_BYTES * int(str(lengths[queue]))
+        ]  # fmt: skip
+        entries = self._servers.ask_keys([(queue, ("LINDEX", queue, "-1")) for queue in small], deadline)
+        found = {queue: _published(entry) for queue, entry in zip(small, entries, strict=True)}
+        return {queue: seconds for queue, seconds in found.items() if seconds is not None}
 
     def _groups(self, queue: str, reply: list[list[Any]], deadline: float) -> dict[str, Waiting]:
         """Return what waits for each group of a stream, by the group's name as it is shown."""
@@ -167,6 +194,16 @@ def _unknown(lengths: dict[str, object]) -> Iterator[Degradation]:
 def _added(entry: bytes | None) -> float | None:
     """Return when an entry was added: its id is (milliseconds)-(number), unless a client chose it."""
     seconds = int((entry or b"").partition(b"-")[0] or b"0") / 1000
+    return seconds if EARLIEST_ENTRY <= seconds <= time.time() + 86_400 else None
+
+
+def _published(entry: object) -> float | None:
+    """Return when a message of Celery's was published, None for an entry that does not say it."""
+    try:
+        headers = json.loads(entry)["headers"] if isinstance(entry, bytes) and entry[:1] == b"{" else {}
+        seconds = float(headers[PUBLISHED])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
     return seconds if EARLIEST_ENTRY <= seconds <= time.time() + 86_400 else None
 
 

@@ -5,6 +5,7 @@ hangs holds only its own thread, and until it ends that target is down with reas
 """
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from queue import SimpleQueue
 
 from exporter.probes.base import Answer, Probe, ProbeError, ProbeResult, Reason, Status
 from exporter.probes.reasons import reason_of
-from exporter.probes.redact import Redactor
+from exporter.redaction import Redactor
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ of its check, come before the scrape leaves."""
 
 CAUSE_CHARACTERS = 400
 """How much is kept of a cause: some libraries put a server's whole answer into their message."""
+
+_ERRNO = re.compile(r"\[Errno -?\d+\] ")
 
 CLOSE_SECONDS = 0.5
 """How long `close` waits, in all, for connections to be closed."""
@@ -202,11 +205,14 @@ class _Worker:
 
     def _answered(self, start: float, answer: Answer) -> ProbeResult:
         status = Status.DEGRADED if answer.degraded else Status.HEALTHY
-        cause = self._redact("; ".join(found.cause for found in answer.degraded))
+        cause = self._shown("; ".join(found.cause for found in answer.degraded))
         weaknesses = tuple(found.weakness for found in answer.degraded)
         return ProbeResult(status, time.monotonic() - start, cause, None, answer.gauges, weaknesses)
 
     def _failed(self, start: float, reason: str, cause: str, error: ProbeError | None) -> ProbeResult:
         gauges = error.gauges if error is not None else ()
-        one_line = " ".join(self._redact(cause).split())[:CAUSE_CHARACTERS]
-        return ProbeResult(Status.UNHEALTHY, time.monotonic() - start, one_line, reason, gauges)
+        return ProbeResult(Status.UNHEALTHY, time.monotonic() - start, self._shown(cause), reason, gauges)
+
+    def _shown(self, cause: str) -> str:
+        """Return a cause as people see it: in one line, without secrets, and without numbers of errors."""
+        return " ".join(_ERRNO.sub("", self._redact(cause)).split())[:CAUSE_CHARACTERS]

@@ -4,7 +4,7 @@ Nothing of a table is changed but its triggers, which write what the mapping rea
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 
@@ -113,15 +113,18 @@ def learn(connection: psycopg.Connection, source: Source, name: str, stream: Str
     return reads
 
 
-def undo_steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> list[Step]:
-    """Return what reverts an adoption: triggers, captured changes, cursors and counters of this source alone."""
+def undo_steps(connection: psycopg.Connection, name: str, tables: Iterable[Relation] = ()) -> list[Step]:
+    """Return what reverts an adoption: triggers, captured changes, cursors and counters of the source named alone.
+
+    `tables` are those that may have columns of an earlier version.
+    """
     todo: list[Step] = []
-    label = sql.Literal(source.label).as_string(None)
+    label = sql.Literal(name).as_string(None)
     if _exists(connection, Relation("monitoring.capture")):
-        rows = connection.execute("SELECT number FROM monitoring.capture WHERE source = %s", [source.label])
+        rows = connection.execute("SELECT number FROM monitoring.capture WHERE source = %s", [name])
         for (number,) in rows.fetchall():
             todo += _dropped(number)
-    for table in dict.fromkeys(stream.table for stream in adopted.streams.values()):
+    for table in dict.fromkeys(tables):
         todo += _former_columns(connection, table)
     if _exists(connection, Relation("monitoring.source")):
         for ours, column in (

@@ -56,7 +56,7 @@ def require_tables(connection: psycopg.Connection, source: Source, adopted: Mapp
                 f"source {source.label}: table {table} does not exist in database {connection.info.dbname}; "
                 "change the mapping, or the database of this source"
             )
-        if table in owned and kind not in "rp":
+        if table in owned and kind not in "rp" and not adopted.read_only:
             raise PlatformError(
                 f"{table} is a view or foreign table: expected the table that applications write; change the mapping"
             )
@@ -138,7 +138,7 @@ def require_columns(connection: psycopg.Connection, source: Source) -> None:
         except psycopg.ProgrammingError as error:
             missing = isinstance(error, (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction))
             # The schema is created by the first step only.
-            if not missing or not explain.lacks_ours(connection, stream):
+            if not (missing and stream.captured and explain.lacks_ours(connection, stream)):
                 raise explain.mapping_error(error, connection, stream, _refused(connection, stream)) from error
 
 

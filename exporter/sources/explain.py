@@ -36,10 +36,10 @@ def mapping_error(
     `key` is the place in its stream, known before the adoption, when the schema `monitoring` may well be missing.
     """
     problem, database = error.diag.message_primary or str(error), connection.info.dbname
-    if key is None and stream.adopted and lacks_ours(connection, stream):
+    if key is None and stream.captured and lacks_ours(connection, stream):
         return SchemaError(f"{problem} in database {database}; run `platform-exporter adopt` again")
     hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
-    again = ", and run `platform-exporter adopt` again" if stream.adopted else ""
+    again = ", and run `platform-exporter adopt` again" if stream.captured else ""
     return MappingError(
         f"stream {stream.name}{key or ''}: {problem} in database {database}{hint}: expected table {stream.relation} "
         "with the columns that its mapping names; change the mapping or the table" + again
@@ -96,6 +96,15 @@ def _to_read(connection: psycopg.Connection, relation: Relation) -> tuple[Relati
     if row[0]:  # a policy, even one that shows all rows, could be changed to hide some: none may apply
         return relation, f"ALTER ROLE {name} BYPASSRLS;"
     return relation, f"GRANT USAGE ON SCHEMA {quoted(relation.schema)} TO {name}; GRANT SELECT ON {relation} TO {name};"
+
+
+def no_temporary_tables(error: psycopg.Error, connection: psycopg.Connection) -> DatabaseError:
+    """Return the error of a user who may not make temporary tables, with the SQL that gives the right."""
+    user, database = connection.info.user, connection.info.dbname
+    return DatabaseError(
+        f"user {user} may not make temporary tables in database {database} ({error.diag.message_primary}); run: "
+        f"GRANT TEMPORARY ON DATABASE {quoted(database)} TO {quoted(user)};"
+    )
 
 
 @contextmanager

@@ -14,8 +14,11 @@ import msgspec
 from msgspec import Meta
 
 from exporter.config import strict_yaml
-from exporter.config.settings import Source
-from exporter.errors import MappingError
+from exporter.config.places import Place, place_of
+from exporter.config.settings import Config, Database, Source
+from exporter.errors import MappingError, UnreadableError
+from exporter.files import YAML_BYTES, read_text
+from exporter.redaction import may_be_secret, shown_key
 from exporter.sections import Section
 from platform_sdk.events import EVENTS, KINDS
 from platform_sdk.events.base import EventKind
@@ -110,7 +113,8 @@ class StreamMapping(Section, frozen=True):
     reads, for the exporter's rights. A row counts when it is inserted, or where `counted_when` is given, with the
     change that first makes this condition true; or, by `counted`, with every such change, or when it is deleted. `key`
     names the columns that distinguish rows, where the table has no primary key. `details` gives SQL for columns that
-    exports and `errors show` read, and counting does not.
+    exports and `errors show` read, and counting does not. `cursor` is SQL of the time in whose order rows are read,
+    where the mapping is `read_only`.
     """
 
     table: Relation
@@ -122,6 +126,7 @@ class StreamMapping(Section, frozen=True):
     counted_when: _Sql = ""
     counted: Counted = "once"
     key: tuple[str, ...] = ()
+    cursor: _Sql = ""
     issues: bool = True
     details: dict[str, str] = msgspec.field(default_factory=dict)
 
@@ -135,15 +140,28 @@ class StateMapping(Section, frozen=True):
     where: str = "true"
 
 
+class ReadOnly(Section, frozen=True):
+    """How tables that may only be read are counted: a row once its time is so long ago that none earlier is to come."""
+
+    settle_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 60.0
+
+
 class Mapping(Section, frozen=True):
     """The mapping of one application's tables."""
 
     app: str
     streams: dict[str, StreamMapping]
     description: str = ""
+    read_only: ReadOnly | None = None
     states: dict[str, StateMapping] = msgspec.field(default_factory=dict)
     sample_labels: tuple[_Label, ...] = ()
 
+
+READABLE = "monitoring.readable"
+"""The function that says whether UTF-8 can have a text; without a name every text is taken to be readable."""
+
+STAND_INS = {"monitoring.try_jsonb(": "pg_catalog.jsonb(", "monitoring.try_number(": "pg_catalog.float8("}
+"""What stands for our functions where they are not there: casts, which fail where they give a bad value."""
 
 STATE_COLUMNS = {
     "scraping_jobs": ("scraper", "status", "created_at", "heartbeat_at"),
@@ -158,8 +176,9 @@ OPTIONAL_COLUMNS = {"scraping_jobs": {"progressed_at": "NULL::timestamptz"}}
 class Stream:
     """One table of events and how to read it. `columns` maps each column of the kind to SQL over alias `t`.
 
-    `relation` is the table itself. An adopted one (`adopted`) is only read there for what it holds now; what is new is
-    read from the changes captured of it.
+    `relation` is the table itself. An application's own (`adopted`) is only read there for what it holds now; what is
+    new is read from the changes captured of it. One that may only be read has a `cursor`: SQL of the time in whose
+    order its rows are read, `settle_seconds` after it.
     """
 
     source: str
@@ -179,13 +198,20 @@ class Stream:
     adopted: bool = False
     changes: str = ""
     details: dict[str, str] = field(default_factory=dict)
-    readable: str = "monitoring.readable"
+    readable: str = READABLE
     reads: tuple[Relation, ...] = ()
+    cursor: str = ""
+    settle_seconds: float = 0.0
 
     @property
     def rows(self) -> str:
         """Return what stands in FROM: the table, or `changes`, SQL of what was captured of it."""
         return self.changes or self.relation.sql
+
+    @property
+    def captured(self) -> bool:
+        """Whether triggers capture what changes in the table."""
+        return self.adopted and not self.cursor
 
     @property
     def select(self) -> str:
@@ -218,12 +244,13 @@ class StateTable:
 
 @dataclass(frozen=True, slots=True)
 class SourcePlan:
-    """All that is read of one source."""
+    """All that is read of one source. One that is `read_only` counts in the event store's database, approximately."""
 
     name: str
     native: bool
     streams: tuple[Stream, ...]
     states: tuple[StateTable, ...] = field(default=())
+    read_only: bool = False
 
 
 def tables(mapping: Mapping) -> list[Relation]:
@@ -240,25 +267,30 @@ def plan(source: Source) -> SourcePlan:
     mapping = load(source.preset)
     app = _literal(source.app or mapping.app)
     labels = mapping.sample_labels if source.sample_labels is None else source.sample_labels
+    read_only = mapping.read_only is not None
+    sql = _foreign if read_only else _escape
     streams = tuple(
         Stream(
             source=source.label,
             name=name,
             kind=KINDS[stream.kind],
             relation=stream.table,
-            columns={"app": app, **{column: _escape(text) for column, text in stream.columns.items()}},
+            columns={"app": app, **{column: sql(text) for column, text in stream.columns.items()}},
             tx="t.platform_tx",
             cluster="t.platform_cluster",
-            join=_escape(stream.join),
-            where=_escape(stream.where),
+            join=sql(stream.join),
+            where=sql(stream.where),
             reads=stream.reads,
-            counted_when=_escape(stream.counted_when),
+            counted_when=sql(stream.counted_when),
             counted=stream.counted,
             key=stream.key,
             issues=stream.issues and KINDS[stream.kind].issues,
             sample_labels=labels,
             adopted=True,
-            details={column: _escape(text) for column, text in stream.details.items()},
+            details={column: sql(text) for column, text in stream.details.items()},
+            readable="" if read_only else READABLE,
+            cursor=sql(stream.cursor),
+            settle_seconds=mapping.read_only.settle_seconds if mapping.read_only else 0.0,
         )
         for name, stream in mapping.streams.items()
     )
@@ -267,13 +299,21 @@ def plan(source: Source) -> SourcePlan:
             kind=state.kind,
             relation=state.table,
             columns=OPTIONAL_COLUMNS.get(state.kind, {})
-            | {column: _escape(text) for column, text in state.columns.items()},
+            | {column: sql(text) for column, text in state.columns.items()},
             app=app,
-            where=_escape(state.where),
+            where=sql(state.where),
         )
         for state in mapping.states.values()
     )
-    return SourcePlan(source.label, native=False, streams=streams, states=states)
+    return SourcePlan(source.label, native=False, streams=streams, states=states, read_only=read_only)
+
+
+def store_of(config: Config, source: Source) -> Database:
+    """Return the database of a source's cursors and counters: that of its tables, unless they may only be read.
+
+    Raises MappingError.
+    """
+    return config.database if plan(source).read_only else config.database_of(source)
 
 
 def load(preset: str) -> Mapping:
@@ -281,32 +321,46 @@ def load(preset: str) -> Mapping:
     path = Path(preset)
     if preset.endswith((".yml", ".yaml")):
         try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise MappingError(f"mapping {preset}: cannot be read ({error.strerror})") from error
-        except UnicodeDecodeError as error:
-            raise MappingError(f"mapping {preset}: cannot be read (not UTF-8)") from error
+            text = read_text(path, YAML_BYTES)
+        except UnreadableError as error:
+            raise MappingError(f"mapping {preset}: cannot be read ({error})") from error
     else:
-        shipped = resources.files("exporter.sources").joinpath(f"{path.name}.yml")
-        if path.name != preset or not shipped.is_file():
+        if preset not in presets():
+            shown = f" `{preset}`" if not may_be_secret(preset) else ""
             raise MappingError(
-                f"unknown preset `{preset}`: expected native, {', '.join(presets())}, or the path of a .yml file"
+                f"unknown preset{shown}: expected native, {', '.join(presets())}, or the path of a .yml file"
             )
-        text = shipped.read_text(encoding="utf-8")
+        text = resources.files("exporter.sources").joinpath(f"{preset}.yml").read_text(encoding="utf-8")
     try:
-        mapping = msgspec.convert(strict_yaml.load(text), Mapping, dec_hook=_decoded)
-    except (msgspec.ValidationError, strict_yaml.StrictYamlError) as error:
-        raise MappingError(f"mapping {preset}: {error}{_choices(str(error))}") from error
+        tree = strict_yaml.load(text)
+        mapping = _converted(tree)
+    except strict_yaml.StrictYamlError as error:
+        raise MappingError(f"mapping {preset}: {error}") from error
+    except msgspec.ValidationError as error:
+        place = place_of(error, tree, _converted)
+        where = (
+            f"key {shown_key(place.key)} in `{place.path}`"
+            if place.key
+            else f"`{place.path}`"
+            if place.path
+            else "the file"
+        )
+        raise MappingError(f"mapping {preset}: {where}: {_expected(place)}") from error
     _check(preset, mapping)
     return mapping
 
 
-def _choices(problem: str) -> str:
-    """Return the values that stand where one is invalid; msgspec names only that one."""
-    if not problem.startswith("Invalid enum value"):
-        return ""
-    choices = get_args(Counted if problem.endswith(".counted`") else StateMapping.__annotations__["kind"])
-    return f": expected one of {', '.join(choices)}"
+def _converted(tree: object) -> Mapping:
+    return msgspec.convert(tree, Mapping, dec_hook=_decoded)
+
+
+def _expected(place: Place) -> str:
+    """Return what is wrong, with the values that may stand where one is invalid; msgspec names only that one."""
+    problem = place.problem[0].lower() + place.problem[1:]
+    if not problem.startswith("invalid enum value"):
+        return problem
+    choices = get_args(Counted if place.steps[-1] == "counted" else StateMapping.__annotations__["kind"])
+    return f"{problem}: expected one of {', '.join(choices)}"
 
 
 def _decoded(kind: type, value: object) -> Relation:
@@ -335,6 +389,7 @@ def _check(preset: str, mapping: Mapping) -> None:
                 raise MappingError(
                     f"{where}.columns` names {column!r}: expected columns of {kind.name}: {sorted(known)}"
                 )
+        _check_cursor(where, stream, read_only=mapping.read_only is not None)
         if stream.counted == "every_change" and not stream.counted_when:
             raise MappingError(f"{where}.counted` is every_change: expected `counted_when`, which says which changes")
         for column in kind.required:
@@ -346,6 +401,42 @@ def _check(preset: str, mapping: Mapping) -> None:
             raise MappingError(
                 f"mapping {preset}: `states.{name}.columns` has {sorted(state.columns)}: expected {required}"
             )
+
+
+_MOVING = re.compile(
+    r"\b(current_\w+|localtime\w*|(now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|random)\s*\()",
+    re.IGNORECASE,
+)
+"""What is another time at each poll."""
+
+
+def _check_cursor(where: str, stream: StreamMapping, *, read_only: bool) -> None:
+    """Raise MappingError where a stream is counted partly by its changes and partly by time."""
+    if not read_only:
+        if stream.cursor:
+            raise MappingError(
+                f"{where}.cursor` is given: expected `read_only` in the mapping as well, or no `cursor`: a table with "
+                "triggers is counted exactly without one"
+            )
+        return
+    if not stream.cursor:
+        raise MappingError(
+            f"{where}.cursor` is missing: expected SQL of a time that each row gets once, such as t.created_at, "
+            "because tables that are `read_only` are read in its order"
+        )
+    moving = _MOVING.search(stream.cursor)
+    if moving or not re.search(r'\bt\.["\w]', stream.cursor):
+        reads = f"reads {moving[0]}" if moving else "reads no column of `t`"
+        raise MappingError(
+            f"{where}.cursor`: {stream.cursor} {reads}: expected SQL of a time that each row gets once and keeps, "
+            "such as t.created_at"
+        )
+    needs_changes = {"counted_when": stream.counted_when, "counted": stream.counted != "once", "key": stream.key}
+    for key in (name for name, given in needs_changes.items() if given):
+        raise MappingError(
+            f"{where}.{key}` is given: expected none, because changes of a table that is `read_only` cannot be seen; "
+            "take as `cursor` a time that is set when a row is to count, such as t.finished_at, and a `where`"
+        )
 
 
 def _native(source: Source) -> SourcePlan:
@@ -379,6 +470,13 @@ def _native(source: Source) -> SourcePlan:
 
 def _literal(text: str) -> str:
     return _escape("'" + text.replace("'", "''") + "'::text")
+
+
+def _foreign(text: str) -> str:
+    """Return SQL for a database that has none of our functions."""
+    for ours, stand_in in STAND_INS.items():
+        text = text.replace(ours, stand_in)
+    return _escape(text)
 
 
 def _escape(text: str) -> str:

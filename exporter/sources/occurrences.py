@@ -1,6 +1,7 @@
 """Errors and their issues wherever they are: in the event store, or in tables of applications that keep their own.
 
-All functions return SQL that stands in FROM, for statements with parameters: percent signs are doubled.
+All functions return SQL that stands in FROM, for statements with parameters: percent signs are doubled. Of a source
+that may only be read there are issues alone: its errors are in another database.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ ISSUE_COLUMNS = {
     "events": "bigint", "regressions": "bigint", "first_release": "text", "last_release": "text",
     "resolved_by": "text", "resolved_at": "timestamptz", "resolved_release": "text", "changed_by": "text",
     "changed_at": "timestamptz", "ignored_until": "timestamptz", "ignored_until_events": "bigint",
+    "assignee": "text",
 }  # fmt: skip
 """The columns of an issue, and their types."""
 
@@ -24,7 +26,7 @@ ISSUE_COLUMNS = {
 def errors(plans: Sequence[SourcePlan]) -> str | None:
     """Return the errors of sources in one database, with the columns of the kind; None where they have none."""
     names = ", ".join(column.name for column in ERROR.all_columns)
-    streams = [stream for plan in plans for stream in plan.streams if stream.kind is ERROR]
+    streams = [stream for plan in plans for stream in plan.streams if stream.kind is ERROR and not plan.read_only]
     parts = [s.select if s.adopted else f"SELECT {names} FROM {s.relation.sql}" for s in streams]
     return f"({' UNION ALL '.join(parts)}) error" if parts else None
 
@@ -41,7 +43,7 @@ def _left_to_apps(plans: Sequence[SourcePlan]) -> Iterator[tuple[Stream, str]]:
     for plan in plans:
         states = {state.relation: state.columns["resolved"] for state in plan.states if state.kind == "error_issues"}
         for stream in plan.streams:
-            if stream.kind is ERROR and not stream.issues:
+            if stream.kind is ERROR and not stream.issues and not plan.read_only:
                 yield stream, states.get(stream.relation, "'open'")
 
 

@@ -1,12 +1,20 @@
-"""The connection to one client: uvicorn's protocol with a deadline for every wait."""
+"""The connection to one client: uvicorn's protocol on h11, with a deadline for every wait."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+import contextlib
+import logging
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
+import h11
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
+
+from exporter.web.rate_limit import TokenBucket
 
 REQUEST_SECONDS = 10.0
 """How long a client may take to send a whole request, from its first byte (or from the connection)."""
@@ -15,66 +23,128 @@ SEND_SECONDS = 30.0
 """How long a client may take to read the rest of an answer."""
 
 MOST_HEADER_BYTES = 64 * 1024
+PIECE_BYTES = 16 * 1024
+"""How much is parsed at once, so that headers end at their bound however much has arrived."""
 
-Waiting = dict[object, Callable[[], object]]
-"""The connections that wait for their client, the longest wait first, each with a function that closes it."""
-
-Certificate = Mapping[str, Any] | None
+logger = logging.getLogger(__name__)
 
 
-class Connection(HttpToolsProtocol):
-    """uvicorn's protocol with what it lacks: deadlines, a limit on headers, and the check of a client's names."""
+@dataclass(frozen=True)
+class Waiter:
+    """A connection that waits for its client."""
 
-    def __init__(
-        self, config: uvicorn.Config, state: ServerState, waiting: Waiting, admits: Callable[[Certificate], bool]
-    ) -> None:
+    peer: str
+    close: Callable[[], object]
+    served: bool = False
+    """Whether a request of it was answered, and not refused."""
+
+
+Waiting = dict[object, Waiter]
+"""The connections that wait for their clients, the longest wait first."""
+
+
+class PeerLog(logging.LoggerAdapter[logging.Logger]):
+    """uvicorn's log of one connection, with the client's address; what clients cause is limited, for all of them."""
+
+    limit = TokenBucket(10.0, 10)
+    left_out = 0
+
+    @property
+    def level(self) -> int:
+        """Return the level, which uvicorn reads."""
+        return self.logger.level
+
+    def warning(self, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log what a client did wrong: ten lines at once, and one every ten seconds."""
+        if not PeerLog.limit.take():
+            PeerLog.left_out += 1
+            return
+        left_out, PeerLog.left_out = PeerLog.left_out, 0
+        super().warning(f"{msg}{f' ({left_out} such lines were left out)' if left_out else ''}", *args, **kwargs)
+
+    def process(self, msg: str, kwargs: MutableMapping[str, Any]) -> tuple[str, MutableMapping[str, Any]]:
+        """Put the client's address first."""
+        peer = (self.extra or {}).get("peer") or "a client"
+        return f"{peer}: {msg}", kwargs
+
+
+class Connection(H11Protocol):
+    """uvicorn's protocol with what it lacks: deadlines, and a bound on headers before they are parsed."""
+
+    def __init__(self, config: uvicorn.Config, state: ServerState, waiting: Waiting, peer: str) -> None:
         super().__init__(config, state, {}, asyncio.get_running_loop())
+        self.logger = PeerLog(logger, {"peer": peer})  # type: ignore[assignment]  # it has what uvicorn calls
+        self._peer = peer
         self._waiting = waiting
-        self._admits = admits
         self._deadline: asyncio.TimerHandle | None = None
-        self._receiving = self._in_headers = True
-        self._header_bytes = 0
+        self._receiving = self._served = False
+        self._answer, self.app = self.app, self._answered
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own
         super().connection_made(transport)
+        self._receiving = True
         self._wait_for_client(REQUEST_SECONDS, self.transport.abort)
-        if not self._admits(transport.get_extra_info("peercert")):
-            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._header_bytes += len(data)
-        if self._in_headers and self._header_bytes > MOST_HEADER_BYTES and not self.transport.is_closing():
-            self.send_400_response(f"Headers exceed {MOST_HEADER_BYTES} bytes.")
+        for begin in range(0, len(data), PIECE_BYTES):
+            if self.transport.is_closing():
+                return
+            super().data_received(data[begin : begin + PIECE_BYTES])
 
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._receiving = self._in_headers = True
-        self._header_bytes = 0
-        self._wait_for_client(REQUEST_SECONDS, self.transport.abort)
+    def handle_events(self) -> None:
+        super().handle_events()
+        state, (unparsed, _) = self.conn.their_state, self.conn.trailing_data
+        if state is h11.SEND_BODY or (state is h11.IDLE and unparsed):
+            if not self._receiving:
+                self._receiving = True
+                self._wait_for_client(REQUEST_SECONDS, self.transport.abort)
+        elif state is not h11.IDLE:
+            self._receiving = False
+            self._stop_waiting()
+        elif self._receiving and self.cycle is not None:  # the answer came before the end of the request
+            self._receiving = False
+            self._wait_for_client(SEND_SECONDS, self._abort_unless_sent)
 
-    def on_headers_complete(self) -> None:
-        self._in_headers = False
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        super().on_message_complete()
-        self._receiving = False
-        self._stop_waiting()
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, and close: uvicorn's own fails where an answer was begun, or none may have a body."""
+        if self.cycle is not None:  # whatever else the application sends is lost
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        with contextlib.suppress(h11.LocalProtocolError):
+            super().send_400_response(msg)
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if not self._receiving:  # else the answer came before the whole request, whose deadline still counts
+        if self.cycle.response_complete and not self._receiving:
+            # Where it receives, the answer came before the whole request, whose deadline still counts.
             self._wait_for_client(SEND_SECONDS, self._abort_unless_sent)
+
+    def shutdown(self) -> None:
+        try:
+            super().shutdown()
+        except h11.LocalProtocolError:  # what came last was no HTTP
+            self.transport.close()
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, and note whether it was refused. A client that leaves while it sends is no error."""
+
+        async def noting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._served = self._served or message["status"] < 400
+            await send(message)
+
+        with contextlib.suppress(ClientDisconnect):
+            await self._answer(scope, receive, noting)
 
     def _wait_for_client(self, seconds: float, expire: Callable[[], None]) -> None:
         self._stop_waiting()
         self._deadline = self.loop.call_later(seconds, expire)
-        self._waiting[self] = self.transport.abort
+        self._waiting[self] = Waiter(self._peer, self.transport.abort, self._served)
 
     def _stop_waiting(self) -> None:
         self._waiting.pop(self, None)

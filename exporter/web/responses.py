@@ -28,6 +28,13 @@ def is_json(request: Request) -> bool:
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/json"
 
 
+def is_foreign(request: Request) -> bool:
+    """Tell whether a browser sends this for a page of another site, or of another port of this one."""
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "none")
+    own = origin is None or origin.partition("://")[2].lower() == request.headers.get("Host", "").lower()
+    return not own or site not in ("none", "same-origin")
+
+
 async def read_body(request: Request, most_bytes: int) -> bytes | None:
     """Return the body, or None where it is longer; no more than that is ever held."""
     body = bytearray()

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from starlette.applications import Starlette
@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from exporter import __version__
 from exporter.errors import ConfigError
-from exporter.web.responses import PAGE_HEADERS, SAFE_HEADERS, in_thread, text
+from exporter.web.responses import PAGE_HEADERS, SAFE_HEADERS, in_thread, is_foreign, text
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +52,9 @@ class Site(Protocol):
         """Read the configuration again. Blocks. Raises ConfigError and keeps the old configuration."""
 
 
-def build_app(site: Site, more: Sequence[Route] = ()) -> Starlette:
-    """Return the ASGI application for `site`, with the routes of other parts."""
-    handlers = _Handlers(site)
+def build_app(site: Site, more: Sequence[Route] = (), may_reload: Callable[[], bool] = lambda: True) -> Starlette:
+    """Return the ASGI application for `site`, with the routes of other parts; `may_reload` allows `/-/reload`."""
+    handlers = _Handlers(site, may_reload)
     app = Starlette(
         routes=[
             Route("/", handlers.landing),
@@ -72,8 +72,9 @@ def build_app(site: Site, more: Sequence[Route] = ()) -> Starlette:
 
 
 class _Handlers:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, may_reload: Callable[[], bool]) -> None:
         self._site = site
+        self._may_reload = may_reload
         self._scrapes = asyncio.Semaphore(MOST_SCRAPES)
         self._health_reports = asyncio.Semaphore(MOST_HEALTH_REPORTS)
         self._reloading = asyncio.Lock()
@@ -116,6 +117,10 @@ class _Handlers:
 
     async def reload(self, request: Request) -> Response:
         """Answer 500 with the reason where the file is refused, as Prometheus does."""
+        if not self._may_reload():
+            return text("reloading by HTTP is off: start with --web.enable-lifecycle or users, or send SIGHUP", 403)
+        if is_foreign(request):
+            return text("a page of another site may not reload the configuration", 403)
         async with self._reloading:
             try:
                 await in_thread(self._site.reload)

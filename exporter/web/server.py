@@ -1,31 +1,41 @@
 """The HTTP server: one port, one process, many clients of whom any may stall.
 
-uvicorn parses and answers HTTP, but has no deadline for a client that sends nothing, half a TLS handshake or half a
-request, no limit on the size of headers and none on connections. This module adds them:
+uvicorn answers HTTP, parsed by h11, but has no deadline for a client that sends nothing, half a TLS handshake or half a
+request, and no limit on connections. This module adds them:
 
     accept -> TLS handshake -> request -> answer -> idle -> next request
               HANDSHAKE_...    REQUEST_...  the app's  SEND_... or IDLE_...
 
-Every wait for a client has its deadline. Where MOST_CONNECTIONS are open, a new one closes the one that has waited
-longest for its client: clients that stall can never keep a scrape out.
+Every wait for a client has its deadline. Where MOST_CONNECTIONS are open, a new one closes one that waits for its
+client: those that never got an answer before those that did, whoever has most, the one that has waited longest. Clients
+that stall can never keep a scrape out, nor end the connection that a scraper keeps.
 """
 
 import asyncio
 import contextlib
 import errno
 import functools
+import ipaddress
 import logging
 import signal
 import socket
+import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from exporter.errors import PlatformError
-from exporter.web.connection import Connection, Waiting
-from exporter.web.web_config import WebConfig
+from exporter.web.admission import Admission
+from exporter.web.connection import MOST_HEADER_BYTES, Connection, PeerLog, Waiter, Waiting
+
+# Most exporters serve without TLS and users, whose library takes a tenth of their start.
+if TYPE_CHECKING:
+    from exporter.web.handshake import Handshake
+    from exporter.web.web_config import WebConfig
 
 logger = logging.getLogger(__name__)
 
@@ -45,17 +55,19 @@ def serve(
     app: ASGIApp,
     host: str,
     port: int,
-    web: WebConfig | None,
+    web: "WebConfig | None",
     on_sighup: Callable[[], None],
     setting: str = LISTEN_SETTING,
+    allowed_hosts: Collection[str] = (),
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests under way and return. Blocks; needs the main thread.
 
-    `on_sighup` is called in a thread at every SIGHUP. Raises PlatformError, naming `setting`, where the address cannot
-    be bound.
+    `on_sighup` is called in a thread at every SIGHUP. On a loopback address requests for other hosts than this machine
+    and `allowed_hosts` are refused. Raises PlatformError, naming `setting`, where the address cannot be bound.
     """
     with bind(host, port, setting) as listener:
-        WebServer(app, listener, web, on_sighup).run()
+        is_local = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
+        WebServer(Admission(app, (host, *allowed_hosts) if is_local else None), listener, web, on_sighup).run()
 
 
 def bind(host: str, port: int, setting: str = LISTEN_SETTING) -> socket.socket:
@@ -94,13 +106,14 @@ class WebServer(uvicorn.Server):
     """
 
     def __init__(
-        self, app: ASGIApp, listener: socket.socket, web: WebConfig | None, on_sighup: Callable[[], None]
+        self, app: ASGIApp, listener: socket.socket, web: "WebConfig | None", on_sighup: Callable[[], None]
     ) -> None:
         super().__init__(
             uvicorn.Config(
                 web.guard(app) if web else app,
                 loop="asyncio",
                 http=Connection,
+                h11_max_incomplete_event_size=MOST_HEADER_BYTES,
                 ws="none",
                 lifespan="off",
                 interface="asgi3",
@@ -163,7 +176,7 @@ class WebServer(uvicorn.Server):
 class _Acceptor:
     """Accept connections until closed, and keep at most MOST_CONNECTIONS of them."""
 
-    def __init__(self, server: WebServer, listener: socket.socket, web: WebConfig | None) -> None:
+    def __init__(self, server: WebServer, listener: socket.socket, web: "WebConfig | None") -> None:
         self._server = server
         self._listener = listener
         self._web = web
@@ -189,7 +202,7 @@ class _Acceptor:
         self._listener.setblocking(False)
         while True:
             try:
-                client, _ = await self._loop.sock_accept(self._listener)
+                client, address = await self._loop.sock_accept(self._listener)
             except ConnectionError:
                 continue  # the client went away between its SYN and our accept
             except OSError as error:
@@ -200,34 +213,48 @@ class _Acceptor:
                 continue
             self._make_room()
             self._fresh.add(client)
-            task = self._loop.create_task(self._shake_hands(client))
+            task = self._loop.create_task(self._shake_hands(client, address[0]))
             self._handshakes.add(task)
             task.add_done_callback(functools.partial(self._shaken, client))
-            self._server.waiting[task] = task.cancel
+            self._server.waiting[task] = Waiter(address[0], task.cancel)
             await asyncio.sleep(0)  # a queue of clients would otherwise be accepted without any other work done
 
     def _make_room(self) -> None:
         waiting = self._server.waiting
         if len(self._handshakes) + len(self._server.server_state.connections) >= MOST_CONNECTIONS and waiting:
-            longest = next(iter(waiting))
-            waiting.pop(longest)()
+            held = Counter(waiter.peer for waiter in waiting.values())
+            # Of equals min() takes the first, which has waited longest.
+            first = min(waiting, key=lambda one: (waiting[one].served, -held[waiting[one].peer]))
+            waiting.pop(first).close()
 
-    async def _shake_hands(self, client: socket.socket) -> None:
+    async def _shake_hands(self, client: socket.socket, peer: str) -> None:
         self._fresh.discard(client)
         try:
             # asyncio does this only where a socket's `proto` is set, which an accepted one's is not. Without it head
             # and body of an answer, which are two writes, are 40 ms apart on a connection that is kept.
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            tls = self._web.tls() if self._web else None
+            tls = self._tls(client)
             deadlines = {"ssl_handshake_timeout": HANDSHAKE_SECONDS, "ssl_shutdown_timeout": HANDSHAKE_SECONDS}
-            await self._loop.connect_accepted_socket(self._connection, client, ssl=tls, **(deadlines if tls else {}))
+            await self._loop.connect_accepted_socket(
+                lambda: Connection(self._server.config, self._server.server_state, self._server.waiting, peer),
+                client,
+                ssl=tls,  # type: ignore[arg-type]  # it is used as a context, and is one
+                **(deadlines if tls else {}),
+            )
+        except ssl.SSLError as error:
+            client.close()
+            PeerLog(logger, {"peer": peer}).warning("the TLS handshake failed: %s", error)
         except OSError as error:
             client.close()
-            logger.debug("a client gave up or was refused before its request: %s", error)
+            logger.debug("%s: the client gave up before its request: %s", peer, error)
 
-    def _connection(self) -> Connection:
-        admits = self._web.admits if self._web else lambda certificate: True
-        return Connection(self._server.config, self._server.server_state, self._server.waiting, admits)
+    def _tls(self, client: socket.socket) -> "Handshake | None":
+        context = self._web.tls() if self._web else None
+        if context is None:
+            return None
+        from exporter.web.handshake import Handshake
+
+        return Handshake(context, client)
 
     def _shaken(self, client: socket.socket, task: asyncio.Task[None]) -> None:
         self._handshakes.discard(task)

@@ -1,13 +1,13 @@
 """The file of `--web.config.file`, in exporter-toolkit's format: TLS, basic authentication, headers, rate limit.
 
-The file and those it names are read again when they change: certificates and users rotate without a restart. An invalid
-file is logged once and changes nothing. Stricter than the toolkit in one way: what would be ignored is an error.
+The file and those it names are read again when they change: certificates and users rotate without a restart. Outcomes
+are the toolkit's, as tests/exposition/web_config_cases.py shows, but for two. HTTP/2 is not spoken. And an invalid file
+that comes later is logged once and changes nothing, where the toolkit refuses everybody until it is right again.
 Format: https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md
 """
 
 import logging
 import re
-import ssl
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -15,16 +15,20 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from OpenSSL import SSL
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter.config import strict_yaml
-from exporter.errors import WebConfigError
+from exporter.config.places import Place, place_of
+from exporter.errors import UnreadableError, WebConfigError
+from exporter.files import YAML_BYTES, read_text
 from exporter.sections import Secret
-from exporter.web.basic_auth import BasicAuthUsers
+from exporter.web import go_yaml
+from exporter.web.basic_auth import HIGHEST_COST, LOWEST_COST, BasicAuthUsers, BcryptHash
 from exporter.web.rate_limit import RateLimit, build_bucket
-from exporter.web.tls import TlsServerConfig, build_context, certificate_expiry, matches_any, one_of
+from exporter.web.tls import TlsServerConfig, build_context, certificate_expiry, check, one_of
 
 logger = logging.getLogger(__name__)
 
@@ -37,14 +41,12 @@ HEADERS: dict[str, tuple[str, ...]] = {
 }
 """The headers that may be set, and the values that each may have; none listed means any."""
 
-_BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
-
 
 class HttpServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The section. `http2` is accepted for the format's sake, without effect: this server speaks HTTP/1.1."""
+    """The section. `http2` has one effect: this server speaks HTTP/1.1, and refuses what HTTP/2 would forbid."""
 
-    http2: bool | None = None
-    headers: dict[str, str] = {}
+    http2: bool = True
+    headers: dict[str, str | None] = {}
 
 
 class WebSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -52,7 +54,7 @@ class WebSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
     tls_server_config: TlsServerConfig | None = None
     http_server_config: HttpServerConfig = HttpServerConfig()
-    basic_auth_users: dict[str, Secret] = {}
+    basic_auth_users: dict[str, Secret | None] = {}
     rate_limit: RateLimit = RateLimit()
 
 
@@ -73,7 +75,7 @@ class WebConfig:
         self._seen: list[_Signature] = []
         self._rules = self._read()
 
-    def tls(self) -> ssl.SSLContext | None:
+    def tls(self) -> SSL.Context | None:
         """Return the context for the next connection, or None where the server speaks plain HTTP."""
         return self._current().tls
 
@@ -81,10 +83,9 @@ class WebConfig:
         """Return when the server's certificate expires, in Unix seconds; None without TLS."""
         return self._rules.certificate_expiry
 
-    def admits(self, certificate: Mapping[str, Any] | None) -> bool:
-        """Tell whether a client's certificate, verified by the handshake, has an allowed name."""
-        allowed = self._current().allowed_names
-        return allowed is None or matches_any(certificate, allowed)
+    def identifies(self) -> bool:
+        """Tell whether every client proves who it is: by a password, or by a certificate that was verified."""
+        return self._current().identifies
 
     def guard(self, app: ASGIApp) -> ASGIApp:
         """Return `app` behind the rate limit and the passwords, with the headers added."""
@@ -123,15 +124,14 @@ class WebConfig:
         folder = self._path.parent
         try:
             before = _signature([self._path])
-            settings = parse(self._path.read_text(encoding="utf-8"))
+            settings = parse(read_text(self._path, YAML_BYTES))
             named = settings.tls_server_config.files(folder) if settings.tls_server_config else []
             self._files, self._seen = [self._path, *named], before + _signature(named)
             return _Rules(settings, folder)
         except WebConfigError as error:
             raise WebConfigError(f"{self._path}: {error}") from error
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-            raise WebConfigError(f"{self._path}: cannot be read ({reason}): expected a YAML file in UTF-8") from error
+        except UnreadableError as error:
+            raise WebConfigError(f"{self._path}: cannot be read ({error}): expected a YAML file in UTF-8") from error
 
 
 class _Rules:
@@ -139,15 +139,14 @@ class _Rules:
 
     def __init__(self, settings: WebSettings, folder: Path) -> None:
         """Raises WebConfigError."""
-        tls = settings.tls_server_config
-        if settings.http_server_config.http2:
-            logger.info("`http_server_config.http2` has no effect: this server speaks HTTP/1.1, as scrapers do too")
-        self.headers = _check_headers(settings.http_server_config.headers)
+        http, tls = settings.http_server_config, settings.tls_server_config or TlsServerConfig()
+        check(tls)
+        self.headers = _check_headers(http.headers)
         self.limit = build_bucket(settings.rate_limit)
         self.users = BasicAuthUsers(_check_users(settings.basic_auth_users)) if settings.basic_auth_users else None
-        self.tls = build_context(tls, folder) if tls else None
-        self.certificate_expiry = certificate_expiry(tls, folder) if tls else None
-        self.allowed_names = tls.client_allowed_sans if tls else None
+        self.tls = build_context(tls, folder, http2=http.http2) if tls.enabled else None
+        self.certificate_expiry = certificate_expiry(tls, folder) if tls.enabled else None
+        self.identifies = self.users is not None or tls.verifies
 
     async def refuse(self, authorization: str) -> ASGIApp | None:
         """Return the answer to a request that is refused, or None."""
@@ -162,15 +161,20 @@ class _Rules:
 def parse(text: str) -> WebSettings:
     """Return the settings in the file's text, checked for their types only. Raises WebConfigError."""
     try:
-        tree = strict_yaml.load(text)
+        tree = go_yaml.load(text, typed={"http2", "prefer_server_cipher_suites", "interval", "burst"})
     except strict_yaml.StrictYamlError as error:
         raise WebConfigError(f"invalid YAML: {error}") from None
     if tree is not None and not isinstance(tree, dict):
         raise WebConfigError(f"invalid {type(tree).__name__}: expected a mapping with keys such as `tls_server_config`")
+    given = _without_nulls(tree or {})
     try:
-        return msgspec.convert(_without_nulls(tree or {}), WebSettings, dec_hook=_decode)
+        return _converted(given)
     except msgspec.ValidationError as error:
-        raise WebConfigError(_explain(str(error))) from None
+        raise WebConfigError(_explain(place_of(error, given, _converted))) from None
+
+
+def _converted(tree: dict[Any, Any]) -> WebSettings:
+    return msgspec.convert(tree, WebSettings, dec_hook=_decode)
 
 
 def _without_nulls(tree: dict[Any, Any]) -> dict[Any, Any]:
@@ -190,34 +194,43 @@ def _decode(kind: type, value: object) -> object:
     raise ValueError(f"Expected `str`, got `{type(value).__name__}`")
 
 
-def _explain(message: str) -> str:
+def _explain(place: Place) -> str:
     """Put the key first, and leave out the value: it may be a secret."""
-    problem, _, path = message.partition(" - at `")
-    where = path.rstrip("`").removeprefix("$").lstrip(".")
-    problem = problem.replace("Object contains unknown field", "unknown key")
+    where, problem = place.path, place.problem.replace("Object contains unknown field", "unknown key")
     if not problem.startswith("unknown key"):
         return f"`{where}`: {problem}"
     known = _SECTIONS.get(where, WebSettings).__struct_fields__
     return f"{problem}{f' in `{where}`' if where else ''}: expected one of {', '.join(known)}"
 
 
-def _check_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    for name, value in headers.items():
-        where = f"http_server_config.headers.{name}"
-        allowed = one_of("http_server_config.headers", name, HEADERS)
-        if allowed and value:
-            one_of(where, value, dict.fromkeys(allowed))
-        if not (value.isascii() and value.isprintable()) and value:
-            raise WebConfigError(f"invalid `{where}` {value!r}: expected one line of ASCII")
-    return {name: value for name, value in headers.items() if value}
+def _check_headers(headers: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the headers to add, as UTF-8 in latin-1's letters: so they are sent. One without a value is left out."""
+    found = {}
+    for name, given in headers.items():
+        allowed, value = one_of("http_server_config.headers", name, HEADERS), given or ""
+        if allowed:
+            one_of(f"http_server_config.headers.{name}", value, dict.fromkeys(allowed))
+        value = re.sub(r"[\r\n]", " ", value).strip(" \t").encode().decode("latin-1")
+        if re.search(r"[\0-\x08\x0b-\x1f\x7f]", value):
+            raise WebConfigError(
+                f"invalid `http_server_config.headers.{name}` {given!r}: expected no control character"
+            )
+        if value:
+            found[name] = value
+    return found
 
 
-def _check_users(users: Mapping[str, Secret]) -> dict[str, str]:
-    for name, hashed in users.items():
-        if ":" in name or not _BCRYPT.fullmatch(hashed.reveal()):
-            expected = "a name without a colon" if ":" in name else "a bcrypt hash, as `htpasswd -nBC 10 USER` prints"
-            raise WebConfigError(f"invalid entry {name!r} in `basic_auth_users`: expected {expected}")
-    return {name: hashed.reveal() for name, hashed in users.items()}
+def _check_users(users: Mapping[str, Secret | None]) -> dict[str, str]:
+    hashes = {name: hashed.reveal() if hashed else "" for name, hashed in users.items()}
+    for name, hashed in hashes.items():
+        if BcryptHash.parse(hashed) is None:
+            raise WebConfigError(
+                f"invalid entry {name!r} in `basic_auth_users`: expected a bcrypt hash of cost {LOWEST_COST} to "
+                f"{HIGHEST_COST}, as `htpasswd -nBC 10 USER` prints"
+            )
+        if ":" in name:
+            logger.warning("`basic_auth_users`: nobody can sign in as %r, as a name ends at its first colon", name)
+    return hashes
 
 
 def _answer(status: HTTPStatus, headers: dict[str, str]) -> ASGIApp:

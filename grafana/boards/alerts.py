@@ -1,6 +1,6 @@
 """The dashboard of alerts: what fires, what fired, what fires too often, and whether anyone is notified."""
 
-from grafana_foundation_sdk.builders import stat, table
+from grafana_foundation_sdk.builders import stat
 from grafana_foundation_sdk.models import common as options
 
 from grafana.design import colors, columns, links, panels, tables, variables
@@ -17,29 +17,16 @@ ONLY = (
     links.keeping("alerts", "severity") + "&var-alertname=${__data.fields.alertname:percentencode}",
 )
 SERIES_ONLY = ("Only this alert", links.keeping("alerts", "severity") + "&var-alertname=${__field.labels.alertname}")
-TO_RUNBOOK = ("Runbook", links.to("runbook"))
-IN_RANGE_EMPTY = "No notification in the chosen range"
 
 
-def by_severity() -> stat.Panel:
-    """Return the tile with the number of firing alerts of each severity."""
+def by_severity(*, of_chosen: bool = False) -> stat.Panel:
+    """Return the tile with the number of firing alerts of each severity, of all or of the chosen apps and of no app."""
     return panels.severity_tile(
         "Firing alerts by severity",
         "How many alerts fire now, including those that inhibition or a silence mutes.",
-        {severity: health.firing(severity) for severity in colors.SEVERITIES},
-        ("Alerts", links.to("alerts", severity="${__field.name}")),
+        {severity: health.firing(severity, of_chosen=of_chosen) for severity in colors.SEVERITIES},
+        ("Alerts", links.to("alerts", severity="${__field.displayName}")),
     )
-
-
-def firing() -> table.Panel:
-    """Return the table of firing alerts."""
-    return tables.of_series(
-        "Firing alerts",
-        "Every alert that fires now, except the watchdog. The runbook has an entry for each.",
-        health.FIRING,
-        ["severity", tables.link("alertname", *TO_RUNBOOK), "app", "indicator"],
-        hidden=("job", "instance"),
-    ).no_value("No alert fires")
 
 
 def _first_line() -> Line:
@@ -52,13 +39,12 @@ def _first_line() -> Line:
         {"Not delivered": alerts.UNDELIVERED_IN_RANGE},
         bounds=((None, colors.GREEN), (1, colors.RED)),
     ).decimals(0)
-    tiles = [by_severity(), waiting, muted, _figure("Silences", "Active silences."), manual, failed]
-    return Line(4, tiles, (9, 3, 3, 3, 3, 3))
+    return Line(4, [by_severity(), waiting, muted, manual, failed], (7, 4, 4, 4, 5))
 
 
 def _figure(title: str, description: str) -> stat.Panel:
-    asked = {"Pending": alerts.PENDING, "Muted": alerts.MUTED, "Silences": alerts.SILENCES}[title]
-    return panels.trend_tile(title, description, {title: asked}).decimals(0)
+    asked = {"Pending": alerts.PENDING, "Muted": alerts.MUTED}[title]
+    return panels.number_tile(title, description, {title: asked}).decimals(0)
 
 
 def _firing() -> list[Line]:
@@ -67,18 +53,18 @@ def _firing() -> list[Line]:
         "Since when, including muted alerts. A name opens the runbook, filters, or opens a silence (Editors only).",
         alerts.SINCE,
         [
-            "severity",
-            tables.links("alertname", TO_RUNBOOK, ONLY, ("Silence it", links.silence("alertname", "severity"))),
-            *(tables.column("Value", "Since", 130, columns.AGO), "app", "component", "name", "indicator"),
+            *("severity", tables.column("alertname", width=300)),
+            tables.links("alertname", links.RUNBOOK, ONLY, ("Silence it", links.silence("alertname", "severity"))),
+            *(tables.wrapped("subject"), tables.column("Value", "Since", 140, columns.AGO)),
         ],
-    ).no_value("No alert fires")
+    ).no_value("No firing alert found")
     course = panels.health_timeline(
         "Firing alerts over time",
         "The worst severity at which each alert fired. A gap means that it did not fire.",
         {"{{alertname}}": alerts.COURSE},
         colors.RANKS,
         SERIES_ONLY,
-    ).no_value("Nothing fired")
+    )
     count = panels.lines(
         "Number of firing alerts",
         "By severity.",
@@ -86,7 +72,7 @@ def _firing() -> list[Line]:
         stacked=True,
         named=colors.SEVERITIES,
     ).decimals(0)
-    return [Line(9, [firing]), Line(10, [course, count], (14, 10))]
+    return [Line(9, [tables.sorted_by(firing, "Severity", descending=False)]), Line(10, [course, count], (14, 10))]
 
 
 def _noise() -> Section:
@@ -95,21 +81,25 @@ def _noise() -> Section:
         "Alerts with notifications in the chosen range, the most frequent first, and how long they lasted.",
         alerts.RULES,
         [
-            tables.links("alertname", ONLY, TO_RUNBOOK),
-            *("severity", "firings", "subjects", "still_firing", "repeats", "mean_to_resolve", "longest"),
-            *("firing_seconds", "last_fired"),
+            *(tables.wrapped("alertname"), tables.links("alertname", ONLY, links.RUNBOOK), "severity"),
+            *(tables.column(name, width=80) for name in ("firings", "subjects")),
+            *(tables.column("still_firing", "Firing", 75), tables.column("mean_to_resolve", "Mean time", 110)),
+            *(tables.column("longest", width=100), tables.column("firing_seconds", width=110)),
+            tables.column("last_fired", width=135),
         ],
-    ).no_value(IN_RANGE_EMPTY)
+    )
     rankings = [
         panels.ranking(title, text, {"{{alertname}}": query}, unit, link=SERIES_ONLY).decimals(0)
         for title, text, unit, query in (
-            ("Flapping", "Fired again within `alerts.flap_seconds` of their end.", "short", alerts.FLAPPING),
-            ("Short alerts", "Ended within `alerts.noise_seconds`.", "short", alerts.SHORT),
+            ("Flapping", "Fired again within `alerts.flap_seconds` of their end.", panels.COUNT, alerts.FLAPPING),
+            ("Short alerts", "Ended within `alerts.noise_seconds`.", panels.COUNT, alerts.SHORT),
             ("Time firing", "How long alerts fired that ended in the range.", "dtdurations", alerts.FIRING_TIME),
         )
     ]
     course = panels.lines(
-        "Flapping over time", "How often alerts fired again soon, within an hour.", {"{{alertname}}": alerts.FLAPS}
+        "Flapping over time",
+        "How often alerts fired again soon, within an hour; those that did.",
+        {"{{alertname}}": alerts.FLAPS},
     )
     return Section("Noisy alerts", [Line(9, [rules]), Line(8, [rankings[0], course, *rankings[1:]])])
 
@@ -117,13 +107,14 @@ def _noise() -> Section:
 def _history() -> Section:
     history = tables.table(
         "History",
-        "Alerts that Alertmanager reported in the chosen range, the newest first.",
+        "Alerts that Alertmanager reported in the chosen range: those that fire still, then the newest.",
         alerts.HISTORY,
         [
-            *("starts_at", "ends_at", tables.words("state", STATES), "severity"),
-            *(tables.links("alertname", ONLY, TO_RUNBOOK), "subject", "summary", "receivers", "lasted", "repeats"),
+            *(tables.words("state", STATES, 80), "severity", tables.wrapped("alertname", 265)),
+            *(tables.links("alertname", ONLY, links.RUNBOOK), tables.wrapped("subject", 115)),
+            *(tables.wrapped("summary"), "starts_at", tables.column("lasted", width=105)),
         ],
-    ).no_value(IN_RANGE_EMPTY)
+    )
     points = panels.lines(
         "Time to resolve", "How long alerts lasted, at their end.", alerts.RESOLVED, "s", named=colors.SEVERITIES
     )
@@ -139,9 +130,15 @@ def _history() -> Section:
         "Time to resolve by severity",
         "Of the alerts that Alertmanager reported in the chosen range.",
         alerts.RESOLVED_BY_SEVERITY,
-        ["severity", "resolved", "firings", "median", "ninety", "longest"],
-    ).no_value(IN_RANGE_EMPTY)
-    return Section("History and time to resolve", [Line(12, [history]), Line(8, [points, quantiles, by_severity])])
+        [
+            "severity",
+            tables.column("firings", width=60),
+            *(tables.column(one, width=105) for one in ("median", "ninety")),
+        ],
+    )
+    return Section(
+        "History and time to resolve", [Line(12, [history]), Line(8, [points, quantiles, by_severity], (7, 8, 9))]
+    )
 
 
 def _other_sources() -> Section:
@@ -157,18 +154,20 @@ def _other_sources() -> Section:
         "Open alerts of applications",
         "Unresolved alerts in the applications' own tables.",
         alerts.OPEN_IN_APPS,
-        ["app", "severity", "alert_source", tables.column("Value", "Open", 75)],
-    ).no_value("No application has open alerts")
+        ["app", "severity", tables.column("alert_source", width=110), tables.column("Value", "Open", 75)],
+    )
     manual = tables.table(
         "Manual alerts",
         "Open ones, and those created in the chosen range. `platform-exporter alerts` creates and resolves them.",
         alerts.MANUAL,
         [
-            *("created_at", tables.words("state", STATES), "severity", "alertname", "app", "summary", "created_by"),
-            *("resolved_at", "resolved_by", "id"),
+            *(tables.words("state", STATES, 80), "severity", tables.wrapped("app", 100), tables.wrapped("summary")),
+            *(tables.wrapped(name, 100) for name in ("created_by", "resolved_by")),
+            *(tables.column(name, unit=columns.AGO, width=112) for name in ("created_at", "resolved_at")),
+            tables.column("id", "ID", 130),
         ],
-    ).no_value("No manual alerts")
-    lines = [Line(8, [at_alertmanager, silences, in_apps]), Line(8, [manual])]
+    )
+    lines = [Line(8, [at_alertmanager, silences, in_apps], (8, 6, 10)), Line(8, [manual])]
     return Section("Silences, manual alerts and alerts of applications", lines)
 
 
@@ -197,9 +196,8 @@ def _notifications() -> Section:
 
 BOARD = Board(
     "alerts",
-    "Platform alerts",
     "Which alerts fire, since when, and which are noisy?",
     [_first_line(), *_firing(), _noise(), _history(), _other_sources(), _notifications()],
     VARIABLES,
-    buttons=["overview", "monitoring", "runbook"],
+    may_be_empty={"Short alerts": "Where all is well, or all lasts, no alert is short."},
 )

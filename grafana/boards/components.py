@@ -15,13 +15,13 @@ VARIABLES = (
 )
 # What is down is red, what responds but not as it should is orange.
 REASON_COLORS = dict.fromkeys(REASONS, colors.RED) | dict.fromkeys(WEAKNESSES, colors.ORANGE)
+FULL = colors.bands("saturation_ratio")
 STATES = "Down is critical, degraded is a warning, grey was not probed."
 GAP = " A gap means that the exporter did not run."
 
 
-def _figures() -> Line:
+def _figures() -> list[Line]:
     only = links.to("components", component="${__field.labels.component}", name="${__field.labels.name}")
-    worst = panels.health_tile("Components", "The worst of all.", components.WORST, ("Alerts", links.to("alerts")))
     states = panels.health_tile(
         "Each component", STATES, components.STATES, ("Only this component", only), legend=LEGEND
     )
@@ -37,20 +37,20 @@ def _figures() -> Line:
         "Time until the first of connections, memory or disks is used up, if growth continues.",
         {"Full in": components.FIRST_FULL},
         "dtdurations",
-    ).no_value("Nothing fills up")
+    ).no_value(panels.NONE)
     certificate = panels.number_tile(
-        "Certificate expires in",
+        "Certificate",
         "Time until the first TLS certificate expires, of components and of the exporter.",
         {"Certificate": components.FIRST_CERTIFICATE},
         "dtdurations",
-    ).no_value("No certificate")
+    ).no_value(panels.NONE)
     available = panels.number_tile(
         "Availability",
         "Share of the chosen range in which the least available component was up.",
         {"Availability": components.LEAST_AVAILABILITY},
         "percentunit",
     ).decimals(2)
-    return Line(4, [worst, states, fullest, full, certificate, available], (3, 9, 3, 3, 3, 3))
+    return [Line(3, [states]), Line(3, [fullest, full, certificate, available])]
 
 
 def _states() -> Line:
@@ -62,11 +62,11 @@ def _states() -> Line:
         components.PROBLEMS,
         [
             *("component", tables.link("name", "Only this component", only)),
-            tables.link("reason", "Runbook", links.to("runbook")),
+            tables.link("reason", "Runbook", links.to("runbook", alert="PlatformComponentDown")),
             tables.words("reason", REASON_COLORS),
         ],
-    ).no_value("Every component is healthy")
-    return Line(8, [timeline, why], (16, 8))
+    ).no_value("No problem found")
+    return Line(8, [timeline, why], (13, 11))
 
 
 def _charts() -> Line:
@@ -104,7 +104,7 @@ def _forecast() -> Section:
             "Full in": components.UNTIL_FULL,
         },
         [
-            *("component", "name", "resource", tables.gauge("Used"), tables.gauge("In 24 h", colors.ORANGE)),
+            *("component", "name", "resource", tables.gauge("Used", *FULL), tables.gauge("In 24 h", *FULL)),
             tables.column("Growth per hour", None, 130, "percentunit"),
             tables.column("Full in", None, 170, "dtdurations"),
         ],
@@ -113,14 +113,14 @@ def _forecast() -> Section:
         "Failed probes", "Failed probes in 5 minutes, by reason.", {LEGEND + " {{reason}}": components.PROBE_FAILURES}
     )
     available = panels.ranking(
-        "Availability of each component",
+        "Availability by name",
         "Share of the chosen range in which each component was up.",
         {LEGEND: components.AVAILABILITY},
         "percentunit",
         bounds=((None, colors.RED), (0.99, colors.YELLOW), (0.999, colors.GREEN)),
     ).max(1)
-    shown = [tables.sorted_by(table, "Used"), failures, available.decimals(2)]
-    return Section("Forecast and availability", [Line(9, shown, (12, 7, 5))])
+    below = Line(9, [available.decimals(2), failures], (9, 15))
+    return Section("Forecast and availability", [Line(8, [tables.sorted_by(table, "Used")]), below])
 
 
 def _postgresql() -> Section:
@@ -151,7 +151,10 @@ def _redis() -> Section:
     )
     clients = panels.lines("Redis clients", "Connected clients.", {NAME: components.CLIENTS})
     lengths = panels.lines(
-        "Queues", "Waiting entries. One that never gets shorter is not consumed.", {QUEUE: components.QUEUES}
+        "Queues",
+        "Waiting entries, and the fewest of 15 minutes (dashed): what bursts leave behind.",
+        {QUEUE: components.QUEUES, QUEUE + " fewest": components.QUEUE_FLOOR},
+        dashed="fewest",
     )
     age = panels.lines(
         "Oldest entry",
@@ -200,16 +203,36 @@ def _certificates() -> Section:
         "The first to expire on top; negative after expiry.",
         components.CERTIFICATES,
         ["component", "name", tables.column("Value", "Expires in", None, "dtdurations")],
-    ).no_value("No certificates")
+    )
     table = tables.sorted_by(table, "Expires in", descending=False)
-    return Section("All certificates", [Line(8, [remaining, table], (14, 10))], collapsed=True)
+    return Section("All certificates", [Line(8, [remaining, table], (13, 11))], collapsed=True)
+
+
+def _dependencies() -> Section:
+    table = tables.of_series(
+        "What needs each component",
+        "While a component is down, the alerts of these are muted. Declared in the exporter's configuration or implied "
+        "by what its sources and queries read. An app that is not here needs nothing: its alerts are always sent.",
+        components.DEPENDENCIES,
+        ["component", "name", "app", "endpoint", "source", "query", "origin"],
+    )
+    return Section("Dependencies", [Line(8, [table])], collapsed=True)
 
 
 BOARD = Board(
     "components",
-    "Platform components",
     "Are PostgreSQL, Redis, MinIO and HTTP endpoints up, fast and far from full?",
-    [_figures(), _states(), _charts(), _forecast(), _postgresql(), _redis(), _minio(), _certificates()],
+    [
+        *_figures(),
+        _states(),
+        _charts(),
+        _forecast(),
+        _postgresql(),
+        _redis(),
+        _minio(),
+        _dependencies(),
+        _certificates(),
+    ],
     VARIABLES,
-    buttons=["monitoring", "alerts", "runbook"],
+    may_be_empty={"Host free space": "No node_exporter runs."},
 )

@@ -11,118 +11,116 @@ from grafana.queries import error, errors
 VARIABLES = (
     variables.column("app", "App", errors.APPS),
     variables.column("fingerprint", "Issue", error.FINGERPRINTS, several=False, everything=False),
+    variables.traces(),
 )
 KINDS = {"request": colors.BLUE, "activity": colors.GREEN, "error": colors.RED}
 TO_USER = tables.link(
     "user_id", "What this user did", links.keeping("users", "app") + "&var-user=${__data.fields.user_id:percentencode}"
 )
-DID_NOT_OCCUR = "It did not occur in the chosen range"
+# Where nothing occurred in the chosen range, this is the way to where it did.
+AROUND_LAST = links.to(
+    "error", app="${__data.fields.app:percentencode}", fingerprint="${__data.fields.fingerprint:percentencode}"
+).replace("${__url_time_range}", "from=${__data.fields.around_from}&to=${__data.fields.around_to}")
 
 
-def _issue() -> Line:
+def _issue() -> list[Line]:
     issue = tables.table(
         "Issue",
-        "The chosen issue: what failed, where, since when, and how often in total.",
+        "What failed, where, since when and how often, whatever the chosen range. Last seen shows the hour around it.",
         error.ISSUE,
         [
-            *("severity", tables.issue_state("state"), tables.column("error_type", width=170)),
-            *(tables.trace("message"), "app", "endpoint", "first_seen", "last_seen", "events"),
-            *(tables.warned("regressions", colors.ORANGE), "first_release", "last_release"),
+            *(tables.severity_and_state(), tables.wrapped("issue"), tables.column("first_seen", width=140)),
+            *(tables.column("last_seen", width=140), tables.link("last_seen", "Show the hour around it", AROUND_LAST)),
+            *("events", tables.warned("regressions", colors.ORANGE), tables.wrapped("releases", 115)),
+            *(tables.wrapped("assignee", 110), *map(tables.hidden, ("around_from", "around_to", "app", "fingerprint"))),
         ],
     ).no_value("Choose an issue")
-    return Line(5, [issue])
-
-
-def _change() -> Line:
     change = tables.table(
         "Change",
-        "Who changed the status last, and what Editors may do now. A resolved issue that occurs again is a regression.",
+        "Its state, and what Editors may do now. A resolved issue that occurs again is a regression.",
         error.STATE,
         [
-            *(tables.column("app", width=90), tables.issue_state("state"), "changed_by", "changed_at"),
-            *("resolved_release", "ignored_until", tables.column("ignored_for", width=140)),
-            *(tables.actions("change", actions.of_row()), tables.hidden("id")),
+            *(tables.wrapped("state"), tables.actions("change", actions.of_row())),
+            *(tables.column("change", width=835), tables.hidden("id")),
         ],
     ).no_value("Choose an issue")
-    return Line(4, [change])
-
-
-def _figures() -> list[Line]:
-    tiles = [
-        panels.number_tile(title, text, query, unit)
-        for title, text, unit, query in (
-            ("Events", "Occurrences in the chosen range.", "short", error.EVENTS),
-            ("Affected users", "Distinct users who met it in the chosen range.", "short", error.USERS),
-            ("Regressions", "How often it occurred again after it was resolved.", "short", error.REGRESSIONS),
-            ("First seen", "When it occurred for the first time.", columns.AGO, error.FIRST),
-            ("Last seen", "When it occurred last.", columns.AGO, error.LAST),
-        )
-    ]
-    course = panels.bars("Occurrences over time", "How often it occurred, by release of the app.", error.COURSE)
-    return [Line(4, tiles, (5, 5, 4, 5, 5)), Line(8, [course])]
+    return [Line(6, [issue]), Line(3, [change.show_header(False)])]
 
 
 def _stack_trace() -> Line:
-    trace = tables.stack_trace(
+    trace = panels.stack_trace(
         "Stack trace",
-        "Of the newest occurrence up to the end of the range that has one. A click on it opens all of it.",
+        "Of the newest occurrence up to the end of the range, or of all. ERROR marks your own code.",
         targets.restricted(error.STACK_TRACE),
-        "stack_trace",
     )
     last = tables.table(
         "Last occurrence",
-        "What is known of the newest occurrence up to the end of the range.",
+        "What is known of the newest occurrence up to the end of the range, or of all.",
         targets.restricted(error.LAST_OCCURRENCE),
-        [tables.column("name", "Name", 140), tables.trace("value")],
-    ).no_value("No occurrence is stored any more")
-    return Line(16, [trace, last], (15, 9))
+        [tables.column("name", "Name", 110), tables.trace("value")],
+    )
+    return Line(16, [trace, last.no_value("No stored occurrence found")], (16, 8))
 
 
-def _occurrences() -> Section:
+def _occurrences() -> list[Line]:
+    course = panels.bars("Occurrences over time", "How often it occurred, by release of the app.", error.COURSE)
+    tiles = [
+        panels.number_tile(title, text, query)
+        for title, text, query in (
+            ("Events", "Occurrences in the chosen range.", error.EVENTS),
+            ("Users", "Distinct users who met it in the chosen range.", error.USERS),
+        )
+    ]
     occurrences = tables.table(
         "Occurrences",
         "The last 200 in the chosen range. Users are shown as the beginning of a hash, which identifies no one.",
         error.OCCURRENCES,
-        ["at", "app", "release", "severity", "endpoint", tables.trace("message"), "job_id", "user"],
-    ).no_value(DID_NOT_OCCUR)
-    releases = tables.table(
-        "Releases",
-        "The releases in which it occurred in the chosen range, and when each release was first seen.",
-        error.RELEASES,
-        ["app", "release", "release_first_seen", "events", "users", "first_occurrence", "last_occurrence"],
-    ).no_value(DID_NOT_OCCUR)
-    return Section("Occurrences and releases", [Line(10, [occurrences, releases], (14, 10))])
+        [
+            *("at", tables.wrapped("release", 110), "severity", tables.wrapped("endpoint", 215)),
+            *(tables.trace("message"), tables.column("job_id", width=120), tables.column("user", width=90)),
+            *tables.to_trace("at"),
+        ],
+    )
+    occurrences.no_value("No occurrence in the chosen range found")
+    return [Line(8, [course, *tiles], (16, 4, 4)), Line(10, [occurrences])]
 
 
 def _history() -> Section:
     history = tables.table(
-        "History",
-        "Who resolved, reopened or ignored it, and when it reopened as a regression, regardless of the range.",
+        "History and comments",
+        "Who resolved, reopened, ignored, assigned or commented on it, and when it reopened, whatever the range.",
         error.HISTORY,
+        [tables.column("at", unit=columns.AGO, width=130), tables.wrapped("actor", 110), tables.wrapped("change")],
+    )
+    releases = tables.table(
+        "Releases",
+        "The releases in which it occurred in the chosen range, and when each release was first seen.",
+        error.RELEASES,
         [
-            *("at", "actor", "action", tables.issue_state("was"), tables.issue_state("became"), "release", "until"),
-            *("events", "note", "via"),
+            *(tables.wrapped("release"), tables.column("release_first_seen", "Released", 108), "events"),
+            *("users", tables.column("last_occurrence", "Last seen", 115)),
         ],
-    ).no_value("No changes yet")
+    )
     alerts = tables.table(
         "Related alerts",
         "Alerts of the same app in the range, and how often the issue occurred while each fired or 5 minutes before.",
         error.ALERTS,
         [
+            *("severity", tables.wrapped("alertname")),
             tables.link("alertname", "The alert's history", links.to("alerts", alertname="${__data.fields.alertname}")),
-            *("severity", "summary", "starts_at", "ends_at", "events"),
+            *(tables.column("starts_at", unit=columns.AGO, width=140), "events"),
         ],
-    ).no_value("No alert of this app was reported")
+    )
     similar = tables.table(
         "Similar issues",
         "Other issues of the same app with the same endpoint, or with the same type and message.",
         error.SIMILAR,
         [
-            *("severity", tables.issue_state("status"), tables.to_issue("error_type"), "message", "app"),
-            *("endpoint", "last_seen", "events", tables.hidden("fingerprint")),
+            *(tables.severity_and_state(), tables.wrapped("issue"), tables.to_issue("issue")),
+            *(tables.column("last_seen", width=140), "events", tables.hidden("app"), tables.hidden("fingerprint")),
         ],
-    ).no_value("No similar issues")
-    return Section("History and related", [Line(9, [history, alerts]), Line(8, [similar])])
+    )
+    return Section("History and related", [Line(9, [history, releases], (12, 12)), Line(9, [alerts, similar])])
 
 
 def _users() -> Section:
@@ -133,23 +131,25 @@ def _users() -> Section:
         [
             "at",
             tables.column("seconds", "After the error", 140, "dtdurations"),
-            *(TO_USER, "app", tables.words("kind", KINDS), "what", "outcome", "duration_seconds", "release"),
+            *(tables.wrapped("user_id", 110), TO_USER, tables.words("kind", KINDS, 80), tables.wrapped("what")),
+            *("outcome", "duration_seconds"),
         ],
-    ).no_value("No known user met it")
+    ).no_value("No known user found")
     affected = tables.table(
         "Affected users in detail",
         "The users who met it most often in the chosen range. An id opens everything that the user did.",
         targets.restricted(error.AFFECTED),
-        [TO_USER, "events", "addresses", "user_agent", "first_met", "last_met"],
-    ).no_value(DID_NOT_OCCUR)
+        [TO_USER, "events", "addresses", tables.wrapped("user_agent"), "first_met", "last_met"],
+    )
     return Section("Users (restricted)", [Line(12, [around]), Line(9, [affected])], collapsed=True)
 
 
 BOARD = Board(
     "error",
-    "Platform error",
     "What happened, where, how often and to whom?",
-    [_issue(), _change(), *_figures(), _stack_trace(), _occurrences(), _history(), _users()],
+    [*_issue(), _stack_trace(), *_occurrences(), _history(), _users()],
     VARIABLES,
-    buttons=["errors", "alerts", "users"],
+    may_be_empty={
+        "Occurrences over time": "The newest issue may be older than the range; its last occurrence is above."
+    },
 )

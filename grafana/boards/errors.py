@@ -13,10 +13,11 @@ from grafana.design import colors, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.queries import errors, health
 
-KEPT = ("app", "severity", "status", "endpoint", "search")
+KEPT = ("app", "severity", "status", "assignee", "endpoint", "search")
 PICK = links.keeping("errors", *KEPT, "issue") + "&var-issue=${__data.fields.id}"
 PICK_NONE = links.keeping("errors", *KEPT) + "&var-issue=-"
-IN_A_ROW = ("Resolve", "Reopen", "Ignore")
+IN_A_ROW = ("Resolve", "Ignore", "Reopen", "Assign")
+OF_MANY = (*IN_A_ROW, "Resolve in latest", "Ignore for a day", "Comment", "Merge")
 FILTERED = "Of the choices at the top."
 
 
@@ -30,6 +31,7 @@ def _variables() -> tuple[variables.Variable, ...]:
         variables.column("app", "App", errors.APPS),
         variables.words("severity", "Severity", list(colors.SEVERITIES)),
         status,
+        variables.column("assignee", "Assigned to", errors.ASSIGNEES),
         variables.text("endpoint", "Endpoint contains"),
         variables.text("search", "Text contains"),
         picked,
@@ -51,10 +53,9 @@ def _first_line() -> Line:
     tiles = [
         _number("New", "Issues first seen in the chosen range.", errors.NEW_IN_RANGE, colors.ORANGE),
         _number("Regressions", regressed, errors.REGRESSIONS_IN_RANGE, colors.ORANGE),
-        _number("Errors", "Errors recorded in the chosen range.", errors.EVENTS_IN_RANGE),
-        _number("Affected users", "Distinct users who met an error in the range.", errors.AFFECTED_USERS),
+        _number("Users", "Distinct users who met an error in the range.", errors.AFFECTED_USERS),
     ]
-    return Line(4, [open_now, burst, *tiles], (9, 3, 3, 3, 3, 3))
+    return Line(4, [open_now, burst, *tiles], (7, 4, 4, 5, 4))
 
 
 def _number(title: str, description: str, sql: str, color: str = colors.BLUE) -> stat.Panel:
@@ -85,18 +86,17 @@ def _issues() -> Line:
     issues = tables.table(
         "Issues",
         f"Groups of similar errors that the choices at the top leave; the {errors.MOST} that occurred last. Events, "
-        "users and trend are of the chosen range. Type and message open the issue; Editors change it with the buttons.",
+        "users and trend are of the chosen range. A click on the severity picks an issue for 'Change many at once'.",
         errors.ISSUES,
         [
-            *("severity", tables.issue_state("state"), "last_seen"),
-            *(tables.column("error_type", width=150), tables.to_issue("error_type"), tables.to_issue("message")),
-            *(tables.column("app", width=90), tables.column("endpoint", width=130), tables.column("course", width=160)),
-            *("events", "users", "events_ever", tables.warned("regressions", colors.ORANGE), "first_seen", "releases"),
-            *(tables.column("pick", "Many", 65), tables.link("pick", "Add to the picked issues", PICK)),
+            *(tables.severity_and_state(), tables.link("severity", "Add to the picked issues", PICK)),
+            *(tables.wrapped("issue"), tables.to_issue("issue"), tables.wrapped("last_seen", 100)),
+            *(tables.column("course", width=108), tables.column("events", width=64), tables.column("users", width=58)),
+            *(tables.wrapped("assignee"), tables.column("assignee", "Assignee", 85)),
             tables.actions("change", [one for one in actions.of_row() if one["title"] in IN_A_ROW]),
-            *(tables.column("change", width=240), tables.hidden("fingerprint"), tables.hidden("id")),
+            *(tables.column("change", width=262), *map(tables.hidden, ("app", "fingerprint", "id"))),
         ],
-    ).no_value("No matching issues")
+    )
     return Line(16, [issues])
 
 
@@ -106,11 +106,16 @@ def _many() -> Line:
         "Editors change the picked issues, or all listed above: all of them or none. The history shows who did it.",
         errors.MANY,
         [
-            *(tables.column("which", width=200), "number", tables.actions("change", actions.of_listed())),
-            *(tables.column("pick", "Picked", 90), tables.link("pick", "Clear the picked issues", PICK_NONE)),
+            *(tables.wrapped("which"), "number"),
+            tables.actions("change", [one for one in actions.of_listed() if one["title"] in OF_MANY]),
+            *(
+                tables.column("change", width=620),
+                tables.column("pick", "Picked", 90),
+                tables.link("pick", "Clear the picked issues", PICK_NONE),
+            ),
             tables.hidden("ids"),
         ],
-    ).no_value("No issues are listed")
+    )
     return Line(5, [many])
 
 
@@ -122,7 +127,7 @@ def _breakdown() -> Section:
         "Most frequent types", "Errors recorded in the range.", {"{{error_type}}": errors.BUSIEST_TYPES}
     ).decimals(0)
     releases = panels.bars("Errors by release", f"Errors recorded. {FILTERED}", errors.RELEASES)
-    here = links.keeping("errors", "app", "severity", "status", "search") + (
+    here = links.keeping("errors", "app", "severity", "status", "assignee", "search") + (
         "&var-endpoint=${__data.fields.endpoint:percentencode}"
     )
     endpoints = tables.table(
@@ -130,28 +135,28 @@ def _breakdown() -> Section:
         f"Errors, users and issues in the chosen range. {FILTERED} A click on an endpoint filters the issues above.",
         errors.ENDPOINTS,
         ["app", tables.link("endpoint", "Only this endpoint's issues", here), "events", "users", "issues", "last_seen"],
-    ).no_value("No errors")
-    return Section("Apps, types, releases and endpoints", [Line(8, [by_app, types, releases]), Line(9, [endpoints])])
+    )
+    return Section(
+        "Apps, types, releases and endpoints", [Line(8, [by_app, types]), Line(8, [releases]), Line(9, [endpoints])]
+    )
 
 
 def _history() -> Section:
     changes = tables.table(
-        "Changes of status",
-        "Who resolved, reopened or ignored which issue in the chosen range, and which reopened as regressions.",
+        "Changes and comments",
+        "Who changed or commented on which issue in the chosen range, and which reopened as regressions.",
         errors.CHANGES,
         [
-            *("at", "actor", "action", "app", tables.to_issue("error_type"), "message", tables.issue_state("was")),
-            *(tables.issue_state("became"), "note", tables.hidden("fingerprint")),
+            *("at", tables.wrapped("actor", 120), tables.wrapped("issue"), tables.to_issue("issue")),
+            *(tables.wrapped("change"), tables.hidden("app"), tables.hidden("fingerprint")),
         ],
-    ).no_value("No changes")
+    )
     return Section("History of changes", [Line(9, [changes])], collapsed=True)
 
 
 BOARD = Board(
     "errors",
-    "Platform errors",
     "Which errors are open, how often do they occur, and whom do they affect?",
     [_first_line(), _charts(), _issues(), _many(), _breakdown(), _history()],
     _variables(),
-    buttons=["alerts", "http"],
 )

@@ -31,10 +31,36 @@ def _prometheus() -> Section:
         "percentunit",
     )
     failures = panels.bars("Failing rules", "Failed rule evaluations in 5 minutes.", {GROUP: monitoring.RULE_FAILURES})
+    problems = panels.bars(
+        "Problems",
+        "Failures of the storage in 15 minutes (Alertmanager: 20), and targets and samples left out in 10, by problem.",
+        [panels.targets.series(query, "{{instance}} {{problem}}") for query in monitoring.SERVER_PROBLEMS],
+    )
+    remote = panels.lines(
+        "Remote storage",
+        "Samples that wait to be sent, and those that remote storage refused in 5 minutes; none without remote write.",
+        {"{{url}} waiting": monitoring.REMOTE_PENDING, "{{url}} refused": monitoring.REMOTE_FAILED},
+    )
+    restarts = panels.bars(
+        "Restarts",
+        "Starts of each target's process in 15 minutes, where it reports them.",
+        {TARGET: monitoring.RESTARTS},
+    )
+    stored = panels.lines(
+        "Age of last sample",
+        "Of the newest that Prometheus itself stored; the watchdog stops at a minute.",
+        {"Age": monitoring.NOT_STORED_SECONDS},
+        "s",
+    )
     lines = [
-        Line(8, [tables.sorted_by(_targets(), "Scrape"), tables.sorted_by(_groups(), "Duration")]),
-        Line(8, [load, failures, scrape]),
-        Line(7, [samples, head, disk]),
+        *(
+            Line(7, [table])
+            for table in (tables.sorted_by(_targets(), "Scrape"), tables.sorted_by(_groups(), "Duration"))
+        ),
+        Line(9, [load, scrape]),
+        Line(7, [failures, problems, remote]),
+        Line(7, [restarts, stored, samples]),
+        Line(7, [head, disk]),
         Line(7, [cpu, memory]),
     ]
     return Section("Prometheus: scrapes and rules", lines, collapsed=True)
@@ -52,8 +78,9 @@ def _targets() -> tables.tables.Panel:
             "New series": monitoring.SERIES_ADDED,
         },
         [
-            *("job", "instance", tables.states("State", colors.UP_DOWN)),
-            *(tables.column("Available", unit="percentunit"), tables.column("Scrape", unit="s")),
+            *("job", "instance", tables.states("State", colors.UP_DOWN), tables.column("State", width=70)),
+            *(tables.column("Available", None, 90, "percentunit"), tables.column("Scrape", None, 85, "s")),
+            *(tables.column("Samples", width=80), tables.column("New series", width=95)),
         ],
     )
 
@@ -63,15 +90,19 @@ def _groups() -> tables.tables.Panel:
         "Each rule group",
         "Duration of an evaluation and its share of the interval; failed and skipped evaluations in the range.",
         {
-            "Rules": monitoring.GROUP_RULES,
             "Duration": monitoring.GROUP_SECONDS,
             "Of interval": monitoring.GROUP_SHARES,
             "Failed": monitoring.GROUP_FAILED,
             "Skipped": monitoring.GROUP_MISSED,
         },
         [
-            *("group", tables.column("Duration", unit="s"), tables.gauge("Of interval")),
-            *(tables.warned("Failed", colors.RED), tables.warned("Skipped", colors.ORANGE)),
+            "group",
+            tables.column("Duration", None, 100, "s"),
+            *(tables.column(name, width=75) for name in ("Failed", "Skipped")),
+            tables.column("Of interval", width=110),
+            tables.gauge("Of interval", (None, colors.GREEN), (0.5, colors.YELLOW), (1, colors.RED)),
+            tables.warned("Failed", colors.RED),
+            tables.warned("Skipped", colors.ORANGE),
         ],
         hidden=("rule_group",),
     )
@@ -103,6 +134,25 @@ def _alertmanager() -> Section:
         [panels.targets.series(query, TARGET) for query in monitoring.SERVER_RELOADS],
         colors.YES_NO,
     )
-    return Section(
-        "Alertmanager and notifications", [Line(8, [notified, failed, held]), Line(8, [sent, lost, reloads])]
+    queue = panels.lines(
+        "Queue of alerts",
+        "Share of Prometheus' queue that is used.",
+        {"{{instance}}": monitoring.QUEUE_SHARE},
+        "percentunit",
     )
+    cluster = panels.lines(
+        "Alertmanager's cluster",
+        "Members that each Alertmanager sees, itself included; and how many configurations they have, expected 1.",
+        {"{{instance}} members": monitoring.CLUSTER_MEMBERS, "{{job}} configurations": monitoring.CONFIGURATIONS},
+    ).decimals(0)
+    switch = panels.lines(
+        "Dead man's switch",
+        "Since the exporter last got the watchdog; and whether its own messages were sent, where it had to send any.",
+        {
+            "{{instance}} last watchdog": monitoring.WATCHDOG_AGE,
+            "{{instance}} {{channel}}": monitoring.WATCHDOG_MESSAGES,
+        },
+        "s",
+    )
+    lines = [Line(8, [notified, failed, held]), Line(8, [sent, lost, reloads]), Line(7, [queue, cluster, switch])]
+    return Section("Alertmanager and notifications", lines)

@@ -1,167 +1,165 @@
 """The dashboard that people open first.
 
-From top to bottom: is anything wrong, what, since when, and which errors are new. Every tile opens the dashboard of its
-subject.
+From top to bottom, on a phone too: is anything wrong, what, since when and what to do; which app, and in which respect;
+then the course of rate, errors and duration. Everything leads to the dashboard of its subject.
 """
 
-from collections.abc import Iterator
+from typing import Any
 
-from grafana_foundation_sdk.builders import stat
+from grafana_foundation_sdk.builders import common, stat, table
+from grafana_foundation_sdk.models import common as options
+from grafana_foundation_sdk.models import dashboard as models
 
-from exporter.config.thresholds import Thresholds, descriptions
 from grafana.boards import alerts
-from grafana.design import colors, links, panels, tables, variables
+from grafana.design import colors, columns, links, panels, tables, targets, variables
 from grafana.design.layout import Board, Line, Section
-from grafana.queries import apis, errors, health, http, monitoring, scraping, shared, slo
+from grafana.queries import alerts as manual_alerts
+from grafana.queries import health, http, matrix, shared
 
-# The title of each indicator's tile, a line of tiles each; one that is not here comes last, titled by its name.
-INDICATORS: tuple[dict[str, str], ...] = (
-    {
-        "http_error_ratio": "HTTP errors",
-        "http_latency_seconds": "Response time",
-        "error_burst_factor": "Error bursts",
-        "login_failures": "Failed logins",
-        "api_success_ratio": "API success",
-        "api_forbidden_ratio": "API bans",
-        "api_rate_limited_ratio": "API rate limits",
-        "api_quota_seconds": "API quotas",
-    },
-    {
-        "scraping_failure_ratio": "Scraping failures",
-        "scraping_forbidden_ratio": "Scraper bans",
-        "scraping_rate_limited_ratio": "Scraper limits",
-        "scraping_volume_ratio": "Scraping volume",
-        "scraping_heartbeat_age_seconds": "Silent jobs",
-        "scraping_progress_age_seconds": "Stuck jobs",
-        "scraping_pending_age_seconds": "Waiting jobs",
-        "scraping_last_success_age_seconds": "Last success",
-    },
-    {
-        "saturation_ratio": "Saturation",
-        "saturation_seconds": "Time until full",
-        "transaction_age_seconds": "Old transactions",
-        "queue_age_seconds": "Old entries",
-        "certificate_expiry_seconds": "Certificates",
-        "sdk_dropped_ratio": "Dropped events",
-        "source_lag_seconds": "Source lag",
-    },
-)
-# The dashboard of an indicator's subject, by the first word of its name.
-SUBJECTS = {
-    "http": "http", "api": "apis", "scraping": "scraping", "error": "errors", "login": "users",
-    "saturation": "components", "certificate": "components", "transaction": "components",
-    "queue": "components",
-    "sdk": "monitoring", "source": "monitoring",
-}  # fmt: skip
+FIRING = "Firing alerts"
+WRAPPED = {"type": "auto", "wrapText": True}
 
 
-def _first_line() -> Line:
-    overall = panels.health_tile(
+def _overall() -> stat.Panel:
+    return panels.health_tile(
         "Platform",
-        "The worst of all components and indicators. Unknown where nothing has enough traffic to judge.",
+        "The worst of all components, indicators and firing alerts. Unknown where nothing has enough traffic to judge.",
         health.OVERALL,
         ("Alerts", links.to("alerts")),
     )
-    components = panels.health_tile(
-        "Components", "The worst probed component.", health.WORST_COMPONENT, ("Components", links.to("components"))
-    )
-    return Line(4, [overall, components, alerts.by_severity()], (6, 6, 12))
 
 
-def _indicators() -> Iterator[Line]:
-    drawn = {name for line in INDICATORS for name in line}
-    others = {name: name.rpartition("_")[0].replace("_", " ").capitalize() for name in Thresholds().indicators()}
-    for line in (*INDICATORS[:-1], INDICATORS[-1] | {name: others[name] for name in sorted(others.keys() - drawn)}):
-        yield Line(3, [_indicator(name, title) for name, title in line.items()])
-
-
-def _indicator(name: str, title: str) -> stat.Panel:
-    subject = SUBJECTS.get(name.partition("_")[0], "alerts")
-    unknown = "where nothing is measured" if name in Thresholds.ABOUT_NO_APP else "below the minimum of events"
-    described = f"{descriptions(Thresholds)[name]} The worst counts; unknown {unknown}."
-    keep = ("app",) if subject in ("http", "apis", "scraping", "errors", "users") else ()
-    return panels.health_tile(
-        title, described, health.indicator(name), (f"{title} in detail", links.keeping(subject, *keep))
-    )
-
-
-def _now() -> list[Line]:
-    today = panels.health_timeline(
-        "Components over 24 hours",
-        "Down is critical, degraded is a warning, grey was not probed. A gap means that the exporter did not run.",
-        {"{{component}} {{name}}": health.COMPONENTS},
-        link=("Components", links.to("components")),
-    )
-    issues = tables.table(
-        "Newest error issues",
-        "Groups of similar errors that are open; those that occurred last first. A type opens the issue.",
-        errors.NEWEST,
+def _firing() -> table.Panel:
+    """Return the table of what is wrong now: the gravest first, of these the newest."""
+    dashboard = links.to("${__data.fields.board}", app="${__data.fields.chosen:percentencode}")
+    panel = tables.of_series(
+        FIRING,
+        "Alerts of the chosen apps, and of what belongs to no app. Where opens a dashboard, What to do the runbook.",
+        health.firing_alerts(),
         [
-            *("last_seen", "app", "severity", tables.issue_state("status"), tables.to_issue("error_type")),
-            *("message", "events", "regressions", tables.hidden("fingerprint")),
+            _refined(tables.states("rank", colors.RANKS), displayName="Severity", custom__width=85),
+            _refined(tables.link("subject", "Dashboard", dashboard), displayName="Where", custom__width=200),
+            _refined(
+                ("meaning", {"mappings": _meanings(), "custom.cellOptions": WRAPPED}),
+                displayName="What",
+                custom__minWidth=300,
+            ),
+            tables.column("Value", "Since", 145, columns.AGO),
+            _refined(tables.link("entry", *links.RUNBOOK), displayName="What to do", custom__width=240),
+            *(tables.hidden(name) for name in ("alertname", "board", "chosen")),
         ],
-    ).no_value("No issue is open")
-    left = panels.ranking(
-        "Remaining error budget",
-        "Remaining share of each error budget of 30 days, the smallest first. Below 0 an objective is missed.",
-        {"{{app}} {{slo}}": slo.LEAST_LEFT_OF_APPS},
-        "percentunit",
-        bounds=((None, colors.RED), (0, colors.GREEN)),
-        link=("Objectives", links.to("slo", app="${__field.labels.app}")),
-    ).max(1)
-    return [Line(8, [alerts.firing(), today.time_from("24h")], (14, 10)), Line(8, [issues, left], (17, 7))]
+    )
+    panel.cell_height(options.TableCellHeight.MD)
+    order = [common.TableSortByFieldState().display_name(name).desc(True) for name in ("Severity", "Since")]
+    return panel.sort_by(order).no_value("No firing alert found")
 
 
-def _charts() -> Section:
+def _refined(column: tables.Column, **properties: Any) -> tables.Column:
+    """Return the column with more properties; a double underscore stands for the dot of custom.NAME."""
+    name, found = column
+    return name, found | {key.replace("__", "."): value for key, value in properties.items()}
+
+
+def _meanings() -> list[models.ValueMapping]:
+    texts = health.meanings().items()
+    options = {name: models.ValueMappingResult(text=text, index=number) for number, (name, text) in enumerate(texts)}
+    return [models.ValueMap(options=options)]
+
+
+def _matrix() -> table.Panel:
+    """Return the table of a row per app and a column per subject, the worst app first."""
+    queries = [*(column.query() for column in matrix.COLUMNS), matrix.worst()]
+    here = "${__data.fields.app:percentencode}"
+    looks = [
+        _refined(
+            tables.states(column.label, colors.CELLS),
+            displayName=column.heading,
+            custom__minWidth=110,
+            custom__wrapText=True,
+            links=tables.link("", f"{column.heading} in detail", links.to(column.board, app=here))[1]["links"],
+        )
+        for column in matrix.COLUMNS
+    ]
+    panel = tables.table(
+        "Apps",
+        "What is worst of each subject; where nothing is wrong, the usual figure. Grey is unknown, a dash is none. "
+        "A cell opens the dashboard of its subject.",
+        [targets.rows(query) for query in queries],
+        [_refined(tables.link("app", "Only this app", links.to("overview", app=here)), custom__width=118), *looks],
+    )
+    values = [f"Value #{chr(ord('A') + number)}" for number in range(len(queries))]
+    steps = [
+        ("merge", {}),
+        # Both sorts keep the order of equals: the worst first, and the equally bad by name.
+        *(("sortBy", {"sort": [{"field": name, "desc": name != "app"}]}) for name in ("app", values[-1])),
+    ]
+    for name, chosen in steps:
+        panel.with_transformation(models.DataTransformerConfig(id_val=name, options=chosen))
+    names = ("app", *(column.label for column in matrix.COLUMNS))
+    return panel.with_transformation(tables.arranged(*names, hidden=("Time", *values))).no_value("No app found")
+
+
+def _components() -> stat.Panel:
+    return panels.health_tile(
+        "Components",
+        "Down is critical, degraded is a warning, grey was not probed.",
+        health.COMPONENTS,
+        ("Components", links.to("components")),
+        legend="{{component}} {{name}}",
+    )
+
+
+def _manual() -> stat.Panel:
+    """Return the number of what Prometheus does not know: people gave it to Alertmanager."""
+    return panels.number_tile(
+        "Manual alerts",
+        "Alerts that people created and no one resolved.",
+        manual_alerts.OPEN_MANUAL,
+        bounds=((None, colors.GREEN), (1, colors.RED)),
+        link=("Alerts", links.to("alerts")),
+    )
+
+
+def _charts() -> list[Section]:
     app = "{{app}}"
-    error_ratio = panels.judged("Error ratio", "5xx over 5 minutes.", {app: http.ERROR_RATIO}, "http_error_ratio")
-    mean = panels.judged("Mean response time", "Over 5 minutes.", {app: http.MEAN}, "http_latency_seconds", "s")
     rate = panels.lines("Request rate", "Requests served per second.", {app: http.RATE}, "reqps")
-    success = panels.lines(
-        "API success ratio",
-        "Share of calls over 5 minutes that succeeded; lower is worse." + shared.FEW,
-        {"{{app}} {{api}}": apis.APP_SUCCESS},
-        "percentunit",
-        thresholds=shared.threshold("api_success_ratio", app=False),
-    ).max(1)
-    failures = panels.judged(
-        "Scraping failure ratio",
-        "Share of runs over 5 minutes that failed.",
-        {"{{app}} {{scraper}}": scraping.APP_FAILURES},
-        "scraping_failure_ratio",
-    ).max(1)
-    recorded = panels.bars(
-        "Errors recorded", "Errors per minute.", {"{{severity}}": errors.RATE}, "cpm", named=colors.SEVERITIES
+    ratio = panels.judged("Error ratio", "5xx over 5 minutes.", {app: http.ERROR_RATIO}, "http_error_ratio")
+    mean = panels.judged("Mean response time", "Over 5 minutes.", {app: http.MEAN}, "http_latency_seconds", "s")
+    pauses = panels.judged(
+        "Silence by app",
+        "Time since an app's last event, as a multiple of its longest usual pause; of the five most silent.",
+        {app: shared.busiest(health.PAUSES, 5)},
+        "app_silence_ratio",
+        "short",
     )
-    return Section(
-        "Rate, errors, duration", [Line(8, [rate, error_ratio, mean]), Line(8, [success, failures, recorded])]
+    kinds = panels.lines(
+        "Silence by kind of event",
+        "As beside, by kind of event; of apps that write others.",
+        {"{{app}} {{kind}}": shared.busiest(health.KIND_PAUSES, 5)},
+        thresholds=shared.threshold("events_missing_ratio", app=False),
     )
+    return [
+        Section("Rate, errors, duration", [Line(8, [rate, ratio, mean])]),
+        Section("Silence", [Line(11, [pauses, kinds])], collapsed=True),
+    ]
 
 
-def _monitoring() -> Section:
-    sources = panels.health_tile(
-        "Sources",
-        "Whether the last poll of each source succeeded. While one is down, figures from its events stand still.",
-        monitoring.ANY_SOURCE_UP,
-        ("Monitoring", links.to("monitoring")),
-        legend="{{source}}",
-        mappings=colors.UP_DOWN,
-    )
-    lag = panels.lines(
-        "Source lag over time",
-        "Time since last read.",
-        {"{{source}}": monitoring.ANY_SOURCE_LAG},
-        "s",
-        indicator="source_lag_seconds",
-    )
-    return Section("Monitoring", [Line(6, [sources, lag], (8, 16))])
+def _apps() -> variables.Variable:
+    """Return the choice of apps: all are also those that no counter names, for example because no exporter responds."""
+    found = variables.labels("app", "App", shared.APPS)
+    found.build().all_value = ".*"
+    return found
 
 
 BOARD = Board(
     "overview",
-    "Platform overview",
     "Is the platform healthy, and if not, where?",
-    [_first_line(), *_indicators(), *_now(), _charts(), _monitoring()],
-    (variables.labels("app", "App", shared.APPS),),
-    buttons=["http", "apis", "scraping", "errors", "alerts", "slo", "runbook"],
+    [
+        Line(3, [_overall(), alerts.by_severity(of_chosen=True)], (6, 18)),
+        Line(7, [_firing()]),
+        Line(9, [_matrix()]),
+        Line(3, [_components(), _manual()], (19, 5)),
+        *_charts(),
+    ],
+    (_apps(),),
 )

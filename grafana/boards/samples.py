@@ -19,8 +19,8 @@ VARIABLES = (
 
 
 def _tiles() -> Line:
-    names = panels.trend_tile("Samples", "Number of custom metrics.", {"Samples": samples.NAMES})
-    series = panels.trend_tile(
+    names = panels.number_tile("Samples", "Number of custom metrics.", {"Samples": samples.NAMES})
+    series = panels.number_tile(
         "Series", "Number of their series. The configuration limits them by source.", {"Series": samples.SERIES}
     )
     folded = panels.number_tile(
@@ -33,25 +33,25 @@ def _tiles() -> Line:
     return Line(4, [names, series, folded])
 
 
-def _known() -> Line:
+def _known() -> list[Line]:
     only = links.to("samples", gauge=f"{samples.PREFIX}${{__data.fields.sample}}")
     now = tables.of_series(
         "Gauges now",
         "The last value of each gauge, with its labels.",
         samples.GAUGES_NOW,
         [tables.link("sample", "Only this gauge", only), "app", "Value"],
-    ).no_value("No gauges")
+    )
     written = tables.table(
         "Stored samples",
         "What applications stored, by the names and units that they gave. At most the last 24 hours of the range.",
         samples.WRITTEN,
         [
             *("app", "name", "kind", "unit"),
-            *(tables.column(name, width=100, unit="short") for name in ("rows", "average", "minimum", "maximum")),
+            *(tables.column(name, None, 110, panels.COUNT) for name in ("rows", "average", "minimum", "maximum")),
             "last_written",
         ],
-    ).no_value("No samples")
-    return Line(10, [now.decimals(3), written.decimals(3)], (10, 14))
+    )
+    return [Line(9, [now.decimals(3)]), Line(9, [written.decimals(3)])]
 
 
 def _each(
@@ -85,8 +85,7 @@ def _repeated() -> list[Section]:
 
 BOARD = Board(
     "samples",
-    "Platform custom samples",
     "What do the applications measure themselves?",
-    [_tiles(), _known(), *_repeated()],
+    [_tiles(), *_known(), *_repeated()],
     VARIABLES,
 )

@@ -4,6 +4,7 @@ From top to bottom: is anything wrong, which scraper, which job; scraping_detail
 and queues.
 """
 
+from exporter.indicators import INDICATORS
 from grafana.boards import scraping_details
 from grafana.boards.scraping_details import LEGEND, TO_SCRAPER
 from grafana.design import colors, links, panels, tables, variables
@@ -20,22 +21,21 @@ VARIABLES = (
 
 
 def _health() -> Line:
-    tiles = [
-        panels.health_tile(
-            title, f"{text} The worst scraper counts.", scraping.state(indicator), ("Alerts", links.to("alerts"))
-        )
-        for indicator, title, text in (
-            ("scraping_failure_ratio", "Runs", "Share of runs that failed, over 5 minutes."),
-            ("scraping_forbidden_ratio", "Bans", "Share of runs that were forbidden or blocked, over 5 minutes."),
-            ("scraping_rate_limited_ratio", "Rate limits", "Share of runs over a rate limit, over 5 minutes."),
-            ("scraping_heartbeat_age_seconds", "Heartbeats", "The running job with the oldest heartbeat."),
-            ("scraping_progress_age_seconds", "Progress", "The running job without progress for longest."),
-            ("scraping_pending_age_seconds", "Waiting", "The job that has waited longest to start."),
-            ("scraping_last_success_age_seconds", "Last success", "Time since the last success of a scraper."),
-            ("scraping_volume_ratio", "Volume", "Items of the last hour compared with earlier weeks."),
-        )
-    ]
-    return Line(3, tiles)
+    indicators = {
+        "Runs": "scraping_failure_ratio",
+        "Bans": "scraping_forbidden_ratio",
+        "Blocked": "scraping_blocked_ratio",
+        "Rate limits": "scraping_rate_limited_ratio",
+        "Heartbeats": "scraping_heartbeat_age_seconds",
+        "Progress": "scraping_progress_age_seconds",
+        "Waiting": "scraping_pending_age_seconds",
+        "Last success": "scraping_last_success_ratio",
+        "Volume": "scraping_volume_ratio",
+    }
+    meanings = " ".join(f"{title}: {INDICATORS[name].meaning}" for title, name in indicators.items())
+    states = {title: scraping.state(name) for title, name in indicators.items()}
+    tile = panels.health_tile("State", f"The worst scraper counts. {meanings}", states, ("Alerts", links.to("alerts")))
+    return Line(4, [tile])
 
 
 def _figures() -> Line:
@@ -43,22 +43,22 @@ def _figures() -> Line:
         panels.number_tile(title, text, {title: query}, unit).decimals(decimals)
         for title, text, unit, query, decimals in (
             ("Success", "Share of runs in the chosen range that succeeded.", "percentunit", scraping.SUCCESS, 1),
-            ("Completed runs", "Runs that ended in the chosen range.", "short", scraping.ENDED, 0),
-            ("Items", "Items processed in the chosen range.", "short", scraping.PROCESSED, 0),
+            ("Ended", "Runs that ended in the chosen range.", panels.COUNT, scraping.ENDED, 0),
+            ("Items", "Items processed in the chosen range.", panels.COUNT, scraping.PROCESSED, 0),
         )
     ]
     now = [
-        panels.trend_tile(title, text, {title: query}, unit)
+        panels.number_tile(title, text, {title: query}, unit)
         for title, text, unit, query in (
-            ("Typical duration", "Median duration of runs over 30 minutes.", "s", scraping.percentile(0.5)),
-            ("Running", "Jobs that run now.", "short", scraping.all_jobs("running")),
-            ("Pending", "Jobs that wait to start.", "short", scraping.all_jobs("pending")),
+            ("Median", "Median duration of runs over 30 minutes.", "s", scraping.percentile(0.5)),
+            ("Running", "Jobs that run now.", panels.COUNT, scraping.all_jobs("running")),
+            ("Pending", "Jobs that wait to start.", panels.COUNT, scraping.all_jobs("pending")),
         )
     ]
     return Line(3, [*in_range, *now])
 
 
-def _scrapers() -> Line:
+def _scrapers() -> list[Line]:
     scrapers = tables.measured(
         "Scrapers",
         "The worst indicator, runs and items in the range, items of the last hour against usual, and jobs now.",
@@ -68,15 +68,19 @@ def _scrapers() -> Line:
             "Runs": scraping.ENDED_EACH,
             "Items": scraping.PROCESSED_EACH,
             "Volume": scraping.VOLUME,
-            "p95": scraping.P95_EACH,
             "Last success": scraping.LAST_SUCCESS_AGE,
             "Running": scraping.jobs("running"),
-            "Pending": scraping.jobs("pending"),
         },
         [
-            *("app", TO_SCRAPER, tables.states("State", colors.HEALTH), tables.gauge("Success", colors.GREEN)),
-            *("p95", tables.column("Volume", None, 80, "percentunit"), tables.column("Last success", None, 110, "s")),
-            *(tables.column(name, None, 80) for name in ("Runs", "Running", "Pending")),
+            *(
+                "app",
+                TO_SCRAPER,
+                tables.states("State", colors.HEALTH),
+                tables.gauge("Success", *scraping_details.GOOD),
+            ),
+            *(tables.column("State", width=90), tables.column("Success", width=110)),
+            *(tables.column("Volume", None, 80, "percentunit"), tables.column("Last success", None, 110, "s")),
+            *(tables.column(name, None, 80) for name in ("Runs", "Items", "Running")),
         ],
     )
     states = panels.health_timeline(
@@ -84,7 +88,7 @@ def _scrapers() -> Line:
         "The worst of each scraper's indicators. Grey is unknown: too few runs to judge, or no earlier weeks.",
         {LEGEND: scraping.STATES},
     )
-    return Line(9, [tables.sorted_by(scrapers, "State"), states], (15, 9))
+    return [Line(8, [tables.sorted_by(scrapers, "State")]), Line(6, [states])]
 
 
 def _charts() -> Line:
@@ -113,27 +117,32 @@ def _live() -> Section:
         scraping.LIVE,
         [
             *("scraper", "site", tables.words("status", colors.JOBS), tables.gauge("done")),
-            *(tables.column("done", "Progress", 220), "completed_items", "total_items", "silent", "still", "age"),
+            *(tables.column("done", "Progress", 130), "silent", "still"),
             *("remaining", "app", "job_id"),
         ],
-    ).no_value("No running or waiting jobs")
+    ).min_width(80)
     ages = [
         panels.lines(title, text, {LEGEND: query}, "s", indicator=f"scraping_{indicator}_age_seconds")
         for title, text, query, indicator in (
             ("Oldest heartbeat", "Of each scraper's running jobs.", scraping.HEARTBEAT_AGE, "heartbeat"),
             ("Longest without progress", "Of each scraper's running jobs.", scraping.PROGRESS_AGE, "progress"),
             ("Longest wait", "Of each scraper's jobs that wait to start.", scraping.PENDING_AGE, "pending"),
-            ("Time since last success", "Of each scraper.", scraping.LAST_SUCCESS_AGE, "last_success"),
         )
     ]
-    return Section("Live jobs and their heartbeats", [Line(10, [jobs]), Line(8, ages)])
+    success = panels.lines("Time since last success", "Of each scraper.", {LEGEND: scraping.LAST_SUCCESS_AGE}, "s")
+    against = panels.lines(
+        "Last success against usual",
+        "Time since the last success, in multiples of the longest time between two successes in a usual week.",
+        {LEGEND: scraping.LAST_SUCCESS_RATIO},
+        indicator="scraping_last_success_ratio",
+    )
+    return Section("Live jobs and their heartbeats", [Line(10, [jobs]), Line(8, ages), Line(8, [success, against])])
 
 
 BOARD = Board(
     "scraping",
-    "Platform scraping",
     "Do the scrapers succeed, are they alive, and do they deliver as much as usual?",
-    [_health(), _figures(), _scrapers(), _charts(), _live(), *scraping_details.sections()],
+    [_health(), _figures(), *_scrapers(), _charts(), _live(), *scraping_details.sections()],
     VARIABLES,
-    buttons=["errors", "components", "alerts"],
+    may_be_empty={"Vanished and new fields": "Where sites stay as they are, no field vanishes and none is new."},
 )

@@ -5,18 +5,28 @@ from grafana.design.layout import Line, Section
 from grafana.queries import scraping
 
 LEGEND, QUEUE = "{{app}} {{scraper}}", "{{name}} {{queue}} {{group}}"
+PROXY, SITE = "{{app}} {{proxy}}", "{{app}} {{site}}"
+JOB, FIELD = LEGEND + " {{task}}", "{{scraper}} {{field}}"
+_DURATIONS = ("Took", "Shortest", "Longest", "Age", "Within")
+_PROXY_OUTCOMES = {"Success": "success", "Blocked": "blocked", "Refused": "refused", "407": "unauthorized"}
+_SHARES = ("Filled", "Usual", "Of usual", "New types")
 # Rows are few: shorter intervals would show single runs.
 SHORTEST_INTERVAL = "5m"
 TO_SCRAPER = tables.link(
     "scraper", "Only this scraper", links.to("scraping", app="${__data.fields.app}", scraper="${__data.fields.scraper}")
 )
+# Of shares of successes; the indicator judges failures.
+GOOD = colors.bands("scraping_failure_ratio", complement=True)
 SDK = " Of applications that use the SDK."
 ENDED = tables.column("at", "Ended", unit=columns.CLOCK)
 
 
 def sections() -> list[Section]:
     """Return the sections below the live jobs."""
-    return [_sites(), _failures(), _durations(), _volume(), _queues(), _tasks()]
+    return [
+        *(_sites(), _requests(), _proxies(), _politeness(), _fields(), _tables(), _failures(), _durations(), _volume()),
+        *(_schedules(), _queues(), _tasks()),
+    ]
 
 
 def _sites() -> Section:
@@ -25,22 +35,206 @@ def _sites() -> Section:
         "The worst sites first, with the most frequent reason of failures. Items per minute of run time." + SDK,
         scraping.SITES,
         [
-            *(TO_SCRAPER, "site", "app", "runs", tables.gauge("success", colors.GREEN)),
-            *(tables.column("success", width=180), tables.column("reason", "Most frequent failure"), "items", "pace"),
-            *("p95", "last_run"),
+            *(TO_SCRAPER, "site", "runs", tables.gauge("success", *GOOD), tables.column("success", width=130)),
+            *(tables.column("reason", "Main reason", 115), "items", "pace", "p95", "last_run"),
+            tables.hidden("app"),
         ],
-    ).no_value("No run ended in the chosen range")
+    ).min_width(80)
     course = panels.lines(
         "Success by site", "Of the ten sites with most runs." + SDK, scraping.SITE_SUCCESS, "percentunit"
     ).max(1)
-    return Section("Sites", [Line(9, [table, course.interval(SHORTEST_INTERVAL).span_nulls(True)], (15, 9))])
+    return Section("Sites", [Line(9, [table]), Line(8, [course.interval(SHORTEST_INTERVAL).span_nulls(True)])])
+
+
+def _requests() -> Section:
+    codes = panels.bars(
+        "Requests by status", "Per minute, over 5 minutes; none where no response came.", {"{{code}}": scraping.CODES},
+        "cpm", named=colors.CODES,
+    )  # fmt: skip
+    retries = panels.lines(
+        "Retries", "Share of the requests of 5 minutes that repeated an earlier one.", {LEGEND: scraping.RETRIES},
+        "percentunit",
+    ).max(1)  # fmt: skip
+    blocked = panels.judged(
+        "Blocked requests",
+        "Share of the requests of 5 minutes that got a challenge, captcha, login page or shell, whatever the status.",
+        {LEGEND: scraping.BLOCKED},
+        "scraping_blocked_ratio",
+    ).max(1)
+    blocks = panels.bars(
+        "Blocked by", "Blocked requests per minute, over 5 minutes.", {"{{block}}": scraping.BLOCKS}, "cpm"
+    )
+    size = panels.lines("Downloaded", "Per second, over 5 minutes.", {LEGEND: scraping.BYTES}, "binBps")
+    dropped = panels.lines(
+        "Dropped items", "Items per minute dropped on purpose, such as duplicates.", {LEGEND: scraping.DROPPED}, "cpm"
+    )
+    sites = tables.measured(
+        "Requests by site",
+        "In the chosen range, of all scrapers. Blocked: whatever the status. Refused: status 401, 403, 429 or 503.",
+        {
+            "Requests": scraping.SITE_REQUESTS, "Success": scraping.SITE_GOOD,
+            "Blocked": scraping.SITE_BLOCKED, "Refused": scraping.SITE_REFUSED, "Bytes": scraping.SITE_BYTES,
+        },
+        ["app", "site", tables.gauge("Success", *GOOD),
+         *(tables.column(name, unit="percentunit") for name in ("Blocked", "Refused")),
+         tables.column("Bytes", unit="bytes")],
+    ).min_width(80)  # fmt: skip
+    runs = panels.ranking("Runs by site", "Ended in the chosen range.", {"{{site}}": scraping.SITE_RUNS}, panels.COUNT)
+    lines = [
+        Line(9, [codes, blocked, blocks]),
+        Line(8, [retries, size, dropped]),
+        Line(6, [runs]),
+        Line(8, [tables.sorted_by(sites, "Requests")]),
+    ]
+    return Section("Requests", lines)
+
+
+def _proxies() -> Section:
+    providers = tables.measured(
+        "Requests by provider of proxies",
+        "In the chosen range, of all scrapers. Refused: status 401, 403, 429 or 503, most of them bans; 407: by the "
+        "proxy itself. Cost by the prices of the SDK's option.",
+        {
+            "Requests": scraping.PROXY_REQUESTS,
+            **{title: scraping.through_proxies(outcome) for title, outcome in _PROXY_OUTCOMES.items()},
+            "Bytes": scraping.PROXY_BYTES, "Cost": scraping.PROXY_COST,
+        },
+        ["app", "proxy", tables.gauge("Success", *GOOD),
+         *(tables.column(name, unit="percentunit") for name in _PROXY_OUTCOMES if name != "Success"),
+         tables.column("Bytes", unit="bytes"), ("Cost", {"decimals": 2})],
+    ).min_width(70)  # fmt: skip
+    cost = tables.measured(
+        "Cost by scraper",
+        "In the chosen range: in all, of a request, of a thousand pages that nothing blocked, of a processed item.",
+        {
+            "Cost": scraping.COST, "Of a request": scraping.COST_REQUEST,
+            "Of 1000 pages": scraping.COST_PAGES, "Of an item": scraping.COST_ITEM,
+        },
+        ["app", TO_SCRAPER, ("Cost", {"decimals": 2}), ("Of a request", {"decimals": 5}),
+         ("Of 1000 pages", {"decimals": 2}), ("Of an item", {"decimals": 5})],
+    ).min_width(80)  # fmt: skip
+    failing = panels.judged(
+        "Proxies without success",
+        "Share of the requests of 5 minutes that failed, were refused or were blocked.",
+        {PROXY: scraping.PROXY_FAILING},
+        "scraping_proxy_failure_ratio",
+    ).max(1)
+    unauthorized = panels.judged(
+        "Refused by the proxy",
+        "Share of the requests of 5 minutes that the proxy itself answered with 407.",
+        {PROXY: scraping.PROXY_UNAUTHORIZED},
+        "scraping_proxy_unauthorized_ratio",
+    ).max(1)
+    budgets = links.data_link("Budgets", links.to("apis", app="$app"))
+    lines = [
+        Line(6, [tables.sorted_by(providers, "Requests")]),
+        Line(8, [failing, unauthorized]),
+        Line(6, [tables.sorted_by(cost, "Cost").data_links([budgets])]),
+    ]
+    return Section("Proxies and cost", lines)
+
+
+def _politeness() -> Section:
+    requests = panels.lines(
+        "Requests per site", "Per minute, over 5 minutes, of all scrapers.", {SITE: scraping.SITE_RATE}, "cpm"
+    )
+    early = panels.judged(
+        "Ignored Retry-After",
+        "Share of the requests of 5 minutes made before the time until which the site asked to wait.",
+        {SITE: scraping.EARLY},
+        "scraping_early_ratio",
+    ).max(1)
+    disallowed = panels.judged(
+        "Disallowed by robots.txt",
+        "Share of the pages wanted in 5 minutes that were not requested for it.",
+        {SITE: scraping.DISALLOWED},
+        "scraping_disallowed_ratio",
+    ).max(1)
+    sites = tables.measured(
+        "What sites ask for",
+        "In the chosen range: requests before the time that a Retry-After gave, and pages that robots.txt disallows.",
+        {"Too early": scraping.SITE_EARLY, "Disallowed": scraping.SITE_DISALLOWED},
+        ["app", "site"],
+    )
+    lines = [Line(8, [requests, early, disallowed]), Line(6, [tables.sorted_by(sites, "Too early")])]
+    return Section("Politeness", lines, collapsed=True)
+
+
+def _fields() -> Section:
+    fields = tables.measured(
+        "Fields of items",
+        "Share of the items of 10 minutes in which each field is filled, and in the week before; values of the chosen "
+        "range; share of values of a type that it hardly had before." + SDK,
+        {
+            "Filled": scraping.COVERAGE, "Usual": scraping.COVERAGE_USUAL, "Of usual": scraping.FIELD_RATIO,
+            "Values": scraping.FIELD_VALUES, "New types": scraping.OTHER_TYPES,
+        },
+        ["app", TO_SCRAPER, "field", *(tables.column(name, unit="percentunit") for name in _SHARES)],
+    ).min_width(80)  # fmt: skip
+    course = panels.lines(
+        "Filled fields", "Share of the usual number of items; lower is worse.", {FIELD: scraping.FIELD_RATIO},
+        "percentunit", indicator="scraping_field_ratio",
+    ).max(1)  # fmt: skip
+    types = panels.lines(
+        "Changed types", "Share of values of a type that the field hardly had before.", {FIELD: scraping.OTHER_TYPES},
+        "percentunit", indicator="scraping_field_type_ratio",
+    ).max(1)  # fmt: skip
+    drift = tables.measured(
+        "Vanished and new fields",
+        "Share of items with the field: of those of a week until a day ago, and since then. Vanished ones are shown "
+        "until that is usual, new ones for 26 hours." + SDK,
+        {"Before": scraping.DRIFT_BEFORE, "Now": scraping.DRIFT_NOW},
+        ["app", TO_SCRAPER, "field", *(tables.column(name, unit="percentunit") for name in ("Before", "Now"))],
+    ).no_value("No such field found")  # fmt: skip
+    lines = [
+        Line(9, [tables.sorted_by(fields, "Of usual")]),
+        Line(8, [course, types]),
+        Line(6, [tables.sorted_by(drift, "Now")]),
+    ]
+    return Section("Fields", lines)
+
+
+def _tables() -> Section:
+    found = tables.measured(
+        "Watched tables",
+        "Of the configuration's `watches`, of all apps: age of the newest row, rows in the window, how many these "
+        "usually are, and how many repeat the key of another.",
+        {
+            "Age": scraping.TABLE_AGE, "Rows": scraping.TABLE_ROWS, "Usual": scraping.TABLE_ROWS_USUAL,
+            "Of usual": scraping.TABLE_ROWS_RATIO, "Repeated": scraping.TABLE_DUPLICATES,
+        },
+        ["watch", tables.column("Age", unit="s"), ("Rows", {"decimals": 0}), ("Usual", {"decimals": 0}),
+         *(tables.column(name, unit="percentunit") for name in ("Of usual", "Repeated"))],
+    ).no_value("No watched table found")  # fmt: skip
+    age = panels.lines(
+        "Age of the newest row", "Thresholds may differ by table.", {"{{watch}}": scraping.TABLE_AGE}, "s",
+        indicator="table_age_seconds",
+    )  # fmt: skip
+    nulls = panels.lines(
+        "NULLs", "Share of the rows in the window.", {"{{watch}} {{column}}": scraping.TABLE_NULLS}, "percentunit"
+    ).max(1)
+    rise = panels.lines(
+        "NULLs above usual", "Above the median of the past week; once 20 minutes of that are known.",
+        {"{{watch}} {{column}}": scraping.TABLE_NULL_RISE}, "percentunit", indicator="table_null_rise_ratio",
+    ).max(1)  # fmt: skip
+    rows = panels.lines(
+        "Rows against usual", "In the window, against the median of the past week; lower is worse.",
+        {"{{watch}}": scraping.TABLE_ROWS_RATIO}, "percentunit", indicator="table_rows_ratio",
+    )  # fmt: skip
+    lines = [Line(6, [tables.sorted_by(found, "Age")]), Line(8, [age, rows]), Line(8, [nulls, rise])]
+    return Section("Result tables", lines)
 
 
 def _failures() -> Section:
-    reasons = panels.bars("Failures by reason", "Failed runs in 5 minutes.", {"{{reason}}": scraping.REASONS})
+    reasons = panels.bars(
+        "Failures by reason", "Failed runs in 5 minutes.", {"{{reason}}": scraping.REASONS}, named=colors.REASONS
+    )
     shares = panels.doughnut(
-        "Shares of reasons", "Failed runs in the chosen range.", {"{{reason}}": scraping.REASON_SHARES}
-    ).decimals(0)
+        "Shares of reasons",
+        "Failed runs in the chosen range.",
+        {"{{reason}}": scraping.REASON_SHARES},
+        named=colors.REASONS,
+    )
     items = panels.lines("Failed items", "Items per minute, over 5 minutes.", {LEGEND: scraping.ITEM_FAILURES}, "cpm")
     bans = panels.judged(
         "Ban ratio",
@@ -59,11 +253,12 @@ def _failures() -> Section:
         "Runs that failed in the chosen range, the newest first." + SDK,
         scraping.FAILED,
         [
-            *(ENDED, TO_SCRAPER, "site", "reason", "duration_seconds", "items_processed", "items_failed", "app"),
-            "job_id",
+            *(ENDED, TO_SCRAPER, tables.column("scraper", width=90), tables.column("site", width=105)),
+            *(tables.column("reason", width=130), "duration_seconds", "items_processed", "items_failed", "app"),
+            tables.column("job_id", width=115),
         ],
-    ).no_value("No run failed")
-    lines = [Line(8, [reasons, shares, items], (10, 6, 8)), Line(8, [bans, limits]), Line(9, [failed])]
+    ).min_width(80)
+    lines = [Line(10, [reasons, shares, items]), Line(8, [bans, limits]), Line(9, [failed])]
     return Section("Failures", lines, collapsed=True)
 
 
@@ -87,10 +282,10 @@ def _durations() -> Section:
         scraping.SLOWEST,
         [
             *("duration_seconds", TO_SCRAPER, "site", tables.words("outcome", colors.JOBS)),
-            *("items_processed", ENDED, "app", "job_id"),
+            *(ENDED, "job_id", tables.hidden("app")),
         ],
-    ).no_value("No run ended in the chosen range")
-    return Section("Duration of runs", [Line(8, [heatmap, percentiles]), Line(8, [each, slowest])], collapsed=True)
+    )
+    return Section("Duration of runs", [Line(8, [heatmap, percentiles, each]), Line(8, [slowest])], collapsed=True)
 
 
 def _volume() -> Section:
@@ -100,20 +295,51 @@ def _volume() -> Section:
         {LEGEND: scraping.VOLUME_NOW, LEGEND + " usual": scraping.VOLUME_USUAL},
         dashed="usual",
     )
-    weeks = tables.measured(
-        "The same hour in earlier weeks",
-        "Usual is the median of up to four earlier weeks; empty before two weeks are known.",
+    weeks = (
+        tables.measured(
+            "The same hour in earlier weeks",
+            "Usual is the median of up to four earlier weeks; empty before two weeks are known.",
+            {
+                "Now": scraping.VOLUME_NOW,
+                "Usual": scraping.VOLUME_USUAL,
+                "Share": scraping.VOLUME,
+                "A week ago": scraping.WEEK_AGO,
+            },
+            ["app", "scraper", tables.column("Share", None, 70, "percentunit"), tables.column("A week ago", width=100)],
+        )
+        .min_width(80)
+        .decimals(0)
+    )
+    empty = panels.lines(
+        "Runs without items",
+        "Successful in a row; 0 up to one and a half times what is usual.",
+        {LEGEND: scraping.EMPTY_RUNS},
+        indicator="scraping_empty_runs",
+    )
+    lines = [Line(8, [both]), Line(8, [weeks, empty], (14, 10))]
+    return Section("Volume compared with earlier weeks", lines, collapsed=True)
+
+
+def _schedules() -> Section:
+    jobs = tables.measured(
+        "Expected jobs",
+        "Of the configuration's `jobs`: when a run is expected next, how long one is missed, and the newest success.",
+        {"Expected in": scraping.JOB_DUE, "Missed for": scraping.JOB_LATE, "Last success": scraping.JOB_AGE},
+        ["app", "scraper", "task", *(tables.column(name, unit="s") for name in ("Expected in", "Missed for")),
+         tables.column("Last success", unit="s")],
+    )  # fmt: skip
+    runs = tables.measured(
+        "Expected of runs",
+        "Of the newest successful run: its items, duration and age, and what the code or the configuration expects.",
         {
-            "Now": scraping.VOLUME_NOW,
-            "Usual": scraping.VOLUME_USUAL,
-            "Share": scraping.VOLUME,
-            "A week ago": scraping.weeks_ago(1),
-            "Two weeks ago": scraping.weeks_ago(2),
-            "Three weeks ago": scraping.weeks_ago(3),
+            "Items": scraping.LAST_ITEMS, "At least": scraping.LEAST_ITEMS, "Took": scraping.LAST_DURATION,
+            "Shortest": scraping.SHORTEST, "Longest": scraping.LONGEST, "Age": scraping.LAST_SUCCESS_AGE,
+            "Within": scraping.WITHIN,
         },
-        ["app", "scraper", tables.column("Share", unit="percentunit")],
-    ).decimals(0)
-    return Section("Volume compared with earlier weeks", [Line(9, [both, weeks], (13, 11))], collapsed=True)
+        ["app", TO_SCRAPER, *(tables.column(name, unit="s") for name in _DURATIONS)],
+    ).min_width(70)  # fmt: skip
+    late = panels.lines("Missed for", "How long ago the grace of a missed run ended.", {JOB: scraping.JOB_LATE}, "s")
+    return Section("What is expected of jobs", [Line(8, [runs]), Line(6, [jobs]), Line(8, [late])], collapsed=True)
 
 
 def _queues() -> Section:
@@ -121,7 +347,7 @@ def _queues() -> Section:
     lengths = panels.lines("Queues", "Waiting entries of each watched queue of Redis.", {QUEUE: scraping.QUEUES})
     oldest = panels.lines(
         "Oldest entry",
-        "How long the oldest entry of each queue waits. Redis streams only: lists and sorted sets do not report it.",
+        "How long the oldest entry of each queue waits: of Redis streams, and of Celery's lists by the SDK's hook.",
         {QUEUE: scraping.QUEUE_AGE},
         "s",
         indicator="queue_age_seconds",
@@ -142,8 +368,12 @@ def _tasks() -> Section:
         "Duration of tasks", "95 % of attempts take at most this time, over 30 minutes.",
         {"{{task}}": scraping.TASK_DURATION}, "s",
     )  # fmt: skip
+    repeated = panels.lines(
+        "Repeated tasks", "Share of the tasks of 30 minutes that took more than one attempt.",
+        {"{{task}}": scraping.TASK_REPEATED}, "percentunit",
+    ).max(1)  # fmt: skip
     waits = panels.lines(
         "Wait in the queue", "95 % of attempts wait at most this time for their start, over 30 minutes.",
         {"{{queue}}": scraping.TASK_WAIT}, "s",
     )  # fmt: skip
-    return Section("Tasks of queues", [Line(8, [finished, durations, waits])], collapsed=True)
+    return Section("Tasks of queues", [Line(8, [finished, repeated]), Line(8, [durations, waits])], collapsed=True)

@@ -20,7 +20,7 @@ TO_USER = tables.link(
 TWICE = " A user of two apps counts in both."
 
 
-def _first_line() -> Line:
+def _first_lines() -> list[Line]:
     failing = panels.health_tile(
         "Failed logins",
         "Whether more logins fail than thresholds allow; the worst app counts. Unknown below the minimum of events.",
@@ -30,14 +30,14 @@ def _first_line() -> Line:
     tiles = [
         _number("Active now", f"Distinct users seen in the last 5 minutes.{TWICE}", users.active("5m")),
         _number("Active today", f"Distinct users seen in the last 24 hours.{TWICE}", users.active("1d")),
-        _number("Active this week", f"Distinct users seen in the last 7 days.{TWICE}", users.active("7d")),
+        _number("Weekly active", f"Distinct users seen in the last 7 days.{TWICE}", users.active("7d")),
         _number("Sessions now", "Distinct sessions seen in the last 5 minutes.", users.active("5m", "sessions")),
     ]
-    return Line(4, [*tiles, logins, failing])
+    return [Line(3, tiles[:3]), Line(3, [tiles[3], logins, failing])]
 
 
 def _number(title: str, description: str, query: str) -> stat.Panel:
-    return panels.trend_tile(title, description, {title: query}).decimals(0)
+    return panels.number_tile(title, description, {title: query}).decimals(0)
 
 
 def _active() -> Line:
@@ -64,7 +64,13 @@ def _logins() -> Line:
     failed = panels.lines(
         "Failed logins by app", "Within 5 minutes.", {"{{app}}": users.FAILED_LOGINS_BY_APP}, indicator="login_failures"
     )
-    return Line(8, [both, failed])
+    usual = panels.lines(
+        "Logins compared with the usual",
+        "Logins of 15 minutes, and the least and the most that are usual at this hour of the week (dashed).",
+        {"{{app}}": users.LOGINS_NOW} | users.LOGIN_BAND,
+        dashed="usual",
+    )
+    return Line(8, [both, failed, usual])
 
 
 def _activity() -> Section:
@@ -86,7 +92,8 @@ def _activity() -> Section:
     lines = [
         Line(8, [by_type, failures]),
         Line(8, [by_role, roles, modules], (9, 6, 9)),
-        Line(10, [_features(), _endpoints()]),
+        Line(9, [_features()]),
+        Line(9, [_endpoints()]),
     ]
     return Section("Activity", lines)
 
@@ -100,7 +107,7 @@ def _features() -> tables.tables.Panel:
             *("app", "module", "feature", tables.column("events", "Times"), "users"),
             *(tables.column("failed", width=80, unit="percentunit"), "mean_seconds", "last_used"),
         ],
-    ).no_value("No activity names a feature")
+    ).no_value("No activity with a feature found")
 
 
 def _endpoints() -> tables.tables.Panel:
@@ -113,7 +120,7 @@ def _endpoints() -> tables.tables.Panel:
             *("app", tables.link("route", "The endpoint in detail", there), "requests"),
             *(tables.column("errors", "5xx", 80, "percentunit"), "mean_seconds", "last_asked"),
         ],
-    ).no_value("No requests are stored")
+    )
 
 
 def _who() -> Section:
@@ -125,7 +132,7 @@ def _who() -> Section:
             *(TO_USER, "roles", "activities", "requests", tables.column("failed", "5xx responses"), "sessions"),
             "last_seen",
         ],
-    ).no_value("No active users")
+    )
     browsers = panels.doughnut(
         "Browsers", "Requests in the range, by client software.", targets.restricted(users.BROWSERS), every_row=True
     )
@@ -134,47 +141,59 @@ def _who() -> Section:
         "The names that clients gave themselves in the chosen range.",
         targets.restricted(users.AGENTS),
         [tables.trace("user_agent"), "requests", "users", "last_seen"],
-    ).no_value("No request has a user agent")
+    )
     lines = [Line(10, [top]), Line(8, [browsers, agents], (8, 16))]
     return Section("Users by name (restricted)", lines, collapsed=True)
 
 
 def _one() -> Section:
     whom = "The user whose id is entered above; without one, the most active user."
-    about = tables.table(
-        "One user",
-        f"What one user did in the chosen range. {whom}",
-        targets.restricted(users.ABOUT),
-        [
-            *("user_id", "roles", tables.column("first_seen", width=170, unit=columns.AT)),
-            *(tables.column("last_seen", width=170, unit=columns.AT), "sessions", "activities", "requests"),
-            *(tables.warned("errors", colors.RED), "addresses"),
-        ],
-    ).no_value("No activity of this user in the chosen range")
+    about = (
+        tables.table(
+            "One user",
+            f"What one user did in the chosen range. {whom}",
+            targets.restricted(users.ABOUT),
+            [
+                *(
+                    tables.column("user_id", width=140),
+                    "roles",
+                    tables.column("first_seen", width=155, unit=columns.AT),
+                ),
+                *(tables.column("last_seen", width=155, unit=columns.AT), "sessions", "activities", "requests"),
+                *(tables.warned("errors", colors.RED), "addresses"),
+            ],
+        )
+        .min_width(80)
+        .no_value("No activity of this user found")
+    )
     course = panels.bars(
         "Activity of one user",
         f"Requests, activities and errors. {whom}",
         targets.restricted(users.COURSE, shape="time_series"),
         named=KINDS,
     )
-    timeline = tables.table(
-        "Timeline",
-        f"The last 300 events of one user in the chosen range, the newest first. {whom}",
-        targets.restricted(users.TIMELINE),
-        [
-            *("at", tables.words("kind", KINDS), "app", "what", tables.words("outcome", OUTCOMES)),
-            *("duration_seconds", "session_id", "address", "user_agent"),
-        ],
-    ).no_value("No activity of this user in the chosen range")
+    timeline = (
+        tables.table(
+            "Timeline",
+            f"The last 300 events of one user in the chosen range, the newest first. {whom}",
+            targets.restricted(users.TIMELINE),
+            [
+                *(tables.column("at", None, 150, columns.CLOCK), tables.words("kind", KINDS), "app"),
+                *(tables.wrapped("what"), tables.words("outcome", OUTCOMES, 75), "duration_seconds"),
+                *(tables.column("session", width=90), tables.column("address", width=110)),
+                tables.wrapped("software", 90),
+            ],
+        )
+        .min_width(80)
+        .no_value("No activity of this user found")
+    )
     lines = [Line(4, [about]), Line(6, [course]), Line(14, [timeline])]
     return Section("One user (restricted)", lines, collapsed=True)
 
 
 BOARD = Board(
     "users",
-    "Platform users",
     "How many users are active, and what do they do?",
-    [_first_line(), _active(), _logins(), _activity(), _who(), _one()],
+    [*_first_lines(), _active(), _logins(), _activity(), _who(), _one()],
     VARIABLES,
-    buttons=["http", "errors"],
 )

@@ -10,16 +10,18 @@ AGO, AT, CLOCK = "dateTimeFromNow", "dateTimeAsIso", "dateTimeAsIsoNoDateIfToday
 
 # The heading is made of the name (last_seen is "Last seen"), but for these.
 HEADINGS = {
-    "alert_source": "Source", "alertname": "Alert", "api": "API", "at": "When", "changed_at": "Changed",
-    "changed_by": "By", "completed_items": "Items", "course": "Trend", "created_at": "Created",
+    "alert_source": "Source", "alertname": "Alert", "api": "API", "assignee": "Assigned to", "at": "When",
+    "changed_at": "Changed",
+    "changed_by": "By", "course": "Trend", "created_at": "Created",
     "duration_seconds": "Duration", "ended_at": "Ended", "ends_at": "Ended", "error_type": "Type",
     "events_ever": "Total", "firing_seconds": "Fired for", "firings": "Fired", "ignored_for": "Ignored for events",
     "items_failed": "Failed items", "items_processed": "Items", "job_id": "Job", "last_asked": "Last requested",
     "mean_seconds": "Mean duration", "ninety": "90 % within", "p95": "p95", "pace": "Items per minute",
     "processes": "Running", "python_version": "Python", "repeats": "Reminders", "resolved_at": "Resolved",
-    "resolved_release": "Resolved in", "response_bytes": "Size", "session_id": "Session", "starts_at": "Fired",
-    "still": "Last progress", "silent": "Last heartbeat", "total_items": "Of", "updated_at": "Last write",
-    "user_id": "User", "why": "Reasons of drops", "which": "Issues", "age": "For", "bytes": "Mean size",
+    "resolved_release": "Resolved in", "response_bytes": "Size", "session_id": "Session", "slo": "SLO",
+    "starts_at": "Fired",
+    "still": "Last progress", "silent": "Last heartbeat", "updated_at": "Last write",
+    "user_id": "User", "why": "Reasons of drops", "which": "Issues", "bytes": "Mean size",
 }  # fmt: skip
 _AGO = """
     first_seen last_seen changed_at ended_at started_at updated_at ignored_until release_first_seen first_occurrence
@@ -27,21 +29,31 @@ _AGO = """
 """
 # Unit, width, and the columns that have them.
 _UNITS = (
-    (AGO, 125, _AGO),
-    (AT, 170, "at starts_at ends_at created_at resolved_at"),
+    (AGO, 140, _AGO),
+    (AT, 160, "at starts_at ends_at created_at resolved_at"),
     ("dtdurations", 140, "lasted longest median ninety mean_to_resolve firing_seconds"),
-    ("s", 110, "duration_seconds mean_seconds average minimum maximum p95 age remaining silent still"),
+    ("s", 90, "duration_seconds average minimum maximum p95 remaining"),
+    ("s", 125, "mean_seconds silent still"),
     ("bytes", 100, "bytes response_bytes"),
-    ("cpm", 130, "pace"),
+    ("cpm", 140, "pace"),
     (None, 75, "events users events_ever firings number"),
-    (None, 90, "requests subjects processes items completed_items total_items items_processed items_failed unsettled"),
-    (None, 105, "still_firing repeats regressions first_release last_release resolved_release"),
-    (None, 120, "changed_by releases"),
+    (None, 90, "role requests subjects processes items items_processed unsettled produced stored spooled dropped"),
+    (None, 75, "method status kind unit runs"),
+    (None, 115, "app component repeats regressions outcome reason"),
+    (
+        None,
+        120,
+        "changed_by releases scraper release first_release last_release resolved_release still_firing items_failed",
+    ),
 )
 _LOOKS = {
     name: {"custom.width": width} | ({"unit": unit} if unit else {})
     for unit, width, names in _UNITS
     for name in names.split()
+}
+# These are long, and it is their end that differs.
+_LOOKS |= {
+    name: {"custom.cellOptions": {"type": "auto", "wrapText": True}} for name in ("route", "endpoint", "site", "job_id")
 }
 _LOOKS["severity"] = {
     "custom.width": 85,

@@ -7,19 +7,25 @@ Queries are given as grafana.design.targets says, a link as its title and addres
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from grafana_foundation_sdk.builders import bargauge, common, piechart, stat, statetimeline, timeseries
+from grafana_foundation_sdk.builders import bargauge, common, logs, piechart, stat, statetimeline, timeseries
 from grafana_foundation_sdk.builders import heatmap as heatmaps
 from grafana_foundation_sdk.builders import text as texts
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import heatmap as heatmap_options
 from grafana_foundation_sdk.models import text as text_options
 from grafana_foundation_sdk.models.common import DataSourceRef
-from grafana_foundation_sdk.models.dashboard import ValueMapping
-from grafana_foundation_sdk.models.piechart import PieChartLabels, PieChartLegendValues, PieChartType
+from grafana_foundation_sdk.models.dashboard import SpecialValueMap, ValueMapping
+from grafana_foundation_sdk.models.piechart import PieChartLegendValues, PieChartType
 
 from grafana.design import colors, links, targets
 from grafana.design.targets import PROMETHEUS, Asked, Target
 from grafana.queries import shared
+
+COUNT = "locale"
+"""The unit of numbers of things: grouped by thousands, where `short` would say "1 K" of 1,000 and "1.52 K" of 1,520."""
+
+NONE = "–"  # noqa: RUF001
+"""What a cell or a tile without a value shows."""
 
 Bound = tuple[float | None, str]
 Link = tuple[str, str]
@@ -27,7 +33,7 @@ Link = tuple[str, str]
 
 def asked_panel(panel: Any, title: str, description: str, unit: str, found: Sequence[Target]) -> Any:
     """Return the panel with what every panel has: title, description, unit, data source, its queries named A, B, ..."""
-    panel.title(title).description(description).unit(unit).no_value("No data")
+    panel.title(title).description(description + targets.left_out(found)).unit(unit).no_value("No data")
     source: DataSourceRef = PROMETHEUS
     for number, target in enumerate(found):
         panel.with_target(target.ref_id(chr(ord("A") + number)))  # type: ignore[attr-defined]
@@ -38,18 +44,26 @@ def asked_panel(panel: Any, title: str, description: str, unit: str, found: Sequ
 def health_tile(
     title: str,
     description: str,
-    query: str,
+    query: str | Mapping[str, str],
     link: Link | None = None,
     *,
     legend: str | None = None,
     mappings: list[ValueMapping] = colors.HEALTH,
 ) -> stat.Panel:
-    """Return a tile with a state in its colour, grey if it is unknown; with a legend one per series, with its name."""
-    panel: stat.Panel = asked_panel(stat.Panel(), title, description, "short", [targets.now(query, legend or title)])
+    """Return a tile with a state in its colour, grey if it is unknown.
+
+    With a legend it has one per series, with its name; of queries by their names one each, with that name.
+    """
+    asked = {legend or title: query} if isinstance(query, str) else query
+    panel: stat.Panel = asked_panel(stat.Panel(), title, description, "none", targets.at_end(asked))
     panel.no_value("Unknown").mappings(mappings).thresholds(colors.steps((None, colors.GREY)))
     panel.color_scheme(colors.by_thresholds()).color_mode(options.BigValueColorMode.BACKGROUND)
-    text = options.BigValueTextMode.VALUE if legend is None else options.BigValueTextMode.VALUE_AND_NAME
+    alone = isinstance(query, str) and legend is None
+    text = options.BigValueTextMode.VALUE if alone else options.BigValueTextMode.VALUE_AND_NAME
     panel.graph_mode(options.BigValueGraphMode.NONE).text_mode(text)
+    if not alone:
+        # The size that Grafana chooses for boxes beside each other cuts the last letter of "Warning".
+        panel.text(common.VizTextDisplayOptions().title_size(14).value_size(22))
     return _linked(panel.justify_mode(options.BigValueJustifyMode.CENTER).reduce_options(last()), link)
 
 
@@ -57,29 +71,28 @@ def number_tile(
     title: str,
     description: str,
     asked: Asked,
-    unit: str = "short",
+    unit: str = COUNT,
     *,
     bounds: Sequence[Bound] = (),
     link: Link | None = None,
-    trend: bool = False,
 ) -> stat.Panel:
-    """Return a tile with a figure at the end of the range; bounds colour it as colors.steps says, by default blue."""
-    found = targets.over_time(asked) if trend else targets.at_end(asked)
-    panel: stat.Panel = asked_panel(stat.Panel(), title, description, unit, found)
-    panel.graph_mode(options.BigValueGraphMode.AREA).color_mode(options.BigValueColorMode.VALUE)
+    """Return a tile with the figure at the end of the range; bounds colour it as colors.steps says, by default blue.
+
+    It is never one of earlier: what has ended is missing. Counts are whole and written out: 1,520.
+    """
+    panel: stat.Panel = asked_panel(stat.Panel(), title, description, unit, targets.at_end(asked))
+    panel.graph_mode(options.BigValueGraphMode.NONE).color_mode(options.BigValueColorMode.VALUE)
     panel.reduce_options(last()).thresholds(colors.steps(*(bounds or ((None, colors.BLUE),))))
     panel.color_scheme(colors.by_thresholds()).justify_mode(options.BigValueJustifyMode.CENTER)
-    return _linked(panel, link)
-
-
-def trend_tile(title: str, description: str, asked: Asked, unit: str = "short", **more: Any) -> stat.Panel:
-    """Return a tile with the last figure of the range above its course; more is as of number_tile."""
-    return number_tile(title, description, asked, unit, trend=True, **more)
+    return _linked(panel.decimals(0) if unit == COUNT else panel, link)
 
 
 def severity_tile(title: str, description: str, asked: Asked, link: Link | None = None) -> stat.Panel:
-    """Return a tile with a number per severity, each in its colour from 1 on; the legends are severities."""
-    panel: stat.Panel = asked_panel(stat.Panel(), title, description, "short", targets.at_end(asked))
+    """Return a tile with a number per severity, each in its colour from 1 on.
+
+    The legends are severities; in a link ${__field.displayName} is the one that was clicked.
+    """
+    panel: stat.Panel = asked_panel(stat.Panel(), title, description, COUNT, targets.at_end(asked)).decimals(0)
     for severity, color in colors.SEVERITIES.items():
         shown = colors.steps((None, colors.GREEN), (1, color)).build()
         panel.override_by_name(severity, colors.values(thresholds=shown))
@@ -107,8 +120,9 @@ def lines(
 
     An indicator's thresholds in force (by app, or by app and API), or other PromQL of thresholds, are dashed in the
     severity's colour. named gives series colours by the last word of their legend, such as colors.CODES; all others
-    have a colour by name, the same in every panel. Series whose legend ends with the word dashed are dashed. The axis
-    begins at lowest, with None where the figures do.
+    have one each, in their order. Series whose legend ends with the word dashed are dashed. The axis begins at lowest,
+    with None where the figures do. Only what is stacked is filled: filled lines hide each other. The legend's place is
+    chosen by the width, in grafana.design.layout.
     """
     if indicator:
         thresholds = (shared.api_threshold if by_api else shared.threshold)(indicator)
@@ -117,16 +131,21 @@ def lines(
         timeseries.Panel(), title, description, unit, [*targets.over_time(asked), *limits]
     )
     mode = options.StackingMode.NORMAL if stacked else options.StackingMode.NONE
-    panel.stacking(common.StackingConfig().group("A").mode(mode)).fill_opacity(35 if stacked else 8).line_width(1)
-    panel.show_points(options.VisibilityMode.NEVER).color_scheme(colors.by_name())
+    panel.stacking(common.StackingConfig().group("A").mode(mode)).fill_opacity(60 if stacked else 0)
+    # The outline of what is stacked highest runs above all others, also where it is zero.
+    panel.line_width(0 if stacked else 1)
+    panel.show_points(options.VisibilityMode.NEVER).color_scheme(colors.in_order())
     if lowest is not None:
         panel.min(lowest)
-    # Gaps up to a minute are joined (ms): longer ones are missing data and must be seen.
-    panel.span_nulls(60_000).axis_border_show(False)
+    if unit == "percentunit":
+        # An axis of nothing but zeros would reach to 100, which is 10000 %.
+        panel.axis_soft_max(0.05)
+    # Gaps up to five minutes (ms) are joined, the time over which rates are: longer ones are missing data and are seen.
+    panel.span_nulls(300_000).axis_border_show(False)
     overrides = [*colors.meanings(named or {}), *(colors.THRESHOLD_LINES if thresholds else [])]
     for matcher, properties in [*overrides, *([colors.dashed(dashed)] if dashed else [])]:
         panel.with_override(matcher, properties)
-    return panel.legend(_legend("lastNotNull", "max")).tooltip(_tooltip())
+    return panel.tooltip(_tooltip())
 
 
 def judged(
@@ -147,11 +166,14 @@ def health_timeline(
 ) -> statetimeline.Panel:
     """Return states over time, a bar per series; a gap means that nothing was recorded."""
     found = targets.over_time(asked)
-    panel: statetimeline.Panel = asked_panel(statetimeline.Panel(), title, description, "short", found)
-    panel.mappings(mappings).thresholds(colors.steps((None, colors.GREY))).color_scheme(colors.by_thresholds())
-    panel.no_value("Unknown").merge_values(True).row_height(0.8).show_value(options.VisibilityMode.NEVER)
+    panel: statetimeline.Panel = asked_panel(statetimeline.Panel(), title, description, "none", found)
+    # A mapping of null would fill the gaps.
+    panel.mappings([one for one in mappings if not isinstance(one, SpecialValueMap)]).color_scheme(colors.by_mapping())
+    panel.merge_values(True).row_height(0.8).show_value(options.VisibilityMode.NEVER)
     panel.fill_opacity(80).line_width(0).align_value(options.TimelineValueAlignment.LEFT)
-    return _linked(panel.legend(_legend().show_legend(False)).tooltip(_tooltip()), link)
+    legend = common.VizLegendOptions().show_legend(False).placement(options.LegendPlacement.BOTTOM)
+    panel.legend(legend.display_mode(options.LegendDisplayMode.LIST)).tooltip(_tooltip())
+    return _linked(panel, link)
 
 
 def heatmap(title: str, description: str, unit: str, query: str) -> heatmaps.Panel:
@@ -168,36 +190,53 @@ def doughnut(
     title: str, description: str, asked: Asked, *, named: Mapping[str, str] | None = None, every_row: bool = False
 ) -> piechart.Panel:
     """Return shares of a whole; named as of lines. every_row is for SQL, whose rows are the shares."""
-    panel: piechart.Panel = asked_panel(piechart.Panel(), title, description, "short", targets.at_end(asked))
-    panel.pie_type(PieChartType.DONUT).display_labels([PieChartLabels.PERCENT]).reduce_options(last(every_row))
-    legend = piechart.PieChartLegendOptions().show_legend(True).display_mode(options.LegendDisplayMode.TABLE)
-    legend.placement(options.LegendPlacement.RIGHT).values([PieChartLegendValues.VALUE, PieChartLegendValues.PERCENT])
+    panel: piechart.Panel = asked_panel(piechart.Panel(), title, description, COUNT, targets.at_end(asked))
+    panel.pie_type(PieChartType.DONUT).display_labels([]).reduce_options(last(every_row))
+    # Below, side by side: a table beside the ring has no room for its figures. The tooltip has the numbers.
+    legend = piechart.PieChartLegendOptions().show_legend(True).display_mode(options.LegendDisplayMode.LIST)
+    legend.placement(options.LegendPlacement.BOTTOM).values([PieChartLegendValues.PERCENT])
     for matcher, properties in colors.meanings(named or {}):
         panel.with_override(matcher, properties)
-    return panel.legend(legend).color_scheme(colors.by_name()).tooltip(_tooltip())
+    return panel.legend(legend).color_scheme(colors.in_order()).tooltip(_tooltip()).decimals(1)
 
 
 def ranking(
     title: str,
     description: str,
     asked: Asked,
-    unit: str = "short",
+    unit: str = COUNT,
     *,
     bounds: Sequence[Bound] = (),
     link: Link | None = None,
 ) -> bargauge.Panel:
-    """Return a bar per series, such as of topk; bounds colour them as colors.steps says, without any they are blue."""
+    """Return a bar per series, such as of topk; nine units of height have room for seven, eight for six.
+
+    Bounds colour them as colors.steps says; without any they are blue.
+    """
     panel: bargauge.Panel = asked_panel(bargauge.Panel(), title, description, unit, targets.at_end(asked))
     panel.orientation(options.VizOrientation.HORIZONTAL).display_mode(options.BarGaugeDisplayMode.BASIC).min(0)
     panel.value_mode(options.BarGaugeValueMode.TEXT).show_unfilled(True).reduce_options(last())
-    panel.name_placement(options.BarGaugeNamePlacement.AUTO).thresholds(colors.steps(*(bounds or ((None, "blue"),))))
-    return _linked(panel.color_scheme(colors.by_thresholds()), link)
+    # Beside its bar a name has a fifth of the width: above it, all.
+    panel.name_placement(options.BarGaugeNamePlacement.TOP).text(
+        common.VizTextDisplayOptions().title_size(12).value_size(12)
+    )
+    panel.thresholds(colors.steps(*(bounds or ((None, "blue"),))))
+    panel.color_scheme(colors.by_thresholds())
+    return _linked(panel.decimals(0) if unit == COUNT else panel, link)
 
 
 def markdown(title: str, description: str, content: str) -> texts.Panel:
     """Return a text."""
     panel = texts.Panel().title(title).description(description)
     return panel.mode(text_options.TextMode.MARKDOWN).content(content.strip())
+
+
+def stack_trace(title: str, description: str, found: Sequence[Target]) -> logs.Panel:
+    """Return lines of a text in a monospace font, each with its level as a colour: columns time, body and level."""
+    panel: logs.Panel = asked_panel(logs.Panel(), title, description, "short", found)
+    panel.show_time(False).show_controls(True).show_labels(False).show_common_labels(False).enable_log_details(False)
+    panel.wrap_log_message(True).prettify_log_message(False).dedup_strategy(options.LogsDedupStrategy.NONE)
+    return panel.sort_order(options.LogsSortOrder.ASCENDING)
 
 
 def last(every_row: bool = False) -> common.ReduceDataOptions:
@@ -207,12 +246,6 @@ def last(every_row: bool = False) -> common.ReduceDataOptions:
 
 def _linked(panel: Any, link: Link | None) -> Any:
     return panel.data_links([links.data_link(*link)]) if link else panel
-
-
-def _legend(*calculations: str) -> common.VizLegendOptions:
-    mode = options.LegendDisplayMode.TABLE if calculations else options.LegendDisplayMode.LIST
-    legend = common.VizLegendOptions().display_mode(mode).placement(options.LegendPlacement.BOTTOM)
-    return legend.show_legend(True).calcs(list(calculations))
 
 
 def _tooltip() -> common.VizTooltipOptions:

@@ -14,27 +14,38 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana.design import colors, targets
 from grafana.design import links as addresses
 from grafana.design.columns import usual
-from grafana.design.panels import asked_panel
+from grafana.design.panels import COUNT, NONE, asked_panel
 from grafana.design.targets import Target
 
 Json = dict[str, Any]
 # The column's name, and what an override sets there.
 Column = tuple[str, Json]
+LEVEL = ((None, colors.BLUE),)
 
 
 def table(
     title: str, description: str, asked: str | Sequence[Target], columns: Sequence[Column | str] = ()
 ) -> tables.Panel:
-    """Return a table of SQL; columns refine single ones."""
+    """Return a table of SQL; columns refine single ones.
+
+    What `no_value` sets is shown where there are no rows, and also where the query failed, beside the sign of the
+    error: "No ... found", which is true of both. A cell without a value shows NONE.
+    """
     found = targets.at_end(asked)
-    panel: tables.Panel = asked_panel(tables.Panel(), title, description, "short", found)
-    panel.show_header(True).cell_height(options.TableCellHeight.SM).filterable(True)
+    panel: tables.Panel = asked_panel(tables.Panel(), title, description, COUNT, found)
+    panel.show_header(True).cell_height(options.TableCellHeight.SM)
     panel.thresholds(colors.steps((None, "text"))).color_scheme(colors.by_thresholds())
+    panel.decimals(1).no_value("Nothing found").override_by_regexp("/.*/", colors.values(noValue=NONE))
+    # Otherwise a user id such as 1234567 would be written as a number of things.
+    panel.override_by_field_type("string", colors.values(unit="string"))
     looks: dict[str, Json] = {}
     for one in columns:
         name, properties = (one, {}) if isinstance(one, str) else one
         looks.setdefault(name, {} if "custom.hidden" in properties else usual(name)).update(properties)
     for name, properties in looks.items():
+        if properties.get("unit") == "dtdurations":
+            # With decimals it names the smaller units too: 1 hour, 27 minutes, 12 seconds.
+            properties.setdefault("decimals", 0)
         shown = [models.DynamicConfigValue(id_val=key, value=value) for key, value in properties.items()]
         panel.override_by_name(name, shown)
     return panel
@@ -66,9 +77,13 @@ def measured(
     values = [f"Value #{chr(ord('A') + number)}" for number in range(len(asked))] if len(asked) > 1 else ["Value"]
     named = dict(zip(values, asked, strict=True))
     labels = [name for name in _names(columns) if name not in asked]
+    # Where it stays, each query's rows are rows of their own.
+    unnamed = models.DataTransformerConfig(id_val="filterFieldsByName", options={"exclude": {"names": ["__name__"]}})
     merge = models.DataTransformerConfig(id_val="merge", options={})
-    return panel.with_transformation(merge).with_transformation(
-        arranged(*labels, *values, renamed=named, hidden=("Time", *hidden))
+    return (
+        panel.with_transformation(unnamed)
+        .with_transformation(merge)
+        .with_transformation(arranged(*labels, *values, renamed=named, hidden=("Time", *hidden)))
     )
 
 
@@ -88,6 +103,15 @@ def links(name: str, *ways: tuple[str, str]) -> Column:
     return name, {"links": [{"title": title, "url": url, "targetBlank": False} for title, url in ways]}
 
 
+def to_trace(name: str) -> list[Column]:
+    """Return a column whose cells open the trace of the row, in a tab of its own, and the column of its address."""
+    way = {"title": "Open the trace, if it has one", "url": TRACE_URL, "targetBlank": True}
+    return [(name, {"links": [way]}), hidden("trace_url")]
+
+
+TRACE_URL = "${__data.fields.trace_url}"
+
+
 def to_issue(name: str) -> Column:
     """Return a column whose cells open the error issue of the row, which has the columns app and fingerprint."""
     app, fingerprint = "${__data.fields.app:percentencode}", "${__data.fields.fingerprint:percentencode}"
@@ -100,9 +124,23 @@ def words(name: str, named: Mapping[str, str], width: int | None = None) -> Colu
     return name, found | ({"custom.width": width} if width else {})
 
 
-def issue_state(name: str) -> Column:
-    """Return a column of the states of error issues."""
-    return name, words(name, colors.ISSUES, 95)[1] | ({"displayName": "Status"} if name == "state" else {})
+def severity_and_state() -> Column:
+    """Return the column `severity` of issues, with the state on a line below, in the severity's colour."""
+    mappings = [
+        models.RegexMap(
+            options=models.DashboardRegexMapOptions(
+                pattern=f"/{severity}/", result=models.ValueMappingResult(color=color, index=number)
+            )
+        )
+        for number, (severity, color) in enumerate(colors.SEVERITIES.items())
+    ]
+    return "severity", {"mappings": mappings, "custom.cellOptions": {"type": "color-text", "wrapText": True}}
+
+
+def wrapped(name: str, width: int | None = None) -> Column:
+    """Return a column whose cells show all of a text, over as many lines as it needs."""
+    found: Json = {"custom.cellOptions": {"type": "auto", "wrapText": True}}
+    return name, found | ({"custom.width": width} if width else {})
 
 
 def states(name: str, mappings: list[models.ValueMapping]) -> Column:
@@ -120,11 +158,11 @@ def warned(name: str, color: str) -> Column:
     return bounds(name, (None, "text"), (1, color))
 
 
-def gauge(name: str, color: str = colors.BLUE) -> Column:
-    """Return a column of progress bars from 0 to 100 %."""
+def gauge(name: str, *steps: tuple[float | None, str]) -> Column:
+    """Return a column of bars from 0 to 100 %, coloured by steps such as colors.bands; without any they are blue."""
+    found = {"unit": "percentunit", "min": 0, "max": 1, "decimals": 1}
     cell = {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}
-    shade = {"mode": "fixed", "fixedColor": color}
-    return name, {"custom.cellOptions": cell, "unit": "percentunit", "min": 0, "max": 1, "color": shade}
+    return name, found | {"custom.cellOptions": cell, "thresholds": colors.steps(*(steps or LEVEL)).build()}
 
 
 def trace(name: str) -> Column:
@@ -159,11 +197,6 @@ def arranged(
 def sorted_by(panel: tables.Panel, name: str, *, descending: bool = True) -> tables.Panel:
     """Return the table, sorted by a column's heading."""
     return panel.sort_by([common.TableSortByFieldState().display_name(name).desc(descending)])
-
-
-def stack_trace(title: str, description: str, asked: Sequence[Target], name: str) -> tables.Panel:
-    """Return one long text, readable in full: a table of one column without a heading."""
-    return table(title, description, asked, [trace(name)]).show_header(False).cell_height(options.TableCellHeight.LG)
 
 
 def _names(columns: Sequence[Column | str]) -> list[str]:

@@ -4,7 +4,9 @@ Panels take their queries in one of three forms: SQL as a string, PromQL as a ma
 headings) to expressions, and for all else the targets that the functions here make.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from grafana_foundation_sdk.builders import prometheus
@@ -13,10 +15,44 @@ from grafana_foundation_sdk.cog import runtime, variants
 from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat, QueryEditorMode
 
-PROMETHEUS = common.DataSourceRef(type_val="prometheus", uid="platform-prometheus")
-POSTGRESQL = common.DataSourceRef(type_val="grafana-postgresql-datasource", uid="platform-postgresql")
-# Users, addresses and stack traces: people without access get an error in place of the panel.
-RESTRICTED = common.DataSourceRef(type_val="grafana-postgresql-datasource", uid="platform-postgresql-restricted")
+
+@dataclass(frozen=True)
+class Source:
+    """A data source, which a variable chooses among those of its kind; name and uid are of the provisioned one."""
+
+    variable: str
+    title: str
+    kind: str
+    name: str
+    uid: str
+
+    def reference(self) -> common.DataSourceRef:
+        """Return what panels and queries name it by."""
+        return common.DataSourceRef(type_val=self.kind, uid=f"${{{self.variable}}}")
+
+
+_SQL = "grafana-postgresql-datasource"
+SOURCES = (
+    Source("datasource", "Prometheus data source", "prometheus", "Platform Prometheus", "platform-prometheus"),
+    Source("postgresql", "PostgreSQL data source", _SQL, "Platform PostgreSQL", "platform-postgresql"),
+    # Users, addresses and stack traces: people without access get an error in place of the panel.
+    Source(
+        "restricted", "PostgreSQL, with users and traces", _SQL,
+        "Platform PostgreSQL, restricted", "platform-postgresql-restricted",
+    ),
+)  # fmt: skip
+PROMETHEUS, POSTGRESQL, RESTRICTED = (source.reference() for source in SOURCES)
+
+# Grafana lists no Alertmanager in a variable of data sources, so these two are typed: its pages go by the name, actions
+# by the uid.
+ALERTMANAGER = Source(
+    "alertmanager", "Name of the Alertmanager", "alertmanager", "Platform Alertmanager", "platform-alertmanager"
+)
+ISSUES = Source("issues", "Uid of the error issues", "alertmanager", "Platform error issues", "platform-issues")
+
+RATE_STEP = "75s"
+"""The shortest step of queries with $__rate_interval, which is at least four of it: the 5 minutes that rules judge. Of
+the data source's shortest step four would miss what `backfill` wrote, a sample every few minutes."""
 
 Target = cogbuilder.Builder[variants.Dataquery]
 Asked = str | Mapping[str, str] | Sequence[Target]
@@ -47,7 +83,7 @@ class Sql(variants.Dataquery, cogbuilder.Builder[variants.Dataquery]):
         return self
 
 
-runtime.register_dataquery_variant(runtime.DataqueryConfig("grafana-postgresql-datasource", Sql.from_json))
+runtime.register_dataquery_variant(runtime.DataqueryConfig(_SQL, Sql.from_json))
 
 
 def series(expression: str, legend: str) -> prometheus.Dataquery:
@@ -67,7 +103,7 @@ def rows(expression: str) -> prometheus.Dataquery:
 
 def buckets(expression: str) -> prometheus.Dataquery:
     """Return a histogram's rate by `le`, for a heatmap."""
-    return _promql(expression).range().format(PromQueryFormat.HEATMAP).legend_format("{{le}}")
+    return _promql(expression).range().format(PromQueryFormat.HEATMAP).legend_format("{{le}}").exemplar(True)
 
 
 def threshold_lines(expression: str) -> prometheus.Dataquery:
@@ -88,6 +124,18 @@ def restricted(text: str, *, shape: Literal["table", "time_series"] = "table") -
     return [sql(text, shape=shape, source=RESTRICTED)]
 
 
+# Views of what applications write; the others are of our own records.
+_EVENTS = re.compile(
+    r"\bmonitoring_(?:views|restricted)\.(?!(?:alert_notification|manual_alert|audit|sdk_ledger|release)\b)\w"
+)
+WITHOUT_ADOPTED = " Apps whose tables were adopted are not in it."
+
+
+def left_out(found: Sequence[Target]) -> str:
+    """Return the sentence that queries of events need: rows of adopted tables stay in the application's database."""
+    return WITHOUT_ADOPTED if any(isinstance(one, Sql) and _EVENTS.search(one.data["rawSql"]) for one in found) else ""
+
+
 def over_time(asked: Asked) -> list[Target]:
     """Return the targets of a chart."""
     if isinstance(asked, str):
@@ -103,4 +151,5 @@ def at_end(asked: Asked) -> list[Target]:
 
 
 def _promql(expression: str) -> prometheus.Dataquery:
-    return prometheus.Dataquery().expr(expression).editor_mode(QueryEditorMode.CODE).datasource(PROMETHEUS)
+    query = prometheus.Dataquery().expr(expression).editor_mode(QueryEditorMode.CODE).datasource(PROMETHEUS)
+    return query.interval(RATE_STEP) if "$__rate_interval" in expression else query

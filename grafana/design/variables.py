@@ -5,8 +5,10 @@ from typing import Any
 from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models import dashboard as models
 
-from grafana.design.targets import POSTGRESQL, PROMETHEUS
+from grafana.design.targets import ALERTMANAGER, ISSUES, POSTGRESQL, PROMETHEUS, SOURCES, Source
 
+# Before 12.3 Grafana shows them like any other.
+_IN_MENU = models.VariableHide.IN_CONTROLS_MENU
 ALL = models.VariableOption(selected=True, text=["All"], value=["$__all"])
 
 
@@ -19,6 +21,27 @@ class Variable:
     def build(self) -> models.VariableModel:
         """Return the variable."""
         return self._model
+
+
+def data_sources() -> list[Variable]:
+    """Return the choice of data sources, which every dashboard has; Grafana 12.3 and newer show it in a menu.
+
+    The provisioned ones are the default. Where Grafana has none of that uid, it takes the first of the kind by name.
+    """
+    chosen = [
+        Variable(
+            models.VariableModel(
+                **_common(models.VariableType.DATASOURCE, source.variable, source.title, _IN_MENU),
+                query=source.kind,
+                current=models.VariableOption(selected=False, text=source.name, value=source.uid),
+                refresh=models.VariableRefresh.ON_DASHBOARD_LOAD,
+                options=[],
+                regex="",
+            )
+        )
+        for source in SOURCES
+    ]
+    return [*chosen, _typed(ALERTMANAGER, ALERTMANAGER.name), _typed(ISSUES, ISSUES.uid)]
 
 
 def labels(
@@ -60,11 +83,35 @@ def words(name: str, title: str, values: list[str]) -> Variable:
     )
 
 
+def choice(name: str, title: str, values: dict[str, int]) -> Variable:
+    """Return the choice of one of fixed words, by default the first; in panels it is that word's number.
+
+    Addresses may have either: `var-NAME=word` too.
+    """
+    options = [models.VariableOption(selected=False, text=word, value=str(value)) for word, value in values.items()]
+    query = ",".join(f"{word} : {value}" for word, value in values.items())
+    common_fields = _common(models.VariableType.CUSTOM, name, title)
+    return Variable(models.VariableModel(**common_fields, query=query, options=options, current=options[0]))
+
+
 def text(name: str, title: str) -> Variable:
     """Return a box to type into; in SQL only ever as ${name:sqlstring}."""
-    nothing = _option("")
-    common_fields = _common(models.VariableType.TEXTBOX, name, title)
-    return Variable(models.VariableModel(**common_fields, query="", current=nothing, options=[nothing]))
+    return _textbox(name, title, "", models.VariableHide.DONT_HIDE)
+
+
+def traces() -> Variable:
+    """Return where traces are: the address of one in Tempo or Jaeger, with {trace_id} for its id; empty without."""
+    return _textbox("traces", "Address of a trace, with {trace_id}", "", _IN_MENU)
+
+
+def _typed(source: Source, usual: str) -> Variable:
+    return _textbox(source.variable, source.title, usual, _IN_MENU)
+
+
+def _textbox(name: str, title: str, usual: str, hide: models.VariableHide) -> Variable:
+    common_fields = _common(models.VariableType.TEXTBOX, name, title, hide)
+    value = _option(usual)
+    return Variable(models.VariableModel(**common_fields, query=usual, current=value, options=[value]))
 
 
 def _option(value: str) -> models.VariableOption:
@@ -89,5 +136,7 @@ def _query(name: str, title: str, source: common.DataSourceRef, query: Any, **mo
     )
 
 
-def _common(kind: models.VariableType, name: str, title: str) -> dict[str, Any]:
-    return {"type_val": kind, "name": name, "label": title, "hide": models.VariableHide.DONT_HIDE}
+def _common(
+    kind: models.VariableType, name: str, title: str, hide: models.VariableHide = models.VariableHide.DONT_HIDE
+) -> dict[str, Any]:
+    return {"type_val": kind, "name": name, "label": title, "hide": hide}

@@ -1,6 +1,6 @@
 """Queries on PostgreSQL, Redis, MinIO and HTTP endpoints."""
 
-from grafana.queries.shared import UNKNOWN, increase
+from grafana.queries.shared import counted
 
 _CHOSEN = '{component=~"$component", name=~"$name"}'
 _NAMED = '{name=~"$name"}'
@@ -9,13 +9,13 @@ _SATURATED = '{component=~"$component|host", name=~"$name|.*:.*"}'
 _BY_RESOURCE = "max by (component, name, resource)"
 
 STATES = f"component:platform_health:state{_CHOSEN}"
-WORST = f"max({STATES}) {UNKNOWN}"
 UP = f"component:platform_component_up:max{_CHOSEN}"
 AVAILABILITY = f"avg_over_time({UP}[$__range])"
 LEAST_AVAILABILITY = f"min({AVAILABILITY})"
 PROBLEMS = f"max by (component, name, reason) (platform_component_problem{_CHOSEN})"
+DEPENDENCIES = f"max by (app, endpoint, source, query, component, name, origin) (platform_dependency{_CHOSEN})"
 PROBE_SECONDS = f"max by (component, name) (platform_component_probe_duration_seconds{_CHOSEN})"
-PROBE_FAILURES = increase(f"platform_component_probe_failures_total{_CHOSEN}", "component, name, reason", "5m")
+PROBE_FAILURES = counted(f"platform_component_probe_failures_total{_CHOSEN}", "component, name, reason", "5m")
 
 SATURATION = f"component_resource:platform_saturation:ratio{_SATURATED}"
 SECONDS_TO_FULL = f"component_resource:platform_saturation_seconds:deriv{_SATURATED}"
@@ -37,6 +37,7 @@ MEMORY = f"max by (name) (platform_redis_memory_used_bytes{_NAMED})"
 MEMORY_LIMIT = f"max by (name) (platform_redis_memory_limit_bytes{_NAMED}) > 0"
 CLIENTS = f"max by (name) (platform_redis_clients{_NAMED})"
 QUEUES = f"queue:platform_queue_length:max{_NAMED}"
+QUEUE_FLOOR = f"queue:platform_queue_length:min15m{_NAMED}"
 QUEUE_AGE = f"queue:platform_queue_age:seconds{_NAMED}"
 
 DRIVES_ONLINE = f"max by (name) (platform_minio_drives_online{_NAMED})"

@@ -1,6 +1,6 @@
 """Queries on served requests."""
 
-from grafana.queries.shared import busiest, increase, quantile, rate
+from grafana.queries.shared import TRACE_URL, busiest, counted, quantile, rate
 
 REQUESTS = 'platform_http_requests_total{app=~"$app"}'
 RATE = rate(REQUESTS, "app")
@@ -8,6 +8,12 @@ ERROR_RATIO = 'app:platform_http_request_errors:ratio5m{app=~"$app"}'
 MEAN = 'app:platform_http_request_duration_seconds:mean5m{app=~"$app"}'
 METHOD_RATE = rate('platform_http_requests_total{app=~"$app", route=~"$route"}', "method")
 WEEK_AGO = 'app:platform_http_requests:rate5m{app=~"$app"} offset 1w'
+RATE_BAND = {
+    f"{{{{app}}}} {edge} usual": f'app:platform_http_requests:{edge}_usual{{app=~"$app"}} / 900'
+    for edge in ("least", "most")
+}
+MOST_USUAL_MEAN = 'app:platform_http_request_duration_seconds:most_usual{app=~"$app"}'
+SLOW = 'app:platform_http_slow_requests:ratio5m{app=~"$app"}'
 NOW_AS_JUDGED = 'app:platform_http_requests:rate5m{app=~"$app"}'
 
 # Of the chosen apps and routes together.
@@ -21,7 +27,7 @@ _QUICK = f'platform_http_request_duration_seconds_bucket{{{_CHOSEN}, le="0.5"}}'
 
 
 CODE_RATE = rate(_TOTAL, "code")
-CODES = increase(_TOTAL, "code")
+CODES = counted(_TOTAL, "code")
 CHOSEN_RATE = rate(_TOTAL)
 CHOSEN_ERROR_RATIO = f"({rate(_ERRORS)} or vector(0)) / ({CHOSEN_RATE} > 0)"
 CHOSEN_MEAN = f"{rate(_SUM)} / ({rate(_COUNT)} > 0)"
@@ -48,13 +54,13 @@ ROUTE_ERROR_RATIO = f"{ROUTE_ERRORS} / ({ROUTE_REQUESTS} > 0)"
 ROUTE_MEAN = f"{_grown('request_duration_seconds:sum')} / ({_grown('request_durations:sum')} > 0)"
 ROUTE_WORST_P95 = f"max_over_time({_route('request_duration_seconds:p95_5m')}[$__range])"
 
-BUSIEST = f"topk(10, {ROUTE_REQUESTS} > 0)"
-SLOWEST = f"topk(10, {ROUTE_MEAN})"
-MOST_FAILING = f"topk(10, {ROUTE_ERRORS} > 0)"
+BUSIEST = f"topk(7, round({ROUTE_REQUESTS}) > 0)"
+SLOWEST = f"topk(7, {ROUTE_MEAN})"
+MOST_FAILING = f"topk(7, round({ROUTE_ERRORS}) > 0)"
 
-RATE_OVER_TIME = busiest(_route("requests:rate5m"), 12)
-ERRORS_OVER_TIME = busiest(_route("request_errors:ratio5m"), 12)
-P95_OVER_TIME = busiest(_route("request_duration_seconds:p95_5m"), 12)
+RATE_OVER_TIME = busiest(_route("requests:rate5m"), 6)
+ERRORS_OVER_TIME = busiest(_route("request_errors:ratio5m"), 6)
+P95_OVER_TIME = busiest(_route("request_duration_seconds:p95_5m"), 6)
 
 # There are many rows: at most the last day of the range. A sampled row counts as `weight` requests; the time of a
 # stream is that to its first byte, as in the histogram.
@@ -64,13 +70,14 @@ WHERE $__timeFilter(at) AND at > $__timeTo()::timestamptz - interval '24 hours'
 ENDPOINTS = f"""SELECT app, route, method, round(sum(weight)) AS requests,
     coalesce(sum(weight) FILTER (WHERE status >= 500), 0) / sum(weight) AS errors,
     sum(seconds * weight) / sum(weight) AS average, min(seconds) AS minimum, max(seconds) AS maximum,
-    avg(response_bytes) AS bytes, max(at) AS last_served
+    max(at) AS last_served
 FROM (
-    SELECT at, app, route, method, status, response_bytes, coalesce(weight, 1) AS weight,
+    SELECT at, app, route, method, status, coalesce(weight, 1) AS weight,
         coalesce(first_byte_seconds, duration_seconds) AS seconds
     FROM {_ROWS}
 ) AS served
 GROUP BY app, route, method ORDER BY requests DESC LIMIT 200"""
-_ONE = "SELECT at, app, route, method, status, duration_seconds, response_bytes, role, release FROM"
+_ONE = f"""SELECT at, app, route, method, status, duration_seconds, response_bytes, role, release,
+    {TRACE_URL} AS trace_url FROM"""
 SLOW_ONES = f"{_ONE} {_ROWS}\nORDER BY duration_seconds DESC LIMIT 50"
 FAILED_ONES = f"{_ONE} {_ROWS} AND status >= 500\nORDER BY at DESC LIMIT 50"

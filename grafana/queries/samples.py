@@ -6,7 +6,7 @@ drops names, and two samples with the same labels would clash.
 
 from collections.abc import Callable, Mapping
 
-from grafana.queries.shared import increase
+from grafana.queries.shared import counted
 from platform_sdk.events.sample import PREFIX
 
 GAUGE_UNITS = {"seconds": "s", "bytes": "bytes", "ratio": "percentunit", "": "short"}
@@ -14,20 +14,20 @@ COUNTER_UNITS = {"bytes": "Bps", "": "cps"}
 DISTRIBUTION_UNITS = {"seconds": "s", "bytes": "bytes", "": "short"}
 """The unit in Grafana of names that end with a base unit; the empty one is for all others."""
 
-ALL = f'{{__name__=~"{PREFIX}.+"}}'
-GAUGE_NAMES = f'{{__name__=~"{PREFIX}.+", __name__!~".+_(total|bucket|sum|count)", app=~"$app"}}'
+ALL = f'{{__name__=~"{PREFIX}.+", __name__!~".+_created"}}'
+# When a counter began is no sample.
+_NO_GAUGE = '__name__!~".+_(total|bucket|sum|count|created)"'
+GAUGE_NAMES = f'{{__name__=~"{PREFIX}.+", {_NO_GAUGE}, app=~"$app"}}'
 COUNTER_NAMES = f'{{__name__=~"{PREFIX}.+_total", app=~"$app"}}'
 # Histograms and summaries alike.
 DISTRIBUTION_NAMES = f'{{__name__=~"{PREFIX}.+_count", app=~"$app"}}'
 
 _REPLICAS = "instance, pod, node, job"
-_COUNTED = f'{{__name__=~"{PREFIX}.+", __name__!~".+_(bucket|sum)", app=~"$app"}}'
+_COUNTED = f'{{__name__=~"{PREFIX}.+", __name__!~".+_(bucket|sum|created)", app=~"$app"}}'
 NAMES = f"count(count by (__name__) ({_COUNTED}))"
 _NAMED = f'label_replace({{}}, "sample", "$1", "__name__", "{PREFIX}(.+)")'
 SERIES = f"count(max without ({_REPLICAS}) ({_NAMED.format(_COUNTED)}))"
-FOLDED = "{} or vector(0)".format(
-    increase(f'platform_exporter_series_folded_total{{metric=~"{PREFIX.rstrip("_")}.*"}}')
-)
+FOLDED = "{} or vector(0)".format(counted(f'platform_exporter_series_folded_total{{metric=~"{PREFIX.rstrip("_")}.*"}}'))
 GAUGES_NOW = f"max without ({_REPLICAS}) ({_NAMED.format(GAUGE_NAMES)})"
 
 
@@ -62,7 +62,7 @@ def _selected(variable: str, ending: str, unit: str, units: Mapping[str, str]) -
     others = "|".join(filter(None, units))
     has_unit = f'__name__=~".+_{unit}{ending}"' if unit else f'__name__!~".+_({others}){ending}"'
     # When all names are searched, as tests do, names of other kinds are excluded.
-    kind = f'__name__=~"{PREFIX}.+{ending}"' + ("" if ending else ', __name__!~".+_(total|bucket|sum|count)"')
+    kind = f'__name__=~"{PREFIX}.+{ending}"' + ("" if ending else f", {_NO_GAUGE}")
     return f'{{__name__=~"{name}", {kind}, {has_unit}, app=~"$app"}}'
 
 

@@ -3,10 +3,12 @@
 $app and the like are the dashboards' variables, regular expressions in PromQL. What rules record is read from there.
 """
 
-from exporter.config.thresholds import Thresholds
+from exporter.indicators import INDICATORS
 from platform_sdk.events import EVENTS
 
 UNKNOWN = "or vector(-1)"
+NONE_REPORTED = "or max(platform_exporter_source_up) * 0"
+"""0 where the exporter reports none; nothing while it is away, when how many there are is not known."""
 FEW = " No line below the minimum of events."
 
 
@@ -21,8 +23,13 @@ def rate(metric: str, by: str = "", window: str = "$__rate_interval") -> str:
 
 
 def increase(metric: str, by: str = "", window: str = "$__range") -> str:
-    """Return by how much the metric grew, by some labels; by none, all together."""
+    """Return by how much the metric grew, by some labels; by none, all together. Of a ratio or a sum of seconds."""
     return f"sum{f' by ({by})' if by else ''} ({replica_safe(f'increase({metric}[{window}])')})"
+
+
+def counted(metric: str, by: str = "", window: str = "$__range") -> str:
+    """Return how many events a counter counted, as `increase`, but whole: Prometheus extrapolates to the window."""
+    return f"round({increase(metric, by, window)})"
 
 
 def quantile(share: float, metric: str, by: str, window: str = "$__rate_interval") -> str:
@@ -34,19 +41,26 @@ def quantile(share: float, metric: str, by: str, window: str = "$__rate_interval
 
 def busiest(series: str, count: int) -> str:
     """Return the series that are greatest over the whole range; the same ones at each step, as topk alone does not."""
-    return f"{series} and topk({count}, avg_over_time({series}[$__range] @ end()))"
+    return f"{series} and {greatest(f'avg_over_time({series}[$__range])', count)}"
+
+
+def greatest(series: str, count: int) -> str:
+    """Return the greatest at the end of the range of series that have a value for all of it, at each step."""
+    return f"topk({count}, {series.replace('[$__range]', '[$__range] @ end()')})"
 
 
 def threshold(indicator: str, *, app: bool = True) -> str:
     """Return the thresholds of an indicator, one series per severity.
 
-    Those in force for the chosen apps, as rules record them; where apps differ, the mildest. The defaults where none is
-    recorded. Without app, and of indicators about no app, the defaults.
+    Those in force for the chosen apps, as rules record them; where subjects differ, the mildest. The defaults where
+    none is recorded. Without app, and of indicators about no app, the defaults.
     """
-    defaults = f'max by (severity) (platform_threshold{{indicator="{indicator}", severity!="", app="", api=""}})'
-    if not app or indicator in Thresholds.ABOUT_NO_APP:
+    scope = INDICATORS[indicator].scope
+    none = ", ".join(f'{label}=""' for label in scope.overrides or ("app",))
+    defaults = f'max by (severity) (platform_threshold{{indicator="{indicator}", severity!="", {none}}})'
+    if not app or "app" not in scope.labels:
         return defaults
-    in_force = f'app:platform_threshold:effective{{indicator="{indicator}", severity!="", app=~"$app"}}'
+    in_force = f'{scope.level}:platform_threshold:effective{{indicator="{indicator}", severity!="", app=~"$app"}}'
     return f"{_mildest(indicator)} by (severity) ({in_force}) or {defaults}"
 
 
@@ -59,13 +73,29 @@ def api_threshold(indicator: str) -> str:
 
 
 def _mildest(indicator: str) -> str:
-    return "min" if indicator in Thresholds.LOWER_IS_WORSE else "max"
+    return "min" if INDICATORS[indicator].lower_is_worse else "max"
 
 
-GRAVE_ALERTS = 'ALERTS{alertstate="firing", severity=~"critical|high"}'
-# A mark is placed at the value, in milliseconds.
+def onsets(of_app: bool) -> str:
+    """Return when what grave alerts report began, of the chosen apps and of no app, or of all.
+
+    A mark is placed at the value, in milliseconds: one per onset, however long the alert fires and whatever the step.
+    """
+    chosen = 'severity=~"critical|high"' + (', app=~"$app|"' if of_app else "")
+    began = f'ALERTS_FOR_STATE{{{chosen}}} and ignoring (alertstate) ALERTS{{alertstate="firing", {chosen}}}'
+    return f"1000 * min by (alertname, app, severity) ({began})"
+
+
+# Placed as onsets are.
 RELEASES = "max by (app, release) (platform_release_first_seen_timestamp_seconds) * 1000"
 
 _COUNTERS = ([rollup.metric for rollup in kind.rollups if rollup.type == "counter"] for kind in EVENTS)
 APPS = f'{{__name__=~"{"|".join(names[0] for names in _COUNTERS if names)}|platform_open_alerts"}}'
 """Series whose label `app` names every app: the first counter of each kind of event, and alerts of adopted tables."""
+
+
+# Only where a trace may be kept, and only an address: what a viewer types is not to be a script.
+TRACE_URL = """CASE WHEN trace_sampled IS NOT FALSE AND trace_id ~ '^[0-9A-Za-z_-]+$'
+    AND ${traces:sqlstring} ~ '^(https?://|/[^/]).*[{]trace_id[}]'
+    THEN replace(${traces:sqlstring}, '{trace_id}', trace_id) ELSE '#' END"""
+"""SQL of the address of a row's trace; of the same page where it has none, or nobody said where traces are."""

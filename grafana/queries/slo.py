@@ -1,38 +1,10 @@
 """Queries on service level objectives and their error budgets."""
 
-import re
-from dataclasses import dataclass
-
-import yaml
-
-from grafana.queries.health import RULES
-from grafana.queries.shared import increase
+from grafana.queries.shared import counted, increase
 
 _CHOSEN = 'app=~"$app", slo=~"$slo"'
 _DAY_SECONDS = 86_400
 BUDGET_DAYS = 30
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two windows over which the alerts compare a burn rate with a factor, and the severity."""
-
-    long: str
-    short: str
-    factor: float
-    severity: str
-
-
-def pairs() -> list[Pair]:
-    """Return the pairs of windows that the alerts on error budgets look at, the shortest first, from the rules."""
-    comparison = re.compile(r'burn_rate\{window="(\w+)"\} > ([\d.]+) and on \([\w, ]+\) \S+\{window="(\w+)"\} > \2')
-    groups = yaml.safe_load((RULES / "slo.yml").read_text())["groups"]
-    alerts = [rule for group in groups for rule in group["rules"] if "alert" in rule]
-    return [
-        Pair(long, short, float(factor), rule["labels"]["severity"])
-        for rule in alerts
-        for long, factor, short in comparison.findall(rule["expr"])
-    ]
 
 
 def _each(expression: str) -> str:
@@ -52,27 +24,28 @@ OBJECTIVE = _each(f"app_slo:platform_objective:effective{{{_CHOSEN}}}")
 ATTAINED = _each(f"1 - {_window('errors:ratio', '30d')}")
 EVENTS = _each(_window("events:increase", "30d"))
 BAD = _each(_window("errors:increase", "30d"))
-STILL_ALLOWED = f"{EVENTS} * (1 - {OBJECTIVE}) - {BAD}"
-REMAINING = _each(f"app_slo:platform_slo_error_budget:remaining30d{{{_CHOSEN}}}")
+STILL_ALLOWED = f"clamp_min({EVENTS} * (1 - {OBJECTIVE}) - {BAD}, 0)"
+_BALANCE = "app_slo:platform_slo_error_budget:remaining30d"
+# What is overdrawn is used up: no one can read a budget of -9900 %.
+REMAINING = f"clamp_min({_each(f'{_BALANCE}{{{_CHOSEN}}}')}, 0)"
 # At a burn rate of 1 or less a budget is never used up: what is spent returns 30 days later.
 USED_UP_IN = f"({REMAINING} > 0) * {BUDGET_DAYS * _DAY_SECONDS} / ({burn('6h')} > 1)"
 
-OVERDRAWN = f"count({REMAINING} < 0) or 0 * count({REMAINING})"
+OVERDRAWN = f"count({REMAINING} == 0) or 0 * count({REMAINING})"
 LEAST_LEFT = f"min({REMAINING})"
 FASTEST = f"max({burn('1h')})"
 NEXT_USED_UP = f"min({USED_UP_IN})"
 BURNING = 'count(ALERTS{alertname="PlatformErrorBudgetBurn", alertstate="firing", app=~"$app"}) or vector(0)'
-LEAST_LEFT_OF_APPS = 'sort(bottomk(9, max by (app, slo) (app_slo:platform_slo_error_budget:remaining30d{app=~"$app"})))'
 
 EVENTS_NOW = _each(_window("events:increase", "5m"))
 BAD_NOW = _each(_window("errors:increase", "5m"))
 
 _ASKED = increase('platform_http_request_duration_seconds_count{app=~"$app"}', "app, route")
 _QUICK = increase('platform_http_request_duration_seconds_bucket{app=~"$app", le="0.5"}', "app, route")
-FAILING_ROUTES = 'topk(10, increase(app_route:platform_http_request_errors:sum{app=~"$app"}[$__range]) > 0)'
-SLOW_ROUTES = f"topk(10, {_ASKED} - {_QUICK} > 0)"
-FAILING_SCRAPERS = "topk(10, {} > 0)".format(
-    increase('platform_scraping_run_failures_total{app=~"$app"}', "app, scraper, reason")
+FAILING_ROUTES = 'topk(7, round(increase(app_route:platform_http_request_errors:sum{app=~"$app"}[$__range])) > 0)'
+SLOW_ROUTES = f"topk(7, round({_ASKED} - {_QUICK}) > 0)"
+FAILING_SCRAPERS = "topk(7, {} > 0)".format(
+    counted('platform_scraping_run_failures_total{app=~"$app"}', "app, scraper, reason")
 )
 
 # There are many rows: at most the last day of the range. The bound of latency is that of the rules.

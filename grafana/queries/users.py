@@ -1,6 +1,6 @@
 """Queries on what users do, as numbers and, for those with access, by name."""
 
-from grafana.queries.shared import increase, rate
+from grafana.queries.shared import counted, rate
 
 # Applications spell these in many ways; the rules on failed logins match the same.
 LOGIN = "(?i:(log|sign)[ _-]?(in|on))"
@@ -15,7 +15,11 @@ LOGINS = f'60 * sum(app_activity:platform_user_activity:rate5m{{app=~"$app", act
 LOGOUTS = f'60 * sum(app_activity:platform_user_activity:rate5m{{app=~"$app", activity=~"{LOGOUT}"}})'
 FAILED_LOGINS = 'sum(app:platform_login_failures:increase5m{app=~"$app"}) / 5'
 FAILED_LOGINS_BY_APP = 'app:platform_login_failures:increase5m{app=~"$app"}'
-LOGINS_IN_RANGE = increase(f'platform_user_activity_total{{app=~"$app", activity=~"{LOGIN}"}}', "")
+LOGINS_NOW = 'app:platform_logins:increase15m{app=~"$app"}'
+LOGIN_BAND = {
+    f"{{{{app}}}} {edge} usual": f'app:platform_logins:{edge}_usual{{app=~"$app"}}' for edge in ("least", "most")
+}
+LOGINS_IN_RANGE = counted(f'platform_user_activity_total{{app=~"$app", activity=~"{LOGIN}"}}', "")
 BY_TYPE = '60 * sum by (activity) (app_activity:platform_user_activity:rate5m{app=~"$app"})'
 BY_ROLE = "60 * " + rate(_ACTIVITY, "role")
 FAILURES = (
@@ -96,15 +100,16 @@ _OF_USER = f"{_HERE} AND user_id = (SELECT id FROM chosen)"
 TIMELINE = f"""{_USER}
 SELECT * FROM (
     (SELECT at, 'activity' AS kind, app, concat_ws(' / ', activity, nullif(module, ''), nullif(feature, '')) AS what,
-        CASE WHEN success IS FALSE THEN 'failed' ELSE 'done' END AS outcome, duration_seconds, session_id,
-        host(ip) AS address, user_agent
+        CASE WHEN success IS FALSE THEN 'failed' ELSE 'done' END AS outcome, duration_seconds,
+        left(session_id, 8) AS session, host(ip) AS address, {_FAMILY} AS software
     FROM monitoring_restricted.user_activity WHERE {_OF_USER} ORDER BY at DESC LIMIT 300)
     UNION ALL
-    (SELECT at, 'request', app, method || ' ' || route, status::text, duration_seconds, session_id, host(ip), user_agent
+    (SELECT at, 'request', app, method || ' ' || route, status::text, duration_seconds, left(session_id, 8), host(ip),
+        {_FAMILY}
     FROM monitoring_restricted.http_request WHERE {_OF_USER} ORDER BY at DESC LIMIT 300)
     UNION ALL
     (SELECT at, 'error', app, error_type || coalesce(': ' || left(message, 200), ''), severity, NULL, NULL, host(ip),
-        user_agent
+        {_FAMILY}
     FROM monitoring_restricted.error WHERE {_OF_USER} ORDER BY at DESC LIMIT 300)
 ) found ORDER BY at DESC LIMIT 300"""
 _STEPS = 'SELECT $__timeGroup(at, $__interval) AS "time", '

@@ -7,7 +7,9 @@ Public names:
 
     init, close, flush, flush_now, stats                start, end, and the ledger
     log_error, log_activity, log_api_usage, sample      log manually
+    capture_exception, capture_message                  the same by the names of other SDKs
     APIMonitor                                          time a call to an external API
+    set_user, set_consumer, set_tag, set_context        say who and what the request or task at hand is about
     scraping_job, current_job                           follow a scraping job
     get_system_health_summary                           how the system is doing
 
@@ -15,6 +17,7 @@ Everything else is imported by its own path: the middlewares of `platform_sdk.we
 `platform_sdk.outgoing`, the task queues of `platform_sdk.jobs`, and for integrations of your own:
 
     platform_sdk.emit           one function for each kind of event: one append, never raises, never waits
+    platform_sdk.scope          begin() and end(token), or `with opened():`, around one task of a queue
     platform_sdk.client         active_options() -> Options | None
     platform_sdk.outgoing.outcomes      reason_of_status, reason_of_exception, status_of
     platform_sdk.outgoing.rate_limits   read(headers) -> (remaining, reset)
@@ -32,20 +35,31 @@ from platform_sdk import loading
 from platform_sdk.client import close, flush, flush_now, init, stats
 
 if TYPE_CHECKING:
-    from platform_sdk.api import log_activity, log_api_usage, log_error, sample
+    from platform_sdk.api import (
+        capture_exception,
+        capture_message,
+        log_activity,
+        log_api_usage,
+        log_error,
+        sample,
+    )
     from platform_sdk.health import get_system_health_summary
     from platform_sdk.jobs.scraping import current_job, scraping_job
     from platform_sdk.outgoing.api_monitor import APIMonitor
+    from platform_sdk.scope import set_consumer, set_context, set_tag, set_user
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "APIMonitor", "close", "current_job", "flush", "flush_now", "get_system_health_summary", "init", "log_activity",
-    "log_api_usage", "log_error", "sample", "scraping_job", "stats",
+    "APIMonitor", "capture_exception", "capture_message", "close", "current_job", "flush", "flush_now",
+    "get_system_health_summary", "init", "log_activity", "log_api_usage", "log_error", "sample", "scraping_job",
+    "set_consumer", "set_context", "set_tag", "set_user", "stats",
 ]  # fmt: skip
 
 _HOMES = {
     "APIMonitor": "outgoing.api_monitor",
+    "capture_exception": "api",
+    "capture_message": "api",
     "current_job": "jobs.scraping",
     "get_system_health_summary": "health",
     "log_activity": "api",
@@ -53,6 +67,10 @@ _HOMES = {
     "log_error": "api",
     "sample": "api",
     "scraping_job": "jobs.scraping",
+    "set_consumer": "scope",
+    "set_context": "scope",
+    "set_tag": "scope",
+    "set_user": "scope",
 }
 
 if not TYPE_CHECKING:

@@ -1,20 +1,23 @@
 """Log manually: the functions that application code calls. None of them raises into it or waits for anything."""
 
-from collections.abc import Mapping
-from typing import Any
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, cast, get_args
 
 from platform_sdk import emit
-from platform_sdk.client import guarded
+from platform_sdk.actor import actor_of, session_digest
+from platform_sdk.client import guarded, guarded_otherwise
+from platform_sdk.model_usage import ModelUsage
 from platform_sdk.outgoing import outcomes
 from platform_sdk.request_context import request_details
-from platform_sdk.web.actor import session_digest
+from platform_sdk.typing import Level, SampleKind, Severity
 
 
-@guarded
+@guarded_otherwise(False)
 def log_error(
     error: BaseException | str,
     message: str | None = None,
-    severity: str = "medium",
+    severity: Severity = "medium",
     *,
     error_type: str | None = None,
     endpoint: str | None = None,
@@ -22,17 +25,22 @@ def log_error(
     job_id: str | None = None,
     fingerprint: str | None = None,
     stack_trace: str | None = None,
+    template: str | None = None,
     context: Mapping[str, Any] | None = None,
     ip: str | None = None,
     user_agent: str | None = None,
     **more: Any,
-) -> None:
+) -> bool:
     """Log an exception, `log_error(exc)`; a message, `log_error("it broke")`; or `log_error("TypeOfError", "text")`.
 
+    Return whether it was recorded: an exception is once, and one of the option `ignore_errors` never.
     `error_type` replaces the type, by which errors are grouped and shown; message and stack trace stay the
-    exception's. `stack_trace` is for texts that have one. `fingerprint` groups occurrences by this text. Other keyword
-    arguments become part of `context`. Missing arguments are taken from the request that is being served, if any.
+    exception's. `stack_trace` is for texts that have one. `fingerprint` groups occurrences by this text; `template`
+    groups texts by what they were made of, `"no paper %s"`. Other keyword arguments become part of `context`.
+    Missing arguments are taken from the request that is being served, if any.
+    `user_id` may also be an object that holds one.
     """
+    user_id = actor_of(user_id)[0]
     if (request := request_details()) is not None:
         endpoint, user_id = (
             request.route if endpoint is None else endpoint,
@@ -43,17 +51,54 @@ def log_error(
     if isinstance(error, BaseException):
         if more or message is not None:
             context = {**_mapping(context), **({} if message is None else {"message": message}), **more}
-        emit.exception(
+        return emit.exception(
             error, error_type=error_type, severity=severity, endpoint=endpoint, user_id=user_id, job_id=job_id,
             fingerprint=fingerprint, context=context, ip=ip, user_agent=user_agent,
         )  # fmt: skip
-        return
     kind, text = ("LoggedError", error) if message is None else (error, message)
-    emit.error_message(
+    return emit.error_message(
         text, error_type=kind if error_type is None else error_type, severity=severity, endpoint=endpoint,
-        user_id=user_id, job_id=job_id, fingerprint=fingerprint, stack_trace=stack_trace,
+        user_id=user_id, job_id=job_id, fingerprint=fingerprint, stack_trace=stack_trace, template=template,
         context={**_mapping(context), **more} if more else context, ip=ip, user_agent=user_agent,
     )  # fmt: skip
+
+
+@guarded_otherwise(False)
+def capture_exception(
+    error: BaseException | tuple[Any, BaseException | None, Any] | str | None = None,
+    *,
+    level: Level | Severity = "error",
+    user: Mapping[str, Any] | None = None,
+    fingerprint: str | Sequence[str] | None = None,
+    **about: Any,
+) -> bool:
+    """Log an exception as Sentry's function of this name does; return whether it was recorded.
+
+    Without `error`, or with what `sys.exc_info()` returns, it is the exception that is being handled; if there is none,
+    nothing is logged. `user` may hold id, ip_address and others; other keyword arguments (tags, extras, contexts)
+    become context.
+    """
+    if isinstance(error, tuple):
+        error = error[1]
+    error = sys.exc_info()[1] if error is None else error
+    return error is not None and log_error(error, **_as_ours(level, user, fingerprint, about))
+
+
+@guarded_otherwise(False)
+def capture_message(
+    message: str,
+    level: Level | Severity = "info",
+    *,
+    user: Mapping[str, Any] | None = None,
+    fingerprint: str | Sequence[str] | None = None,
+    **about: Any,
+) -> bool:
+    """Log a message as Sentry's function of this name does; return whether it was recorded.
+
+    It is an error of the type "Message", whose severity is low for the levels debug and info, medium for warning, high
+    for error and critical for fatal.
+    """
+    return log_error(message, error_type="Message", **_as_ours(level, user, fingerprint, about))
 
 
 @guarded
@@ -76,7 +121,9 @@ def log_activity(
 
     A digest of `session_id` is stored, as by the middlewares: the key itself would let a reader take the session.
     Missing arguments are taken from the request that is being served, if any; its role only with its user.
+    `user_id` may also be an object that holds one.
     """
+    user_id = actor_of(user_id)[0]
     if more:
         details = {**_mapping(details), **more}
     session_id = session_digest(session_id)
@@ -106,11 +153,13 @@ def log_api_usage(
     method: str | None = None,
     params: Mapping[str, Any] | None = None,
     response_bytes: int | None = None,
+    usage: ModelUsage | None = None,
     **more: Any,
 ) -> None:
     """Log a call to an external API that was timed elsewhere.
 
-    If `success` is None, the status or the error decides. Other keyword arguments become part of `params`.
+    `usage` is what a language model used. If `success` is None, the status or the error decides. Other keyword
+    arguments become part of `params`.
     """
     if reason is None and success is not True:
         if error is not None:
@@ -121,11 +170,12 @@ def log_api_usage(
     emit.api_call(
         api, endpoint, "success" if reason is None else "failure", duration_seconds, method=method, status=status,
         reason=reason, response_bytes=response_bytes, query={**_mapping(params), **more} if more else params,
+        usage=usage,
     )  # fmt: skip
 
 
 @guarded
-def sample(name: str, value: float, kind: str = "gauge", unit: str | None = None, **labels: Any) -> None:
+def sample(name: str, value: float, kind: SampleKind = "gauge", unit: str | None = None, **labels: Any) -> None:
     """Log a value of a custom metric; `kind` is counter (an amount to add), gauge, histogram or summary.
 
     `unit` may be ms, KB, % and such; it is converted to base units. Only labels on the exporter's allow-list are shown.
@@ -133,5 +183,26 @@ def sample(name: str, value: float, kind: str = "gauge", unit: str | None = None
     emit.sample(name, value, kind, unit, labels or None)
 
 
+_SEVERITIES: dict[str, Severity] = {
+    **{severity: severity for severity in get_args(Severity)},
+    "debug": "low", "info": "low", "warning": "medium", "error": "high", "fatal": "critical",
+}  # fmt: skip
+
+
+def _as_ours(
+    level: str, user: Mapping[str, Any] | None, fingerprint: str | Sequence[str] | None, about: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the arguments of `log_error` that say what those of the other SDK do."""
+    known = _mapping(user)
+    joined = fingerprint if isinstance(fingerprint, str) or fingerprint is None else " ".join(map(str, fingerprint))
+    ours = {
+        "severity": _SEVERITIES.get(str(level).lower(), "high"), "fingerprint": joined, "ip": known.get("ip_address"),
+        "user_id": next((known[name] for name in ("id", "username", "email") if known.get(name) is not None), None),
+    }  # fmt: skip
+    return {**about, **ours}
+
+
 def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {} if value is None else {"value": value}
+    if value is None:
+        return {}
+    return cast(Mapping[str, Any], value) if issubclass(type(value), Mapping) else {"value": value}

@@ -5,11 +5,13 @@ checked here. Texts must be `str` (other plain values are converted by the write
 name); durations are seconds by a monotonic clock; the event's time is now.
 """
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from time import time
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from platform_sdk import client
+from platform_sdk import client, scope
 from platform_sdk.capture.context import freeze
 from platform_sdk.capture.exceptions import Captured, capture, capture_message
 from platform_sdk.delivery import kinds
@@ -18,12 +20,30 @@ from platform_sdk.delivery.kinds import API_CALL, ERROR, HTTP_REQUEST, SAMPLE, S
 from platform_sdk.diagnostics import note
 from platform_sdk.events.base import COMMON, USER_AGENT, EventKind
 from platform_sdk.events.http_request import FAILED_STATUS
+from platform_sdk.parsing import url_text
+from platform_sdk.request_context import current_trace
+from platform_sdk.trace import NO_TRACE, Trace
+from platform_sdk.typing import JobStatus, Outcome, SampleKind, Severity
+
+if TYPE_CHECKING:
+    from platform_sdk.model_usage import ModelUsage
 
 LONGEST_USER_AGENT = USER_AGENT.longest
+NO_USAGE = (None,) * 10
+"""Of a call that is not to a model: as many as ModelUsage has fields."""
+
+
+JUST_SECONDS = 10.0
+
+_recorded: deque[tuple[float, str, str]] = deque(maxlen=32)
+"""When which exceptions were emitted: those who log them as texts, in another thread even, are not to emit them too."""
 
 
 class About(TypedDict, total=False):
-    """What may be known about an error; `fingerprint` groups by this text instead of by type and place."""
+    """What may be known about an error; `fingerprint` groups by this text instead of by type and place.
+
+    Without a `trace` the error belongs to that of the request or span in which it is emitted.
+    """
 
     endpoint: str | None
     user_id: object
@@ -32,6 +52,7 @@ class About(TypedDict, total=False):
     job_id: str | None
     fingerprint: str | None
     context: Mapping[str, Any] | None
+    trace: Trace | None
 
 
 def request_finished(
@@ -46,6 +67,8 @@ def request_finished(
     ip: str | None = None,
     user_agent: str | None = None,
     first_byte_seconds: float | None = None,
+    trace: Trace = NO_TRACE,
+    consumer: str | None = None,
 ) -> None:
     """Emit a request that was served. `route` is a template or "(unmatched)"; `ip` whole, the writer truncates it.
 
@@ -55,65 +78,90 @@ def request_finished(
     if intake is None:
         return
     try:
+        if method == "HEAD":
+            response_bytes = 0  # a body that the application made is not sent
         size = 700
         if user_agent is not None:
             if len(user_agent) > LONGEST_USER_AGENT:
                 user_agent = user_agent[:LONGEST_USER_AGENT]
             size += len(user_agent)
-        lane = intake.plain if status < FAILED_STATUS else intake.other
+        trace_id, trace_sampled = trace  # a tuple with a starred part takes twice as long to make
         event = (
             HTTP_REQUEST, time(), route, method, status, duration_seconds, response_bytes, user_id, role, session_id,
-            ip, user_agent, first_byte_seconds,
+            ip, user_agent, consumer, first_byte_seconds, trace_id, trace_sampled,
         )  # fmt: skip
-        intake.put(lane, event, size)
+        intake.put(intake.plain if status < FAILED_STATUS else intake.other, event, size)
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("emit", error)
 
 
 def exception(
-    exc: BaseException, *, error_type: str | None = None, severity: str = "high", **about: Unpack[About]
-) -> None:
-    """Emit an exception with its chain and stack. An exception emitted once is not emitted again, unless raised again.
+    exc: BaseException, *, error_type: str | None = None, severity: Severity = "high", **about: Unpack[About]
+) -> bool:
+    """Emit an exception with its chain and stack; return whether it was taken.
 
-    `severity` is one of low, medium, high, critical; `error_type` replaces the name of the exception's class.
+    An exception emitted once is not emitted again, unless raised again, nor is one of the option `ignore_errors`.
+    `error_type` replaces the name of the exception's class.
     """
     intake = client.current
     if intake is None:
-        return
+        return False
     try:
+        if intake.ignored is not None and intake.ignored(exc):
+            return False
         captured = capture(exc, error_type)
-        if captured is not None:
-            _error(intake, captured, severity, **about)
+        if captured is None:
+            return False
+        _error(intake, captured, severity, **about)
+        _recorded.append((time(), captured.chain[0].name, captured.chain[0].message))
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("emit", error)
+        return False
+    return True
+
+
+def recorded_just_before(name: str, message: str) -> bool:
+    """Return whether an exception of this class and text was emitted just now; each is found once."""
+    for found in list(_recorded):
+        at, kind, text = found
+        if kind.rpartition(".")[2] == name and text.partition("\n")[0] == message and time() - at < JUST_SECONDS:
+            with suppress(ValueError):  # another thread has found it
+                _recorded.remove(found)
+                return True
+    return False
 
 
 def error_message(
     message: str,
     *,
     error_type: str = "LoggedError",
-    severity: str = "medium",
+    severity: Severity = "medium",
     stack_trace: str | None = None,
+    template: str | None = None,
     **about: Unpack[About],
-) -> None:
-    """Emit an error without an exception; without `fingerprint` it is grouped by its message, numbers left out.
+) -> bool:
+    """Emit an error without an exception; return whether it was taken.
 
-    `stack_trace` is a text that came with it, from a program in another language for example.
+    Without `fingerprint` it is grouped by `template`, the message before its arguments were filled in, or else by the
+    message, numbers and such left out. `stack_trace` is a text that came with it, from a program in another language
+    for example.
     """
     intake = client.current
     if intake is None:
-        return
+        return False
     try:
-        captured = capture_message(error_type, message, stack_trace)
+        captured = capture_message(error_type, message, stack_trace, template)
         _error(intake, captured, severity, **about)
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("emit", error)
+        return False
+    return True
 
 
 def api_call(
     api: str,
     endpoint: str | None,
-    outcome: str,
+    outcome: Outcome,
     duration_seconds: float,
     *,
     method: str | None = None,
@@ -125,21 +173,32 @@ def api_call(
     cost: float | None = None,
     rate_limit_remaining: float | None = None,
     rate_limit_reset: float | None = None,
+    rate_limit: float | None = None,
+    usage: "ModelUsage | None" = None,
+    trace: Trace | None = None,
+    consumer: str | None = None,
 ) -> None:
     """Emit a call to an external API. `outcome` is "success" or "failure", then with a `reason` of the closed list
     (timeout, connection, rate_limited, forbidden, client_error, server_error, blocked, cancelled, other).
 
     `endpoint` may be a URL: its query goes to `query`, redacted, and ids in it become placeholders. `rate_limit_reset`
-    is in Unix seconds. `APIMonitor` does all of this for a call.
+    is in Unix seconds. `usage` is of a call to a model, whose cost is known by the option `prices` unless it is given.
+    Without a `trace` it belongs to that of the request or span in which it is emitted, without a `consumer` it is on
+    behalf of whom that is. `APIMonitor` does all of this for a call.
     """
     intake = client.current
     if intake is None:
         return
     try:
         frozen, size = freeze(query) if query is not None else (None, 0)
+        if endpoint is not None and type(endpoint) is not str:
+            endpoint = url_text(endpoint) or endpoint
+        if usage is not None and cost is None and (options := client.active_options()) is not None:
+            cost = usage.cost(options.prices)
         event = (
             API_CALL, time(), api, endpoint, method, status, outcome, reason, attempt, duration_seconds, response_bytes,
-            frozen, cost, rate_limit_remaining, rate_limit_reset,
+            frozen, cost, rate_limit, rate_limit_remaining, rate_limit_reset, *(NO_USAGE if usage is None else usage),
+            scope.consumer() if consumer is None else consumer, *(current_trace() if trace is None else trace),
         )  # fmt: skip
         intake.put(intake.lanes[API_CALL], event, 700 + size + (len(endpoint) if isinstance(endpoint, str) else 0))
     except Exception as error:  # noqa: BLE001 - never into the application
@@ -150,7 +209,7 @@ def scraping_run(
     job_id: str | None,
     scraper: str,
     site: str | None,
-    outcome: str,
+    outcome: Outcome,
     duration_seconds: float,
     *,
     reason: str | None = None,
@@ -158,19 +217,22 @@ def scraping_run(
     items_failed: int = 0,
     items_dropped: int = 0,
     response_bytes: int | None = None,
+    block: str | None = None,
+    expected: Iterable[float | None] = (None, None, None, None),
 ) -> None:
     """Emit a finished scraping job. `outcome` is "success" or "failure", then with a `reason` of the closed list
-    (timeout, connection, rate_limited, forbidden, server_error, blocked, parse, cancelled, other).
+    (timeout, connection, rate_limited, forbidden, server_error, blocked, parse, cancelled, other); `block` is what
+    blocked it, of `events.scraping_request.BLOCKS`; `expected` is an `Expectations` of `jobs.expectations`.
     """
     intake = client.current
     if intake is None:
         return
     try:
         event = (
-            SCRAPING_RUN, time(), job_id, scraper, site, outcome, reason, duration_seconds, items_processed,
-            items_failed, items_dropped, response_bytes,
+            SCRAPING_RUN, time(), job_id, scraper, site, outcome, reason, block, duration_seconds,
+            items_processed, items_failed, items_dropped, response_bytes, *expected,
         )  # fmt: skip
-        intake.put(intake.lanes[SCRAPING_RUN], event, 800)
+        intake.put(intake.lanes[SCRAPING_RUN], event, 800 + _letters(event))
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("emit", error)
 
@@ -179,7 +241,7 @@ def job_heartbeat(
     job_id: str,
     scraper: str,
     site: str | None = None,
-    status: str = "running",
+    status: JobStatus = "running",
     progress: float | None = None,
     total_items: int | None = None,
     completed_items: int | None = None,
@@ -220,17 +282,24 @@ def activity(
         return
     try:
         frozen, size = freeze(details) if details is not None else (None, 0)
+        if scope.used and user_id is None and role is None:
+            user_id, role, said_session = scope.user()
+            session_id = session_id or said_session
         event = (
             USER_ACTIVITY, time(), name, user_id, role, session_id, module, feature, success, duration_seconds, ip,
             user_agent[:LONGEST_USER_AGENT] if user_agent else user_agent, frozen,
         )  # fmt: skip
-        intake.put(intake.lanes[USER_ACTIVITY], event, 900 + size)
+        intake.put(intake.lanes[USER_ACTIVITY], event, 900 + size + _letters(event))
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("emit", error)
 
 
 def sample(
-    name: str, value: float, kind: str = "gauge", unit: str | None = None, labels: Mapping[str, Any] | None = None
+    name: str,
+    value: float,
+    kind: SampleKind = "gauge",
+    unit: str | None = None,
+    labels: Mapping[str, Any] | None = None,
 ) -> None:
     """Emit a value of a custom metric; `kind` is counter (an amount to add), gauge, histogram or summary."""
     intake = client.current
@@ -238,7 +307,8 @@ def sample(
         return
     try:
         frozen, size = freeze(labels)
-        intake.put(intake.lanes[SAMPLE], (SAMPLE, time(), name, kind, value, unit, frozen), 400 + size)
+        event = (SAMPLE, time(), name, kind, value, unit, frozen)
+        intake.put(intake.lanes[SAMPLE], event, 400 + size + _letters(event))
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("emit", error)
 
@@ -263,7 +333,7 @@ def event(kind: EventKind, **values: Any) -> None:
             record.append(value)
         if values:
             raise TypeError(f"{kind.name} has no column {', '.join(values)}")
-        intake.put(intake.lanes[number], tuple(record), size)
+        intake.put(intake.lanes[number], tuple(record), size + _letters(record))
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("emit", error)
 
@@ -271,7 +341,7 @@ def event(kind: EventKind, **values: Any) -> None:
 def _error(
     intake: Intake,
     captured: Captured,
-    severity: str,
+    severity: Severity,
     *,
     endpoint: str | None = None,
     user_id: object = None,
@@ -280,10 +350,20 @@ def _error(
     job_id: str | None = None,
     fingerprint: str | None = None,
     context: Mapping[str, Any] | None = None,
+    trace: Trace | None = None,
 ) -> None:
+    if scope.used:
+        context = scope.completed(context)
+        user_id = scope.user()[0] if user_id is None else user_id
     frozen, size = freeze(context)
     user_agent = user_agent[:LONGEST_USER_AGENT] if user_agent else user_agent
     event = (
         ERROR, time(), severity, captured, None, None, fingerprint, endpoint, user_id, ip, user_agent, job_id, frozen,
+        *(current_trace() if trace is None else trace),
     )  # fmt: skip
-    intake.put(intake.lanes[ERROR], event, 1000 + size + captured.size)
+    intake.put(intake.lanes[ERROR], event, 1000 + size + captured.size + _letters(event))
+
+
+def _letters(event: Iterable[object]) -> int:
+    """Return how long an event's texts are: an application may pass any, and they count against `buffer_bytes`."""
+    return sum([len(value) for value in event if type(value) is str])

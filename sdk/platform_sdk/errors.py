@@ -25,9 +25,13 @@ class ConnectionBrokenError(SDKError):
 
 
 class ServerError(SDKError):
-    """Raised when PostgreSQL refused a statement: SQLSTATE, message, and the table it names, if any."""
+    """Raised when PostgreSQL refused a statement or a login.
 
-    def __init__(self, sqlstate: str, message: str, table: str = "") -> None:
+    `table` is the one that it names, if any; `routine` the function of its source that refused a login, if it said so.
+    """
+
+    def __init__(self, sqlstate: str, message: str, table: str = "", routine: str = "") -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
         self.table = table
+        self.routine = routine

@@ -1,18 +1,15 @@
 """A summary of how the system is doing, from the event store.
 
-Only this part of the SDK reads and waits: for its timeout at most. Its role needs SELECT on the event tables, which
-platform_writer does not have: `GRANT SELECT ON monitoring.http_request, monitoring.api_call, monitoring.error
-TO <role>`, or give it a `dsn` of its own. The exporter's /api/v1/health and its metrics need none of that.
+Only this part of the SDK and the modules of `platform_sdk.migrate` read and wait: for their timeout at most, as a role
+that may (see `platform_sdk.reading`). The exporter's /api/v1/health and its metrics need none of that.
 """
 
-import json
-import time
-from dataclasses import replace
 from typing import Any
 
 from platform_sdk import client
-from platform_sdk.delivery.store import connection_string, load_driver, quoted
-from platform_sdk.diagnostics import note
+from platform_sdk.delivery.store import quoted
+from platform_sdk.diagnostics import unfailing
+from platform_sdk.reading import read_json
 
 MINIMUM_EVENTS = 20
 """With fewer events in the window an indicator is unknown, never good."""
@@ -22,49 +19,42 @@ LATENCY_SECONDS = (0.5, 1.0)
 ERROR_RATIO = (0.02, 0.05)
 API_SUCCESS_RATIO = (0.95, 0.90)
 
-_SQL = """BEGIN READ ONLY; SET LOCAL statement_timeout = {milliseconds}; SELECT json_build_object(
+# An error counts until its issue is resolved.
+_SQL = """SELECT json_build_object(
 'requests', (SELECT json_build_array(coalesce(sum(coalesce(weight, 1)), 0),
     coalesce(sum(coalesce(weight, 1)) FILTER (WHERE status >= 500), 0),
     sum(coalesce(first_byte_seconds, duration_seconds) * coalesce(weight, 1)) / nullif(sum(coalesce(weight, 1)), 0))
-    FROM monitoring.http_request WHERE {where}),
+    FROM monitoring_views.http_request WHERE {where}),
 'calls', (SELECT json_build_array(count(*), count(*) FILTER (WHERE outcome = 'success'))
-    FROM monitoring.api_call WHERE {where}),
-'errors', (SELECT count(*) FROM monitoring.error WHERE {where})); COMMIT"""
+    FROM monitoring_views.api_call WHERE {where}),
+'errors', (SELECT count(*) FROM monitoring_views.error e WHERE {where} AND NOT EXISTS (
+    SELECT FROM monitoring_views.error_issue i
+    WHERE i.app = e.app AND i.fingerprint = e.fingerprint AND i.status = 'resolved')))"""
 
 
+@unfailing(lambda: _summary(None))
 def get_system_health_summary(
     hours: float = 1.0, *, timeout_seconds: float = 2.0, dsn: str | None = None, app: str | None = None
 ) -> dict[str, Any]:
     """Return health_status, error_count, avg_response_time and api_success_rate over the last hours. Never raises.
+
+    Errors whose issue is resolved do not count. Reads by the option `read_dsn`, or by `dsn`.
 
     health_status is healthy, warning, critical, or unknown if there are too few events or no answer in time;
     avg_response_time is in milliseconds and api_success_rate in percent, as SciTeX's helper has them, None if there is
     nothing to average. `error_rate` (percent of requests with status >= 500), `total_requests` and
     `total_api_calls` are added. `app` None means the application of `init`.
     """
-    try:
-        return _summary(_query(hours, timeout_seconds, dsn, app))
-    except Exception as error:  # noqa: BLE001 - never into the application
-        note("health", error)
-        return _summary(None)
+    return _summary(_query(hours, timeout_seconds, dsn, app))
 
 
 def _query(hours: float, timeout_seconds: float, dsn: str | None, app: str | None) -> dict[str, Any] | None:
     options = client.active_options()
     if options is None:
         return None
-    end = time.monotonic() + timeout_seconds
-    load_driver()
-    from platform_sdk.libpq import LibpqConnection
-
-    conninfo = connection_string(options if dsn is None else replace(options, dsn=dsn, password=None))
     where = f"at > now() - interval '1 hour' * {float(hours)!r} AND app = {quoted(app or options.app)}"
-    connection = LibpqConnection(conninfo, lambda: end)
-    try:
-        rows = connection.run(_SQL.format(milliseconds=max(int(timeout_seconds * 1000), 1), where=where), lambda: end)
-    finally:
-        connection.close()
-    return dict(json.loads(rows[0][0])) if rows and rows[0][0] else None
+    found = read_json(_SQL.format(where=where), timeout_seconds, dsn)
+    return found if isinstance(found, dict) else None
 
 
 def _summary(found: dict[str, Any] | None) -> dict[str, Any]:

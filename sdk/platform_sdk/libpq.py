@@ -235,7 +235,7 @@ def fitting(text: bytes, codec: str | None) -> bytes:
 
 _VERBOSE = 2  # PQERRORS_VERBOSE of libpq-fe.h
 _REFUSAL = re.compile(r"(\S+:)\s+(?=[A-Z]*[0-9])([0-9A-Z]{5}):(\s+\S)")  # FATAL has five letters too
-_LOCATION = re.compile(r"^\S+:\s+(?:\w+, )?\S+\.c:\d+$", re.M)
+_LOCATION = re.compile(r"^\S+:\s+(?:(\w+), )?\S+\.c:\d+$", re.M)
 
 
 def _say_sqlstate(connection: Any) -> None:
@@ -260,7 +260,9 @@ def _refusal(message: str) -> ServerError | ConnectionBrokenError:
     found = _REFUSAL.search(message)
     if found is None:
         return ConnectionBrokenError(message)
-    return ServerError(found[2], _LOCATION.sub("", _REFUSAL.sub(r"\1\3", message)).strip())
+    place = _LOCATION.search(message)
+    text = _LOCATION.sub("", _REFUSAL.sub(r"\1\3", message)).strip()
+    return ServerError(found[2], text, routine=place[1] or "" if place else "")
 
 
 def _failure(result: "pq.abc.PGresult") -> ServerError:

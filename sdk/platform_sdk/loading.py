@@ -14,6 +14,7 @@ LONGEST_SECONDS = 10.0
 """How long a fork waits for an import."""
 
 _lock = threading.RLock()
+_process = os.getpid()
 _held = False
 _protected = False
 
@@ -28,6 +29,8 @@ def without_fork() -> Iterator[None]:
         # waits for an import that needs it.
         import_module("logging")
         os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
+    if _process != os.getpid():  # a fork of C code ran no hook
+        _after_fork_in_child()
     with _lock:
         yield
 
@@ -45,5 +48,5 @@ def _after_fork() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _lock, _held
-    _lock, _held = threading.RLock(), False
+    global _lock, _held, _process
+    _lock, _held, _process = threading.RLock(), False, os.getpid()

@@ -1,15 +1,27 @@
 """The SDK's options, from arguments and PLATFORM_SDK_* environment variables."""
 
 import os
+import re
+import socket
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from platform_sdk import stores
 from platform_sdk.errors import OptionError
 
 PREFIX = "PLATFORM_SDK_"
+
+Errors = tuple[type[BaseException] | str, ...]
+"""Classes of exceptions, and names of them."""
+
+BeforeSend = Callable[[dict[str, Any]], Mapping[str, Any] | None]
+"""A function of an event that returns it, changed or not, or None to drop it: see `delivery.before_send`."""
+
+Consumer = str | Callable[[Mapping[str, str]], object]
+"""The name of a header, or a function of a request's headers, by names in lower case, that returns a name."""
 
 LEFT_OUT = ("/static/", "/media/", "/admin/", "/health", "/healthz", "/-/", "/metrics", "/favicon.ico")
 
@@ -29,6 +41,7 @@ class Options:
     """
 
     dsn: str = field(repr=False)
+    """The event store that this process writes to: of several, that of the app and this host."""
     app: str
     release: str | None = None
     password: str | None = field(default=None, repr=False)
@@ -50,18 +63,89 @@ class Options:
     pending_bytes: int = 4 * 2**20
     spool_folder: str = field(default_factory=default_spool_folder)
     spool_bytes: int = 256 * 2**20
+    adopt_stores: tuple[str, ...] = ()
+    """Event stores that this one replaces, as HOST:PORT/DATABASE: what is spooled for them is stored here."""
     exit_timeout_seconds: float = 2.0
     # What is recorded.
     redact_keys: tuple[str, ...] = ()
     in_app: tuple[str, ...] = ()
-    """Prefixes of the application's own modules; empty means all that is neither installed nor part of Python."""
+    """Prefixes of the application's own modules; empty means all that is neither installed nor part of Python, and the
+    application itself where it is installed."""
+    ignore_errors: Errors = ()
+    """Exceptions that are not recorded, with their subclasses: classes, or names such as "django.http.Http404"."""
+    before_send: BeforeSend | None = None
+    """A function, called in the writer thread, that may drop or change each event."""
+    prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """What a million tokens cost by model: a mapping as in `model_usage.Price`, or the path of a TOML file of it."""
+    proxy_providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Who provides the proxies that scrapers go through: hosts and prices by name (see `outgoing.proxies`), or the path
+    of a TOML file of that."""
     # For the integrations.
     excluded_paths: tuple[str, ...] = LEFT_OUT
     """Prefixes of paths that are not recorded unless the answer was a 5xx."""
+    integrations: tuple[str, ...] = ()
+    """What `init` switches on: "auto", or names, of which those with a minus are left out; see `integrations`."""
     trusted_proxies: int = 0
     """How many proxies in front of the application are trusted about X-Forwarded-For."""
     activity_rules: Mapping[str, tuple[str, str | None, str | None]] = field(default_factory=dict)
     """Route template -> (activity, module, feature); a finished request on it is an activity too."""
+    consumer: Consumer | None = None
+    """On whose behalf requests are served: a header's name, or a function of a request's headers; see `consumers`."""
+    # For what reads: the summary of health, and the modules of platform_sdk.migrate.
+    read_dsn: str | None = field(default=None, repr=False)
+    """Where they read, and as whom; None: `dsn`."""
+    exporter_url: str | None = field(default=None, repr=False)
+    """The exporter's address, which knows how components are and resolves issues; may hold a user and a password."""
+    errors_token: str | None = field(default=None, repr=False)
+    """The exporter's `errors.token`, by which issues are resolved."""
+    # What follows from the options above.
+    other_dsns: tuple[str, ...] = field(default=(), repr=False, metadata={"derived": True})
+    """The stores that were given beside `dsn`."""
+
+
+Texts = list[str] | tuple[str, ...] | set[str] | frozenset[str]
+
+
+class GivenOptions(TypedDict, total=False):
+    """What `init` takes by keyword beside dsn, app and release: see `Options`."""
+
+    password: str | None
+    enabled: bool
+    plain_events: int
+    other_events: int
+    urgent_events: int
+    buffer_bytes: int
+    flush_interval_seconds: float
+    batch_events: int
+    sample_above_per_second: float | None
+    connect_timeout_seconds: float
+    statement_timeout_seconds: float
+    synchronous_commit: bool
+    retry_seconds: float
+    pending_bytes: int
+    spool_folder: str
+    spool_bytes: int
+    exit_timeout_seconds: float
+    adopt_stores: Texts
+    redact_keys: Texts
+    in_app: Texts
+    ignore_errors: Collection[type[BaseException] | str]
+    before_send: BeforeSend | None
+    prices: Mapping[str, Mapping[str, float]] | str
+    proxy_providers: Mapping[str, Mapping[str, Any]] | str
+    integrations: Texts | str
+    excluded_paths: Texts
+    trusted_proxies: int
+    activity_rules: Mapping[str, tuple[str, str | None, str | None]]
+    consumer: Consumer | None
+    read_dsn: str | None
+    exporter_url: str | None
+    errors_token: str | None
+
+
+def all_options() -> "tuple[Field[Any], ...]":
+    """Return the options that `init` takes."""
+    return tuple(option for option in fields(Options) if "derived" not in option.metadata)
 
 
 def read(given: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Options:
@@ -70,7 +154,7 @@ def read(given: Mapping[str, Any], environment: Mapping[str, str] | None = None)
     Raises OptionError naming the option, its value and what was expected.
     """
     environment = os.environ if environment is None else environment
-    types = {option.name: option.type for option in fields(Options)}
+    types = {option.name: option.type for option in all_options()}
     if unknown := [name for name in given if name not in types]:
         raise OptionError(f"unknown option {unknown[0]!r} of platform_sdk.init(): expected one of {', '.join(types)}")
     values: dict[str, Any] = {}
@@ -82,24 +166,67 @@ def read(given: Mapping[str, Any], environment: Mapping[str, str] | None = None)
             if text is None:
                 continue
             value = _parsed(text, kind)
+        if name == "integrations" and isinstance(value, str):
+            value = _parsed(value, kind)
+        if name in _TABLES:
+            values[name] = _TABLES[name](value, place)
+            continue
+        if name == "dsn":
+            values[name] = stores.listed(value, _DSN)
+            continue
         values[name] = _checked(value, kind, place, above_zero=name in _ABOVE_ZERO)
     for name in ("dsn", "app"):
-        if not values.get(name):
+        if not any(values.get(name, ())):
             raise OptionError(f"missing option {name!r}: call init({name}=...) or set {PREFIX}{name.upper()}")
-    return Options(**values)
+    dsns = values["dsn"]
+    if len(dsns) > 1 and values.get("adopt_stores"):
+        # An event that the former store may hold must go to the one that is a copy of it.
+        raise OptionError("invalid adopt_stores beside several stores in dsn: expected one store, which replaces them")
+    values["dsn"] = dsns[0] if len(dsns) == 1 else stores.chosen(dsns, values["app"], socket.gethostname())
+    return Options(**values, other_dsns=tuple(dsn for dsn in dsns if dsn != values["dsn"]))
 
+
+def unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]:
+    """Return the variables of the SDK's prefix that name no option, each with what it may be a misspelling of."""
+    given = os.environ if environment is None else environment
+    known = [option.name.upper() for option in all_options()] + [f"{name.upper()}_FILE" for name in _SECRET]
+    unknown = [name for name in given if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in known]
+    if not unknown:
+        return []
+    from difflib import get_close_matches  # not loaded where all is well
+
+    alike = [get_close_matches(name.removeprefix(PREFIX), known, n=1) or ["<option>"] for name in unknown]
+    return [f"{name}: expected {PREFIX}{option}" for name, (option,) in zip(unknown, alike, strict=True)]
+
+
+def check_dsn(dsn: str) -> None:
+    """Raise OptionError where libpq could never read a DSN as it was meant; all that can be said without loading it."""
+    if not stores.is_valid(dsn) or not (stores.is_url(dsn) or _KEYWORD.match(dsn)):
+        raise OptionError(f"invalid value for dsn (not shown): expected {_DSN}")
+
+
+_DSN = (
+    "postgresql://<user>@<host>:<port>/<database> (no +driver, as SQLAlchemy has it) or key=value, or a list of them; "
+    "in a password %25 for %, %40 for @, %2F for /"
+)
+_KEYWORD = re.compile(r"\s*[a-z_]+\s*=")
+_HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 LONGEST_SECONDS, MOST = 1e9, 1e15
 """What an option takes at most: the wait that Python's locks can still last, and numbers that a float holds exactly."""
 
 # With 0 nothing would ever be stored, the writer would never rest, or a timeout of PostgreSQL's be switched off.
 _ABOVE_ZERO = ("batch_events", "flush_interval_seconds", "connect_timeout_seconds", "statement_timeout_seconds")
+_SECRET = ("dsn", "password", "read_dsn", "exporter_url", "errors_token")
+"""Options that may be read from a file: PLATFORM_SDK_DSN_FILE and so on."""
+
+_LISTS = (tuple[str, ...], Errors)
 _FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
 def _from_environment(name: str, key: str, environment: Mapping[str, str]) -> str | None:
     path = environment.get(f"{key}_FILE")
-    if path is None or name not in ("dsn", "password"):
+    if path is None or name not in _SECRET:
         return environment.get(key)
     try:
         return Path(path).read_text(encoding="utf-8").strip()
@@ -118,7 +245,7 @@ def _parsed(text: str, kind: Any) -> Any:
             return int(text) if kind is int else float(text)
         except ValueError:
             return text
-    return [part.strip() for part in text.split(",") if part.strip()] if kind == tuple[str, ...] else text
+    return [part.strip() for part in text.split(",") if part.strip()] if kind in _LISTS else text
 
 
 def _checked(value: Any, kind: Any, place: str, *, above_zero: bool) -> Any:
@@ -145,8 +272,79 @@ def _checked(value: Any, kind: Any, place: str, *, above_zero: bool) -> Any:
         expected = "a list of texts"
         if isinstance(value, list | tuple | set | frozenset):
             return tuple(str(part) for part in value)
+    elif kind == Errors:
+        expected = "a list of classes of exceptions, or of their names"
+        if isinstance(value, list | tuple | set | frozenset) and all(map(_is_error, value)):
+            return tuple(value)
+    elif kind == Consumer | None:
+        expected = "the name of a header, or a function of a request's headers as an argument of init()"
+        if callable(value) or (isinstance(value, str) and _HEADER.fullmatch(value)):
+            return value
+    elif kind == BeforeSend | None:
+        expected = "a function of an event, as an argument of init()"
+        if callable(value):
+            return value
     else:
         expected = "a mapping of routes to (activity, module, feature), as an argument of init()"
         if isinstance(value, Mapping):
             return value
     raise OptionError(f"invalid {value!r} for {place}: expected {expected}")
+
+
+def _prices(value: Any, place: str) -> Mapping[str, Mapping[str, float]]:
+    """Return a table of prices, read from a file if it is a path. Raises OptionError."""
+    expected = "models with a price of 0 or more for input, output, cache_read or cache_creation"
+    place, table = _table(value, place, expected)
+    for model, price in table.items():
+        if not isinstance(price, Mapping) or not price or not all(map(_is_price, price.values())):
+            raise OptionError(f"invalid {price!r} for {place}, model {model!r}: expected {expected}")
+    return {str(model): dict(price) for model, price in table.items()}
+
+
+def _proxy_providers(value: Any, place: str) -> Mapping[str, Mapping[str, Any]]:
+    """Return a table of providers of proxies, read from a file if it is a path. Raises OptionError."""
+    expected = (
+        f"names with `hosts`, a list of at least one HOST, HOST:PORT or *.DOMAIN without a user, and {', '.join(_PAID)}"
+        " at a price of 0 or more where they are paid for"
+    )
+    place, table = _table(value, place, expected)
+    for name, one in table.items():
+        hosts = one.get("hosts") if isinstance(one, Mapping) else None
+        good = isinstance(hosts, list | tuple) and hosts and all(map(_is_host, hosts))
+        if not good or not all(key == "hosts" or (key in _PAID and _is_price(price)) for key, price in one.items()):
+            # A URL with a user and a password may stand there: its value is left out.
+            raise OptionError(f"invalid value (not shown) for {place}, provider {name!r}: expected {expected}")
+    return {str(name): dict(one) for name, one in table.items()}
+
+
+_PAID = ("request", "page", "gigabyte")
+_TABLES: dict[str, Callable[[Any, str], Any]] = {"prices": _prices, "proxy_providers": _proxy_providers}
+
+
+def _is_host(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"(\*\.)?[A-Za-z0-9.:_\[\]-]+", value) is not None
+
+
+def _table(value: Any, place: str, expected: str) -> tuple[str, Mapping[Any, Any]]:
+    """Return a table and where it stands, read from a file if it is a path. Raises OptionError."""
+    if isinstance(value, str | os.PathLike):
+        import tomllib  # not loaded where no file is read
+
+        try:
+            place, value = f"{place} ({value})", tomllib.loads(Path(value).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise OptionError(
+                f"invalid {str(value)!r} for {place}: expected a TOML file of {expected} ({error})"
+            ) from error
+    if not isinstance(value, Mapping):
+        shown = type(value).__name__
+        raise OptionError(f"invalid {shown} for {place}: expected {expected}, or the path of a TOML file of them")
+    return place, value
+
+
+def _is_price(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LONGEST_SECONDS
+
+
+def _is_error(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, type) and issubclass(value, BaseException))

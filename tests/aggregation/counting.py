@@ -22,6 +22,7 @@ from exporter.database.connection import connect
 from exporter.sections import Secret
 from exporter.sources import mapping
 from exporter.sources.mapping import SourcePlan
+from tools.stack.process import PATIENCE_SECONDS
 from tools.stack.servers import Postgres
 
 NATIVE = mapping.plan(Source(preset="native", sample_labels=("endpoint", "table")))
@@ -30,7 +31,9 @@ Value = float | None
 
 
 def settings(dsn: str, poll_interval_seconds: float = 0.1) -> Settings:
-    return Settings(dsn=Secret(dsn), poll_interval_seconds=poll_interval_seconds, connect_timeout_seconds=2)
+    return Settings(
+        dsn=Secret(dsn), poll_interval_seconds=poll_interval_seconds, connect_timeout_seconds=PATIENCE_SECONDS
+    )
 
 
 @dataclass
@@ -84,8 +87,13 @@ class Store:
         return None if found is None else float(found)
 
     def rejected(self) -> dict[str, float]:
-        """Return the rows rejected, by reason."""
-        return {key[0]: value for key, value in self.series("platform_exporter_rows_rejected_total").items()}
+        """Return the rows rejected, by reason; of all apps, whose names a session may not be able to read."""
+        query = """SELECT labels->>'reason', sum(value) FROM monitoring.rollup
+            WHERE metric = 'platform_exporter_rows_rejected_total' GROUP BY 1"""
+        return {
+            reason.decode() if isinstance(reason, bytes) else str(reason): value
+            for reason, value in self.execute(query)
+        }
 
     def worker(self, poll_interval_seconds: float = 0.1) -> Worker:
         """Return a worker, not started."""
@@ -123,7 +131,7 @@ from exporter.database import connection as connecting
 from exporter.sources import mapping
 dsn, idle_timeout = sys.argv[1:]
 connecting._SESSION["idle_in_transaction_session_timeout"] = idle_timeout
-connection = connecting.connect(Database(dsn=Secret(dsn), connect_timeout_seconds=2), "poller")
+connection = connecting.connect(Database(dsn=Secret(dsn), connect_timeout_seconds=120), "poller")
 plan = mapping.plan(Source(preset="native"))
 poll.register(connection, plan.name)
 stream = next(stream for stream in plan.streams if stream.name == "scraping_run")

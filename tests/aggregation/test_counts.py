@@ -52,11 +52,13 @@ LABEL = {
     "severity": "CASE lower(severity) WHEN 'odd' THEN 'other' ELSE lower(severity) END",
     "error_type": "error_type",
     "table": "labels->>'table'",
+    "month": "to_char(at AT TIME ZONE 'UTC', 'YYYYMM')",
 }
 COUNTERS = {
     "platform_http_requests_total": ("http_request", ("app", "code", "method", "route"), "sum(weight)", "true"),
     "platform_api_calls_total": ("api_call", ("api", "app"), "count(*)", "true"),
     "platform_api_cost_total": ("api_call", ("api", "app"), "sum(coalesce(cost, 0))", "true"),
+    "platform_api_cost_month_total": ("api_call", ("api", "app", "month"), "sum(cost)", "cost IS NOT NULL"),
     "platform_scraping_runs_total": ("scraping_run", ("app", "scraper"), "count(*)", "true"),
     "platform_scraping_items_total": ("scraping_run", ("app", "scraper"), "sum(items_processed)", "true"),
     "platform_scraping_item_failures_total": ("scraping_run", ("app", "scraper"), "sum(items_failed)", "true"),

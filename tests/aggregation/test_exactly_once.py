@@ -25,7 +25,7 @@ LOAD_SECONDS = 2.0
 def settle(store: Store) -> tuple[int, int]:
     """Count what is left, then return what is lost and doubled."""
     store.limits = type(store.limits)(series_per_metric=10_000)
-    poll_until(lambda: store.poll("scraping_run")["scraping_run"] == Counted(True), 60, what="nothing new to count")
+    poll_until(lambda: store.poll("scraping_run")["scraping_run"] == Counted(True), what="nothing new to count")
     with store.connect() as connection:
         return lost_and_doubled(connection)
 
@@ -33,7 +33,7 @@ def settle(store: Store) -> tuple[int, int]:
 def test_eight_writers_and_two_replicas(store: Store) -> None:
     """Rollbacks, savepoints and slow transactions beside two processes that poll without a pause."""
     with pollers(store.dsn, 2) as replicas, Writers(store.dsn) as writers:
-        poll_until(lambda: writers.transactions > 500, 60)
+        poll_until(lambda: writers.transactions > 500)
         time.sleep(LOAD_SECONDS)  # the length of the load, not a state waited for
         alive = [replica.alive for replica in replicas]
 
@@ -158,6 +158,17 @@ def test_a_transaction_committed_between_snapshot_and_count(store: Store) -> Non
     assert runs(store) == 1
 
 
+def test_a_poll_without_new_rows_writes_no_counter(store: Store) -> None:
+    """It moves its cursor while the counters are locked; even planning the statement that adds to them would wait."""
+    add_runs(store)
+    store.poll("scraping_run")
+    with store.connect() as other:
+        other.execute("BEGIN")
+        other.execute("LOCK TABLE monitoring.rollup IN SHARE MODE")
+
+        assert store.poll("scraping_run") == {"scraping_run": Counted(True)}
+
+
 def test_a_replica_does_not_wait_for_another(store: Store) -> None:
     """While one holds the source, the other returns at once and shows what is committed."""
     add_runs(store)
@@ -255,7 +266,7 @@ def test_a_connection_cut_at_commit(
             poll.poll(connection, STREAM, store.limits)
     monkeypatch.setattr(snapshot, "write", write)
     # Until the server notices that its client is gone, the lost poll still holds the source.
-    poll_until(lambda: store.poll("scraping_run")["scraping_run"].advanced, 60)
+    poll_until(lambda: store.poll("scraping_run")["scraping_run"].advanced)
 
     assert connection.closed
     assert runs(store) == 3
@@ -267,9 +278,9 @@ def test_a_frozen_replica_gives_way(store: Store) -> None:
         freeze_holding_the_source(store, frozen)
         add_runs(store, 5)
 
-        poll_until(lambda: store.poll("scraping_run") and runs(store) == 5, 60, what="another replica to count")
+        poll_until(lambda: store.poll("scraping_run") and runs(store) == 5, what="another replica to count")
         frozen.signal(signal.SIGCONT)
-        poll_until(lambda: not frozen.alive, 60, what="the frozen replica to notice that it lost its session")
+        poll_until(lambda: not frozen.alive, what="the frozen replica to notice that it lost its session")
     assert settle(store) == (0, 0)
 
 
@@ -292,7 +303,7 @@ def test_a_server_frozen_in_the_middle_of_the_load(start_postgres: Callable[...,
     server = start_postgres()
     store = fresh_store(server)
     with pollers(store.dsn, 2), Writers(store.dsn, 4) as writers:
-        poll_until(lambda: writers.transactions > 200, 60)
+        poll_until(lambda: writers.transactions > 200)
         for _ in range(3):
             server.freeze()
             time.sleep(0.3)  # how long it hangs
@@ -306,7 +317,7 @@ def test_a_server_killed_in_the_middle_of_the_load(start_postgres: Callable[...,
     server = start_postgres()
     store = fresh_store(server)
     with contextlib.suppress(psycopg.OperationalError), Writers(store.dsn, 4) as writers, pollers(store.dsn, 2):
-        poll_until(lambda: writers.transactions > 200, 60)
+        poll_until(lambda: writers.transactions > 200)
         server.kill()
     server.start()
 
@@ -336,7 +347,7 @@ def test_the_newest_postgresql_counts_alike(newest_postgres: Postgres) -> None:
     """The same, in short, on the newest version there is."""
     store = fresh_store(newest_postgres)
     with pollers(store.dsn, 2), Writers(store.dsn, 4) as writers:
-        poll_until(lambda: writers.transactions > 500, 60)
+        poll_until(lambda: writers.transactions > 500)
 
     assert settle(store) == (0, 0)
     newest_postgres.drop_database("events")

@@ -437,10 +437,10 @@ def test_undo_leaves_another_source_of_the_table(shop: Open, database: Database)
     other = Shop(found.store, type(found.source)(preset=found.source.preset, name="other"))
     other.adopt()
     with found.store.connect() as connection:
-        undone = adopt.undo_steps(connection, other.source, mapping.load(other.source.preset))
+        undone = adopt.undo_steps(connection, other.source.label)
         adopt.carry_out(connection, undone, lambda _: None)
     found.execute(NEW)
 
-    assert poll_until(lambda: found.count() == 4, 10)
+    assert poll_until(lambda: found.count() == 4)
     assert found.store.execute("SELECT DISTINCT source FROM monitoring.rollup") == [("shop",)]
     assert found.store.series(COUNT) == {("shop", "nk"): 4}

@@ -4,8 +4,9 @@ import threading
 
 import pytest
 
+from exporter.aggregation.gauges import StateReader
 from tests.aggregation.counting import Store
-from tests.servers import poll_until
+from tests.servers import PATIENCE_SECONDS, poll_until
 
 ERROR = (
     "INSERT INTO monitoring.error (at, app, severity, error_type, fingerprint, release) "
@@ -156,9 +157,50 @@ def test_a_poll_waits_for_who_resolves_and_sees_it(store: Store) -> None:
         person.execute("UPDATE monitoring.error_issue SET status = 'resolved', resolved_at = now()")
         poll = threading.Thread(target=lambda: store.poll("error"))
         poll.start()
-        poll_until(lambda: store.one("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"), 60)
-    poll.join(20)
+        poll_until(lambda: store.one("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"))
+    poll.join(PATIENCE_SECONDS)
 
     assert store.execute("SELECT status, events, regressions FROM monitoring.error_issue") == [("open", 2, 1)]
     assert len(history(store)) == 1
     assert store.value("platform_error_regressions_total", app="a") == 1
+
+
+def changed(store: Store) -> set[tuple[str, ...]]:
+    """Return the labels of the issues that notifications name."""
+    with store.connect_as_exporter() as connection:
+        readings, problems = StateReader(store.plan).read(connection)
+    assert problems == []
+    return {one.labels for one in readings if one.metric == "platform_error_issue_changed_timestamp_seconds"}
+
+
+def test_new_issues_and_regressions_have_names(store: Store) -> None:
+    """A notification says which kind of error is new or came back, and in which release."""
+    add_error(store, release="1.0")
+    assert changed(store) == {("a", "created", "high", "E", "1.0", "f")}
+
+    change(store, "resolved")
+    assert changed(store) == set()
+
+    add_error(store, "10 s", release="1.1")
+    assert changed(store) == {("a", "created", "high", "E", "1.0", "f"), ("a", "regressed", "high", "E", "1.1", "f")}
+
+
+def test_old_issues_have_no_names(store: Store) -> None:
+    """Years of errors that are counted for the first time are not new."""
+    add_error(store, "-2 hours")
+
+    assert changed(store) == set()
+
+
+def test_the_newest_issues_of_each_app_have_names(store: Store) -> None:
+    """A release that breaks everything makes no flood of series."""
+    store.execute(
+        "INSERT INTO monitoring.error (at, app, error_type, fingerprint) "
+        "SELECT now() - i * interval '1 s', app, 'E' || i, i "
+        "FROM generate_series(1, 50) i, unnest(ARRAY['a', 'b']) app"
+    )
+    store.poll("error")
+
+    assert {(app, error_type) for app, _, _, error_type, _, _ in changed(store)} == {
+        (app, error_type) for app in "ab" for error_type in ("E1", "E2", "E3")
+    }

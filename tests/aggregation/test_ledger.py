@@ -90,3 +90,56 @@ def test_a_row_that_is_written_again_is_as_new(ledgers: Store) -> None:
         ledger.fold(connection, "native")
 
     assert ("gone",) in ledgers.execute("SELECT process FROM monitoring.sdk_ledger")
+
+
+def test_the_clock_that_is_most_wrong_is_shown(store: Store) -> None:
+    """By app, of processes that reported lately and have not ended: others say nothing of a clock."""
+    insert = """INSERT INTO monitoring.sdk_ledger (app, process, updated_at, written_at, ended_at) VALUES
+        ('shop', 'well', now(), now(), NULL), ('shop', 'behind', now() - interval '90 s', now(), NULL),
+        ('crawl', 'ahead', now() + interval '20 s', now() - interval '1 min', NULL),
+        ('old', 'silent', now() - interval '1 day', now() - interval '10 min', NULL),
+        ('old', 'ended', now() - interval '1 day', now(), now())"""
+    store.execute(insert)
+    with store.connect_as_exporter() as connection:
+        found = dict(ledger.clocks(connection))
+
+    assert found == {"shop": -90, "crawl": 80}
+
+
+def test_processes_are_counted_by_their_reports(store: Store) -> None:
+    """One that reports runs; one that is silent without an end is lost, for an hour; one that ended is neither."""
+    for process, minutes, ended in (("runs", 1, False), ("dies", 10, False), ("ended", 10, True), ("gone", 90, False)):
+        store.execute(
+            """INSERT INTO monitoring.sdk_ledger (app, process, written_at, ended_at)
+            VALUES ('shop', %s, now() - make_interval(mins => %s), CASE WHEN %s THEN now() END)""",
+            [process, minutes, ended],
+        )
+    with store.connect_as_exporter() as connection:
+        read = list(ledger.processes(connection))
+
+    assert [row[:3] for row in read] == [("shop", 1, 1)]
+    assert read[0][3] == pytest.approx(store.one("SELECT extract(epoch FROM now())::float - 60"), abs=30)
+
+
+def test_a_process_that_was_killed_does_not_run(store: Store) -> None:
+    """Its row was written just now, but by a later process, which entered what it lost."""
+    store.execute(ROW, ["shop", "killed", 10, 8, 0, '{"killed": 2}', 0])
+    with store.connect_as_exporter() as connection:
+        read = list(ledger.processes(connection))
+
+    assert [row[:3] for row in read] == [("shop", 0, 1)]
+
+
+def test_processes_of_many_apps_are_bounded(store: Store) -> None:
+    """The apps that are known for longest keep series of their own, the others share one."""
+    store.execute(
+        "INSERT INTO monitoring.sdk_ledger (app, process, started_at) "
+        "SELECT 'app' || i, 'one', now() - make_interval(secs => 1000 - i) FROM generate_series(1, %s) i",
+        [ledger.APPS + 7],
+    )
+    with store.connect_as_exporter() as connection:
+        running = {app: running for app, running, _, _ in ledger.processes(connection)}
+
+    assert len(running) == ledger.APPS + 1
+    assert running["app1"] == 1
+    assert running["_other_"] == 7

@@ -1,5 +1,6 @@
 """One row that a mapping's own SQL fails on stops no stream."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,15 @@ def test_a_row_whose_cast_fails_is_rejected_and_the_others_count(shop: Store) ->
     assert shop.value("platform_api_calls_total") == 1
     assert shop.value("platform_api_call_duration_seconds") == 1
     assert shop.rejected() == {"malformed": 1}
+
+
+def test_no_value_is_logged(shop: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """Why rows are read one by one is said without what they hold, which may be anybody's secret."""
+    caplog.set_level(logging.DEBUG)  # a warning the first time in this process only
+    shop.poll()
+
+    assert "invalid input syntax for type double precision: (a value); reading row by row" in caplog.text
+    assert "no number" not in caplog.text
 
 
 def test_later_rows_count_once_and_failing_ones_are_added_up(shop: Store) -> None:

@@ -194,3 +194,35 @@ def test_capital_letters_in_turkish(stream: Stream) -> None:
     sql = rollup.statement(stream, "true") + issues.statement(stream, "true")
 
     assert re.findall(r"(?:lower|upper)\((?![^()]*(?:\([^()]*\)[^()]*)?COLLATE \"C\"\)).*", sql) == []
+
+
+def test_rejected_rows_name_their_app(store: Store) -> None:
+    """By reason and app; a row without an app, or with one that is not known, is counted all the same."""
+    for app in ("'a'", "'a'", "'b'", "NULL"):
+        add(
+            store,
+            "sample",
+            SAMPLE | {"app": app, "value": "'NaN'"} if app != "NULL" else SAMPLE | {"app": "''", "value": "'NaN'"},
+        )
+    store.poll("sample")
+    found = store.series("platform_exporter_rows_rejected_total")
+
+    assert found == {("a", "not_finite", "native"): 2, ("b", "not_finite", "native"): 1, ("not_finite", "native"): 1}
+
+
+def test_made_up_apps_of_rejected_rows_are_bounded(store: Store) -> None:
+    """The first are named, and stay so; all others are one."""
+    insert = (
+        "INSERT INTO monitoring.sample (at, app, name, kind, value) "
+        "SELECT now(), %s || i, 'm', 'counter', 'NaN' FROM generate_series(1, 1000) i"
+    )
+    add(store, "sample", SAMPLE | {"app": "'first'", "value": "'NaN'"})
+    store.poll("sample")
+    for prefix in ("x", "y"):
+        store.execute(insert, [prefix])
+        store.poll("sample")
+    found = store.series("platform_exporter_rows_rejected_total")
+
+    assert len(found) == rollup.REJECTING_APPS + 1
+    assert found["first", "not_finite", "native"] == 1
+    assert sum(found.values()) == 2001

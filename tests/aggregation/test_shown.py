@@ -14,6 +14,7 @@ from exporter.aggregation.shown_file import NAME
 from exporter.config.settings import Limits, Retention
 from exporter.errors import StateError
 from tests.aggregation.counting import Store, add_runs, settings
+from tests.servers import fresh_database
 from tools.stack.servers import Postgres
 
 RUNS = "platform_scraping_runs_total"
@@ -96,15 +97,15 @@ Start, Copy = Callable[..., Exporter], Callable[[Store], Store]
 
 
 @pytest.fixture
-def lagging(store: Store, copies: Copy) -> tuple[Store, Store]:
+def lagging(store: Store, postgres: Postgres) -> Iterator[tuple[Store, Store]]:
     """Return a store with 13 runs, 5 of them of a scraper it has alone, and an earlier copy of it with 8."""
     add_runs(store, 8)
     store.poll()
-    copy = copies(store)
-    add_runs(store, 3, "only")
-    add_runs(store, 2)
-    store.poll()
-    return store, copy
+    with fresh_database(postgres, store.dsn.rpartition("/")[2]) as copy:
+        add_runs(store, 3, "only")
+        add_runs(store, 2)
+        store.poll()
+        yield store, replace(store, dsn=copy.dsn)
 
 
 def test_a_store_that_goes_back_is_held(lagging: tuple[Store, Store], start: Start) -> None:

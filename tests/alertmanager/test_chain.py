@@ -1,83 +1,59 @@
 """The shipped Prometheus and Alertmanager together: from a series that changes to the notice that arrives."""
 
-import shutil
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from exporter.config.settings import convert
+from exporter.dependencies import dependencies
+from exporter.exposition import collector
+from tests.alertmanager.exposition import Exposition, shipped_prometheus
 from tests.alertmanager.shipped import turned_to
-from tests.prometheus.names import ROOT
 from tests.servers import PrometheusBinaries
 from tools.stack.process import poll_until
 from tools.stack.receivers.http import HttpReceiver
 from tools.stack.servers import Alertmanager, Prometheus
 
+HEALTHY_SECONDS = 30
+"""How long all was well before an incident begins."""
 
-class Component:
-    """A stand-in for an exporter that knows one component."""
 
-    def __init__(self) -> None:
-        self.up = True
-        component = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                text = (
-                    f'platform_component_up{{component="redis",name="main"}} {int(component.up)}\n'
-                    'platform_threshold{indicator="minimum_events"} 20\n'
-                )
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.end_headers()
-                self.wfile.write(text.encode())
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-
-    def close(self) -> None:
-        """End it."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+Start = Callable[[Callable[[], Iterable[str]]], Prometheus]
 
 
 @pytest.fixture
-def component() -> Iterator[Component]:
-    """Return the stand-in."""
-    one = Component()
-    yield one
-    one.close()
-
-
-def test_a_component_that_is_down_is_reported_and_so_is_its_return(
+def scraping(
     prometheus_binaries: PrometheusBinaries,
     start_prometheus: Callable[..., Prometheus],
     start_alertmanager: Callable[..., Alertmanager],
-    component: Component,
     receiver: HttpReceiver,
     tmp_path: Path,
-) -> None:
-    """The shipped files with only their addresses exchanged; the notification says all that people need."""
-    alertmanager = start_alertmanager(turned_to(receiver.url, tmp_path / "am"), binary=prometheus_binaries.alertmanager)
-    shutil.copytree(ROOT / "prometheus", tmp_path / "prometheus")
-    addresses = {"exporter": component.address, "alertmanager": alertmanager.address}
-    for file in (tmp_path / "prometheus/targets").glob("*.yml"):
-        file.write_text(f"- targets: ['{addresses[file.stem]}']\n" if file.stem in addresses else "[]\n")
-    prometheus = start_prometheus(tmp_path / "prometheus/prometheus.yml", binary=prometheus_binaries.prometheus)
-    poll_until(lambda: prometheus.query("component:platform_health:state == 0"), 30, interval_seconds=0.2)
+) -> Iterator[Start]:
+    """Start the shipped Prometheus and Alertmanager, with other addresses only, on an exporter with given lines."""
+    with ExitStack() as started:
 
-    component.up = False
+        def start(lines: Callable[[], Iterable[str]]) -> Prometheus:
+            exporter = started.enter_context(Exposition(lines))
+            am = start_alertmanager(turned_to(receiver.url, tmp_path / "am"), binary=prometheus_binaries.alertmanager)
+            config = shipped_prometheus(tmp_path / "prometheus", exporter.address, am.address)
+            return start_prometheus(config, binary=prometheus_binaries.prometheus)
+
+        yield start
+
+
+def test_a_component_that_is_down_is_reported_and_so_is_its_return(scraping: Start, receiver: HttpReceiver) -> None:
+    """The notification says all that people need."""
+    up = [1]
+    thresholds = 'platform_threshold{indicator="minimum_events"} 20'
+    prometheus = scraping(lambda: [f'platform_component_up{{component="redis",name="main"}} {up[0]}', thresholds])
+    poll_until(lambda: prometheus.query("component:platform_health:state == 0"), interval_seconds=0.2)
+
+    up[0] = 0
     poll_until(lambda: receiver.alerts("firing"), 180, interval_seconds=0.1)
-    component.up = True
+    up[0] = 1
     poll_until(lambda: receiver.alerts("resolved"), 180, interval_seconds=0.1)
     [notice] = receiver.alerts("firing")
 
@@ -91,3 +67,52 @@ def test_a_component_that_is_down_is_reported_and_so_is_its_return(
     assert notice["annotations"]["runbook_url"].startswith("http://127.0.0.1:3000/d/platform-runbook/")
     assert notice["annotations"]["dashboard_url"].startswith("http://127.0.0.1:3000/d/platform-components/")
     assert len(receiver.arrivals) == 2
+
+
+def incident(began_at: float) -> Iterator[str]:
+    """Yield the series of three apps that fail while three components do, in different ways."""
+    needs = {"shop": ["redis/main"], "crawler": ["minio/main"]}
+    config = convert({"database": {"dsn": "dbname=x"}, "dependencies": needs})
+    seconds = time.monotonic() - began_at
+    for metric in (
+        *collector.exporter(config, reload_ok=True, loaded_at=0, now=time.time()),
+        *collector.needed(dependencies(config)),
+    ):
+        for sample in metric.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
+            yield f"{sample.name}{{{labels}}} {sample.value}"
+    for component, name, reason in (
+        ("redis", "main", "auth"),
+        ("redis", "dev", "refused"),
+        ("minio", "main", "timeout"),
+    ):
+        failing = seconds > HEALTHY_SECONDS
+        yield f'platform_component_up{{component="{component}",name="{name}"}} {int(not failing)}'
+        if failing:
+            yield f'platform_component_problem{{component="{component}",name="{name}",reason="{reason}"}} 1'
+    for app in ("shop", "blog", "crawler"):
+        failed = max(0.0, seconds - HEALTHY_SECONDS) * 10
+        yield f'platform_http_requests_total{{app="{app}",code="200",method="GET",route="/"}} {10 * seconds - failed}'
+        yield f'platform_http_requests_total{{app="{app}",code="500",method="GET",route="/"}} {failed}'
+
+
+def test_only_what_needs_a_component_is_muted(scraping: Start, receiver: HttpReceiver) -> None:
+    """A wrong password of the exporter and an unused Redis mute no app; a store that is down mutes what needs it."""
+    began_at = time.monotonic()
+    prometheus = scraping(lambda: incident(began_at))
+    expected = {
+        ("PlatformComponentUnreachable", "redis main"),
+        ("PlatformComponentDown", "redis dev"),
+        ("PlatformComponentDown", "minio main"),
+        ("PlatformHttpErrorsHigh", "shop"),
+        ("PlatformHttpErrorsHigh", "blog"),
+    }
+
+    def notified() -> set[tuple[str, str]]:
+        found = [alert["labels"] for alert in receiver.alerts("firing")]
+        return {(one["alertname"], one.get("app") or f"{one.get('component')} {one.get('name')}") for one in found}
+
+    crawler = 'ALERTS{alertname="PlatformHttpErrorsHigh", alertstate="firing", app="crawler", severity="critical"}'
+    poll_until(lambda: prometheus.query(crawler) and notified() >= expected, 240, interval_seconds=0.5)
+
+    assert notified() == expected

@@ -48,7 +48,7 @@ def pair(
         start_alertmanager(config, cluster=first, **options),
         start_alertmanager(config, cluster=Cluster(peers=(first.address,)), **options),
     ]
-    poll_until(lambda: [members(one) for one in pair] == [2, 2], 60)
+    poll_until(lambda: [members(one) for one in pair] == [2, 2])
     return pair
 
 
@@ -88,17 +88,17 @@ def test_one_is_killed_and_nothing_is_lost_or_sent_twice(pair: Pair, receiver: H
     survivor = pair[1 - pair.index(victim)]
     for one in pair:
         post(one, outage("before"))
-    poll_until(lambda: reported(receiver, "firing")["before"], 60)
+    poll_until(lambda: reported(receiver, "firing")["before"])
     let_the_other_take_its_turn()
     # In its group_wait, not yet sent: the worst moment.
     for one in pair:
         post(one, outage("during"), began_seconds_ago=0)
     victim.kill()
     post(survivor, outage("after"))
-    poll_until(lambda: reported(receiver, "firing").keys() >= {"during", "after"}, 60)
+    poll_until(lambda: reported(receiver, "firing").keys() >= {"during", "after"})
     let_the_other_take_its_turn()
     post(survivor, outage("before"), outage("during"), outage("after"), resolved=True)
-    poll_until(lambda: reported(receiver, "resolved").keys() >= {"before", "during", "after"}, 60)
+    poll_until(lambda: reported(receiver, "resolved").keys() >= {"before", "during", "after"})
     let_the_other_take_its_turn()
 
     assert reported(receiver, "firing") == {"before": 1, "during": 1, "after": 1}
@@ -110,13 +110,13 @@ def test_who_comes_back_does_not_tell_again(pair: Pair, receiver: HttpReceiver) 
     victim, survivor = pair
     post(victim, outage("before"))
     post(survivor, outage("before"))
-    poll_until(lambda: reported(receiver, "firing")["before"], 60)
+    poll_until(lambda: reported(receiver, "firing")["before"])
     let_the_other_take_its_turn()
     victim.kill()
     post(survivor, outage("meanwhile"))
-    poll_until(lambda: reported(receiver, "firing")["meanwhile"], 60)
+    poll_until(lambda: reported(receiver, "firing")["meanwhile"])
     victim.start()
-    poll_until(lambda: [members(one) for one in pair] == [2, 2], 60)
+    poll_until(lambda: [members(one) for one in pair] == [2, 2])
     for one in pair:
         post(one, outage("before"), outage("meanwhile"))
     let_the_other_take_its_turn()
@@ -134,10 +134,10 @@ def test_a_silence_is_known_to_both(pair: Pair, receiver: HttpReceiver) -> None:
         "comment": "known",
     }
     requests.post(f"{pair[0].url}/api/v2/silences", json=silence, timeout=60).raise_for_status()
-    poll_until(lambda: pair[1].get("/api/v2/silences"), 60)
+    poll_until(lambda: pair[1].get("/api/v2/silences"))
     for one in pair:
         post(one, outage("noisy"), outage("other"))
-    poll_until(lambda: reported(receiver, "firing")["other"], 60)
+    poll_until(lambda: reported(receiver, "firing")["other"])
     let_the_other_take_its_turn()
 
     assert reported(receiver, "firing") == {"other": 1}

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from alertmanager import generate
+from exporter.mixin import hours
 from tests.alertmanager.shipped import FOLDER, SHIPPED, laid_out, post
 from tests.servers import PrometheusBinaries
 from tools.stack.process import poll_until
@@ -21,6 +22,7 @@ from tools.stack.servers import Alertmanager
 MEDIUM = {"alertname": "PlatformApiSuccessLow", "severity": "medium", "app": "shop"}
 LOW = [{"alertname": "PlatformOpenAlerts", "severity": "low", "app": app} for app in ("shop", "blog", "news")]
 SENTINEL = {"alertname": "PlatformExporterDown", "severity": "high"}
+HOURS = {"weekdays": ["monday:wednesday", "saturday"], "times": [{"start_time": "08:30", "end_time": "17:00"}]}
 ZONES = ("UTC", "Asia/Tokyo", "America/Los_Angeles")
 
 
@@ -72,7 +74,7 @@ def test_within_their_hours_each_is_sent_once(
     """Medium is sent, and all that is low in one message, however often Alertmanager looks at the group."""
     server = start_alertmanager(config(receiver, tmp_path / "am", now=True), binary=prometheus_binaries.alertmanager)
     post(server, *LOW, MEDIUM, began_seconds_ago=0)
-    poll_until(lambda: sent(receiver, "low") and sent(receiver, "medium"), 60)
+    poll_until(lambda: sent(receiver, "low") and sent(receiver, "medium"))
     some_looks_later()
 
     assert sent(receiver, "low") == [3]
@@ -88,7 +90,7 @@ def test_outside_their_hours_nothing_is_sent(
     """Neither medium nor low is sent, while high is; they stay visible as alerts."""
     server = start_alertmanager(config(receiver, tmp_path / "am", now=False), binary=prometheus_binaries.alertmanager)
     post(server, *LOW, MEDIUM, SENTINEL)
-    poll_until(lambda: sent(receiver, "high"), 60)
+    poll_until(lambda: sent(receiver, "high"))
     some_looks_later(2)
 
     assert sent(receiver, "low") == sent(receiver, "medium") == []
@@ -110,8 +112,24 @@ def test_one_look_a_day_falls_into_the_digests_hour() -> None:
     assert "app" not in route["group_by"], "all in one message"
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"])
+def test_rules_know_the_working_hours_of_the_time_zone(zone: str) -> None:
+    """The rule's local time is that of the zone's clocks, in summer and winter, in all years that it covers."""
+    content = yaml.safe_load(hours.rules({**HOURS, "location": zone}, "", "channels.yml"))
+    local_time, active = content["groups"][0]["rules"]
+    expression = local_time["expr"].replace("bool ", "").replace("time()", "now").removeprefix("vector")
+    begin = datetime(2026, 1, 1, 0, 30, tzinfo=UTC)
+
+    for now in (begin + timedelta(hours=97 * n) for n in range(1_700)):
+        offset = now.astimezone(ZoneInfo(zone)).utcoffset()
+        assert offset is not None
+        assert eval(expression, {"now": now.timestamp()}) == now.timestamp() + offset.total_seconds(), now
+    assert [int(day) for day in re.findall(r"== bool (\d)", active["expr"])] == [1, 2, 3, 6]
+    assert [int(minutes) for minutes in re.findall(r"[<>]=? bool (\d+)", active["expr"])] == [8 * 60 + 30, 17 * 60]
+
+
 @pytest.mark.parametrize(
-    "block", re.findall(r"```yaml\n(.*?)```", (FOLDER.parent / "docs/alerting.md").read_text(), re.S)
+    "block", re.findall(r"```yaml\n(notify:.*?)```", (FOLDER.parent / "docs/alerting.md").read_text(), re.S)
 )
 def test_the_documents_example_can_be_used(tmp_path: Path, block: str) -> None:
     """What docs/alerting.md shows is a file of channels, once hours and version are beside it."""

@@ -37,9 +37,9 @@ def test_critical_comes_before_high_and_so_does_its_resolution(
     high = {"alertname": "PlatformApiSuccessLow", "severity": "high", "app": "shop"}
     post(alertmanager, high, began_seconds_ago=0)
     post(alertmanager, DOWN, began_seconds_ago=0)
-    poll_until(lambda: len(receiver.arrivals) == 2, 60)
+    poll_until(lambda: len(receiver.arrivals) == 2)
     post(alertmanager, DOWN, high, resolved=True)
-    poll_until(lambda: labels_of(receiver, "resolved"), 120)
+    poll_until(lambda: labels_of(receiver, "resolved"))
 
     assert [arrival.content["receiver"] for arrival in receiver.arrivals] == ["critical", "high", "critical"]
     assert receiver.problems == []
@@ -54,6 +54,6 @@ def test_an_outage_of_one_app_is_one_page(alertmanager: Alertmanager, receiver: 
     of_blog = {**of_shop[2], "app": "blog"}
     # An alert that began longer ago than group_wait would be sent without waiting for the others of its group.
     post(alertmanager, *of_shop, of_blog, began_seconds_ago=0)
-    poll_until(lambda: len(labels_of(receiver, "firing")) == 5, 60)
+    poll_until(lambda: len(labels_of(receiver, "firing")) == 5)
 
     assert sorted(len(arrival.content["alerts"]) for arrival in receiver.arrivals) == [1, 4]

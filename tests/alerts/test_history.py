@@ -181,6 +181,15 @@ def test_labels_are_bounded(connection: Connection, monkeypatch: pytest.MonkeyPa
     assert labels == {("N0", "low"), ("N1", "other"), ("_other_", "none"), ("_other_", "critical")}
 
 
+def test_long_group_keys_are_told_apart(connection: Connection) -> None:
+    """A group with many long labels is stored: its key is cut, and what is cut off still counts."""
+    noise = "".join(chr(33 + (7 * number * number) % 90) for number in range(5000))
+    for end in ("a", "b", "a"):
+        record(connection, delivery(alert(0), group=noise + end))
+
+    assert connection.execute("SELECT count(*) FROM monitoring.alert_notification").fetchone() == (2,)
+
+
 def test_odd_texts_are_kept(connection: Connection) -> None:
     """A NUL, which PostgreSQL cannot hold, and an end before its start stop nothing."""
     odd = alert(0, -50) | {"labels": {"alertname": "a\0b", "severity": "high"}, "annotations": {"\0": "\0 ü 😀"}}

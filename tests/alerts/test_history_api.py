@@ -114,6 +114,10 @@ def test_users_of_the_web_configuration_send_the_token_as_password(inbox: Inbox,
         (body(alert(0) | {"startsAt": "2026-01-02T03:04:05"}), "timezone component - at `$.alerts[0].startsAt`"),
         (body(alert(0) | {"startsAt": "yesterday"}), "Invalid RFC3339 encoded datetime - at `$.alerts[0].startsAt`"),
         (body(alert(0) | {"fingerprint": ""}), "length >= 1 - at `$.alerts[0].fingerprint`"),
+        (body() | {"truncatedAlerts": -1}, "Expected `int` >= 0 - at `$.truncatedAlerts`"),
+        (body() | {"truncatedAlerts": 2**63}, "at `$.truncatedAlerts`"),
+        (body(alert(0) | {"startsAt": "0001-01-01T00:00:00+23:00"}), "invalid `startsAt` 0001-01-01 00:00:00+23:00"),
+        (body(alert(0) | {"endsAt": "9999-12-31T23:59:59-23:00"}), "expected a time of the years 1 to 9999 in UTC"),
         (body(alert(0) | {"labels": {"a": 1}}), "Expected `str`, got `int` - at `$.alerts[0].labels[...]`"),
     ],
 )
@@ -124,6 +128,15 @@ def test_an_invalid_notification_is_refused(running: Running, inbox: Inbox, payl
     assert answer.status_code == 400
     assert words in answer.text
     assert inbox.stored == []
+
+
+@pytest.mark.parametrize("sent", ["[" * 30_000, '{"a":' * 30_000, '{"labels":' * 30_000])
+def test_deep_nesting_is_refused(running: Running, sent: str) -> None:
+    """It is an invalid notification, not an error of the exporter."""
+    headers = BEARER | {"Content-Type": "application/json"}
+    answer = requests.post(running.url(history_api.PATH), data=sent, headers=headers, timeout=60)
+
+    assert answer.status_code == 400
 
 
 def test_another_type_is_refused(running: Running) -> None:

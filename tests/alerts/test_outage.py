@@ -51,7 +51,7 @@ def enter() -> Iterator[ExitStack]:
 def configure(folder: Path, server: Postgres | Database, *, spool: bool) -> str:
     (folder / "token").write_text("hunter2-of-alerts\n")
     return f"""
-database: {{dsn: "{server.dsn}", poll_interval_seconds: 0.2}}
+database: {{dsn: "{server.dsn}", poll_interval_seconds: 0.5}}
 alerts: {{token_file: token{", spool_folder: spool" if spool else ""}}}
 """
 
@@ -99,12 +99,12 @@ def test_notifications_become_history(
     exporter = enter.enter_context(exporting(tmp_path, configure(tmp_path, store, spool=spool)))
     server = alertmanager_to(start_alertmanager, tmp_path, exporter, binaries=prometheus_binaries)
     fire(server, "A", "B")
-    poll_until(lambda: stored(store) == {("A", "firing"), ("B", "firing")}, 60)
+    poll_until(lambda: stored(store) == {("A", "firing"), ("B", "firing")})
     fire(server, "A", resolved=True)
-    poll_until(lambda: ("A", "resolved") in stored(store), 60)
-    poll_until(lambda: counted(exporter, "resolved") == 1, 60)
+    poll_until(lambda: ("A", "resolved") in stored(store))
+    poll_until(lambda: counted(exporter, "resolved") == 1)
 
-    poll_until(lambda: counted(exporter, "firing") == 2, 60)
+    poll_until(lambda: counted(exporter, "firing") == 2)
     assert value(exporter.metrics(), "platform_alert_time_to_resolve_seconds_count", alertname="A") == 1
     assert "hunter2-of-alerts" not in exporter.log
 
@@ -117,20 +117,20 @@ def test_nothing_is_lost_while_postgresql_is_away(
     with exporting(tmp_path, configuration) as first:
         server = alertmanager_to(start_alertmanager, tmp_path, first)
         fire(server, "Before")
-        poll_until(lambda: stored(own_postgres) == {("Before", "firing")}, 60)
+        poll_until(lambda: stored(own_postgres) == {("Before", "firing")})
         own_postgres.stop()
         fire(server, "During", "Flapping")
-        poll_until(lambda: waiting(tmp_path) == 2, 60)
+        poll_until(lambda: waiting(tmp_path) == 2)
         fire(server, "Flapping", resolved=True)
-        poll_until(lambda: waiting(tmp_path) == 3, 60)
+        poll_until(lambda: waiting(tmp_path) == 3)
         fire(server, "Flapping")
-        poll_until(lambda: waiting(tmp_path) == 4, 60)
-        poll_until(lambda: value(first.metrics(), "platform_alert_spooled_posts") == 4, 60)
+        poll_until(lambda: waiting(tmp_path) == 4)
+        poll_until(lambda: value(first.metrics(), "platform_alert_spooled_posts") == 4)
         # Killed by the end of this block: what waits is for the next one.
     second = enter.enter_context(exporting(tmp_path, configuration, ready=False))
     own_postgres.start()
-    poll_until(lambda: waiting(tmp_path) == 0, 60)
-    poll_until(lambda: counted(second, "firing") == 4, 60)
+    poll_until(lambda: waiting(tmp_path) == 0)
+    poll_until(lambda: counted(second, "firing") == 4)
 
     with own_postgres.connect() as connection:
         rows = connection.execute(
@@ -152,16 +152,16 @@ def test_without_a_spool_alertmanager_sends_again(
     exporter = enter.enter_context(exporting(tmp_path, configure(tmp_path, own_postgres, spool=False)))
     server = alertmanager_to(start_alertmanager, tmp_path, exporter)
     fire(server, "Ended")
-    poll_until(lambda: stored(own_postgres) == {("Ended", "firing")}, 60)
+    poll_until(lambda: stored(own_postgres) == {("Ended", "firing")})
     own_postgres.stop()
     fire(server, "Ended", resolved=True)
     fire(server, "During")
-    poll_until(lambda: exporter.log.count("Alertmanager will send it again") >= 2, 60)
+    poll_until(lambda: exporter.log.count("Alertmanager will send it again") >= 2)
     own_postgres.start()
     expected = {("Ended", "firing"), ("Ended", "resolved"), ("During", "firing")}
-    poll_until(lambda: stored(own_postgres) == expected, 60)
+    poll_until(lambda: stored(own_postgres) == expected)
 
-    poll_until(lambda: counted(exporter, "firing") == 2, 60)
+    poll_until(lambda: counted(exporter, "firing") == 2)
     assert counted(exporter, "resolved") == 1
 
 
@@ -180,7 +180,7 @@ def test_replicas_and_a_cluster_write_one_row(
     alerts = [{"labels": {"alertname": "A", "severity": "low"}, "startsAt": began}]
     for server in servers:
         requests.post(f"{server.url}/api/v2/alerts", json=alerts, timeout=60).raise_for_status()
-    poll_until(lambda: {value(one.metrics(), "platform_alert_repeats_total") for one in replicas} == {1.0}, 60)
+    poll_until(lambda: {value(one.metrics(), "platform_alert_repeats_total") for one in replicas} == {1.0})
 
     assert [counted(one, "firing") for one in replicas] == [1, 1]
     with store.connect() as connection:

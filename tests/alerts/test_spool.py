@@ -1,5 +1,6 @@
 """Deliveries on disk: whole, in order, bounded, and none lost."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,23 @@ def test_it_is_bounded(tmp_path: Path) -> None:
 def fill(spool: NotificationSpool) -> None:
     while True:
         spool.add(delivery(alert(0)))
+
+
+def test_replicas_share_a_folder(tmp_path: Path) -> None:
+    """What one of them has stored and removed disturbs no other one that adds or starts."""
+    adding, storing = NotificationSpool(tmp_path, 1_000_000), NotificationSpool(tmp_path, 1_000_000)
+    with ThreadPoolExecutor(2) as replicas:
+        added = replicas.submit(lambda: [adding.add(delivery(alert(number))) for number in range(200)])
+        removed = 0
+        while removed < 200:
+            for file, _ in storing.deliveries():
+                storing.remove(file)
+                removed += 1
+            if added.done():
+                added.result()
+            NotificationSpool(tmp_path, 1_000_000)
+
+    assert storing.waiting() == []
 
 
 def test_half_a_file_holds_up_nothing(tmp_path: Path) -> None:

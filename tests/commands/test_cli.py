@@ -34,14 +34,22 @@ def write(folder: Path, text: str) -> Path:
 
 HELP = {
     "": ("First steps:", "Exit status: 0 fine, 1 failed, 2 wrong usage or configuration"),
-    "serve": ("--config", "--listen", "--web.config.file", "SIGHUP or POST /-/reload", "PLATFORM_EXPORTER_CONFIG"),
-    "check-config": ("connects to nothing", "Exit status 0 if good, 2 if not"),
+    "serve": (
+        "--config",
+        "--listen",
+        "--web.config.file",
+        "--web.enable-lifecycle",
+        "SIGHUP or POST /-/reload",
+        "PLATFORM_EXPORTER_CONFIG",
+    ),
+    "check-config": ("connects to nothing", "Exit status", "0 if good, 2 if not", "--web.config.file"),
     "schema": ("apply", "show"),
     "schema apply": ("GRANT platform_writer TO", "any earlier version"),
     "schema show": ("database administrator",),
     "adopt": ("--dry-run", "--undo", "Examples:", "PRESET|FILE"),
     "health": ("--json", "2: something is"),
     "doctor": ("from the tables to the notifications", "Exit status"),
+    "rules": ("--job", "--interval", "--watch", "--prometheus-config", "GRAFANA_TOKEN", "Examples:"),
     "errors": ("list", "show", "resolve", "reopen", "ignore", "Examples:", "monitoring.audit"),
     "errors list": ("--app", "--severity", "--status", "--endpoint", "--type", "--since", "--search", "--json"),
     "errors show": ("stack trace", "--since", "four or more digits"),
@@ -50,8 +58,15 @@ HELP = {
     "series list": ("--app", "--metric", "--label", "--json"),
     "series forget": ("--yes", "gone from /metrics", "begins at 0"),
     "errors reopen": ("--all-matching", "resolved and ignored"),
+    "errors assign": ("--none", "--all-matching", "a PERSON, the last argument"),
+    "errors comment": ("--all-matching", "TEXT, the last argument"),
+    "errors merge": ("keeps its status and its", "`errors split` undoes it", "--all-matching"),
+    "errors split": ("an issue of its own", "--fingerprint"),
     "errors ignore": ("--until", "--for", "--events", "until they are reopened"),
     "backfill": ("--rules", "--output", "Example:", "the past ends where its counters are"),
+    "users": ("of one user, by user id", "must own the schema", "Examples:"),
+    "users export": ("--app", "--output", "as JSON"),
+    "users erase": ("--yes", "--by", "Counters stay as they are", "Exit status 1"),
     "demo": ("--past", "--remove", "All of it is invented and marked", "Examples:"),
     "reconcile": ("--json", "changes nothing", "Exit status 1", "Examples:"),
     "preview": ("--stream", "--json", "Writes nothing", "Examples:"),
@@ -60,6 +75,8 @@ HELP = {
     "alerts list": ("--severity", "--firing", "--json", "Exit status 0 if at least one Alertmanager answered"),
     "alerts create": ("--severity", "--by", "fires until it is resolved", "Exit status 1"),
     "alerts resolve": ("--comment", "--by", "the beginning of its id"),
+    "alerts backtest": ("--against", "--warm-up", "nothing is sent or changed", "Example:"),
+    "alerts test-watchdog": ("a trial message by every channel", "Exit status 0 if all were sent"),
     "alerts silence": ("--for", "--expire", "NAME=~REGEX", "missing in the audit"),
     "receive-notifications": ("--listen", "--file"),
 }
@@ -95,6 +112,22 @@ def test_wrong_usage_is_status_2(arguments: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [("--since", "abc", "'abc'"), ("--warm-up", "long", "'long'"), ("--alert", "Nonsense", "'Nonsense' for --alert")],
+)
+def test_what_is_asked_is_checked_before_the_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, value: str, message: str
+) -> None:
+    """A wrong value of `alerts backtest` is said first, not that Prometheus is missing."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    path = write(tmp_path, "database: {dsn: host=h}")
+    result = run("alerts", "backtest", "--config", str(path), option, value)
+
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize(
     "arguments",
     ["check-config {}", "serve --config {}", "health --config {}", "doctor --config {}", "schema apply --config {}",
      "adopt scitex --config {}"],
@@ -120,13 +153,20 @@ def test_bad_configuration_is_status_2(tmp_path: Path, arguments: str, text: str
 def test_check_config_says_what_is_configured(tmp_path: Path) -> None:
     """A valid file is shown with what it configures, and without any secret of it; nothing is connected to."""
     text = STORE.format(DOWN) + (
-        "sources: [{preset: native}, {preset: scitex}]\nprobes: {redis: [{name: main, url: 'redis://:hunter2@h'}]}"
+        "sources: [{preset: native}, {preset: scitex}]\nprobes: {redis: [{name: main, url: 'redis://:hunter2@h'}]}\n"
+        "jobs: [{app: shop, task: reindex, every: 6h}]\ndependencies: {shop: [redis/main]}\n"
+        "queries: [{name: orders, sql: SELECT 1 AS v, value: v}]\n"
+        "watches: [{name: products, table: shop.products, time: at}, {name: prices, table: shop.prices, time: at}]\n"
+        "thresholds: {http_error_ratio: {apps: {shop: {critical: 0.1}}}}"
     )
     result = run("check-config", write(tmp_path, text))
 
     assert (result.exit_code, result.stderr) == (0, "")
     for phrase in ("good", "listen     127.0.0.1:9847", "database d at 127.0.0.1:1 as someone", "source     native",
-                   "source     scitex: public.monitoring_app_systemmetric", "probe      redis main"):  # fmt: skip
+                   "source     scitex: public.monitoring_app_systemmetric", "probe      redis main",
+                   "good, 2 sources, 1 probe, 1 query, 2 watches, 1 job, 1 dependent, 1 override\n",
+                   "job        shop reindex: every 6h",
+                   "dependency shop: redis/main", "override   http_error_ratio.apps.shop"):  # fmt: skip
         assert phrase in result.stdout
     assert "hunter2" not in result.output
 

@@ -1,4 +1,4 @@
-"""`errors list|show|resolve|reopen|ignore`, as on a command line."""
+"""The command `errors`, as on a command line."""
 
 import getpass
 import json
@@ -41,7 +41,7 @@ def store(shared: Store) -> Store:
     """Return it with all issues open and an empty audit."""
     shared.execute(
         "UPDATE monitoring.error_issue SET status = 'open', resolved_at = NULL, ignored_until = NULL, "
-        "ignored_until_events = NULL, resolved_release = NULL; TRUNCATE monitoring.audit"
+        "ignored_until_events = NULL, resolved_release = NULL, assignee = NULL; TRUNCATE monitoring.audit"
     )
     return shared
 
@@ -68,6 +68,25 @@ def test_list_shows_what_matches_the_filter(run: Run) -> None:
     assert "ValueError: bad ?[31m red thing" in row
     assert "3h ago" in row
     assert total == "1 of 1 issue"
+
+
+def test_merged_issues_are_found_by_their_former_ids(run: Run, store: Store) -> None:
+    """`show` shows the issue that has them now, other commands name it; what is not merged is not split."""
+    ids = id_of(store, "shop"), id_of(store, "shop", "KeyError")
+    twice = run("merge", ids[0], ids[0][:8])
+    merged = run("merge", *ids)
+    shown, resolved = run("show", ids[1]), run("resolve", ids[1])
+    unknown = run("split", ids[0], "--fingerprint", "nothing")
+    split, again = run("split", ids[0]), run("split", ids[0])
+
+    assert (twice.exit_code, f"the same id was given twice, {ids[0]}" in twice.stderr) == (1, True)
+    assert merged.exit_code == 0
+    assert (shown.exit_code, shown.stderr) == (0, f"{ids[1]} was merged into {ids[0]}:\n")
+    assert f"id            {ids[0]}" in shown.stdout
+    assert (resolved.exit_code, f"{ids[1]} was merged into {ids[0]}" in resolved.stderr) == (1, True)
+    assert (unknown.exit_code, "no fingerprint 'nothing'" in unknown.stderr) == (1, True)
+    assert split.exit_code == 0
+    assert (again.exit_code, "nothing can be split" in again.stderr) == (1, True)
 
 
 def test_list_prints_json(run: Run) -> None:
@@ -132,6 +151,82 @@ def test_all_that_match(run: Run, store: Store) -> None:
     assert [row[1] for row in audit(store)] == ["error.ignore"] * 2 + ["error.reopen"] * 2
 
 
+def test_issues_are_assigned(run: Run, store: Store) -> None:
+    """To a person, the last argument, or with --none to nobody; the list shows and filters by who has them."""
+    ids = id_of(store, "shop"), id_of(store, "prices", "E")
+    done = run("assign", *ids, "Ann Lee", "--by", "bob", "--note", "on call")
+    listed, others = run("list", "--assignee", "Ann Lee"), run("list", "--unassigned", "--json")
+    again = run("assign", *ids, "Ann Lee")
+    back = run("assign", ids[0], "--none")
+
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.splitlines()[1:] == [f"{ids[0]}  shop  assigned to Ann Lee", "assign: 2 of 2 issues changed"]
+    assert "ASSIGNED TO" in listed.stdout
+    assert listed.stdout.count("Ann Lee") == 2
+    assert [one["assignee"] for one in json.loads(others.stdout)["issues"]] == [None]
+    assert again.stdout.splitlines()[0].endswith("already assigned to Ann Lee")
+    assert back.stdout.splitlines() == [f"{ids[0]}  shop  assigned to nobody", "unassign: 1 of 1 issue changed"]
+    assert {row[0] for row in audit(store)[:2]} == {"bob"}
+
+
+def test_issues_are_merged_and_split(run: Run, store: Store) -> None:
+    """Into the first; `show` names the fingerprints and what was done; split, each is listed again."""
+    ids = [
+        row[0] for row in store.execute("SELECT id FROM monitoring.error_issue WHERE app = 'shop' ORDER BY first_seen")
+    ]
+    done = run("merge", *ids, "--by", "bob", "--note", "one fault")
+    shown, listed = run("show", ids[0]), run("list", "--app", "shop", "--json")
+    back = run("split", ids[0])
+    alone = run("split", ids[0])
+
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.splitlines() == [*(f"{id_}  shop  merged" for id_ in ids), "merge: 2 of 2 issues changed"]
+    assert "  and  " in shown.stdout
+    assert f"merged {ids[1]}" in shown.stdout
+    assert [one["id"] for one in json.loads(listed.stdout)["issues"]] == [ids[0]]
+    assert back.stdout.splitlines() == [*(f"{id_}  shop  split" for id_ in ids), "split: 2 of 2 issues changed"]
+    assert (alone.exit_code, f"nothing was merged into issue {ids[0]}" in alone.stderr) == (1, True)
+
+
+def test_what_cannot_be_merged_is_an_error(run: Run, store: Store) -> None:
+    """With what was expected, and nothing changed."""
+    done = run("merge", id_of(store, "shop"), id_of(store, "prices", "E"))
+
+    assert done.exit_code == 1
+    assert "issues of several apps cannot be merged: prices, shop" in done.stderr
+
+
+def test_a_comment_is_shown(run: Run, store: Store) -> None:
+    """In the issue's history, with who wrote it and beside to whom it was assigned; nothing in it moves a terminal."""
+    id_ = id_of(store, "shop")
+    done = run("comment", id_, "seen\u202e since\n1.4", "--by", "ann")
+    run("assign", "--app", "shop", "--severity", "high", "--all-matching", "--yes", "bob", "--by", "ann")
+    shown = run("show", id_).stdout
+
+    assert done.stdout.splitlines() == [f"{id_}  shop  commented", "comment: 1 of 1 issue changed"]
+    history = shown[shown.index("\nHistory\n") :].splitlines()[2:]
+    assert [line.split("  ", 2)[2].split(maxsplit=2) for line in history] == [
+        ["comment", "ann", "via command line, note seen? since 1.4"],
+        ["assigned", "to", "bob" + " " * 7 + "ann  via command line"],
+    ]
+    assert "  assignee      bob\n" in shown
+
+
+def test_who_has_an_issue_is_exported(run: Run, store: Store, tmp_path: Path) -> None:
+    """And comments with the audit."""
+    run("assign", id_of(store, "shop"), "bob")
+    run("comment", id_of(store, "shop"), "known")
+    config = str(tmp_path / "platform-exporter.yml")
+
+    def exported(kind: str, *arguments: str) -> str:
+        return CliRunner().invoke(main, ["export", kind, "--config", config, *arguments]).stdout
+
+    assert exported("error_issue", "--where", "assignee=bob", "--columns", "app,assignee").split() == [
+        "app,assignee", "shop,bob",
+    ]  # fmt: skip
+    assert '""note"": ""known""' in exported("audit", "--where", "action=error.comment")
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
@@ -146,6 +241,15 @@ def test_all_that_match(run: Run, store: Store) -> None:
         (("reopen", "0000", "--by", "a\nb"), 2, "invalid name 'a\\nb'"),
         (("ignore", "0000", "--until", "2020-01-01"), 2, "expected a time in the next ten years"),
         (("ignore", "0000", "--until", "2090-01-01", "--for", "1d"), 2, "both given"),
+        (("assign", "0000"), 2, "expected either IDs"),
+        (("assign",), 2, "`person` is missing"),
+        (("assign", "0000", "a\x1bb"), 2, "invalid character '\\x1b' in `person`"),
+        (("assign", "0000", "x" * 201), 2, "expected 1 to 200"),
+        (("assign", "--none"), 2, "expected either IDs"),
+        (("comment", "0000", " "), 2, "invalid text of 1 character for `note`"),
+        (("comment", "0000", "\udcff"), 2, "invalid argument: expected UTF-8"),
+        (("comment", "0000", "x", "--note", "y"), 2, "No such option"),
+        (("comment",), 2, "Missing argument 'TEXT'"),
         (("list", "--since", "soon"), 2, "invalid time 'soon'"),
         (("list", "--source", "other"), 2, "expected one of native"),
     ],

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exporter.__main__ import main
+from exporter.database import connection
 from tests.aggregation.counting import Store
 from tests.servers import Database
 
@@ -104,8 +105,9 @@ def test_wrong_usage(run: Run, arguments: tuple[str, ...], status: int, message:
     assert (done.exit_code, message in done.output) == (status, True), done.output
 
 
-def test_a_poll_that_runs_is_waited_for(run: Run, store: Store) -> None:
+def test_a_poll_that_runs_is_waited_for(run: Run, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not for ever: then nothing is forgotten, and that is said."""
+    monkeypatch.setitem(connection._SESSION, "lock_timeout", "200ms")
     with store.connect() as poll:
         poll.execute("BEGIN")
         poll.execute("SELECT FROM monitoring.source FOR UPDATE")

@@ -1,10 +1,10 @@
 """Run the exporter as a process: start, reload, trouble and end."""
 
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import requests
 import trustme
 
 from exporter.database import schema
-from tests.servers import Database, fresh_database, poll_until
+from tests.servers import PATIENCE_SECONDS, Database, fresh_database, poll_until
+from tools.stack.ports import free_port
 from tools.stack.servers import Postgres, Redis
 from tools.testing.exporter import Exporter, answers, command, exporting, value
 
@@ -22,8 +23,8 @@ SECRET = "hunter2-tOp"
 
 
 def configuration(database: Database, more: str = "", password: str = "x") -> str:
-    """Return a configuration that counts the event store of a database, five times a second."""
-    return f"database: {{dsn: '{database.dsn}', password: '{password}', poll_interval_seconds: 0.2}}\n{more}"
+    """Return a configuration that counts the event store of a database, twice a second."""
+    return f"database: {{dsn: '{database.dsn}', password: '{password}', poll_interval_seconds: 0.5}}\n{more}"
 
 
 def insert(database: Database, app: str = "a", rows: int = 1) -> None:
@@ -32,6 +33,26 @@ def insert(database: Database, app: str = "a", rows: int = 1) -> None:
         "INSERT INTO monitoring.http_request (at, app, route, status, duration_seconds) "
         "SELECT now(), %s, '/', 200, 0.1 FROM generate_series(1, %s)", [app, rows],
     )  # fmt: skip
+
+
+@contextmanager
+def event_stores(server: Postgres, number: int) -> Iterator[list[Database]]:
+    """Make some event stores on one server."""
+    with ExitStack() as stack:
+        databases = [stack.enter_context(fresh_database(server)) for _ in range(number)]
+        for database in databases:
+            with database.connect() as connection:
+                schema.apply(connection)
+        yield databases
+
+
+def sources(**others: Database) -> str:
+    """Return the sources of several event stores, that of the configuration first."""
+    more = "".join(
+        f", {{preset: native, name: {name}, database: {{dsn: '{one.dsn}', poll_interval_seconds: 0.5}}}}"
+        for name, one in others.items()
+    )
+    return f"sources: [{{preset: native}}{more}]"
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +83,7 @@ def test_events_become_visible(exporter: Exporter, store: Database) -> None:
     """A committed event is on /metrics after the next poll."""
     insert(store, "visible", 3)
 
-    poll_until(lambda: value(exporter.metrics(), "platform_http_requests_total", app="visible") == 3, 60)
+    poll_until(lambda: value(exporter.metrics(), "platform_http_requests_total", app="visible") == 3)
 
 
 def test_good_reload_is_logged(exporter: Exporter) -> None:
@@ -92,7 +113,7 @@ def test_bad_reload_keeps_the_old_configuration(exporter: Exporter, store: Datab
 def test_reload_changes_thresholds_and_objectives(exporter: Exporter, store: Database) -> None:
     """Rules read what the configuration says since the reload; overrides are series of their own."""
     exporter.config.write_text(
-        configuration(store, "thresholds: {api_quota_seconds: {high: 60, apis: {arxiv: {medium: 7}}}}\n"
+        configuration(store, "thresholds: {api_quota_seconds: {high: 60, apis: {arxiv: {medium: 70}}}}\n"
                       "objectives: {http_latency: null, scraping_success: {apps: {shop: 0.5}}}")
     )  # fmt: skip
 
@@ -100,7 +121,7 @@ def test_reload_changes_thresholds_and_objectives(exporter: Exporter, store: Dat
     metrics = exporter.metrics()
     quota = {"indicator": "api_quota_seconds"}
     assert value(metrics, "platform_threshold", **quota, severity="high") == 60
-    assert value(metrics, "platform_threshold", **quota, severity="medium", api="arxiv") == 7
+    assert value(metrics, "platform_threshold", **quota, severity="medium", api="arxiv") == 70
     assert {name for name in metrics if name.startswith("platform_objective")} == {
         'platform_objective{slo="http_availability"}',
         'platform_objective{slo="scraping_success"}',
@@ -113,7 +134,7 @@ def test_reload_by_sighup(exporter: Exporter, store: Database) -> None:
     exporter.config.write_text(configuration(store, "thresholds: {minimum_events: 9}"))
     exporter.process.send_signal(signal.SIGHUP)
 
-    poll_until(lambda: value(exporter.metrics(), "platform_threshold", indicator="minimum_events") == 9, 60)
+    poll_until(lambda: value(exporter.metrics(), "platform_threshold", indicator="minimum_events") == 9)
 
 
 def test_bad_reload_by_sighup_is_survived(exporter: Exporter) -> None:
@@ -121,26 +142,27 @@ def test_bad_reload_by_sighup_is_survived(exporter: Exporter) -> None:
     exporter.config.write_text("nonsense")
     exporter.process.send_signal(signal.SIGHUP)
 
-    poll_until(lambda: exporter.metrics()[RELOADED] == 0, 60)
+    poll_until(lambda: exporter.metrics()[RELOADED] == 0)
     assert exporter.process.poll() is None
 
 
 def test_sources_come_and_go_with_reloads(exporter: Exporter, store: Database) -> None:
     """A source added by a reload is counted, one removed is gone, the others go on without a gap."""
-    exporter.config.write_text(configuration(store, "sources: [{preset: native}, {preset: native, name: second}]"))
-    assert exporter.reload().ok
-    poll_until(lambda: value(exporter.metrics(), "platform_exporter_source_up", source="second") == 1, 60)
+    with event_stores(store.server, 1) as (second,):
+        exporter.config.write_text(configuration(store, sources(second=second)))
+        assert exporter.reload().ok
+        poll_until(lambda: value(exporter.metrics(), "platform_exporter_source_up", source="second") == 1)
 
-    assert value(exporter.metrics(), "platform_exporter_source_up", source="native") == 1
-    exporter.config.write_text(configuration(store))
-    assert exporter.reload().ok
-    assert value(exporter.metrics(), "platform_exporter_source_up", source="second") is None
+        assert value(exporter.metrics(), "platform_exporter_source_up", source="native") == 1
+        exporter.config.write_text(configuration(store))
+        assert exporter.reload().ok
+        assert value(exporter.metrics(), "platform_exporter_source_up", source="second") is None
 
 
 def test_changed_source_leaves_no_gap(exporter: Exporter, store: Database) -> None:
     """Where only the interval changes, the counters stay visible from the first moment on."""
     insert(store, "gapless")
-    poll_until(lambda: value(exporter.metrics(), "platform_http_requests_total", app="gapless") == 1, 60)
+    poll_until(lambda: value(exporter.metrics(), "platform_http_requests_total", app="gapless") == 1)
     for interval in (0.3, 0.4, 0.5):
         exporter.config.write_text(configuration(store).replace("0.2", str(interval)))
         assert exporter.reload().ok
@@ -236,48 +258,37 @@ def test_starts_without_its_database_and_recovers(start_postgres: Callable[..., 
         insert(database, rows=5)
         server.stop()
         with exporting(tmp_path, configuration(database), ready=False) as exporter:
-            poll_until(lambda: "onnection refused" in exporter.get("/-/ready").text, 60)
+            poll_until(lambda: "onnection refused" in exporter.get("/-/ready").text)
 
             assert exporter.get("/-/ready").status_code == 503
             assert value(exporter.metrics(), "platform_exporter_source_up", source="native") == 0
             assert exporter.metrics()['platform_exporter_source_lag_seconds{source="native"}'] == float("inf")
             assert exporter.health()["status"] == "unknown"
             server.start()
-            poll_until(exporter.is_ready, 60)
+            poll_until(exporter.is_ready)
             assert value(exporter.metrics(), "platform_http_requests_total", app="a") == 5
 
 
 def test_counters_stay_while_the_database_is_away(start_postgres: Callable[..., Postgres], tmp_path: Path) -> None:
     """While PostgreSQL hangs the last counts stay, the lag grows, and SIGTERM still ends it within seconds."""
     server = start_postgres()
-    with fresh_database(server) as database:
-        with database.connect() as connection:
-            schema.apply(connection)
-        insert(database, rows=5)
-        sources = "sources: [{preset: native}, {preset: native, name: b}, {preset: native, name: c}]"
-        with exporting(tmp_path, configuration(database, sources)) as exporter:
+    with event_stores(server, 3) as (first, b, c):
+        for database in (first, b, c):
+            insert(database, rows=5)
+        with exporting(tmp_path, configuration(first, sources(b=b, c=c))) as exporter:
             try:
                 server.freeze()
                 name = 'platform_exporter_source_lag_seconds{source="native"}'
-                poll_until(lambda: exporter.metrics()[name] > 1, 60)
+                poll_until(lambda: exporter.metrics()[name] > 1)
 
                 assert value(exporter.metrics(), "platform_http_requests_total", app="a") == 15
                 exporter.process.send_signal(signal.SIGTERM)
-                assert exporter.process.wait(20) == 0
+                assert exporter.process.wait(PATIENCE_SECONDS) == 0
             finally:
                 server.thaw()
 
 
 MISSING = "postgresql://someone:{secret}@127.0.0.1:{port}/d"
-
-
-@pytest.fixture
-def closed_port() -> int:
-    """Return a port on which nothing listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-    return port
 
 
 COMMANDS = ("check-config", "health --config", "health --json --config", "doctor --config", "schema apply --config")
@@ -289,11 +300,11 @@ def output(arguments: str, config: Path) -> str:
     return run.stdout + run.stderr
 
 
-def test_no_secret_is_ever_shown(postgres: Postgres, redis_server: Redis, closed_port: int, tmp_path: Path) -> None:
+def test_no_secret_is_ever_shown(postgres: Postgres, redis_server: Redis, tmp_path: Path) -> None:
     """Neither log, metrics, health, readiness nor the commands show a password, whatever fails."""
     pg = postgres.address
     text = f"""
-database: {{dsn: 'postgresql://someone:{SECRET}@127.0.0.1:{closed_port}/d', poll_interval_seconds: 0.2}}
+database: {{dsn: 'postgresql://someone:{SECRET}@127.0.0.1:{free_port()}/d', poll_interval_seconds: 0.2}}
 sources:
 - preset: native
 - {{preset: native, name: host, database: {{dsn: 'postgresql://u:{SECRET}@nowhere.invalid/d'}}}}
@@ -303,23 +314,23 @@ sources:
 - {{preset: native, name: tls, database: {{dsn: 'postgresql://u:{SECRET}@{pg}/d?sslmode=verify-full&sslrootcert=/x'}}}}
 probes:
   postgresql:
-  - {{name: a, dsn: 'postgresql://u:{SECRET}@127.0.0.1:{closed_port}/d'}}
+  - {{name: a, dsn: 'postgresql://u:{SECRET}@127.0.0.1:{free_port()}/d'}}
   - {{name: b, dsn: 'postgresql://nobody-here:{SECRET}@{pg}/postgres'}}
   - {{name: c, dsn: 'postgresql://u:{SECRET}@nowhere.invalid/d'}}
   redis:
-  - {{name: a, url: 'redis://:{SECRET}@127.0.0.1:{closed_port}/0'}}
+  - {{name: a, url: 'redis://:{SECRET}@127.0.0.1:{free_port()}/0'}}
   - {{name: b, url: 'redis://u:{SECRET}@{redis_server.address}/0'}}
   - {{name: c, url: 'redis://{redis_server.address}/0', password: {SECRET}}}
   - {{name: d, url: 'unix:///nowhere', password: {SECRET}}}
   - {{name: e, url: 'rediss://:{SECRET}@{redis_server.address}/0'}}
   minio:
-  - {{name: a, endpoint: '127.0.0.1:{closed_port}', access_key: {SECRET}, secret_key: {SECRET}x, secure: false}}
+  - {{name: a, endpoint: '127.0.0.1:{free_port()}', access_key: {SECRET}, secret_key: {SECRET}x, secure: false}}
   - {{name: b, endpoint: '{redis_server.address}', access_key: {SECRET}, secret_key: {SECRET}x, buckets: [b]}}
-stack: {{prometheus_url: 'http://u:{SECRET}@127.0.0.1:{closed_port}'}}
+stack: {{prometheus_url: 'http://u:{SECRET}@127.0.0.1:{free_port()}'}}
 """
     shown = {}
     with exporting(tmp_path, text, ready=False) as exporter:
-        poll_until(lambda: exporter.get("/-/ready").text.count("no connection to") == 6, 60)
+        poll_until(lambda: exporter.get("/-/ready").text.count("no connection to") == 6)
         shown = {path: exporter.get(path).text for path in ("/", "/metrics", "/-/ready", "/api/v1/health")}
         exporter.config.write_text(text.replace("stack:", "stakc:"))
         shown["reload"] = exporter.reload().text
@@ -342,7 +353,7 @@ def test_frozen_exporter_is_seen(store: Database, tmp_path: Path) -> None:
             requests.get(f"{exporter.base}/-/healthy", timeout=0.2)
         exporter.process.send_signal(signal.SIGCONT)
 
-        poll_until(lambda: value(exporter.metrics(), "platform_http_requests_total", app="frozen") == 2, 60)
+        poll_until(lambda: value(exporter.metrics(), "platform_http_requests_total", app="frozen") == 2)
         assert answers(exporter)
 
 
@@ -365,7 +376,7 @@ def test_own_certificate(store: Database, tmp_path: Path) -> None:
     with exporting(tmp_path, configuration(store), *web, scheme="https") as exporter:
         assert shown() == soon.timestamp()
         issue(soon + timedelta(days=90))
-        assert poll_until(lambda: shown() == (soon + timedelta(days=90)).timestamp(), 60)
+        assert poll_until(lambda: shown() == (soon + timedelta(days=90)).timestamp())
 
 
 def test_no_certificate_without_tls(exporter: Exporter) -> None:

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from psycopg.conninfo import make_conninfo
 
 from exporter.__main__ import main
-from exporter.config.settings import Source
+from exporter.config.settings import Limits, Source
 from exporter.sources import mapping
 from tests.aggregation.counting import NATIVE, Store
 from tests.servers import Database
@@ -152,6 +152,39 @@ def test_values_that_are_not_understood_are_told(adopted: Database, run: Run, tm
         "one: outcome 'finished' is not understood and is rejected as unknown_value, as in 1 row: "
         "expected one of success, failure" in run("doctor", adopted.dsn).stdout
     )
+
+
+def test_what_concerns_all_tables_is_told_once(database: Database, run: Run, tmp_path: Path) -> None:
+    """A source that is not adopted, and a role that may only read the event store."""
+    database.execute(TABLES)
+    assert run("schema apply", database.dsn).exit_code == 0
+    text = (tmp_path / "m.yml").read_text()
+    one, two = text.index("  one:"), text.index("states:")
+    (tmp_path / "m.yml").write_text(text[:two] + text[one:two].replace("one:", "two:") + text[two:])
+    database.execute(
+        f"""CREATE ROLE {database.name}_r LOGIN; GRANT USAGE ON SCHEMA monitoring TO {database.name}_r;
+        GRANT SELECT ON ALL TABLES IN SCHEMA monitoring TO {database.name}_r"""
+    )
+    adoption = run("doctor", database.dsn).stdout
+    right = run("doctor", make_conninfo(database.dsn, user=f"{database.name}_r"), "native").stdout
+    database.execute(f"DROP OWNED BY {database.name}_r; DROP ROLE {database.name}_r")
+
+    assert re.findall(r"FAIL   source m +(\S+ \S+ is not adopted)", adoption) == ["source m is not adopted"]
+    assert right.count(f"GRANT platform_exporter TO {database.name}_r;") == 1
+
+
+def test_the_app_with_too_many_label_sets_is_told(store_database: Database, run: Run) -> None:
+    """By its name, with the metrics; another app of the same table is not."""
+    store = Store(store_database.dsn, limits=Limits(series_per_metric=20))
+    store.execute(
+        "INSERT INTO monitoring.scraping_run (at, app, scraper, outcome, duration_seconds) "
+        "SELECT now(), CASE WHEN i = 0 THEN 'calm' ELSE 'busy' END, i, 'success', 1 FROM generate_series(0, 99) i"
+    )
+    store.poll()
+    found = [line for line in run("doctor", store.dsn, "native").stdout.splitlines() if "series forget" in line]
+
+    assert len(found) == 1
+    assert re.search(r"app busy has used up the room for label sets of .*platform_scraping_runs_total", found[0])
 
 
 @pytest.mark.parametrize("command", ["errors list", "errors show 3f2a", "export error"])

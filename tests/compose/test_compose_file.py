@@ -13,7 +13,16 @@ import yaml
 from alertmanager.generate import COMPOSE as COMPOSE_ALERTMANAGER
 from exporter import __version__
 from tests.compose.shipped import COMPOSE, ROOT, SERVICES, loaded, made_secrets
+from tools.stack.config_files import settings_of
 from tools.stack.programs import catalogue
+
+IMAGE_VOLUMES = {
+    "postgres": {"/var/lib/postgresql"},
+    "redis": {"/data"},
+    "prom/prometheus": {"/prometheus"},
+    "prom/alertmanager": {"/alertmanager"},
+}
+"""What the published images declare with VOLUME."""
 
 ONE_SHOT = {name for name, service in SERVICES.items() if service["restart"] == "no"}
 EVERY_SERVICE = pytest.mark.parametrize("name", SERVICES)
@@ -73,18 +82,19 @@ def test_a_service_is_limited(name: str) -> None:
 
 @EVERY_SERVICE
 def test_a_service_tells_its_health(name: str) -> None:
-    """Every service that stays has a health check; those that end restart never."""
+    """Every service that stays has a health check; those that end have none, the image's neither, and never restart."""
     service = SERVICES[name]
 
-    assert (name in ONE_SHOT) != ("healthcheck" in service)
+    assert ("test" in service["healthcheck"]) == (name not in ONE_SHOT)
+    assert service["healthcheck"].get("disable", False) == (name in ONE_SHOT)
     assert service["restart"] == ("no" if name in ONE_SHOT else "unless-stopped")
 
 
 @EVERY_SERVICE
-def test_what_is_waited_for_is_healthy_or_done(name: str) -> None:
-    """`depends_on` waits for the end of what ends and the health of what stays, and for nothing in other profiles."""
+def test_only_what_ends_is_waited_for(name: str) -> None:
+    """A service's first health check comes ten seconds after its start: a chain of them would add up."""
     for other, wait in SERVICES[name].get("depends_on", {}).items():
-        expected = "service_completed_successfully" if other in ONE_SHOT else "service_healthy"
+        expected = "service_completed_successfully" if other in ONE_SHOT else "service_started"
 
         assert wait["condition"] == expected
         assert set(SERVICES[other].get("profiles", [])) <= set(SERVICES[name].get("profiles", []))
@@ -99,14 +109,12 @@ def test_only_grafana_is_published_and_on_loopback() -> None:
 
 
 def test_all_but_grafana_are_on_the_internal_network_alone() -> None:
-    """No service but Grafana has a way out; three share the network of a fourth."""
-    networks = {name: set(service.get("networks", {})) for name, service in SERVICES.items()}
-    sharing = {name for name, service in SERVICES.items() if service.get("network_mode") == "service:alerting"}
+    """No service but Grafana has a way out, and none lives in the network of another, which may die."""
+    networks = {name: set(service["networks"]) for name, service in SERVICES.items()}
 
     assert COMPOSE["networks"]["internal"] == {"internal": True}
-    assert sharing == {"alertmanager", "alertmanager-2", "notifications"}
-    assert {name for name, its in networks.items() if its != {"internal"}} == {"grafana", *sharing}
-    assert all(service.get("network_mode") in (None, "service:alerting") for service in SERVICES.values())
+    assert {name for name, its in networks.items() if its != {"internal"}} == {"grafana"}
+    assert not any("network_mode" in service for service in SERVICES.values())
 
 
 def test_profiles_are_demo_and_exporters() -> None:
@@ -150,12 +158,23 @@ def test_volumes_are_declared_and_used() -> None:
     assert used == set(COMPOSE["volumes"])
 
 
+@EVERY_SERVICE
+def test_no_service_leaves_an_anonymous_volume(name: str) -> None:
+    """Where an image declares a volume, a named one or a tmpfs is mounted."""
+    service = SERVICES[name]
+    declared = IMAGE_VOLUMES.get(service["image"].partition(":")[0], set())
+    volumes = [one["target"] if isinstance(one, dict) else one.split(":")[1] for one in service.get("volumes", [])]
+
+    assert declared <= {*volumes, *(one.partition(":")[0] for one in service.get("tmpfs", []))}
+
+
 def test_every_secret_is_a_file_that_the_script_makes(secrets: Path) -> None:
     """deploy/docker/make-secrets.sh makes all that is mounted and asked for."""
     made = {path.name for path in secrets.iterdir()}
     mounted = {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()}
     used = {name for service in SERVICES.values() for name in service.get("secrets", [])}
-    asked_for = {Path(file).name for service in SERVICES.values() for file in service.get("env_file", [])}
+    files = {Path(file) for service in SERVICES.values() for file in service.get("env_file", [])}
+    asked_for = {file.name for file in files if file.parent == Path("secrets")}
 
     assert mounted | asked_for <= made
     assert used <= set(COMPOSE["secrets"])
@@ -220,12 +239,19 @@ def test_minio_is_the_one_that_plain_processes_use() -> None:
     assert f"{catalogue.MINIO_MODULE}@{catalogue.MINIO_VERSION}\n" in dockerfile
 
 
+def grafana_environment() -> dict[str, str]:
+    """Return what Grafana's container has in its environment: grafana.env, and over it what the service sets."""
+    service = SERVICES["grafana"]
+    (file,) = service["env_file"]
+    return settings_of(ROOT / file) | service["environment"]
+
+
 def test_grafana_gets_every_variable_its_provisioning_uses() -> None:
     """Grafana expands an unset variable to nothing, silently."""
     used = set()
     for file in (ROOT / "grafana" / "provisioning").rglob("*.yml"):
         used |= {name for line in loaded_strings(yaml.safe_load(file.read_text())) for name in _variables(line)}
-    given = {name.removesuffix("__FILE") for name in SERVICES["grafana"]["environment"]}
+    given = {name.removesuffix("__FILE") for name in grafana_environment()}
 
     assert used
     assert used <= given
@@ -233,7 +259,7 @@ def test_grafana_gets_every_variable_its_provisioning_uses() -> None:
 
 def test_grafana_lets_nobody_in_unasked() -> None:
     """No anonymous access, no sign-up, no default password or key."""
-    environment = SERVICES["grafana"]["environment"]
+    environment = grafana_environment()
 
     assert environment["GF_AUTH_ANONYMOUS_ENABLED"] == "false"
     assert environment["GF_USERS_ALLOW_SIGN_UP"] == "false"
@@ -241,31 +267,88 @@ def test_grafana_lets_nobody_in_unasked() -> None:
     assert environment["GF_SECURITY_SECRET_KEY__FILE"] == "/run/secrets/grafana_secret_key"
 
 
+def interpolated(text: str, variables: dict[str, str]) -> str:
+    """Return a value as Compose does: ${NAME:-default}, the innermost first."""
+    inner = re.compile(r"\$\{(\w+):-([^${}]*)\}")
+    while found := inner.search(text):
+        text = text[: found.start()] + (variables.get(found[1]) or found[2]) + text[found.end() :]
+    return text
+
+
+@pytest.mark.parametrize(
+    ("variables", "root_url", "domain"),
+    [
+        ({}, "http://127.0.0.1:3000", "127.0.0.1"),
+        ({"PLATFORM_GRAFANA_PORT": "3001"}, "http://127.0.0.1:3001", "127.0.0.1"),
+        ({"PLATFORM_GRAFANA_URL": "https://grafana.example.org"}, "https://grafana.example.org", "grafana.example.org"),
+        ({"PLATFORM_GRAFANA_URL": "https://x.example.org:8443/g/"}, "https://x.example.org:8443/g/", "x.example.org"),
+    ],
+)
+def test_grafana_has_one_address(variables: dict[str, str], root_url: str, domain: str) -> None:
+    """An action of a panel goes to root_url: opened at another address, browsers would refuse it.
+
+    Its host is the domain that is enforced, or browsers would be sent in circles. Alerts lead to the same address.
+    """
+    environment = grafana_environment()
+    shell, option, script = SERVICES["grafana"]["entrypoint"]
+    script = script.replace("$$", "$").replace("exec /run.sh", "echo $GF_SERVER_DOMAIN")
+    given = interpolated(environment["GF_SERVER_ROOT_URL"], variables)
+
+    assert environment["GF_SERVER_ENFORCE_DOMAIN"] == "true"
+    assert given == root_url
+    assert interpolated(SERVICES["setup"]["environment"]["PLATFORM_GRAFANA_URL"], variables) == root_url
+    assert (
+        subprocess.check_output([shell, option, script], env={"GF_SERVER_ROOT_URL": given}, text=True) == f"{domain}\n"
+    )
+
+
+def test_grafana_repeats_no_setting() -> None:
+    """What plain processes and containers share stands in grafana.env alone."""
+    service = SERVICES["grafana"]
+    shared = settings_of(ROOT / service["env_file"][0])
+
+    assert not {name for name, value in service["environment"].items() if shared.get(name) == value}
+
+
 def test_prometheus_keeps_a_bounded_history() -> None:
     """History ends by time and by size."""
     flags = " ".join(SERVICES["prometheus"]["command"])
 
-    assert re.search(r"--storage\.tsdb\.retention\.time=\d+d\b", flags)
-    assert re.search(r"--storage\.tsdb\.retention\.size=\d+GB\b", flags)
+    assert "--storage.tsdb.retention.time=${PLATFORM_PROMETHEUS_RETENTION:-30d} " in flags
+    assert "--storage.tsdb.retention.size=${PLATFORM_PROMETHEUS_RETENTION_SIZE:-8GB} " in flags
 
 
-def test_two_alertmanagers_know_each_other_and_prometheus_knows_both() -> None:
-    """They share a network, so each has ports of its own; nothing of one is the other's."""
+def test_two_alertmanagers_know_each_other_and_all_know_both() -> None:
+    """Each is told of both; Prometheus and the exporter have the two by name; nothing of one is the other's."""
     pair = {name: SERVICES[name] for name in ("alertmanager", "alertmanager-2")}
-    flags = {name: dict(flag.removeprefix("--").split("=", 1) for flag in one["command"]) for name, one in pair.items()}
-    [first, second] = flags.values()
+    addresses = [f"{name}:9093" for name in pair]
     [group] = loaded(ROOT / "prometheus/targets/compose/alertmanager.yml")
+    exporter = loaded(ROOT / "deploy/docker/platform-exporter.yml")
 
-    assert first["cluster.peer"] == second["cluster.listen-address"]
-    assert second["cluster.peer"] == first["cluster.listen-address"]
-    assert [target.partition(":")[2] for target in group["targets"]] == [
-        one["web.listen-address"].partition(":")[2] for one in flags.values()
-    ]
+    for service in pair.values():
+        assert {f"--cluster.peer={name}:9094" for name in pair} <= set(service["command"])
+        assert "--web.listen-address=0.0.0.0:9093" in service["command"]
+    assert group["targets"] == addresses
+    assert exporter["alertmanager"]["urls"] == [f"http://{address}" for address in addresses]
     assert pair["alertmanager"]["volumes"][0] != pair["alertmanager-2"]["volumes"][0]
-    assert all(
-        one["web.listen-address"].partition(":")[2] in one_health
-        for one, one_health in ((flags[name], pair[name]["healthcheck"]["test"][-1]) for name in pair)
-    )
+
+
+def test_notifications_go_to_a_service() -> None:
+    """Every address of the containers' Alertmanagers is a service of the stack and its port."""
+    receivers = loaded(COMPOSE_ALERTMANAGER)["receivers"]
+    urls = {urlsplit(one["url"]).netloc for receiver in receivers for one in receiver.get("webhook_configs", [])}
+
+    assert urls == {"notifications:9848", "exporter:9847"}
+    assert "0.0.0.0:9848" in SERVICES["notifications"]["command"]
+
+
+@pytest.mark.parametrize("name", ["prometheus", "alertmanager", "alertmanager-2"])
+def test_an_address_with_a_path_moves_nothing(name: str) -> None:
+    """Links may begin with https://HOST/PATH: what is asked inside the stack stays where it is."""
+    command = SERVICES[name]["command"]
+
+    assert any(flag.startswith("--web.external-url=${PLATFORM_") for flag in command)
+    assert "--web.route-prefix=/" in command
 
 
 def test_every_alert_goes_into_the_history() -> None:
@@ -293,17 +376,22 @@ def test_what_was_shown_is_kept() -> None:
     assert f"state:{state}" in SERVICES["exporter"]["volumes"]
     assert f" {state} " in (ROOT / "Dockerfile").read_text(), "a volume takes its owner from the image's folder"
     assert "--enable-feature=created-timestamp-zero-ingestion" in SERVICES["prometheus"]["command"]
+    assert "--enable-feature=exemplar-storage" in SERVICES["prometheus"]["command"]
 
 
-@pytest.mark.parametrize("folder", ["compose", "compose-exporters"])
-def test_targets_are_services(folder: str) -> None:
-    """Every address Prometheus is given in containers is a service, or the name of the network that two share."""
-    aliases = set(SERVICES["alerting"]["networks"]["internal"]["aliases"])
-    targets = [group for file in (ROOT / "prometheus" / "targets" / folder).glob("*.yml") for group in loaded(file)]
-    hosts = {target.partition(":")[0] for group in targets for target in group["targets"]}
+def test_targets_are_services() -> None:
+    """Every address Prometheus is given in containers is a service; those of the profile take no file of the others."""
+    targets = ROOT / "prometheus" / "targets"
+    hosts, files = {}, {}
+    for folder in ("compose", "compose-exporters"):
+        files[folder] = {file.name: loaded(file) for file in (targets / folder).glob("*.yml")}
+        groups = [group for found in files[folder].values() for group in found]
+        hosts[folder] = {target.partition(":")[0] for group in groups for target in group["targets"]}
 
-    assert "exporter" in hosts
-    assert hosts <= SERVICES.keys() | aliases
+    assert hosts["compose"] == {"exporter", "prometheus", "alertmanager", "alertmanager-2"}
+    assert hosts["compose-exporters"] == {"postgres-exporter", "redis-exporter", "minio"}
+    assert hosts["compose"] | hosts["compose-exporters"] <= SERVICES.keys()
+    assert all(files["compose"][name] == [] for name in files["compose-exporters"])
 
 
 def test_scripts_are_executable_and_plain_sh() -> None:

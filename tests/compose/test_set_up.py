@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -16,20 +15,23 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+import requests
 from minio import Minio as MinioClient
 from minio.error import S3Error
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.compose.shipped import ROOT, made_secrets
-from tests.servers import WHEELS_ONLY, ServerFactory
+from exporter.database.schema import VERSION
+from tests.compose.shipped import ROOT, SERVICES, made_secrets
+from tests.servers import PATIENCE_SECONDS, WHEELS_ONLY, ServerFactory, TcpProxy
+from tools.stack.ports import free_port
 from tools.stack.programs.search import find
 from tools.stack.servers.minio import Minio
 from tools.stack.servers.postgres import Postgres
 
 pytestmark = pytest.mark.xdist_group("compose")
 
-CONTAINER_MOUNTS = {"deploy/docker": "docker", "prometheus/targets": "prometheus/targets"}
+CONTAINER_MOUNTS = {"deploy/docker": "docker", "prometheus": "prometheus"}
 """What is mounted below /srv: folder of the checkout -> folder there."""
 
 
@@ -73,9 +75,7 @@ class Stack:
 @contextmanager
 def shipped_redis(folder: Path, secrets: Path) -> Iterator[str]:
     """Run Redis with deploy/docker/redis.conf and the secret's users; yield its address."""
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     folder.mkdir()
     settings = {"port": port, "bind": "127.0.0.1", "aclfile": secrets / "redis_users"}
     arguments = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
@@ -87,7 +87,7 @@ def shipped_redis(folder: Path, secrets: Path) -> Iterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_SECONDS)
 
 
 def can_connect(port: int) -> bool:
@@ -96,9 +96,9 @@ def can_connect(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_for(condition: Callable[[], bool], explain: Callable[[], str], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], explain: Callable[[], str]) -> None:
     """Poll to a deadline; fail with the explanation."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < deadline, explain()
         time.sleep(0.05)
@@ -111,7 +111,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, session_servers: ServerFacto
     secrets = made_secrets(folder / "secrets")
     for folder_here, mounted in CONTAINER_MOUNTS.items():
         shutil.copytree(ROOT / folder_here, folder / "srv" / mounted)
-    for volume in ("configuration", "targets", "alerts", "state"):
+    for volume in ("configuration", "prometheus", "alerts", "state"):
         (folder / volume).mkdir()
     newest = find("postgres", places=WHEELS_ONLY)  # as the image's, not the machine's own
     postgres = session_servers.start(Postgres, durable=False, auth="scram-sha-256", binary=newest)
@@ -127,15 +127,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory, session_servers: ServerFacto
             "PLATFORM_MINIO": minio.address,
             "PLATFORM_REDIS": redis_address,
             "PLATFORM_EXPORTER": "127.0.0.1:9",
+            "PLATFORM_DEMO_HOST": "does-not-run.invalid",
+            "PLATFORM_EXPORTERS_HOST": "does-not-run.invalid",
             "PLATFORM_DEMO_PAST": "1h",
             "PLATFORM_CONFIGURATION": str(folder / "configuration"),
-            "PLATFORM_TARGETS": str(folder / "targets"),
+            "PLATFORM_PROMETHEUS_FOLDER": str(folder / "prometheus"),
             "PLATFORM_SPOOL": str(folder / "alerts"),
             "PLATFORM_STATE": str(folder / "state"),
             "PYTHONPATH": str(ROOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PGHOST": postgres.address.partition(":")[0],
-            "PGPORT": postgres.address.partition(":")[2],
             "PATH": f"{newest.path}:{os.environ['PATH']}",
         }
         stack = Stack(folder, postgres, minio, redis_address, environment)
@@ -143,18 +142,31 @@ def stack(tmp_path_factory: pytest.TempPathFactory, session_servers: ServerFacto
         yield stack
 
 
+def configuration_readers() -> list[str]:
+    """Return the services that read the exporter's configuration: those with the volume that it is laid in."""
+    return [name for name, service in SERVICES.items() if "/etc/platform-exporter" in str(service.get("volumes"))]
+
+
 @pytest.mark.parametrize("with_demo", [False, True])
-def test_the_configuration_is_good(tmp_path: Path, with_demo: bool) -> None:
-    """The exporter's configuration passes check-config where the secrets are, with the demo's sources too."""
+@pytest.mark.parametrize("service", configuration_readers())
+def test_a_service_has_all_that_its_configuration_names(tmp_path: Path, service: str, with_demo: bool) -> None:
+    """The configuration passes check-config with exactly the secrets and the user of each service that reads it."""
     shutil.copytree(ROOT / "deploy" / "docker", tmp_path / "docker")
-    code = (
-        "import demo; print(demo.configuration(), end='')"
-        if with_demo
-        else "import demo; print(open(demo.setup.HERE / 'platform-exporter.yml').read(), end='')"
+    code = f"import setup; print(setup.configuration(with_demo={with_demo}), end='')"
+    paths = {"PYTHONPATH": str(ROOT)}
+    text = subprocess.check_output(
+        [sys.executable, "-c", code], cwd=tmp_path / "docker", text=True, env={**os.environ, **paths}
     )
-    text = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path / "docker", text=True)
     (tmp_path / "platform-exporter.yml").write_text(text)
-    environment = {**os.environ, "PLATFORM_SECRETS": str(made_secrets(tmp_path / "secrets"))}
+    folders = {"PLATFORM_STATE": str(tmp_path / "state"), "PLATFORM_SPOOL": str(tmp_path / "spool")}
+    (tmp_path / "secrets").mkdir()
+    made = made_secrets(tmp_path / "made")
+    for name in SERVICES[service]["secrets"]:
+        shutil.copy(made / name, tmp_path / "secrets")
+    # Scripts of `setup` and `demo` run commands as the tables' owner.
+    user = SERVICES[service].get("environment", {}).get("PLATFORM_USER")
+    users = {"PLATFORM_USER": user or "platform_owner"} if service != "exporter" else {}
+    environment = {**os.environ, **users, **folders, "PLATFORM_SECRETS": str(tmp_path / "secrets")}
 
     done = subprocess.run(
         [sys.executable, "-m", "exporter", "check-config", tmp_path / "platform-exporter.yml"],
@@ -166,7 +178,7 @@ def test_the_configuration_is_good(tmp_path: Path, with_demo: bool) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    assert "store      database platform at postgres:5432 as platform" in done.stdout
+    assert f"database platform at postgres:5432 as {users.get('PLATFORM_USER', 'platform')}\n" in done.stdout
     assert ("scitex" in done.stdout) == with_demo
 
 
@@ -175,12 +187,61 @@ def test_set_up_may_run_again(stack: Stack) -> None:
     said = stack.script("setup.py")
 
     assert "schema monitoring is at version" in said
-    assert "exporter: not running yet" in said
+    assert "exporter:" not in said, "it is not reloaded where nothing changed"
     assert [path.name for path in stack.configuration.parent.iterdir()] == ["platform-exporter.yml"]
-    shipped = ROOT / "prometheus" / "targets" / "compose"
-    assert {p.name: p.read_text() for p in (stack.folder / "targets").iterdir()} == {
-        p.name: p.read_text() for p in shipped.iterdir()
-    }
+    assert contents(stack.folder / "prometheus/targets") == contents(ROOT / "prometheus/targets/compose")
+    assert contents(stack.folder / "prometheus/rules") == contents(ROOT / "prometheus/rules")
+
+
+def test_what_is_there_is_left_alone(stack: Stack) -> None:
+    """Setting up again waits for no program that reads a table meanwhile, and stops none."""
+    with stack.connect("platform") as reader, reader.transaction():
+        reader.execute("SELECT FROM monitoring.error LIMIT 1")
+
+        said = stack.script("setup.py")
+
+    assert f"schema monitoring is at version {VERSION} already" in said
+
+
+def test_links_lead_to_grafanas_address(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens Grafana elsewhere has that address in all that Prometheus reads; no rule of before stays."""
+    gone = stack.folder / "prometheus/rules/gone.yml"
+    gone.write_text("groups: []")
+    monkeypatch.setitem(stack.environment, "PLATFORM_GRAFANA_URL", "https://grafana.example.org/")
+
+    stack.script("setup.py")
+
+    laid = [(stack.folder / "prometheus/prometheus.yml").read_text()]
+    laid += contents(stack.folder / "prometheus/rules").values()
+    assert not gone.exists()
+    assert not [text for text in laid if "http://127.0.0.1:3000" in text]
+    assert "https://grafana.example.org/d/platform-runbook" in "".join(laid)
+
+
+def test_sources_of_a_profile_stay_while_it_runs(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Setting up again takes nothing from a profile whose service runs, and takes back that of one that does not."""
+    for host, counted in (("localhost", True), ("does-not-run.invalid", False)):
+        monkeypatch.setitem(stack.environment, "PLATFORM_DEMO_HOST", host)
+
+        stack.script("setup.py")
+
+        assert ("preset: scitex" in stack.configuration.read_text()) == counted
+
+
+def test_it_waits_for_a_server_that_starts(stack: Stack) -> None:
+    """`setup` begins before PostgreSQL answers, tries again, and does its work."""
+    host, _, port = stack.postgres.address.partition(":")
+    argv = [sys.executable, stack.folder / "srv/docker/setup.py"]
+    with TcpProxy(host, int(port)) as proxy:
+        proxy.cut()
+        environment = {**os.environ, **stack.environment, "PLATFORM_POSTGRES": proxy.address}
+        with subprocess.Popen(argv, env=environment, cwd=stack.folder, stdout=subprocess.PIPE, text=True) as process:
+            wait_for(lambda: proxy.accepted > 1, lambda: "it did not try again")
+            proxy.restore()
+            said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == 0
+    assert "bucket: artifacts" in said
 
 
 def test_a_changed_password_is_taken_over(stack: Stack) -> None:
@@ -308,12 +369,19 @@ def test_redis_lets_each_user_do_its_work_only(stack: Stack) -> None:
 
 
 def test_the_exporters_profile_changes_the_targets(stack: Stack) -> None:
-    """Prometheus is pointed at the other exporters, until setup runs without them."""
+    """Prometheus is pointed at those of the other exporters that run, and at both Alertmanagers as before."""
+    shipped = stack.folder / "srv/prometheus/targets/compose-exporters"
+    laid = stack.folder / "prometheus/targets"
+    alertmanagers = (laid / "alertmanager.yml").read_text()
+    (shipped / "redis_exporter.yml").write_text('- targets: ["localhost:9121"]\n')
+
     stack.script("exporters.py")
 
-    assert "redis-exporter:9121" in (stack.folder / "targets" / "redis_exporter.yml").read_text()
+    assert "localhost:9121" in (laid / "redis_exporter.yml").read_text()
+    assert "9187" not in (laid / "postgres_exporter.yml").read_text()
+    assert (laid / "alertmanager.yml").read_text() == alertmanagers
     stack.script("setup.py")
-    assert "redis-exporter:9121" not in (stack.folder / "targets" / "redis_exporter.yml").read_text()
+    assert "localhost:9121" not in (laid / "redis_exporter.yml").read_text()
 
 
 def test_the_demo_is_counted(stack: Stack) -> None:
@@ -326,7 +394,7 @@ def test_the_demo_is_counted(stack: Stack) -> None:
     with exporter(stack) as address:
         healthcheck = ROOT / "deploy" / "docker" / "healthcheck.py"
         stack.run(sys.executable, healthcheck, f"http://{address}/-/healthy", f"http://{address}/-/ready")
-        metrics = urllib.request.urlopen(f"http://{address}/metrics", timeout=5).read().decode()
+        metrics = requests.get(f"http://{address}/metrics", timeout=PATIENCE_SECONDS).text
 
         assert 'platform_exporter_source_up{source="stratlogic"} 1' in metrics
         assert 'platform_exporter_source_up{source="scitex"} 1' in metrics
@@ -345,26 +413,30 @@ def test_the_demo_is_counted(stack: Stack) -> None:
         stack.script("demo.py", "remove")
 
 
+def contents(folder: Path) -> dict[str, str]:
+    """Return the text of every file of a folder."""
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
 @contextmanager
 def exporter(stack: Stack) -> Iterator[str]:
     """Run `serve` with the configuration laid out; yield its address once it is ready."""
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [sys.executable, "-m", "exporter", "serve", "--config", str(stack.configuration), "--listen", address]
+    address = f"127.0.0.1:{free_port()}"
+    options = ["--config", str(stack.configuration), "--listen", address, "--web.enable-lifecycle"]
+    command = [sys.executable, "-m", "exporter", "serve", *options]
     log = stack.folder / "exporter.log"
     with log.open("w") as errors:
         process = subprocess.Popen(command, env={**os.environ, **stack.environment}, cwd=ROOT, stderr=errors)
 
     def ready() -> bool:
         try:
-            return bool(urllib.request.urlopen(f"http://{address}/-/ready", timeout=2).status == 200)
-        except OSError:
+            return requests.get(f"http://{address}/-/ready", timeout=PATIENCE_SECONDS).ok
+        except requests.RequestException:
             return False
 
     try:
-        wait_for(ready, log.read_text, seconds=60)
+        wait_for(ready, log.read_text)
         yield address
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_SECONDS)

@@ -57,9 +57,9 @@ def simulate_live(make: type[App], database: Database, opened_at: float) -> None
             live.start_sdk(make.name, release, settings(database))
         app.step(at, at + 1)
         if second % 100 == 99:
-            platform_sdk.flush(10)
-    platform_sdk.flush(10)
-    platform_sdk.close(10)
+            platform_sdk.flush(60)
+    platform_sdk.flush(60)
+    platform_sdk.close(60)
 
 
 def count(database: Database) -> None:

@@ -57,10 +57,10 @@ def test_it_runs_until_it_is_stopped(store: Database, config: Path, redis_server
     argv = [sys.executable, "-m", "exporter", "demo", "--config", str(config), "--speed", "20"]
     process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
     try:
-        poll_until(lambda: all(sum(rows(store, app).values()) > 50 for app in APPS), 60)
+        poll_until(lambda: all(sum(rows(store, app).values()) > 50 for app in APPS))
         running = "SELECT count(*) > 0 FROM monitoring.scraping_job WHERE status = 'running'"
-        poll_until(lambda: store.execute(running) == [(True,)], 60)
-        poll_until(lambda: client.llen("demo-orders") and client.xlen("demo-stream"), 60)
+        poll_until(lambda: store.execute(running) == [(True,)])
+        poll_until(lambda: client.llen("demo-orders") and client.xlen("demo-stream"))
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
     finally:

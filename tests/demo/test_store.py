@@ -1,8 +1,10 @@
 """What the demo leaves in the event store: whole, once, marked, and enough of it for every dashboard."""
 
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from exporter.config import loader
@@ -14,6 +16,8 @@ from exporter.service import Service
 from platform_sdk.events import EVENTS
 from tests.demo.simulated import SEED, Simulated, rows, write_past
 from tests.servers import poll_until
+from tools.stack import config_files
+from tools.stack.state import StackState
 
 OTHERS = {
     "counted from Alertmanager's notifications": {
@@ -31,17 +35,27 @@ OTHERS = {
     "a scraping job that waits for a worker, which is over in seconds": {
         "platform_scraping_oldest_pending_timestamp_seconds"
     },
+    "processes that run: those of the demo's history ended": {"platform_sdk_processes"},
     "an SDK that drops nothing": {"platform_sdk_events_dropped_total"},
     "rows that cannot be counted, and too many label sets: an application's faults": {
         "platform_exporter_rows_rejected_total", "platform_exporter_series_folded_total",
     },
-    "clocks that agree": {"platform_exporter_source_clock_ahead_seconds"},
+    "a source that may only be read": {"platform_exporter_rows_missed_total", "platform_exporter_source_approximate"},
+    "clocks that agree": {"platform_exporter_source_clock_ahead_seconds", "platform_sdk_clock_ahead_seconds"},
     "a store that went back, label sets that ended": {
         "platform_exporter_counters_went_back_total", "platform_exporter_series_ended_total",
     },
-    "what a configuration switches on: queries and reconciliation": {
+    "what a configuration names: budgets, schedules of jobs, and what depends on a component": {
+        "platform_budget", "platform_dependency", *(name for name in FAMILIES if name.startswith("platform_job_")),
+    },
+    "what a configuration switches on: queries, watches and reconciliation": {
+        *(name for name in FAMILIES if name.startswith("platform_table_")),
         "platform_exporter_query_up", "platform_exporter_query_age_seconds", "platform_exporter_query_duration_seconds",
         "platform_exporter_reconcile_difference", "platform_exporter_reconcile_success_timestamp_seconds",
+    },
+    "a dead man's switch, where one is configured": {
+        "platform_exporter_watchdog_last_seen_timestamp_seconds", "platform_exporter_watchdog_missing",
+        "platform_exporter_watchdog_last_message_successful",
     },
 }  # fmt: skip
 
@@ -151,7 +165,7 @@ def shown(simulated: Simulated, tmp_path_factory: pytest.TempPathFactory) -> dic
     exporter = Service(path, loader.load(path))
     exporter.start()
     try:
-        poll_until(lambda: not exporter.not_ready(), 60)
+        poll_until(lambda: not exporter.not_ready())
         body, _ = exporter.render("application/openmetrics-text", None)
     finally:
         exporter.stop()
@@ -177,3 +191,19 @@ def test_custom_samples_are_shown(shown: dict[str, float]) -> None:
         "platform_sample_orders_total", "platform_sample_search_index_age_seconds", "platform_sample_basket_value",
         "platform_sample_document_size_bytes",
     } <= set(shown)  # fmt: skip
+
+
+def test_the_stack_schedules_jobs_that_the_demo_runs(simulated: Simulated, tmp_path: Path) -> None:
+    """A job that `make up` expects, of an app or scraper that does not exist, would be missed for ever."""
+    names = ("exporter", "postgres", "redis", "minio", "prometheus", "alertmanager", "grafana")
+    written = yaml.safe_load(config_files.exporter(StackState(tmp_path, dict.fromkeys(names, 1))).read_text())
+    known = {
+        (app, kind, job)
+        for kind, table in (("scraper", "scraping_run"), ("task", "background_task"))
+        for app, job in simulated.database.execute(f"SELECT DISTINCT app, {kind} FROM monitoring.{table}")
+    }
+    kinds = [(job, "scraper" if "scraper" in job else "task") for job in written["jobs"]]
+    scheduled = {(job["app"], kind, job[kind]) for job, kind in kinds}
+
+    assert len(scheduled) == len(written["jobs"]) > 0
+    assert scheduled <= known

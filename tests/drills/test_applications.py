@@ -27,7 +27,7 @@ def test_shares_are_kept_exactly() -> None:
     """An API that answers 80 % fails every fifth call, each time a drill runs."""
     rows = minute(Application("a", apis=("x",), calls=5, failing_calls=0.2))
 
-    assert [outcome for _, _, outcome, _ in rows[API]].count("failure") in (59, 60)
+    assert [outcome for _, _, outcome, *_ in rows[API]].count("failure") in (59, 60)
 
 
 def test_a_stuck_job_gives_signs_of_life_only() -> None:

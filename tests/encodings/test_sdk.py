@@ -38,7 +38,7 @@ def test_every_event_is_stored(sdk_store: Store, encoding: str, monkeypatch: pyt
         emit.error_message(TEXT, endpoint=TEXT, context={TEXT: TEXT})
         with platform_sdk.scraping_job(TEXT, site=TEXT):
             emit.request_finished("/", "GET", 200, 0.05)
-        assert platform_sdk.flush(30.0)
+        assert platform_sdk.flush(60)
         stats = platform_sdk.stats()
     finally:
         client.close(5.0)
@@ -57,7 +57,7 @@ def test_a_letter_that_only_python_knows_in_an_encoding(sdk_store: Store) -> Non
     try:
         for route in ("/日本", "/〜 日本", "/¥N", "/本"):
             emit.request_finished(route, "GET", 200, 0.05)
-        assert platform_sdk.flush(30.0)
+        assert platform_sdk.flush(60)
         stats = platform_sdk.stats()
     finally:
         client.close(5.0)

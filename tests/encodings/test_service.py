@@ -46,7 +46,7 @@ def test_the_sdk_finds_it(service: str, store_database: Database) -> None:
     assert platform_sdk.init(dsn=service, app="shop")
     try:
         emit.request_finished("/", "GET", 200, 0.05)
-        assert platform_sdk.flush(30.0)
+        assert platform_sdk.flush(60)
     finally:
         client.close(5.0)
 

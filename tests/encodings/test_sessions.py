@@ -93,7 +93,7 @@ def test_a_session_outlasts_the_timeouts_of_its_role(hostile: Store) -> None:
     worker.poll()
     first = backend(worker._connection)
     other = hostile.connect()
-    poll_until(lambda: ended(other), 30)
+    poll_until(lambda: ended(other))
     worker.poll()
 
     assert (worker.view.problems, backend(worker._connection)) == ((), first)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.testing.stack import RunningStack
+from tests.end_to_end.stack import RunningStack
 
 
 @pytest.fixture(scope="module")

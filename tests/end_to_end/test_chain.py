@@ -1,17 +1,20 @@
 """The whole chain on real servers: tables, exporter, Prometheus, Alertmanager, receiver, as `make up` starts them."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.stack import DOWN, RunningStack
 from tools.stack import status
+from tools.stack.checkout import CHECKOUT
 from tools.stack.pidfile import descendants, identity_of
 from tools.stack.process import poll_until
-from tools.testing.stack import DOWN, RunningStack
+from tools.stack.servers.accounts import for_others, unprivileged
 
-# Until it happens, not how fast: that is measured by tools/benchmarks/detection.py and the drills.
+# Until it happens, not how fast: that is measured by the drills.
 DEADLINE_SECONDS = 240
 
 # (database, what Prometheus says by label, what plain SQL says)
@@ -192,6 +195,21 @@ def test_secrets_are_their_owners_only(stack: RunningStack) -> None:
     assert len(passwords) == 11
     assert {path.stat().st_mode & 0o077 for path in with_secret} == {0}
     assert not [line for line in commands if any(word in line for word in passwords)]
+
+
+def test_no_server_runs_as_root_that_need_not(stack: RunningStack) -> None:
+    """Where we are root, each runs as somebody else, if that one can enter all that it needs, and its folder is its."""
+    reached = {
+        name: for_others((Path(f"/proc/{pid}/exe").resolve(), stack.folder, CHECKOUT))[0]
+        for name, pid in stack.pids().items()
+    } | {"postgres": unprivileged()}
+    expected = {name: account.user if account else os.geteuid() for name, account in reached.items()}
+    users = {name: os.stat(f"/proc/{pid}").st_uid for name, pid in stack.pids().items()}
+    folders = {name: (stack.folder / name).stat() for name in expected}
+
+    assert users == expected
+    assert {name: folder.st_uid for name, folder in folders.items()} == expected
+    assert {folder.st_mode & 0o777 for folder in folders.values()} == {0o700}
 
 
 def test_down_leaves_no_process_and_up_loses_no_count(stack: RunningStack) -> None:

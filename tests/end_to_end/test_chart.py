@@ -3,12 +3,24 @@
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
+from tests.chart import by_label, differences, prometheus_of, served, wait_for_scrapes, write
 from tests.servers import Database, PrometheusBinaries
-from tools.testing.chart import by_label, differences, prometheus_of, served, wait_for_scrapes, write
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Four label sets before the first kill; with `--long` one a second for ten minutes, with a kill a minute."""
+    if "label_sets" in metafunc.fixturenames:
+        metafunc.parametrize("label_sets", [600 if metafunc.config.getoption("long") else 4])
 
 
 def test_increase_equals_the_rows(
-    store_database: Database, prometheus_binaries: PrometheusBinaries, enter: ExitStack, tmp_path: Path
+    store_database: Database,
+    prometheus_binaries: PrometheusBinaries,
+    enter: ExitStack,
+    label_sets: int,
+    tmp_path: Path,
 ) -> None:
     """Of each new label set, while the exporter is killed and reloaded and Prometheus restarts, with two replicas."""
     exporters = [enter.enter_context(served(tmp_path / name, store_database.dsn)) for name in ("one", "two")]
@@ -17,19 +29,22 @@ def test_increase_equals_the_rows(
     prometheus.start()
     since = wait_for_scrapes(prometheus, targets=2)
     with store_database.connect() as connection:
-        for number in range(4):
+        for number in range(label_sets):
             write(connection, number)
             wait_for_scrapes(prometheus)
+            if number % 60 == 59:
+                exporters[0].kill()
+                exporters[0].start()
         exporters[0].kill()
-        write(connection, 10)
+        write(connection, label_sets)
         exporters[0].start()
-        write(connection, 11)
+        write(connection, label_sets + 1)
         exporters[1].reload()
-        write(connection, 12)
+        write(connection, label_sets + 2)
         wait_for_scrapes(prometheus, 3)
-        write(connection, 13)
+        write(connection, label_sets + 3)
         prometheus.restart()
-        write(connection, 14)
+        write(connection, label_sets + 4)
         wait_for_scrapes(prometheus, 3)
         write(connection, 1)  # known by now
         found = differences(connection, prometheus, since)

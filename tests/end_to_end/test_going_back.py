@@ -9,11 +9,11 @@ from pathlib import Path
 import psycopg
 
 from exporter.database import schema
+from tests.chart import Served, all_scrapes, by_label, prometheus_of, served, wait_for_scrapes
 from tests.servers import PrometheusBinaries, ServerFactory, TcpProxy
 from tools.stack.ports import free_port
 from tools.stack.process import poll_until
 from tools.stack.servers import Postgres, Prometheus
-from tools.testing.chart import Served, all_scrapes, by_label, prometheus_of, served, wait_for_scrapes
 
 RUNS = "platform_scraping_runs_total"
 WENT_BACK = "platform_exporter_counters_went_back_total"
@@ -50,7 +50,6 @@ class Scene:
         for instance in all_scrapes(self.chart):
             poll_until(
                 lambda instance=instance: by_label(self.chart, RUNS, "scraper", instance=instance) == self.shown,
-                120,
                 interval_seconds=0.3,
                 what=f"{dict(self.shown)} in {instance}",
             )
@@ -98,7 +97,7 @@ def test_failover_flap_recovery_and_restore(
     scene.chart = enter.enter_context(prometheus_of(tmp_path, binary, *exporters))
     since = wait_for_scrapes(scene.chart, targets=2)
     scene.write(known=40)
-    poll_until(lambda: _has(standby, 40), 60)
+    poll_until(lambda: _has(standby, 40))
     scene.settle()
     backup = restored(primary, back_port)
     enter.callback(backup.destroy)
@@ -122,7 +121,7 @@ def test_failover_flap_recovery_and_restore(
     _switch(exporters[1], primary)
     backup.start()
     scene.move(backup, Counter(known=40))
-    poll_until(lambda: not _in_recovery(backup), 60)
+    poll_until(lambda: not _in_recovery(backup))
     _go_on(scene, exporters[1])
 
     dump, then = backup.dump("events", tmp_path / "events.dump"), Counter(scene.rows[backup.name])

@@ -64,12 +64,43 @@ def test_what_is_unknown_is_not_observed(store: Store, known: str, unknown: str)
     assert store.value(f"platform_background_task_{unknown}_seconds", task="sudden") is None
 
 
+def test_attempts_are_observed_where_a_task_ended(store: Store) -> None:
+    """How many it took; tries that others follow are none of their own. Only its own buckets are stored."""
+    store.execute(
+        "INSERT INTO monitoring.background_task (at, app, task, outcome, attempt) VALUES "
+        "(now(), 'app', 'again', 'retry', 1), (now(), 'app', 'again', 'success', 2), "
+        "(now(), 'app', 'again', 'failure', 4), (now(), 'app', 'again', 'success', NULL)"
+    )
+    store.poll("background_task")
+    found = store.execute(
+        "SELECT value, total, buckets FROM monitoring.rollup WHERE metric = 'platform_background_task_attempts' "
+        "AND labels->>'task' = 'again'"
+    )
+
+    assert found == [(2, 6, [0, 1, 1, 2, 2])]
+
+
+def test_newest_success_is_shown(store: Store) -> None:
+    """Of each task, whatever its queue; one that only failed has none."""
+    insert = "INSERT INTO monitoring.background_task (at, app, task, outcome) VALUES (to_timestamp(%s), 'app', %s, %s)"
+    for at, task, outcome in (
+        *((2000, "mail", "success"), (1000, "mail", "success"), (3000, "mail", "failure")),
+        *((4000, "mail", "retry"), (1000, "broken", "failure")),
+    ):
+        store.execute(insert, [at, task, outcome])
+    store.poll("background_task")
+    found = store.series("platform_background_task_last_success_timestamp_seconds")
+
+    assert found["app", "mail"] == 2000
+    assert ("app", "broken") not in found
+
+
 def test_an_event_of_any_kind_is_emitted_by_its_columns(store_database: Database) -> None:
     """What is left out is NULL; a column that does not exist is an error of the call, which is counted."""
     assert platform_sdk.init(dsn=store_database.dsn, app="app", spool_folder="")
     emit.event(BACKGROUND_TASK, task="send_mail", outcome="success", duration_seconds=0.2, queue="mail")
     emit.event(BACKGROUND_TASK, task="send_mail", outcome="success", duration=0.2)
-    assert platform_sdk.flush(10)
+    assert platform_sdk.flush(60)
     stats = platform_sdk.stats()
     platform_sdk.close()
 

@@ -1,7 +1,7 @@
 """Three roles, each with what its work needs and no more."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psycopg
@@ -89,6 +89,88 @@ def test_the_writer_keeps_its_jobs_batches_and_ledger(as_role: As) -> None:
                 "ON CONFLICT (app, process) DO UPDATE SET produced = l.produced + excluded.produced"
             )
         assert refused(connection, "DELETE FROM monitoring.scraping_job")
+
+
+JOB = "INSERT INTO monitoring.scraping_job (app, job_id, scraper, status) VALUES ('{}', '1', 's', 'running')"
+PROCESS = "INSERT INTO monitoring.sdk_ledger (app, process, produced) VALUES ('{}', 'p', 1)"
+
+
+@pytest.fixture
+def logins(applied: Database) -> Iterator[Callable[[str], Connection]]:
+    """Return a function that gives a connection of a login of its own in platform_writer; all are gone afterwards."""
+    with ExitStack() as stack:
+        made = [f"writer_{name}_{applied.name}" for name in ("shop", "blog")]
+        for login in made:
+            applied.execute(f"CREATE ROLE {login} LOGIN; GRANT platform_writer TO {login}")
+        yield lambda name: stack.enter_context(
+            psycopg.connect(applied.dsn, user=f"writer_{name}_{applied.name}", autocommit=True)
+        )
+    for login in made:
+        applied.execute(f"DROP ROLE {login}")
+
+
+@pytest.mark.parametrize("statement", [JOB, PROCESS])
+def test_a_login_sees_and_changes_only_what_it_wrote(
+    logins: Callable[[str], Connection], applied: Database, statement: str
+) -> None:
+    """The jobs and the ledger of other logins are neither read nor changed, nor is theirs taken over."""
+    table = statement.split()[2]
+    applied.execute(statement.format("system"))
+    shop, blog = logins("shop"), logins("blog")
+    shop.execute(statement.format("shop").encode())
+    blog.execute(statement.format("blog").encode())
+
+    assert shop.execute(f"SELECT app FROM {table}".encode()).fetchall() == [("shop",)]
+    assert shop.execute(f"UPDATE {table} SET app = app".encode()).rowcount == 1
+    assert refused(shop, f"{statement.format('blog')} ON CONFLICT DO NOTHING") is False
+    assert refused(shop, f"{statement.format('blog')} ON CONFLICT ({_key(table)}) DO UPDATE SET app = 'x'")
+    assert refused(shop, f"UPDATE {table} SET writer = 'writer_blog'")
+
+
+def _key(table: str) -> str:
+    return "app, job_id" if "job" in table else "app, process"
+
+
+def test_a_new_login_may_go_on_for_an_old_one(logins: Callable[[str], Connection], applied: Database) -> None:
+    """Where it is a member of it."""
+    shop, blog = logins("shop"), logins("blog")
+    shop.execute(JOB.format("shop").encode())
+    applied.execute(f"GRANT writer_shop_{applied.name} TO writer_blog_{applied.name}")
+
+    assert blog.execute("SELECT app FROM monitoring.scraping_job").fetchall() == [("shop",)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_login_that_is_bound_cannot_forge_events_of_other_apps(
+    logins: Callable[[str], Connection], applied: Database, kind: str
+) -> None:
+    """Neither by INSERT nor by COPY, nor after SET ROLE; its own app's events are stored."""
+    applied.execute("SELECT monitoring.bind_writer(%s, 'x')", [f"writer_shop_{applied.name}"])
+    columns, _, values = MINIMAL[kind].partition(" VALUES ")
+    shop, blog = logins("shop"), logins("blog")
+    of_another_app = values.replace("'x'", "'y'", 1)
+    forged = f"INSERT INTO monitoring.{kind} {columns} VALUES {of_another_app}"
+
+    assert not refused(shop, f"INSERT INTO monitoring.{kind} {MINIMAL[kind]}")
+    assert refused(shop, forged)
+    assert refused(shop, f"SET ROLE platform_writer; {forged}")
+    assert not refused(blog, forged)
+    applied.execute("SELECT monitoring.bind_writer(%s)", [f"writer_shop_{applied.name}"])
+    assert not refused(shop, forged)
+
+
+def test_a_login_that_is_bound_keeps_the_state_of_its_apps(
+    logins: Callable[[str], Connection], applied: Database
+) -> None:
+    """Whichever login wrote it, and of no other app."""
+    shop, blog = logins("shop"), logins("blog")
+    blog.execute(JOB.format("shop").encode())
+    applied.execute("SELECT monitoring.bind_writer(%s, 'shop', 'cart')", [f"writer_shop_{applied.name}"])
+
+    assert shop.execute("SELECT app FROM monitoring.scraping_job").fetchall() == [("shop",)]
+    assert not refused(shop, PROCESS.format("cart"))
+    assert refused(shop, PROCESS.format("blog"))
+    assert refused(shop, "SELECT monitoring.bind_writer(session_user)")
 
 
 @pytest.mark.parametrize("role", ["platform_writer", "platform_grafana"])

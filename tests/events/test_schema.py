@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import cast
@@ -12,8 +13,9 @@ import pytest
 from exporter.database import schema
 from exporter.errors import DatabaseError, SchemaError
 from platform_sdk.events import EVENTS, KINDS
-from platform_sdk.events.base import EventKind
+from platform_sdk.events.base import TRACE, EventKind
 from tests.servers import Database
+from tools.stack.process import poll_until
 from tools.stack.servers import Postgres
 
 VALUES = {"timestamptz": "now()", "text": "'counter'", "integer": "200", "bigint": "1", "double precision": "0.1"}
@@ -59,11 +61,30 @@ def test_it_may_be_applied_twice(database: Database) -> None:
     assert database.execute("SELECT count(*) FROM monitoring.sample") == [(1,)]
 
 
+def test_it_is_applied_again_after_a_deadlock(applied: Database) -> None:
+    """A poll or autovacuum takes its locks in an order of its own; who is ended by PostgreSQL tries again."""
+    for table in ("http_request", "error"):
+        applied.execute(f"ALTER TABLE monitoring.{table} DROP COLUMN trace_id CASCADE")
+    applied.execute("UPDATE monitoring.schema_version SET version = version - 2")
+    waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation IS NOT NULL"
+    with applied.connect() as other, ThreadPoolExecutor(1) as pool:
+        # It never looks for a deadlock itself: the one that does is `apply`.
+        other.execute("SET deadlock_timeout = '1h'")
+        with other.transaction():
+            other.execute("LOCK TABLE monitoring.error IN ACCESS SHARE MODE")
+            done = pool.submit(apply, applied)
+            poll_until(lambda: applied.execute(waits))
+            other.execute("LOCK TABLE monitoring.http_request IN ACCESS SHARE MODE")
+
+        assert done.result(timeout=120) is None
+
+
 @pytest.mark.parametrize(
     "missing",
     [
         "ALTER TABLE monitoring.http_request DROP COLUMN weight CASCADE",
         "ALTER TABLE monitoring.http_request DROP COLUMN release CASCADE",
+        "ALTER TABLE monitoring.error DROP COLUMN trace_id CASCADE",
         "DROP TABLE monitoring.sample CASCADE",
         "DROP TABLE monitoring.sdk_ledger CASCADE",
         "DROP TABLE monitoring.former_cluster",
@@ -105,6 +126,25 @@ def test_an_upgrade_counts_no_row_again(applied: Database) -> None:
     apply(applied)
 
     assert applied.execute("SELECT tx, cluster FROM monitoring.http_request") == before
+
+
+@pytest.mark.parametrize("kind", [kind.name for kind in EVENTS if TRACE[0] in kind.columns])
+def test_writers_of_before_need_no_change(applied: Database, kind: str) -> None:
+    """An SDK that knows nothing of traces names the columns that it knows; theirs are NULL."""
+    applied.execute(f"SET ROLE platform_writer; INSERT INTO monitoring.{kind} {MINIMAL[kind]}")
+
+    assert applied.execute(f"SELECT trace_id, trace_sampled FROM monitoring.{kind}") == [(None, None)]
+
+
+def test_it_knows_when_nothing_is_to_be_done(database: Database) -> None:
+    """Neither an empty database nor an older part of it is current; what was applied is."""
+    seen = []
+    for change in ("SELECT 1", None, "UPDATE monitoring.schema_version SET version = version - 1 WHERE part = 'store'"):
+        database.execute(change) if change else apply(database)
+        with database.connect() as connection:
+            seen.append(schema.is_current(connection))
+
+    assert seen == [False, True, False]
 
 
 @pytest.mark.parametrize("part", ["counting", "store"])

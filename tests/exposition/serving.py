@@ -3,17 +3,18 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from starlette.types import ASGIApp
 
 from exporter.errors import ConfigError
+from exporter.web.admission import Admission
 from exporter.web.server import WebServer, bind
 from exporter.web.web_config import WebConfig
+from tests.servers import PATIENCE_SECONDS
 
-DEADLINE_SECONDS = 60.0
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
@@ -41,7 +42,7 @@ class FakeSite:
         self.scrapes.append((accept, scrape_timeout_seconds))
         if self.hold:
             self.held.release()
-            self.release.wait(DEADLINE_SECONDS)
+            self.release.wait(PATIENCE_SECONDS)
         if self.error:
             raise self.error
         return self.body, OPENMETRICS if "openmetrics" in accept else "text/plain; version=0.0.4; charset=utf-8"
@@ -77,29 +78,31 @@ class Running:
 
     def connect(self) -> socket.socket:
         """Return a plain TCP connection to it."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE_SECONDS)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_SECONDS)
 
 
 @contextlib.contextmanager
-def serving(app: ASGIApp, web_config: Path | None = None) -> Iterator[Running]:
-    """Serve `app` on a free port until the block ends."""
+def serving(
+    app: ASGIApp, web_config: Path | None = None, allowed_hosts: Collection[str] | None = None
+) -> Iterator[Running]:
+    """Serve `app` on a free port until the block ends; with `allowed_hosts` for this machine and for those alone."""
     web = WebConfig(web_config) if web_config else None
     with bind("127.0.0.1", 0) as listener:
-        server = WebServer(app, listener, web, lambda: None)
+        server = WebServer(Admission(app, allowed_hosts), listener, web, lambda: None)
         thread = threading.Thread(target=server.run)
         thread.start()
         try:
             yield Running(server, listener.getsockname()[1], "https" if web and web.tls() else "http")
         finally:
             server.should_exit = True
-            thread.join(DEADLINE_SECONDS)
+            thread.join(PATIENCE_SECONDS)
             assert not thread.is_alive()
 
 
 def poll(holds: Callable[[], bool]) -> bool:
     """Ask until it holds, or the deadline passes; return whether it holds."""
     pause = threading.Event()
-    for _ in range(int(DEADLINE_SECONDS / 0.02)):
+    for _ in range(int(PATIENCE_SECONDS / 0.02)):
         if holds():
             return True
         pause.wait(0.02)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,8 @@ platform_scraping_last_success_timestamp_seconds gauge app scraper
 platform_api_calls_total counter app api
 platform_api_call_failures_total counter app api reason
 platform_api_call_duration_seconds histogram app api
-platform_api_rate_limit_remaining gauge app api
-platform_api_rate_limit_reset_timestamp_seconds gauge app api
+platform_api_rate_limit_remaining gauge app api quota
+platform_api_rate_limit_reset_timestamp_seconds gauge app api quota
 platform_api_cost_total counter app api
 platform_http_requests_total counter app route method code
 platform_http_request_duration_seconds histogram app route
@@ -71,21 +72,28 @@ platform_active_sessions gauge app window
 platform_errors_total counter app severity error_type
 platform_error_issues gauge app severity status
 platform_release_first_seen_timestamp_seconds gauge app release
+platform_error_issue_changed_timestamp_seconds gauge app change severity error_type release fingerprint
 platform_error_issues_created_total counter app severity
 platform_error_regressions_total counter app
 platform_sdk_events_total counter app
 platform_sdk_events_dropped_total counter app reason
+platform_sdk_processes gauge app state
+platform_sdk_last_report_timestamp_seconds gauge app
 platform_open_alerts gauge app severity alert_source
-platform_threshold gauge indicator severity app api
+platform_threshold gauge indicator severity app api scraper queue name watch
 platform_objective gauge slo app
+platform_dependency gauge app endpoint source query component name origin
 platform_exporter_source_lag_seconds gauge source
 platform_exporter_source_up gauge source
+platform_exporter_source_app gauge source app
+platform_exporter_source_approximate gauge source
 platform_exporter_source_poll_duration_seconds gauge source
 platform_exporter_source_clock_ahead_seconds gauge source
 platform_exporter_events_total counter source
-platform_exporter_series_folded_total counter source metric
+platform_exporter_series_folded_total counter source metric app
 platform_exporter_series_ended_total counter source metric reason
-platform_exporter_rows_rejected_total counter source reason
+platform_exporter_rows_rejected_total counter source reason app
+platform_exporter_rows_missed_total counter source
 platform_exporter_certificate_expiry_timestamp_seconds gauge
 platform_exporter_build_info gauge version python_version
 """
@@ -165,6 +173,37 @@ def test_two_sources_of_one_gauge_show_the_newest() -> None:
     new = Total("platform_api_rate_limit_remaining", "gauge", {"app": "a", "api": "b"}, 3.0, None, None, 20.0, 0.0)
 
     assert list(expose(SourceView("x", (new,)), SourceView("y", (old,))).values()) == [3.0]
+
+
+def test_no_part_of_a_sum_is_shown() -> None:
+    """While it is not known what a store had shown, its apps' counters are left out: their sum would fall."""
+    calls = golden.total("platform_api_calls_total", 4, {"app": "a", "api": "b"})
+    own = golden.total("platform_exporter_events_total", 4, {"source": "x"})
+    known, unknown = SourceView("x", (calls, own), known=True), SourceView("y")
+    apart = AddedLabels(of_source={"x": {"region": "eu"}})
+
+    assert collector.without_partial_sums([known, unknown], ["x", "y"])[0].totals == (own,)
+    assert collector.without_partial_sums([known, replace(unknown, known=True)], ["x", "y"])[0] == known
+    assert collector.without_partial_sums([known, unknown], ["x"])[0] == known
+    assert collector.without_partial_sums([known, unknown], ["x", "y"], apart)[0] == known
+
+
+@pytest.mark.parametrize(
+    ("metric", "labels", "values", "one"),
+    [
+        ("platform_error_issues", ("a", "high", "open"), (2.0, 3.0), 5.0),
+        ("platform_release_first_seen_timestamp_seconds", ("a", "1"), (20.0, 10.0), 10.0),
+        ("platform_sdk_last_report_timestamp_seconds", ("a",), (20.0, 10.0), 20.0),
+        ("platform_sdk_clock_ahead_seconds", ("a",), (-9.0, 4.0), -9.0),
+    ],
+)
+def test_a_state_of_two_sources_is_one(
+    metric: str, labels: tuple[str, ...], values: tuple[float, float], one: float
+) -> None:
+    """What is counted is added; of times the first or, of reports, the last is shown; of clocks the one most wrong."""
+    views = [SourceView(str(value), readings=(Reading(metric, labels, value),)) for value in values]
+
+    assert list(expose(*views).values()) == [one]
 
 
 def test_known_failures_start_at_zero() -> None:

@@ -74,6 +74,69 @@ def test_landing_page_loads_nothing(running: Running) -> None:
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:9847", 200),
+        ("app.localhost:9847", 200),
+        ("127.0.0.1:9847", 200),
+        ("127.9.9.9", 200),
+        ("[::1]:9847", 200),
+        ("exporter.example.org:9847", 200),
+        ("", 200),
+        ("evil.example.org:9847", 421),
+        ("localhost.evil.example.org", 421),
+        ("evil-localhost", 421),
+        ("127.0.0.1.evil.example.org", 421),
+        ("10.0.0.1", 421),
+        ("0.0.0.0:9847", 421),
+        ("[::ffff:10.0.0.1]", 421),
+    ],
+)
+def test_only_this_machine_is_served_on_a_loopback_address(host: str, status: int) -> None:
+    """A page whose name was made to lead to 127.0.0.1 reads nothing: its Host is another's."""
+    with serving(build_app(FakeSite()), allowed_hosts=("exporter.example.org",)) as running:
+        head, _ = raw(running, f"GET /metrics HTTP/1.1\nhost: {host}\n")
+
+    assert head.startswith(f"http/1.1 {status} ".encode())
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Origin": "http://localhost:{port}", "Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Origin": "http://evil.example.org"}, 403),
+        ({"Origin": "http://localhost:3000", "Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": ""}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "http://localhost:{port}", "Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+def test_pages_of_other_sites_do_not_reload(
+    site: FakeSite, running: Running, headers: dict[str, str], status: int
+) -> None:
+    """A browser says for which site it posts; others than this one reload nothing."""
+    sent = {name: value.replace("{port}", str(running.port)) for name, value in headers.items()}
+    answer = requests.post(running.url("/-/reload"), headers=sent, timeout=60)
+
+    assert (answer.status_code, site.reloads) == (status, int(status == 200))
+
+
+def test_reload_may_be_off() -> None:
+    """Where nobody has to sign in and nobody allowed it, reloading is refused, and the answer says what to do."""
+    site = FakeSite()
+    with serving(build_app(site, may_reload=lambda: False)) as running:
+        answer = requests.post(running.url("/-/reload"), timeout=60)
+
+    assert (answer.status_code, site.reloads) == (403, 0)
+    assert "--web.enable-lifecycle" in answer.text
+
+
 def test_metrics_returns_what_the_site_renders(site: FakeSite, running: Running) -> None:
     """A scrape gets the rendered body with its content type."""
     answer = requests.get(running.url("/metrics"), timeout=60)

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import http.client
 import os
 import signal
 import socket
@@ -19,9 +20,12 @@ import trustme
 from exporter.errors import PlatformError
 from exporter.web import connection as connection_module
 from exporter.web import server as server_module
+from exporter.web.rate_limit import TokenBucket
 from exporter.web.routes import build_app
 from exporter.web.server import MOST_CONNECTIONS, bind
-from tests.exposition.serving import DEADLINE_SECONDS, FakeSite, Running, poll, serving
+from tests.exposition.serving import FakeSite, Running, poll, serving
+from tests.servers import PATIENCE_SECONDS
+from tools.stack.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,7 +74,7 @@ def half_a_client_hello() -> bytes:
     return hello[: len(hello) // 2]
 
 
-def is_closed(connection: socket.socket, within_seconds: float = DEADLINE_SECONDS) -> bool:
+def is_closed(connection: socket.socket, within_seconds: float = PATIENCE_SECONDS) -> bool:
     """Return whether the server closes a connection in time."""
     connection.settimeout(within_seconds)
     try:
@@ -81,6 +85,15 @@ def is_closed(connection: socket.socket, within_seconds: float = DEADLINE_SECOND
     except ConnectionError:
         pass
     return True
+
+
+def ask(connection: socket.socket, path: str = "/-/healthy") -> int:
+    """Send a request on a connection that is kept, and return the status once the whole answer is read."""
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    answer.read()
+    return answer.status
 
 
 @pytest.fixture
@@ -97,7 +110,7 @@ def test_stalled_tls_clients_do_not_stall_others(running_tls: Running, ca_file: 
     with contextlib.ExitStack() as stalled:
         for _ in range(50):
             stalled.enter_context(running_tls.connect()).sendall(sent)
-        answer = requests.get(running_tls.url("/metrics"), verify=ca_file, timeout=DEADLINE_SECONDS)
+        answer = requests.get(running_tls.url("/metrics"), verify=ca_file, timeout=PATIENCE_SECONDS)
 
         assert answer.status_code == 200
 
@@ -109,7 +122,7 @@ def test_more_stalled_clients_than_connections_do_not_stall_others(running: Runn
     with contextlib.ExitStack() as stalled:
         for _ in range(MOST_CONNECTIONS + 50):
             stalled.enter_context(running.connect()).sendall(sent)
-        answer = requests.get(running.url("/metrics"), timeout=DEADLINE_SECONDS)
+        answer = requests.get(running.url("/metrics"), timeout=PATIENCE_SECONDS)
 
         assert answer.status_code == 200
         assert len(running.server.server_state.connections) <= MOST_CONNECTIONS
@@ -121,7 +134,7 @@ def test_more_stalled_tls_clients_than_connections_do_not_stall_others(running_t
     with contextlib.ExitStack() as stalled:
         for _ in range(MOST_CONNECTIONS + 50):
             stalled.enter_context(running_tls.connect())
-        answer = requests.get(running_tls.url("/metrics"), verify=ca_file, timeout=DEADLINE_SECONDS)
+        answer = requests.get(running_tls.url("/metrics"), verify=ca_file, timeout=PATIENCE_SECONDS)
 
         assert answer.status_code == 200
 
@@ -187,7 +200,7 @@ def test_idle_connection_is_kept(monkeypatch: pytest.MonkeyPatch, running: Runni
 def test_kept_connection_is_fast(running: Running) -> None:
     """Head and body of an answer do not wait for the client's acknowledgement, which may take 40 ms."""
     with requests.Session() as session:
-        session.get(running.url("/metrics"), timeout=DEADLINE_SECONDS)
+        session.get(running.url("/metrics"), timeout=PATIENCE_SECONDS)
         connections = running.server.server_state.connections
         sockets = [one.transport.get_extra_info("socket") for one in connections]  # type: ignore[union-attr]
 
@@ -219,6 +232,85 @@ def test_garbage_gets_400(running: Running) -> None:
         connection.sendall(b"\x16\x03\x01 not http\r\n\r\n")
 
         assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET / HTTP/1.1\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n",
+        "GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n",
+        "GET / HTTP/1.1\r\nHost: a b\r\n",
+        "GET / HTTP/1.1\r\nHost: a/b\r\n",
+        "GET /\r\n",
+        "GET / HTTP/0.9\r\nHost: a\r\n",
+        "GET / HTTP/2.0\r\nHost: a\r\n",
+        "GET / HTTP/3.0\r\nHost: a\r\n",
+        "GET / http/1.1\r\nHost: a\r\n",
+        "PRI * HTTP/2.0\r\n",
+    ],
+)
+def test_invalid_host_or_version_gets_400(running: Running, head: str) -> None:
+    """HTTP/1.1 needs one valid Host, and other versions than 1.x are not spoken; the connection ends."""
+    with running.connect() as connection:
+        connection.sendall(f"{head}\r\n".encode())
+
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+        assert is_closed(connection)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "without an end"])
+def test_long_headers_are_bounded_before_they_are_parsed(running: Running, whole: bool) -> None:
+    """Headers beyond the bound get 400 however they arrive."""
+    lines = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(200))
+    with running.connect() as connection:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n" + lines + (b"\r\n" if whole else b""))
+
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.usefixtures("no_deadlines")
+def test_kept_scraper_outlives_clients_that_stall(running: Running) -> None:
+    """Where too many stall, the connection of a scraper between two scrapes is not the one to be closed."""
+    with running.connect() as scraper, contextlib.ExitStack() as stalled:
+        first = ask(scraper)
+        for _ in range(MOST_CONNECTIONS + 50):
+            stalled.enter_context(running.connect()).sendall(b"GET /metrics HTTP/1.1\r\nHost: ")
+        assert requests.get(running.url("/-/healthy"), timeout=PATIENCE_SECONDS).status_code == 200
+
+        assert (first, ask(scraper)) == (200, 200)
+
+
+def test_connection_that_was_refused_is_closed_before_a_scrapers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that idles after a refusal makes room before one that idles after an answer."""
+    monkeypatch.setattr(server_module, "MOST_CONNECTIONS", 2)
+    with serving(build_app(FakeSite())) as running, running.connect() as scraper, running.connect() as stranger:
+        before = ask(scraper), ask(stranger, "/nope")
+        with running.connect():
+            assert is_closed(stranger)
+
+        assert (before, ask(scraper)) == ((200, 404), 200)
+
+
+def test_failures_are_logged_with_the_client_and_limited(
+    monkeypatch: pytest.MonkeyPatch, running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client that sends no HTTP is named in the log; a flood of them writes few lines, and how many it left out."""
+    monkeypatch.setattr(connection_module.PeerLog, "left_out", 0)
+    monkeypatch.setattr(connection_module.PeerLog, "limit", TokenBucket(1e9, 2))
+    for _ in range(5):
+        with running.connect() as connection:
+            connection.sendall(b"nonsense\r\n\r\n")
+            connection.recv(65536)
+    monkeypatch.setattr(connection_module.PeerLog, "limit", TokenBucket(1e9, 1))
+    with running.connect() as connection:
+        connection.sendall(b"nonsense\r\n\r\n")
+        connection.recv(65536)
+    lines = [record.getMessage() for record in caplog.records if "Invalid HTTP" in record.getMessage()]
+
+    assert lines[:2] == ["127.0.0.1: Invalid HTTP request received."] * 2
+    assert lines[2:] == ["127.0.0.1: Invalid HTTP request received. (3 such lines were left out)"]
 
 
 def test_forwarded_address_is_not_believed(running: Running) -> None:
@@ -262,6 +354,7 @@ def test_host_forms(host: str, client: str) -> None:
 
 PROGRAM = """
 import logging, sys, time
+from exporter.web.rate_limit import TokenBucket
 from exporter.web.routes import build_app
 from exporter.web.server import serve
 
@@ -287,8 +380,7 @@ print("returned", flush=True)
 @pytest.fixture
 def process() -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Start a server as a process of its own; return it and its address."""
-    with bind("127.0.0.1", 0) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     program = [sys.executable, "-c", textwrap.dedent(PROGRAM), str(port)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, env=environment) as child:
@@ -319,7 +411,7 @@ def test_signal_lets_a_scrape_finish(process: tuple[subprocess.Popen[str], str],
         child.send_signal(number)
 
         assert scrape.result().content == b"rendered"
-    assert child.wait(DEADLINE_SECONDS) == 0
+    assert child.wait(PATIENCE_SECONDS) == 0
     assert child.stdout
     assert child.stdout.read().endswith("returned\n")
 
@@ -330,7 +422,7 @@ def test_signal_ends_a_scrape_that_hangs(process: tuple[subprocess.Popen[str], s
     with scrape_under_way(child, url, "600") as scrape:
         child.send_signal(signal.SIGTERM)
 
-        assert child.wait(DEADLINE_SECONDS) == 0
+        assert child.wait(PATIENCE_SECONDS) == 0
         assert child.stdout
         assert "graceful shutdown exceeded" in child.stdout.read()
         with pytest.raises(requests.RequestException):
@@ -344,7 +436,7 @@ def test_signal_closes_idle_connections(process: tuple[subprocess.Popen[str], st
         session.get(f"{url}/-/healthy", timeout=60)
         child.send_signal(signal.SIGTERM)
 
-        assert child.wait(DEADLINE_SECONDS) == 0
+        assert child.wait(PATIENCE_SECONDS) == 0
         assert child.stdout
         assert "graceful shutdown exceeded" not in child.stdout.read()
 

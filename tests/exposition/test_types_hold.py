@@ -75,7 +75,7 @@ def value(chance: random.Random, column: Column) -> str | None:
 @pytest.fixture(scope="module")
 def view(postgres: Postgres, store_template: str) -> Iterator[SourceView]:
     """Return what a poll makes of rows with any values, of every kind."""
-    chance = random.Random(10)
+    chance = random.Random(11)
     with fresh_database(postgres, store_template) as database:
         fill(database, chance)
         plan = mapping.plan(Source(sample_labels=("table", "endpoint")))
@@ -152,7 +152,7 @@ def test_prometheus_stores_it(
             if prometheus_binaries.generation == "newest"
             else (),
         )
-        poll_until(lambda: prometheus.query("scrape_samples_scraped") and prometheus.query("up"), 60)
+        poll_until(lambda: prometheus.query("scrape_samples_scraped") and prometheus.query("up"))
         (scraped,) = prometheus.query("scrape_samples_scraped")
 
         assert [target["lastError"] for target in prometheus.targets()] == [""]

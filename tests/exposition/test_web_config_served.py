@@ -17,7 +17,9 @@ import trustme
 
 from exporter.web import basic_auth
 from exporter.web.routes import build_app
-from tests.exposition.serving import DEADLINE_SECONDS, FakeSite, Running, poll, serving
+from exporter.web.web_config import WebConfig
+from tests.exposition.serving import FakeSite, Running, poll, serving
+from tests.servers import PATIENCE_SECONDS, poll_until
 
 Serve = Callable[[str], AbstractContextManager[Running]]
 
@@ -106,6 +108,50 @@ def test_plain_http_to_tls_is_closed(serve: Serve) -> None:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 
         assert b"HTTP/1.1 200" not in connection.recv(65536)
+
+
+@pytest.mark.parametrize(
+    ("keys", "alert"),
+    [
+        ("min_version: TLS13", "PROTOCOL_VERSION"),
+        ("max_version: TLS12, cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]", "HANDSHAKE_FAILURE"),
+        ("max_version: TLS12, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem", "HANDSHAKE_FAIL"),
+    ],
+)
+def test_failed_handshake_sends_its_alert(serve: Serve, context: ssl.SSLContext, keys: str, alert: str) -> None:
+    """A client learns why its handshake failed, instead of a connection that is reset."""
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with serve(tls(keys)) as running, pytest.raises(ssl.SSLError, match=alert):
+        handshake(running, context)
+
+
+def test_failed_handshake_is_logged_with_the_client(
+    serve: Serve, context: ssl.SSLContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log names the client and the reason."""
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with serve(tls("min_version: TLS13")) as running:
+        with contextlib.suppress(ssl.SSLError):
+            handshake(running, context)
+
+        poll_until(lambda: "127.0.0.1: the TLS handshake failed: unsupported protocol" in caplog.text)
+
+
+@pytest.mark.parametrize(
+    ("text", "identifies"),
+    [
+        ("{}", False),
+        (tls(), False),
+        (tls("client_auth_type: RequireAnyClientCert"), False),
+        (tls("client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem"), True),
+        ("basic_auth_users: {prometheus: $2y$04$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}", True),
+    ],
+)
+def test_who_may_reload(folder: Path, text: str, identifies: bool) -> None:
+    """Where every client proves who it is, a reload needs no flag."""
+    (folder / "web.yml").write_text(text)
+
+    assert WebConfig(folder / "web.yml").identifies() is identifies
 
 
 def test_minimum_version(serve: Serve, context: ssl.SSLContext) -> None:
@@ -270,19 +316,19 @@ def test_wrong_passwords_do_not_stall_scrapes(serve: Serve, hashed: str, monkeyp
 
     def slow(password: bytes, hashed: bytes) -> bool:
         if password.startswith(b"wrong"):
-            checked.wait(DEADLINE_SECONDS)
+            checked.wait(PATIENCE_SECONDS)
         return compare(password, hashed)
 
     monkeypatch.setattr(basic_auth.bcrypt, "checkpw", slow)
     with serve(f"basic_auth_users: {{prometheus: {hashed}}}") as running, ThreadPoolExecutor(8) as pool:
         scrape = requests.Request("GET", running.url("/metrics"), auth=("prometheus", "secret")).prepare()
         with requests.Session() as session:
-            session.send(scrape, timeout=DEADLINE_SECONDS)
+            session.send(scrape, timeout=PATIENCE_SECONDS)
             wrong = [
                 pool.submit(requests.get, running.url(), auth=("prometheus", f"wrong {number}"), timeout=60)
                 for number in range(8)
             ]
-            answers = [session.send(scrape, timeout=DEADLINE_SECONDS) for _ in range(5)]
+            answers = [session.send(scrape, timeout=PATIENCE_SECONDS) for _ in range(5)]
             finished = [login.done() for login in wrong]
             checked.set()
 

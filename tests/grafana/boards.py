@@ -20,6 +20,8 @@ DATASOURCES = {
     "platform-alertmanager": "alertmanager",
     "platform-issues": "alertmanager",
 }
+# The variables that choose them, on every dashboard.
+CHOSEN = ("datasource", "postgresql", "restricted", "alertmanager", "issues")
 PROMETHEUS = "prometheus"
 WITHOUT_QUERIES = ("row", "text")
 
@@ -111,6 +113,6 @@ def label_values(variable: Json) -> tuple[str, str]:
 
 def filled(expression: str) -> str:
     """Return PromQL as Grafana sends it for a range of an hour, all apps and so on chosen."""
-    for name, value in (("__rate_interval", "1m"), ("__interval", "15s"), ("__range_s", "3600"), ("__range", "1h")):
+    for name, value in (("__rate_interval", "5m"), ("__interval", "15s"), ("__range_s", "3600"), ("__range", "1h")):
         expression = re.sub(rf"\$(?:{name}\b|\{{{name}\}})", value, expression)
     return re.sub(r"\$(?:\{\w+(?::\w+)?\}|\w+)", ".*", expression)

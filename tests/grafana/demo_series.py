@@ -23,10 +23,26 @@ WARM_UP_SECONDS = 15 * 60
 INCIDENT_MINUTES = ((20, 30), (50, 61))
 SCRAPED = {"instance": "127.0.0.1:9847", "job": "platform-exporter"}
 
+USUAL = {
+    "app:platform_http_requests:median1h": 4000.0,
+    "app_api:platform_api_calls:median1h": 900.0,
+    "app:platform_logins:median1h": 900.0,
+    "app:platform_http_request_duration_seconds:median1h": 0.1,
+    "app_api:platform_api_call_duration_seconds:median1h": 0.2,
+}
+"""What rules recorded of earlier weeks, each hour's median."""
+
 Labels = dict[str, str]
 
+OUTCOMES = ("success", "blocked", "refused", "unauthorized", "failed")
 OF_FAMILY = {
     ("platform_scraping_jobs", "status"): ("pending", "running", "completed", "failed", "cancelled"),
+    ("platform_exporter_source_app", "source"): ("native",),  # the other one is down in the incidents
+    ("platform_job_schedule_info", "scraper"): ("nightly",),  # those with a schedule have no rhythm
+    ("platform_scraping_expected_within_seconds", "scraper"): ("authors",),  # the other has a rhythm
+    ("platform_scraping_site_requests_total", "outcome"): OUTCOMES,
+    ("platform_scraping_proxy_requests_total", "outcome"): OUTCOMES,
+    ("platform_sdk_processes", "state"): ("running", "lost"),
     ("platform_alert_notifications_total", "status"): ("firing", "resolved"),
 }
 CODE_SHARES = {"200": 0.92, "302": 0.03, "404": 0.04, "500": 0.01}
@@ -53,14 +69,22 @@ def series(start: float) -> Iterator[tuple[Labels, Samples]]:
 
 
 def earlier_weeks(start: float) -> Iterator[tuple[Labels, Samples]]:
-    """Yield what rules recorded in the same hour of three earlier weeks: items per scraper, requests per app."""
+    """Yield what rules recorded in the same hour of three earlier weeks: items, gaps, requests, medians."""
     stamps = [start - week * 7 * 86400 + second for week in (3, 2, 1) for second in range(0, HOUR_SECONDS + 1, 60)]
     for app, scraper in product(VALUES["app"], VALUES["scraper"]):
         labels = {"__name__": "app_scraper:platform_scraping_items:increase1h", "app": app, "scraper": scraper}
         yield labels, [(round(stamp * 1000), 4000.0) for stamp in stamps]
+        gap = {**labels, "__name__": "app_scraper:platform_scraping_success_gap:max1w"}
+        yield gap, [(round(stamp * 1000), 300.0) for stamp in stamps]
     for app in VALUES["app"]:
         labels = {"__name__": "app:platform_http_requests:rate5m", "app": app}
         yield labels, [(round(stamp * 1000), 3.0) for stamp in stamps]
+    # What is usual is read from half an hour later.
+    stamps += [stamp + HOUR_SECONDS for stamp in stamps]
+    for name, value in USUAL.items():
+        for app, api in product(VALUES["app"], VALUES["api"] if name.startswith("app_api:") else ("",)):
+            labels = {"__name__": name, "app": app} | ({"api": api} if api else {})
+            yield labels, [(round(stamp * 1000), value) for stamp in sorted({*stamps})]
 
 
 def earlier_month(start: float) -> Iterator[tuple[Labels, Samples]]:
@@ -123,7 +147,10 @@ def _rates(family: Family, labels: Labels) -> tuple[float, float]:
     if "code" in labels:
         share = CODE_SHARES[labels["code"]]
         return share / 2, (0.25 if labels["code"] == "500" else share / 2)
-    if any(word in family.name for word in ("_failures", "_errors", "_dropped", "_rejected", "_folded", "_noise")):
+    if any(
+        word in family.name
+        for word in ("_failures", "_errors", "_dropped", "_rejected", "_blocked", "_folded", "_noise")
+    ):
         return 0.002, 0.12
     return 1.0, 1.0
 
@@ -182,6 +209,8 @@ def _gauge(name: str, labels: Labels) -> Value:
         return _constant(1e12)
     if name.endswith("_ratio"):
         return lambda second, start: 0.5 if incident(second) else 0.92
+    if name == "platform_table_rows":
+        return lambda second, start: 40 if incident(second) else 400
     scale = 4e8 if "bytes" in name else 30 if "connections" in name else 5
     return lambda second, start: scale * (1 + 0.2 * math.sin(second / 400)) * (2.3 if incident(second) else 1)
 

@@ -2,6 +2,7 @@
 
 _EXPORTER = {"instance": "127.0.0.1:9847", "job": "platform-exporter"}
 _PROMETHEUS = {"instance": "127.0.0.1:9090", "job": "prometheus"}
+_REMOTE = {"remote_name": "long", "url": "http://storage.example/write", **_PROMETHEUS}
 _ALERTMANAGER = {"instance": "127.0.0.1:9093", "job": "alertmanager"}
 _MINIO = {"instance": "127.0.0.1:9000", "job": "minio"}
 _DISK = {"device": "/dev/sda1", "fstype": "ext4", "mountpoint": "/", "instance": "127.0.0.1:9100", "job": "node"}
@@ -30,6 +31,14 @@ FOREIGN: dict[str, tuple[dict[str, str], ...]] = {
     "prometheus_notifications_sent_total": ({"alertmanager": "http://127.0.0.1:9093/api/v2/alerts", **_PROMETHEUS},),
     "prometheus_notifications_errors_total": ({"alertmanager": "http://127.0.0.1:9093/api/v2/alerts", **_PROMETHEUS},),
     "prometheus_notifications_dropped_total": (_PROMETHEUS,),
+    "prometheus_notifications_queue_length": (_PROMETHEUS,),
+    "prometheus_notifications_queue_capacity": (_PROMETHEUS,),
+    "prometheus_tsdb_compactions_failed_total": (_PROMETHEUS,),
+    "prometheus_target_scrape_pool_exceeded_target_limit_total": (_PROMETHEUS,),
+    "prometheus_target_scrapes_sample_duplicate_timestamp_total": (_PROMETHEUS,),
+    "prometheus_remote_storage_samples_pending": (_REMOTE,),
+    "prometheus_remote_storage_samples_failed_total": (_REMOTE,),
+    "prometheus_remote_storage_queue_highest_sent_timestamp_seconds": (_REMOTE,),
     "prometheus_tsdb_head_series": (_PROMETHEUS,),
     "prometheus_tsdb_storage_blocks_bytes": (_PROMETHEUS,),
     "prometheus_config_last_reload_successful": (_PROMETHEUS,),
@@ -46,7 +55,11 @@ FOREIGN: dict[str, tuple[dict[str, str], ...]] = {
     "alertmanager_silences": tuple({"state": state, **_ALERTMANAGER} for state in ("active", "pending", "expired")),
     "alertmanager_notifications_total": ({"integration": "webhook", **_ALERTMANAGER},),
     "alertmanager_notifications_failed_total": ({"integration": "webhook", "reason": "other", **_ALERTMANAGER},),
+    "alertmanager_silences_maintenance_errors_total": (_ALERTMANAGER,),
+    "alertmanager_nflog_maintenance_errors_total": (_ALERTMANAGER,),
     "alertmanager_config_last_reload_successful": (_ALERTMANAGER,),
+    "alertmanager_config_hash": (_ALERTMANAGER,),
+    "alertmanager_cluster_members": (_ALERTMANAGER,),
 }
 
 # Made of alert rules by Prometheus; further labels are those of the rules.

@@ -1,7 +1,7 @@
 """The seventeen rules of Grafana's dashboard-linter (its docs/index.md), which needs Go.
 
-Each rule yields what is wrong. They are stricter than the original: they check every type of panel, also with a data
-source that is not a variable. Both read the exceptions in grafana/dashboards/.lint.
+Each rule yields what is wrong. They are stricter than the original: they check every type of panel. Both read the
+exceptions in grafana/dashboards/.lint.
 """
 
 import re

@@ -35,6 +35,12 @@ def matched(selector: Node) -> set[str]:
     return {matcher["name"] for matcher in selector["matchers"]} - {"__name__"}
 
 
+def made(node: Node) -> set[str]:
+    """Return the labels that a query makes itself: by label_replace, label_join or count_values."""
+    calls = [one["args"][1]["val"] for one, _ in walk(node) if one.get("func", {}).get("name", "").startswith("label_")]
+    return {*calls, *(one["param"]["val"] for one, _ in walk(node) if one.get("op") == "count_values")}
+
+
 def grouped(node: Node) -> list[tuple[set[str], Node]]:
     """Return the labels of every `by (...)`, `on (...)` and group_left with the node they stand at."""
     found = []

@@ -25,7 +25,7 @@ def write(url: str, series: Iterable[tuple[Mapping[str, str], Samples]]) -> None
     with requests.Session() as session:
         for start in range(0, len(encoded), SERIES_A_REQUEST):
             body = _snappy(b"".join(encoded[start : start + SERIES_A_REQUEST]))
-            answer = session.post(f"{url}/api/v1/write", data=body, headers=headers, timeout=30)
+            answer = session.post(f"{url}/api/v1/write", data=body, headers=headers, timeout=120)
             assert answer.status_code in (200, 204), answer.text
 
 

@@ -135,7 +135,7 @@ ROW = _object(
 )
 VARIABLE = _object(
     {
-        "type": {"enum": ["query", "custom", "textbox"]},
+        "type": {"enum": ["query", "custom", "textbox", "datasource"]},
         "name": WORD,
         "label": WORD,
         "query": ANY,
@@ -152,7 +152,7 @@ VARIABLE = _object(
         "allowCustomValue": FLAG,
         "options": _list({"type": "object"}),
         "regex": TEXT,
-        "hide": {"enum": [0, 1, 2]},
+        "hide": {"enum": [0, 1, 2, 3]},
         "skipUrlSync": FLAG,
         "description": TEXT,
         # The SDK's defaults of intervals, which Grafana ignores in other variables.
@@ -228,7 +228,6 @@ DATASOURCES = _object(
                     "basicAuth": FLAG,
                     "basicAuthUser": WORD,
                     "withCredentials": FLAG,
-                    "isDefault": FLAG,
                     "jsonData": {"type": "object"},
                     "secureJsonData": {"type": "object"},
                     "version": COUNT,

@@ -42,7 +42,7 @@ PANELS = [
     tables.table("Rows", "Text.", ROWS, COLUMNS).with_transformation(tables.arranged("b", "a", hidden=["z"])),
     tables.sorted_by(tables.of_series("Series", "Text.", "up", ["job", "Value"]), "Value"),
     tables.measured("Measured", "Text.", {"Up": "up", "Down": "1 - up"}, ["job"]),
-    tables.stack_trace("Trace", "Text.", targets.restricted(ROWS), "stack_trace"),
+    panels.stack_trace("Trace", "Text.", targets.restricted(ROWS)),
 ]
 CHOICES = (
     variables.labels("app", "App", "up"),
@@ -59,7 +59,7 @@ CHOICES = (
 def board() -> dict[str, Any]:
     """Return a dashboard of every helper, as its file would be."""
     folded = Section("Folded", [Line(4, [panels.markdown("Below", "Text.", "x")])], collapsed=True)
-    board = Board("overview", "All", "Does it work?", [*(Line(4, [one]) for one in PANELS), folded], CHOICES)
+    board = Board("overview", "Does it work?", [*(Line(4, [one]) for one in PANELS), folded], CHOICES)
     found: dict[str, Any] = json.loads(rendered(board))
     return found
 
@@ -83,7 +83,7 @@ def test_a_folded_section_holds_its_panels(board: dict[str, Any]) -> None:
 
 def test_links_know_their_dashboards() -> None:
     """A link to nowhere is found when the dashboard is made."""
-    with pytest.raises(ValueError, match="link to nowhere: no such dashboard, expected one of overview, http"):
+    with pytest.raises(ValueError, match="link to nowhere: no such dashboard, expected one of overview, alerts"):
         links.to("nowhere")
 
 
@@ -102,3 +102,19 @@ def test_tables_have_no_footer() -> None:
 
     assert isinstance(options, Options)
     assert options.footer is None or not options.footer.show
+
+
+def test_bars_are_coloured_by_their_direction() -> None:
+    """Of shares of successes the low ones are bad, of failures the high ones; 55 % success is never green."""
+    success = colors.bands("api_success_ratio")
+    failures = colors.bands("scraping_failure_ratio")
+    rest = colors.bands("scraping_failure_ratio", complement=True)
+
+    assert [_at(success, share) for share in (0.55, 0.93, 0.95)] == [colors.RED, colors.YELLOW, colors.GREEN]
+    assert _at(failures, 0) == _at(rest, 1) == colors.GREEN
+    assert _at(failures, 1) == _at(rest, 0) == colors.RED
+
+
+def _at(steps: tuple[tuple[float | None, str], ...], value: float) -> str:
+    """Return the colour that Grafana gives a value: that of the last step that it reaches."""
+    return [color for limit, color in steps if limit is None or value >= limit][-1]

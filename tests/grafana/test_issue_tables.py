@@ -1,11 +1,18 @@
 """The dashboards of errors and users show and change what was chosen, whatever is typed."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from exporter.issues import change as changing
+from exporter.issues.change import Change
 from exporter.issues.parsing import from_query
+from exporter.issues.selection import Selection
+from tests.servers import fresh_database
+from tools.stack.servers import Postgres
+from tools.testing import event_rows
 from tools.testing.dashboard_sql import Viewer, targets
 
 Chosen = dict[str, Sequence[str]]
@@ -38,8 +45,26 @@ def test_many_are_those_picked(viewer: Viewer) -> None:
     picked, _ = rows(viewer, "errors", "Change many at once", issue=["-", *ids])
     [alone] = rows(viewer, "errors", "Change many at once", issue=["-", *ids], search="no issue says this")
 
-    assert picked["ids"].split(",") == sorted(ids)
+    assert set(picked["ids"].split(",")) == set(ids)
     assert (alone["number"], alone["ids"]) == (3, picked["ids"])
+
+
+def test_a_merged_issue_has_the_events_of_both(postgres: Postgres) -> None:
+    """In the list, on its page, and on the page that the other's fingerprint leads to."""
+    with fresh_database(postgres) as database:
+        with database.connect() as connection:
+            event_rows.load(connection, 5_000, hours=6)
+        viewer = Viewer(database.dsn, time.time())
+        listed = [row for row in rows(viewer, "errors", "Issues") if row["events"]]
+        first = listed[0]
+        other = next(row for row in listed[1:] if row["app"] == first["app"])
+        with database.connect() as connection:
+            merge = Selection(ids=(first["id"], other["id"])), Change(action="merge"), "ann"
+            changing.apply(connection, *merge, via="test")
+        (now,) = [row for row in rows(viewer, "errors", "Issues") if row["id"] == first["id"]]
+        [page] = rows(viewer, "error", "Events", app=first["app"], fingerprint=other["fingerprint"])
+
+    assert now["events"] == page["events"] == first["events"] + other["events"]
 
 
 def test_the_exporter_takes_the_ids(viewer: Viewer) -> None:
@@ -62,16 +87,16 @@ def test_words_are_found_in_any_case(viewer: Viewer) -> None:
     """Text and endpoint match parts, regardless of case and surrounding blanks."""
     found = rows(viewer, "errors", "Issues", search=" Could NOT read item 77 ", endpoint="ITEMS")
 
-    assert [row["message"] for row in found] == ["could not read item 77"]
+    assert [row["issue"].partition("\n")[0].partition(": ")[2] for row in found] == ["could not read item 77"]
 
 
-def test_the_course_has_sixteen_parts(viewer: Viewer) -> None:
-    """A character for each sixteenth of the range, the highest where it occurred most; none if it did not occur."""
+def test_the_course_has_nine_parts(viewer: Viewer) -> None:
+    """A character for each ninth of the range, the highest where it occurred most; none if it did not occur."""
     found = rows(viewer, "errors", "Issues")
     courses = [row["course"] for row in found if row["events"]]
 
     assert courses
-    assert {len(course) for course in courses} == {16}
+    assert {len(course) for course in courses} == {9}
     assert all("█" in course for course in courses)
     assert all(row["course"] is None for row in found if not row["events"])
 
@@ -79,9 +104,10 @@ def test_the_course_has_sixteen_parts(viewer: Viewer) -> None:
 def test_a_stack_trace_is_found_however_old(viewer: Viewer) -> None:
     """An issue that was quiet in the range still shows the trace of its newest occurrence before the range's end."""
     [issue] = [row for row in rows(viewer, "errors", "Issues") if row["fingerprint"] == "fingerprint8"]
-    [found] = rows(viewer, "error", "Stack trace", app=issue["app"], fingerprint="fingerprint8")
+    found = rows(viewer, "error", "Stack trace", app=issue["app"], fingerprint="fingerprint8")
 
-    assert found["stack_trace"].count("\n") == 20
+    assert "\n".join(row["body"] for row in found).count("\n") == 20
+    assert [row["time"] for row in found] == sorted(row["time"] for row in found)
 
 
 def test_without_a_user_the_busiest_is_shown(viewer: Viewer) -> None:
@@ -108,3 +134,58 @@ def test_a_firing_and_its_end_are_one_alert(viewer: Viewer) -> None:
 
     assert len({(row["alertname"], row["starts_at"]) for row in found}) == len(found)
     assert {float(row["lasted"]) for row in found if row["state"] == "resolved"} == {300.0}
+
+
+TRACE = """Traceback (most recent call last):
+  File "/srv/shop/views.py", line 81, in cart
+    add(item)
+  File "/usr/lib/python3.11/json/decoder.py", line 337, in decode
+    obj, end = self.raw_decode(s)
+               ^^^^^^^^^^^^^^^^^^
+  File "/srv/venv/lib/python3.11/site-packages/django/db.py", line 5, in get
+    raise KeyError(key)
+KeyError: 'CHF'
+
+During handling of the above exception, another exception occurred:
+
+  File "/srv/shop/cart.py", line 3, in add
+    total = 1 / 0
+ZeroDivisionError: division by zero"""
+
+
+def test_own_frames_of_a_stack_trace_are_marked(viewer: Viewer) -> None:
+    """A row per frame with its source; those of libraries and of the language are not marked; no letter is lost."""
+    [target] = [target for panel, target in targets("error") if panel["title"] == "Stack trace"]
+    chosen = viewer.chosen("error")
+    text = target["rawSql"].replace("SELECT newest.* FROM", "SELECT newest.at, %s AS stack_trace FROM", 1)
+    answer = viewer.ask(
+        target["datasource"]["uid"], text.replace("%s", "'{}'".format(TRACE.replace("'", "''"))), chosen
+    )
+    found = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+
+    assert "\n".join(row["body"] for row in found) == TRACE
+    assert [(row["level"], row["body"].split("\n")[0].strip()[:30]) for row in found] == [
+        ("unknown", "Traceback (most recent call la"),
+        ("error", 'File "/srv/shop/views.py", lin'),
+        ("unknown", 'File "/usr/lib/python3.11/json'),
+        ("unknown", 'File "/srv/venv/lib/python3.11'),
+        ("critical", "KeyError: 'CHF'"),
+        ("unknown", "During handling of the above e"),
+        ("error", 'File "/srv/shop/cart.py", line'),
+        ("critical", "ZeroDivisionError: division by"),
+    ]
+
+
+def test_an_issue_is_found_by_who_has_it(viewer: Viewer) -> None:
+    """Nobody is a choice; who has it is shown."""
+    assert rows(viewer, "errors", "Issues", assignee="nobody")
+    assert rows(viewer, "errors", "Issues", assignee="it's") == []
+
+
+def test_an_issue_that_was_quiet_leads_to_when_it_occurred(viewer: Viewer) -> None:
+    """The hour around its last occurrence, in milliseconds as addresses have them."""
+    [issue] = rows(viewer, "error", "Issue")
+    last = issue["last_seen"].timestamp() * 1000
+
+    assert issue["around_to"] - issue["around_from"] == 3_600_000
+    assert issue["around_from"] < last < issue["around_to"]

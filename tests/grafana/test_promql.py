@@ -8,7 +8,7 @@ from platform_sdk.events.sample import PREFIX
 from tests.grafana.boards import BOARDS, DASHBOARDS, Query, every_dashboard, filled, panels, promql
 from tests.grafana.conftest import Hour
 from tests.grafana.foreign import ALERTS, FOREIGN
-from tests.grafana.promql import grouped, matched, parsed, selectors
+from tests.grafana.promql import grouped, made, matched, parsed, selectors
 from tests.prometheus.names import ROOT, recorded, rules
 from tools.stack.servers import Prometheus
 
@@ -66,7 +66,7 @@ def test_only_existing_labels(parser: Prometheus, hour: Hour, name: str) -> None
         tree = parsed(parser, filled(query.text))
         lacking += [(query.place, one) for one in selectors(tree) if not matched(one) <= of(one["name"])]
         for labels, node in grouped(tree):
-            there = set().union(*(of(selector["name"]) for selector in selectors(node)))
+            there = made(node).union(*(of(selector["name"]) for selector in selectors(node)))
             if not labels <= there:
                 lacking.append((query.place, labels - there))
 
@@ -80,12 +80,13 @@ def found(hour: Hour, query: Query) -> list[dict[str, object]]:
 
 
 def labels_of(hour: Hour, name: str) -> set[str]:
-    """Return the labels of a series: declared ones, those a rule gives, and those seen in the hour."""
+    """Return the labels of a series: declared ones, those a rule gives or names first, and those seen in the hour."""
     declared = {series: set(family.labels) for family in FAMILIES.values() for series in series_names(family)}
     given = {label for rule in rules() if name in (rule.get("record"), "ALERTS") for label in rule.get("labels", {})}
     selector = f'{{__name__="{name}"}}' if name else '{__name__=~"platform_.+"}'
     seen = set(hour.server.get("/api/v1/labels", **{"match[]": selector})["data"])
-    return declared.get(name, set()) | given | seen | SCRAPED
+    level = set(name.partition(":")[0].split("_")) if ":" in name else set()
+    return declared.get(name, set()) | given | level | seen | SCRAPED
 
 
 def test_every_family_is_in_the_hour(hour: Hour) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.grafana.boards import BOARDS, DASHBOARDS, DATASOURCES, POSTGRESQL, every_dashboard
+from grafana.design.targets import SOURCES
+from tests.grafana.boards import BOARDS, DASHBOARDS, POSTGRESQL, every_dashboard
 from tools.testing.dashboard_sql import ROLES, Viewer, expanded, targets
 
 
@@ -64,7 +65,7 @@ def test_every_sql_data_source_has_its_role() -> None:
     asked = {target["datasource"]["uid"] for name in DASHBOARDS for _, target in targets(name)}
 
     assert asked <= set(ROLES)
-    assert {uid for uid, kind in DATASOURCES.items() if kind == POSTGRESQL} <= set(ROLES)
+    assert {source.reference().uid for source in SOURCES if source.kind == POSTGRESQL} == set(ROLES)
 
 
 def test_a_viewer_writes_no_sql() -> None:

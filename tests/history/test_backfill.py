@@ -1,7 +1,11 @@
 """`platform-exporter backfill`: what tables held before Prometheus was there becomes its past."""
 
+import io
+import random
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,18 +16,21 @@ from click.testing import CliRunner, Result
 
 from exporter.__main__ import main
 from exporter.aggregation.poller import Worker
+from exporter.aggregation.series import Total
 from exporter.config import loader as configuration
 from exporter.database import schema
 from exporter.database.connection import connect
-from exporter.errors import PlatformError
-from exporter.history import blocks, increments
+from exporter.errors import ConfigError, PlatformError
+from exporter.exposition.families import EVENT_FAMILIES
+from exporter.history import blocks, increments, openmetrics
 from exporter.history.increments import TimeGrid
 from exporter.sources import mapping
 from tests.prometheus.names import ROOT
-from tests.servers import PrometheusBinaries, fresh_database
+from tests.servers import PrometheusBinaries, fresh_database, poll_until
 from tests.sources.demo import DEMO
 from tools.stack.servers import Postgres, Prometheus
 
+DURATION = next(one for one in EVENT_FAMILIES if one.name == "platform_http_request_duration_seconds")
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 END = NOW - timedelta(hours=4)
 HOURS = 14
@@ -173,6 +180,28 @@ def test_histograms_have_buckets_sum_and_count(past: Query) -> None:
     assert only(past(f"histogram_quantile(0.9, rate({name}_bucket[1h]))", 12.0)) == pytest.approx(0.22, abs=0.03)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_past_ends_below_the_counter_that_goes_on(seed: int) -> None:
+    """Sums of seconds have noise in their last digits, and a step down would be a reset of the counter."""
+    chance = random.Random(seed)
+    seconds = [chance.uniform(0.001, 9.0) for _ in range(500)]
+    labels = {"app": "shop", "route": "/"}
+    metric, kind = DURATION.name, "histogram"
+    none = [0.0] * len(DURATION.bounds)
+    now = Total(metric, kind, labels, 500.0, sum(sorted(seconds)), none)
+    found = increments.key(metric, kind, labels)
+    grown = [increments.Increment(step, found, 1.0, one, none) for step, one in enumerate(seconds)]
+    since = {found: increments.Increment(0, found, 500.0, sum(seconds), none)}
+    past = increments.SourcePast((now,), since, iter(grown))
+    text = io.StringIO()
+    openmetrics.Timeline([past], (), TimeGrid(0, 60, 500), {}).write(0, 500, text)
+    sums = [float(line.split()[1]) for line in text.getvalue().splitlines() if line.startswith(f"{metric}_sum")]
+
+    assert sums == sorted(sums)
+    assert sums[-1] <= sum(sorted(seconds))
+    assert sums[-1] == pytest.approx(sum(seconds))
+
+
 def test_gauges_have_the_value_of_then(past: Query) -> None:
     """A gauge keeps what it was set to until it was set again, and is unknown before."""
     assert only(past("platform_sample_depth", 11.5)) == 11
@@ -208,6 +237,24 @@ def test_rules_are_evaluated_layer_by_layer(past: Query) -> None:
     assert growth == pytest.approx(5 * WEIGHT, rel=0.02)
     assert ratio == pytest.approx(0.1, abs=0.01)
     assert past('app_indicator:platform_health:state{indicator="http_error_ratio"}', 10.0) != {}
+
+
+def test_a_rule_may_take_turns_between_two_results(
+    config: Path, prometheus_binaries: PrometheusBinaries, tmp_path: Path
+) -> None:
+    """Where one has a name and the other has none, Prometheus answers with two series; recorded they are one."""
+    rules = tmp_path / "rules.yml"
+    minimum = "platform_threshold{indicator='minimum_events'}"
+    expr = f"{minimum} and on () hour() % 2 == 0 or {minimum} * 1"
+    rules.write_text(f"groups: [{{name: g, rules: [{{record: 'a:b', expr: \"{expr}\"}}]}}]")
+    tsdb = tmp_path / "tsdb"
+    tsdb.mkdir()
+
+    done = run(config, tsdb, prometheus_binaries, *spanning(END - timedelta(hours=5), END), "--rules", rules)
+
+    assert done.exit_code == 0, done.stderr
+    [values] = dumped(prometheus_binaries, tsdb, "a:b")
+    assert len(values) == 5 * 60 + 1
 
 
 def test_adopted_tables_have_their_past(
@@ -246,6 +293,20 @@ def dumped(binaries: PrometheusBinaries, tsdb: Path, name: str) -> list[list[flo
     return [[value for _, value in sorted(points)] for points in series.values()]
 
 
+def test_ends_in_order(config: Path, prometheus_binaries: PrometheusBinaries, tmp_path: Path) -> None:
+    """What `kill` or `make down` ends leaves neither its folder nor its Prometheus."""
+    programs = ["--promtool", prometheus_binaries.promtool.path, "--prometheus", prometheus_binaries.prometheus.path]
+    command = [sys.executable, "-m", "exporter", "backfill", "--config", config, "--output", tmp_path, *programs]
+    rules = ["--since", "7d", "--rules", Path(__file__).parents[2] / "prometheus/rules"]
+    with subprocess.Popen(list(map(str, [*command, *rules]))) as running:
+        poll_until(lambda: list(tmp_path.glob(".backfill-*/past.om")))
+        running.terminate()
+        status = running.wait(120)
+
+    assert status == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nothing_is_left_behind(config: Path, prometheus_binaries: PrometheusBinaries, tmp_path: Path) -> None:
     """Only complete blocks are moved to the folder; a failure changes neither the folder nor the counters."""
     done = run(config, tmp_path, prometheus_binaries, "--since", "10h")
@@ -260,6 +321,11 @@ def test_nothing_is_left_behind(config: Path, prometheus_binaries: PrometheusBin
     ("options", "status", "said"),
     [
         (["--since", "1h"], 2, "is not before --until 3h"),
+        (
+            ["--since", "1d", "--until", "2999-01-01"],
+            2,
+            "--until 2999-01-01 is in the future: expected a time that was",
+        ),
         (["--source", "elsewhere"], 2, "no entry named 'elsewhere': expected one of native"),
         (["--promtool", "/nowhere"], 1, "no promtool at /nowhere"),
         (["--step", "300"], 2, "240"),
@@ -282,4 +348,25 @@ def test_rules_in_a_circle_are_refused(tmp_path: Path) -> None:
     file.write_text("groups: [{name: g, rules: [{record: 'a:b', expr: 'c:d'}, {record: 'c:d', expr: 'a:b + 1'}]}]")
 
     with pytest.raises(PlatformError, match="a:b -> c:d -> a:b"):
-        blocks.layers([file])
+        blocks.layers(blocks.rules_of(file))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"groups: [", b"- a", b"", b"groups: [{name: g, rules: [1", b"x: 1"])
+def test_a_file_of_no_rules_is_named(tmp_path: Path, content: bytes) -> None:
+    """Whatever it holds."""
+    (tmp_path / "r.yml").write_bytes(content)
+
+    with pytest.raises(ConfigError, match=r"r\.yml holds no rules of Prometheus"):
+        list(blocks.rules_of(tmp_path))
+
+
+def test_rules_on_alerts_are_left_out() -> None:
+    """Blocks hold no alerts; such rules may read what they recorded a moment before, each other's too."""
+    rules = [
+        {"record": "a:alerts", "expr": "ALERTS or b:alerts"},
+        {"record": "b:alerts", "expr": "a:alerts"},
+        {"record": "c:sum", "expr": "sum(up)"},
+    ]
+
+    assert [[rule["record"] for rule in layer] for layer in blocks.layers(rules)] == [["c:sum"]]
+    assert blocks.layers(blocks.rules_of(ROOT / "prometheus/rules"))

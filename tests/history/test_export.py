@@ -5,7 +5,7 @@ import io
 import json
 import subprocess
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pyarrow.parquet
@@ -69,6 +69,25 @@ def test_csv_has_every_row_in_order(config: Path) -> None:
     assert [row["route"] for row in found] == ["/a", "/b", "/api/x", "/api/y", 'a,"quoted"\nline', "/ü"]
     assert found[0]["status"] == "200"
     assert datetime.fromisoformat(found[0]["at"]) == START
+
+
+class Ahead(datetime):
+    """The clock of a host that is two days ahead."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> "Ahead":  # type: ignore[override]
+        there = super().now(tz) + timedelta(days=2)
+        return cls.fromtimestamp(there.timestamp(), tz)
+
+
+def test_since_is_by_the_database_s_clock(config: Path, store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A duration ends at the server's now: the newest rows are in it, whatever this host's clock says."""
+    monkeypatch.setattr("exporter.commands.export.datetime", Ahead)
+    store.execute("INSERT INTO monitoring.api_call (at, app, api, outcome, duration_seconds) "
+                  "VALUES (now() - interval '1 hour', 'shop', 'new', 'success', 1)")  # fmt: skip
+    options = ["--config", str(config), "--since", "24h"]
+
+    assert [row["api"] for row in rows(CliRunner().invoke(main, ["export", "api_call", *options]))] == ["new"]
 
 
 FORMULAS = ["=cmd|' /C calc'!A0", "+1", "-1+2", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1", "\uff0d1"]

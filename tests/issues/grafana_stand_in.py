@@ -18,6 +18,8 @@ from urllib.parse import urlencode, urlsplit
 
 import requests
 
+from grafana.design.targets import ISSUES
+
 ROLES = ("Viewer", "Editor", "Admin")
 
 Routes = list[tuple[str, str, str]]
@@ -59,11 +61,20 @@ class StandIn:
     role: str = "Editor"
     base: str = ""
 
-    def run(self, action: dict[str, Any], filled: dict[str, str]) -> requests.Response:
-        """Do what the browser does at a click: fill variables in, encode parameters, name it an action."""
+    def run(self, action: dict[str, Any], filled: dict[str, str], **typed: str) -> requests.Response:
+        """Do what the browser does at a click: fill variables in, encode parameters, name it an action.
+
+        `typed` is what a person types into the action's boxes; one that is left empty stays `$NAME`.
+        """
+        # The choice of every dashboard, as it is by default.
+        known = {f"{ISSUES.variable}:percentencode": ISSUES.uid, **filled}
+        boxes = {box["key"] for box in action.get("variables", [])}
+        assert set(typed) <= boxes
+        filled = {"issues:percentencode": PROXY.strip("/").rpartition("/")[2], **filled}
 
         def fill(text: str) -> str:
-            return re.sub(r"\$\{([^}]+)\}", lambda match: filled[match[1]], text)
+            text = re.sub(r"\$(\w+)", lambda match: typed.get(match[1], match[0]), text)
+            return re.sub(r"\$\{([^}]+)\}", lambda match: known[match[1]], text)
 
         fetch = action[action["type"]]
         query = urlencode([(fill(name), fill(value)) for name, value in fetch["queryParams"]])

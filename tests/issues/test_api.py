@@ -11,10 +11,12 @@ import yaml
 
 from exporter.database import schema
 from grafana import actions
+from grafana.design.targets import ISSUES
 from tests.aggregation.counting import Store
 from tests.issues.grafana_stand_in import NEWER, OLDER, PROXY, StandIn, standing_in
 from tests.issues.listing import audit, id_of, statuses
 from tests.prometheus.names import ROOT
+from tests.servers import PATIENCE_SECONDS
 from tools.stack.servers import Postgres
 from tools.testing.exporter import Exporter, exporting
 
@@ -49,7 +51,7 @@ def exporter(served: tuple[Exporter, Store]) -> Exporter:
 def store(served: tuple[Exporter, Store]) -> Store:
     """Return its store, with two open issues and an empty audit."""
     store = served[1]
-    store.execute("TRUNCATE monitoring.error_issue, monitoring.audit")
+    store.execute("TRUNCATE monitoring.error_issue, monitoring.error_fingerprint, monitoring.audit")
     for app, type_ in (("shop", 'a"},{"b'), ("prices", "ValueError")):
         store.execute(
             "INSERT INTO monitoring.error_issue "
@@ -63,7 +65,7 @@ def store(served: tuple[Exporter, Store]) -> Store:
 @pytest.fixture
 def grafana(exporter: Exporter) -> Iterator[StandIn]:
     """Return a stand-in with the provisioned data source and settings, an Editor signed in."""
-    source = next(one for one in PROVISIONED if one["uid"] == actions.DATA_SOURCE)
+    source = next(one for one in PROVISIONED if one["uid"] == ISSUES.uid)
     url = SETTINGS["GF_PLATFORM_ERRORS_URL"].replace("http://127.0.0.1:9847", exporter.base)
     assert source["secureJsonData"]["httpHeaderValue1"] == "$GF_PLATFORM_ERRORS_TOKEN"
     headers = {source["jsonData"]["httpHeaderName1"]: TOKEN}
@@ -90,6 +92,41 @@ def test_an_editor_changes_an_issue_from_its_row(
 
 
 @pytest.mark.parametrize("routes", [OLDER, NEWER], ids=["older", "newer"])
+def test_an_editor_assigns_and_comments(grafana: StandIn, store: Store, routes: list[tuple[str, str, str]]) -> None:
+    """To whom they type, or to themselves where the box is empty; a comment is any text."""
+    grafana.routes = routes
+    of_row = {"__data.fields.id": id_of(store, "prices")}
+    answers = [
+        grafana.run(row_action("Assign"), of_row, person="bob"),
+        grafana.run(row_action("Assign"), of_row),
+        grafana.run(row_action("Comment"), of_row, note='50 % of "x" & y=$5'),
+        grafana.run(row_action("Unassign"), of_row),
+    ]
+
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert answers[1].json()["changed"][0]["assignee"] == "ann"
+    assert [row[1:5] for row in audit(store)] == [
+        ("error.assign", "prices", None, "bob"),
+        ("error.assign", "prices", "bob", "ann"),
+        ("error.comment", "prices", None, None),
+        ("error.unassign", "prices", "ann", None),
+    ]
+    assert store.one("SELECT details->>'note' FROM monitoring.audit WHERE action = 'error.comment'") == (
+        '50 % of "x" & y=$5'
+    )
+
+
+@pytest.mark.parametrize("typed", [{}, {"note": ""}, {"note": "  "}, {"note": "x" * 1001}])
+def test_a_comment_without_a_text_is_refused(grafana: StandIn, store: Store, typed: dict[str, str]) -> None:
+    """The answer names what is missing."""
+    answer = grafana.run(row_action("Comment"), {"__data.fields.id": id_of(store, "prices")}, **typed)
+
+    assert answer.status_code == 400
+    assert "`note`" in answer.json()["error"]
+    assert audit(store) == []
+
+
+@pytest.mark.parametrize("routes", [OLDER, NEWER], ids=["older", "newer"])
 def test_a_viewer_changes_nothing(grafana: StandIn, store: Store, routes: list[tuple[str, str, str]]) -> None:
     """Grafana does not let them through, by no action and no other method."""
     grafana.routes, grafana.role = routes, "Viewer"
@@ -100,6 +137,7 @@ def test_a_viewer_changes_nothing(grafana: StandIn, store: Store, routes: list[t
     assert set(answers) == {403}
     assert set(others) <= {403, 405}
     assert set(statuses(store).values()) == {"open"}
+    assert audit(store) == []
 
 
 def test_a_viewer_reads_nothing_through_it(grafana: StandIn, store: Store) -> None:
@@ -124,6 +162,15 @@ def test_actions_may_post_nowhere_else(grafana: StandIn) -> None:
         action = actions.action("x", "resolve", "x")
         action["fetch"]["url"] = path
         assert grafana.run(action, {}).status_code == 405
+
+
+def test_a_uid_typed_elsewhere_leads_nowhere(grafana: StandIn, store: Store) -> None:
+    """Whoever sends a colleague a link with another uid, or with more of a path in it, makes them post nowhere."""
+    for uid in ("platform-alertmanager", "x%2F..%2Fplatform-issues", "..%2F..%2Fuid%2Fplatform-issues"):
+        filled = {"issues:percentencode": uid, "__data.fields.id": id_of(store, "prices")}
+        assert grafana.run(row_action("Resolve"), filled).status_code == 405, uid
+
+    assert set(statuses(store).values()) == {"open"}
 
 
 def test_many_that_were_picked(grafana: StandIn, store: Store) -> None:
@@ -193,6 +240,17 @@ def test_a_script_ignores_until(exporter: Exporter, store: Store) -> None:
     assert store.one("SELECT details->>'note' FROM monitoring.audit") == "known"
 
 
+def test_a_script_assigns_what_a_filter_leaves(exporter: Exporter, store: Store) -> None:
+    """Those that nobody has; without a person, to the user named; a null person is none."""
+    ids = {"ids": [id_of(store, "prices")]}
+    first = post(exporter, "/api/v1/errors/assign", ids | {"person": None})
+    rest = post(
+        exporter, "/api/v1/errors/assign", {"filter": {"assignee": [""]}, "expected": 1, "person": "bob", "note": "new"}
+    )
+
+    assert [one["assignee"] for answer in (first, rest) for one in answer.json()["changed"]] == ["ann", "bob"]
+
+
 @pytest.mark.parametrize(
     ("action", "body", "status"),
     [
@@ -209,6 +267,14 @@ def test_a_script_ignores_until(exporter: Exporter, store: Store) -> None:
         ("ignore", {"ids": ["0" * 16], "until": "2020-01-01"}, 400),
         ("ignore", {"ids": ["0" * 16], "until": "2100-01-01", "for": "1d"}, 400),
         ("ignore", {"ids": ["0" * 16], "for": "soon"}, 400),
+        ("comment", {"ids": ["0" * 16]}, 400),
+        ("comment", {"ids": ["0" * 16], "note": "a\0"}, 400),
+        ("comment", {"ids": ["0" * 16], "note": "x", "person": "bob"}, 400),
+        ("assign", {"ids": ["0" * 16], "person": "a\nb"}, 400),
+        ("assign", {"ids": ["0" * 16], "person": "x" * 201}, 400),
+        ("assign", {"ids": ["0" * 16], "person": ["bob"]}, 400),
+        ("assign", {"ids": ["0" * 16], "assignee": "bob"}, 400),
+        ("unassign", {"ids": ["0" * 16]}, 404),
         ("delete", {"ids": ["0" * 16]}, 404),
     ],
 )
@@ -262,3 +328,33 @@ def test_without_a_token_in_the_configuration_it_is_off(store: Store, tmp_path: 
 
     assert answer.status_code == 404
     assert "errors.token_file" in answer.json()["error"]
+
+
+def test_issues_are_merged_and_split_by_scripts(exporter: Exporter, store: Store) -> None:
+    """The first of the ids stays; the answer names what became of each."""
+    store.execute(
+        "INSERT INTO monitoring.error_issue (app, fingerprint, severity, error_type, first_seen, last_seen, events) "
+        "VALUES ('shop', 'other', 'low', 'KeyError', now(), now(), 5)"
+    )
+    ids = [id_of(store, "shop", "KeyError"), id_of(store, "shop", 'a"},{"b')]
+
+    def ask(verb: str, **body: object) -> requests.Response:
+        headers = {"X-Platform-Token": TOKEN, "X-Grafana-User": "bot"}
+        url = f"{exporter.base}/api/v1/errors/{verb}"
+        return requests.post(url, json=body, headers=headers, timeout=PATIENCE_SECONDS)
+
+    merged, gone, split = ask("merge", ids=ids), ask("resolve", ids=ids), ask("split", ids=ids[:1])
+    alone, twice = ask("merge", ids=ids[:1]), ask("merge", ids=ids[:1] * 2)
+    again, other = ask("split", ids=ids[:1]), ask("split", ids=ids[:1], fingerprints=["x"])
+
+    assert [one["id"] for one in merged.json()["changed"]] == ids
+    assert {one["fingerprint"] for one in merged.json()["changed"]} == {"other"}
+    assert (gone.status_code, gone.json()["error"]) == (
+        404, f"issue {ids[1]} was merged into {ids[0]}; nothing was changed",
+    )  # fmt: skip
+    assert [one["fingerprint"] for one in split.json()["changed"]] == ["other", 'f&x=1 a"},{"b']
+    assert (alone.status_code, alone.json()) == (400, {"error": "1 issue to merge: expected at least two"})
+    assert (twice.status_code, twice.json()["error"][:27]) == (400, "the same id was given twice")
+    assert (again.status_code, again.json()["error"][:34]) == (400, f"nothing was merged into issue {ids[0][:4]}")
+    assert (other.status_code, other.json()["error"][:39]) == (404, "no fingerprint 'x' was merged into issu")
+    assert [row[:2] for row in audit(store)] == [("bot", "error.merge")] * 2 + [("bot", "error.split")] * 2

@@ -4,6 +4,7 @@ import contextlib
 import re
 import subprocess
 import sys
+import tomllib
 import venv
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,6 +118,16 @@ def test_quick_start(application: Environment, store_database: Database) -> None
     assert store_database.execute("SELECT method, status FROM monitoring.http_request") == [("GET", 200)]
 
 
+def test_rules_need_no_checkout(server: Environment, tmp_path: Path) -> None:
+    """Whoever has a Prometheus gets rules, dashboards and routes from the package."""
+    server.run("platform-exporter", "rules", "--job", "web", "--output", tmp_path)
+
+    assert {path.name for path in tmp_path.iterdir()} == {"rules", "dashboards", "scrape.yml", "alertmanager.yml"}
+    assert {path.stem for path in tmp_path.glob("*/*")} == {
+        path.stem for folder in ("prometheus/rules", "grafana/dashboards") for path in (ROOT / folder).glob("*.*[nl]")
+    }
+
+
 def test_exporter(server: Environment, application: Environment, database: Database, tmp_path: Path) -> None:
     """Its commands work from the wheel, and `serve` counts what an application stored."""
     config = tmp_path / "platform-exporter.yml"
@@ -129,7 +140,7 @@ def test_exporter(server: Environment, application: Environment, database: Datab
         options = {"PLATFORM_SDK_DSN": database.dsn, "PLATFORM_SDK_APP": "shop"}
         application.run("python", "-I", "-c", QUICK_START, **options)
         for family in ("platform_errors_total", "platform_http_requests_total"):
-            poll_until(lambda family=family: counted(url, family), 60, what=family)  # type: ignore[misc]
+            poll_until(lambda family=family: counted(url, family), what=family)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("path", ["docker-compose.yml", "docs/docker.md"])
@@ -138,6 +149,26 @@ def test_one_version(path: str) -> None:
     tags = re.findall(r"platform-exporter:(\d[\w.]*)", (ROOT / path).read_text())
 
     assert set(tags) == {exporter.__version__}
+
+
+def test_released_packages_say_where_they_come_from(tmp_path: Path) -> None:
+    """The release adds the repository's address to both, which nobody else knows."""
+    workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
+    (step,) = (step for step in workflow["jobs"]["build"]["steps"] if step.get("name") == "addresses")
+    for file in (tmp_path / "pyproject.toml", tmp_path / "sdk/pyproject.toml"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text((ROOT / file.relative_to(tmp_path)).read_text())
+    run("bash", "-c", step["run"], cwd=tmp_path, env={"GITHUB_SERVER_URL": "https://host", "GITHUB_REPOSITORY": "a/b"})
+
+    for file in (tmp_path / "pyproject.toml", tmp_path / "sdk/pyproject.toml"):
+        urls = tomllib.loads(file.read_text())["project"]["urls"]
+        assert urls["Source"] == "https://host/a/b"
+        assert urls["Issues"] == "https://host/a/b/issues"
+
+
+def test_readme_of_the_sdk_links_nothing_beside_it() -> None:
+    """An index shows it without the repository around it."""
+    assert re.findall(r"\]\((?!https?://)[^)]*\)", (ROOT / "sdk/README.md").read_text()) == []
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from exporter.probes.run import ProbeRunner
 from exporter.sections import Secret
 from tools.stack.servers import Minio
 
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 60.0
 """Plenty for a server that answers, also on a busy machine; tests where none does wait for a shorter time."""
 
 SHORT_SECONDS = 0.3

@@ -65,7 +65,7 @@ def test_expiry_is_seen(front_and_target: tuple[TlsFront, Subject]) -> None:
     """A component that is reached by TLS shows when its certificate expires, from the second scrape on."""
     _, subject = front_and_target
 
-    assert poll_until(lambda: seen(subject), 10) == SOON.timestamp()
+    assert poll_until(lambda: seen(subject)) == SOON.timestamp()
 
 
 def test_renewal_is_seen_behind_a_kept_connection(
@@ -75,10 +75,10 @@ def test_renewal_is_seen_behind_a_kept_connection(
     monkeypatch.setattr(certificate, "EVERY_SECONDS", 0.0)
     monkeypatch.setattr(certificate, "AGAIN_SECONDS", 0.0)  # a look may come while the front changes its certificate
     front, subject = front_and_target
-    poll_until(lambda: seen(subject), 10)
+    poll_until(lambda: seen(subject))
     front.show(LATER)
 
-    assert poll_until(lambda: seen(subject) == LATER.timestamp(), 10)
+    assert poll_until(lambda: seen(subject) == LATER.timestamp())
 
 
 def test_one_look_an_hour() -> None:
@@ -90,7 +90,7 @@ def test_one_look_an_hour() -> None:
         return 7.0
 
     watch, peer = CertificateWatch(look), Peer("a", 1, "a")
-    poll_until(lambda: watch.gauges(peer), 10)
+    poll_until(lambda: watch.gauges(peer))
 
     assert [gauge.value for _ in range(50) for gauge in watch.gauges(peer)] == [7.0] * 50
     assert looks == [peer]
@@ -128,7 +128,7 @@ def test_a_failed_look_keeps_what_was_seen(monkeypatch: pytest.MonkeyPatch) -> N
         return 7.0
 
     watch, peer = CertificateWatch(look), Peer("a", 1, "a")
-    poll_until(lambda: watch.gauges(peer) and len(looks) > 1, 10)
+    poll_until(lambda: watch.gauges(peer) and len(looks) > 1)
 
     assert [gauge.value for gauge in watch.gauges(peer)] == [7.0]
     assert watch.gauges(Peer("b", 1, "b")) == ()

@@ -152,9 +152,9 @@ def test_drives_taken_away(start_minio: Starter) -> None:
     server = start_minio()
     with target(minio(server)) as subject:
         server.take_drive_away(4)
-        degraded = poll_until(lambda: (found := subject.ask()).cause and found, 20)
+        degraded = poll_until(lambda: (found := subject.ask()).cause and found)
         server.take_drive_away(3)
-        down = poll_until(lambda: (found := subject.ask()).reason and found, 20)
+        down = poll_until(lambda: (found := subject.ask()).reason and found)
 
         assert (degraded.status, degraded.cause) == (Status.DEGRADED, "1 of 4 drives are offline")
         assert degraded.problems == ("drives",)
@@ -178,7 +178,7 @@ def test_stopped_frozen_started(start_minio: Starter) -> None:
 
         assert frozen == [True] * 3
         assert (stopped.status, stopped.reason) == (Status.UNHEALTHY, Reason.REFUSED)
-        assert poll_until(lambda: subject.ask().status is Status.HEALTHY, 20)
+        assert poll_until(lambda: subject.ask().status is Status.HEALTHY)
 
 
 def test_blackholed(cabled: Subject, proxy: TcpProxy) -> None:
@@ -189,7 +189,7 @@ def test_blackholed(cabled: Subject, proxy: TcpProxy) -> None:
     proxy.restore()  # it sees nothing of a connection's end while it is a black hole
 
     assert (result.status, result.reason) == (Status.UNHEALTHY, Reason.TIMEOUT)
-    poll_until(lambda: proxy.connections == 0, 20)
+    poll_until(lambda: proxy.connections == 0)
 
 
 def test_cut(cabled: Subject, proxy: TcpProxy) -> None:

@@ -11,6 +11,7 @@ import urllib3
 
 from exporter.probes.base import Reason
 from exporter.probes.reasons import reason_of
+from tests.servers import PATIENCE_SECONDS
 from tools.stack.ports import free_port
 
 
@@ -29,7 +30,7 @@ def peer(*, answer: bytes | None = None, resets: bool = False) -> Iterator[int]:
                 elif resets:
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 else:
-                    done.wait(20)
+                    done.wait(PATIENCE_SECONDS)
 
         thread = threading.Thread(target=serve)
         thread.start()

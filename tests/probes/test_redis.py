@@ -1,15 +1,19 @@
 """The probe of Redis, against real servers."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import celery  # type: ignore[import-untyped]  # ships no types
 import pytest
 import redis as client
+from celery import signals
 
-from exporter.probes.base import Reason, Status
+from exporter.probes.base import TOO_MANY_CONNECTIONS, Reason, Status
 from exporter.sections import Secret
+from platform_sdk.jobs import celery as jobs
 from tests.probes.probing import SHORT_SECONDS, TIMEOUT_SECONDS, Subject, direct, gauges, gives_up, redis, target
 from tests.servers import ServerFactory, TcpProxy
 from tools.stack.process import poll_until
@@ -104,6 +108,49 @@ def test_oldest_entry_of_a_stream(redis_server: Redis, keys: "client.Redis") -> 
     }
     assert [found[f"queue_length:{name}:"] for name in names] == [2, 1, 1, 0]
     assert f"{oldest}celery:" not in emptied
+
+
+def test_oldest_message_of_celery(redis_server: Redis, keys: "client.Redis") -> None:
+    """A list of Celery's shows when the message that is taken next was published, by the SDK's hook."""
+    app = celery.Celery("shop", broker=redis_server.url)
+    hooks = jobs._Hooks(None, True, False)
+    signals.before_task_publish.connect(hooks.before_task_publish)
+    try:
+        sent = [time.time()]
+        for number in range(3):
+            app.send_task("shop.send_mail", args=("x" * 2000 * number,), queue="mail")
+            sent.append(time.time())
+    finally:
+        signals.before_task_publish.disconnect(hooks.before_task_publish)
+        app.close()
+    with target(redis(redis_server.url, queues=("mail",))) as subject:
+        found = gauges(subject.ask())
+        keys.rpop("mail")
+        later = gauges(subject.ask())
+
+    assert (found["queue_length:mail:"], later["queue_length:mail:"]) == (3, 2)
+    oldest = "queue_oldest_timestamp_seconds:mail:"
+    assert sent[0] <= found[oldest] <= sent[1] <= later[oldest] <= sent[2]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        b"5f2c", b"{", b"[1]", b'{"headers": []}', b'{"headers": {"platform_published_at": "soon"}}',
+        b'{"headers": {"platform_published_at": 7}}', b'{"headers": {"platform_published_at": 9e99}}',
+        b"[" * 60_000, b'{"body": "' + b"x" * 200_000 + b'", "headers": {"platform_published_at": 1767225600.5}}',
+    ],
+    ids=["id", "torn", "list", "no headers", "text", "too early", "too late", "deep", "large"],
+)  # fmt: skip
+def test_entries_that_do_not_say_when_they_were_added(redis_server: Redis, keys: "client.Redis", entry: bytes) -> None:
+    """The queue has a length, and the probe is healthy."""
+    keys.lpush("mail", entry)
+    with target(redis(redis_server.url, queues=("mail",))) as subject:
+        result = subject.ask()
+
+    assert result.status is Status.HEALTHY
+    assert gauges(result)["queue_length:mail:"] == 1
+    assert "queue_oldest_timestamp_seconds:mail:" not in gauges(result)
 
 
 FIRST, SECOND, THIRD = (f"{1767225600000 + 1000 * number}-0" for number in range(3))
@@ -276,7 +323,7 @@ def test_blackholed(cabled: Subject, proxy: TcpProxy) -> None:
     proxy.restore()  # it sees nothing of a connection's end while it is a black hole
 
     assert (result.status, result.reason) == (Status.UNHEALTHY, Reason.TIMEOUT)
-    poll_until(lambda: proxy.connections == 0, 20)
+    poll_until(lambda: proxy.connections == 0)
 
 
 def test_cut(cabled: Subject, proxy: TcpProxy) -> None:
@@ -363,7 +410,7 @@ def test_replica(redis_server: Redis, start_redis: Starter) -> None:
     """A replica is degraded where a primary is expected, and healthy where it is not."""
     replica = start_redis(replica_of=redis_server)
     with target(redis(replica.url)) as primary, target(redis(replica.url, primary=False)) as any_role:
-        poll_until(lambda: any_role.ask().status is Status.HEALTHY, 20)
+        poll_until(lambda: any_role.ask().status is Status.HEALTHY)
         result = primary.ask()
 
         assert (result.status, result.cause) == (Status.DEGRADED, "role is slave where a primary is expected")
@@ -376,7 +423,7 @@ def test_replica_cut_off(start_redis: Starter) -> None:
     replica = start_redis(replica_of=primary)
     primary.kill()
     with target(redis(replica.url, primary=False)) as subject:
-        result = poll_until(lambda: (found := subject.ask()).cause and found, 10)
+        result = poll_until(lambda: (found := subject.ask()).cause and found)
 
         assert (result.status, result.cause) == (Status.DEGRADED, "the link to its primary is down")
         assert result.problems == ("replication",)
@@ -421,7 +468,7 @@ def test_cache(start_redis: Starter, queues: tuple[str, ...], status: Status) ->
 
 
 def test_full(start_redis: Starter) -> None:
-    """Where our kept connection still answers on a full server it is degraded, and where we cannot get in, refused."""
+    """Where our kept connection still answers on a full server it is degraded, and where we cannot get in, down."""
     server = start_redis(settings={"maxclients": "4"})
     with ExitStack() as sessions, target(redis(server.url)) as kept, target(redis(server.url)) as new:
         kept.ask()
@@ -431,7 +478,7 @@ def test_full(start_redis: Starter) -> None:
             connection.connect()
         refused = new.ask()
 
-        assert (refused.status, refused.reason) == (Status.UNHEALTHY, Reason.REFUSED)
+        assert (refused.status, refused.reason) == (Status.UNHEALTHY, TOO_MANY_CONNECTIONS)
         assert kept.ask().up
 
 
@@ -443,7 +490,7 @@ def test_save_failed(start_redis: Starter, tmp_path: Path) -> None:
     with target(redis(server.url)) as subject, server.client() as admin:
         folder.rmdir()
         admin.bgsave()
-        result = poll_until(lambda: (found := subject.ask()).cause and found, 10)
+        result = poll_until(lambda: (found := subject.ask()).cause and found)
 
         assert result.status is Status.DEGRADED
         assert result.problems == ("persistence",)
@@ -461,6 +508,6 @@ def test_loading(start_redis: Starter) -> None:
     server.prepare()
     server.process.start(server.command())
     with target(redis(server.url)) as subject:
-        result = poll_until(lambda: "loading" in (found := subject.ask()).cause and found, 10)
+        result = poll_until(lambda: "loading" in (found := subject.ask()).cause and found)
 
         assert (result.status, result.reason) == (Status.UNHEALTHY, Reason.REFUSED)

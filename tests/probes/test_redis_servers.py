@@ -107,7 +107,7 @@ def guarded(servers: ServerFactory, start_redis: Starter) -> Guarded:
     sentinels = [servers.start(Sentinel, name="sentinel", replica_of=primary, password="s3cret") for _ in range(2)]
     for sentinel in sentinels:
         with sentinel.client() as asked:
-            poll_until(lambda: asked.execute_command("SENTINEL REPLICAS", "Main"), 30)
+            poll_until(lambda: asked.execute_command("SENTINEL REPLICAS", "Main"))
     return Guarded(primary, replica, sentinels)
 
 
@@ -119,7 +119,7 @@ def test_failover(guarded: Guarded) -> None:
             keys.wait(1, 30_000)
         before = subject.ask()
         guarded.primary.kill()
-        after = poll_until(lambda: (found := subject.ask()).status is Status.HEALTHY and found, 60)
+        after = poll_until(lambda: (found := subject.ask()).status is Status.HEALTHY and found)
 
     assert before.status is Status.HEALTHY
     assert gauges(before)["queue_length:mail:"] == gauges(after)["queue_length:mail:"] == 1
@@ -195,12 +195,8 @@ def cluster(session_servers: ServerFactory) -> tuple[Redis, Redis]:
         one.execute_command("CLUSTER ADDSLOTSRANGE", 0, HALF - 1)
         two.execute_command("CLUSTER ADDSLOTSRANGE", HALF, 16383)
         one.execute_command("CLUSTER MEET", second.host, second.port, second._settings["cluster-port"])
-        poll_until(
-            lambda: len(one.execute_command("CLUSTER SLOTS")) == len(two.execute_command("CLUSTER SLOTS")) == 2, 30
-        )
-        poll_until(
-            lambda: all(node.execute_command("CLUSTER INFO")["cluster_state"] == "ok" for node in (one, two)), 30
-        )
+        poll_until(lambda: len(one.execute_command("CLUSTER SLOTS")) == len(two.execute_command("CLUSTER SLOTS")) == 2)
+        poll_until(lambda: all(node.execute_command("CLUSTER INFO")["cluster_state"] == "ok" for node in (one, two)))
         two.xadd("a", {"a": 1}, id="1767225600500-3")
         two.xgroup_create("a", "workers", id="0")
         one.rpush("b", "1", "2")
@@ -251,7 +247,7 @@ def test_node_of_a_cluster_is_down(cluster: tuple[Redis, Redis]) -> None:
         second.stop()
         down = subject.ask()
         second.start()
-        up = poll_until(lambda: (found := subject.ask()).status is Status.HEALTHY and found, 30)
+        up = poll_until(lambda: (found := subject.ask()).status is Status.HEALTHY and found)
 
     assert (down.status, down.problems) == (Status.DEGRADED, ("queue",))
     assert f"queue 'a' has no length: its node {second.address}" in down.cause

@@ -32,7 +32,7 @@ REFUSALS = {
     "pg_hba.conf rejects": ("rejected", "postgres", Reason.AUTH),
     "no entry in pg_hba.conf": ("unlisted", "postgres", Reason.AUTH),
     "may not connect to the database": ("outsider", "private", Reason.AUTH),
-    "too many connections for the role": ("single", "postgres", Reason.REFUSED),
+    "too many connections for the role": ("single", "postgres", Reason.AUTH),
     "the database takes no connections": ("outsider", "closed", Reason.REFUSED),
     "no such database": ("outsider", "nowhere", Reason.OTHER),
 }
@@ -49,7 +49,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Postgres]:
             connection.execute(statement.encode())
         rules.write_text(RULES)
         connection.execute("SELECT pg_reload_conf()")
-        poll_until(lambda: not lets_in(server, "rejected"), 30)
+        poll_until(lambda: not lets_in(server, "rejected"))
         yield server
         rules.write_text(before)
         connection.execute("SELECT pg_reload_conf()")

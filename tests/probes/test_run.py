@@ -12,6 +12,7 @@ from exporter.probes.base import Answer, Degradation, ProbeError, Reason, Status
 from exporter.probes.run import ProbeRunner
 from exporter.sections import Secret
 from tests.probes.probing import Scripted
+from tests.servers import PATIENCE_SECONDS
 from tools.stack.process import poll_until
 
 KEY = ("scripted", "main")
@@ -56,7 +57,7 @@ def thread_of(name: str) -> threading.Thread | None:
 
 def test_healthy(runner: ProbeRunner, probe: Scripted) -> None:
     """A probe that answers without a cause is healthy."""
-    result = runner.run(20)[KEY]
+    result = runner.run(PATIENCE_SECONDS)[KEY]
 
     assert (result.status, result.up, result.cause, result.reason) == (Status.HEALTHY, True, "", None)
     assert result.problems == ()
@@ -66,7 +67,7 @@ def test_degraded(runner: ProbeRunner, probe: Scripted) -> None:
     """A probe that answers with causes is degraded: up, and the causes are said."""
     full, slow = (Degradation("memory", cause) for cause in ("full", "slow"))
     probe.answer = Answer((full, slow, Degradation("drives", "one gone")))
-    result = runner.run(20)[KEY]
+    result = runner.run(PATIENCE_SECONDS)[KEY]
 
     assert (result.status, result.up, result.cause) == (Status.DEGRADED, True, "full; slow; one gone")
     assert result.problems == ("memory", "drives")
@@ -75,7 +76,7 @@ def test_degraded(runner: ProbeRunner, probe: Scripted) -> None:
 def test_failed(runner: ProbeRunner, probe: Scripted) -> None:
     """A ProbeError is unhealthy, with its reason and cause."""
     probe.failure = ProbeError(Reason.AUTH, "wrong\npassword")
-    result = runner.run(20)[KEY]
+    result = runner.run(PATIENCE_SECONDS)[KEY]
 
     assert (result.status, result.up, result.reason) == (Status.UNHEALTHY, False, Reason.AUTH)
     assert result.cause == "wrong password"
@@ -85,20 +86,20 @@ def test_failed(runner: ProbeRunner, probe: Scripted) -> None:
 def test_unforeseen(runner: ProbeRunner, probe: Scripted) -> None:
     """Any other exception is unhealthy with reason other, and fails no scrape."""
     probe.failure = ZeroDivisionError("division by zero")
-    result = runner.run(20)[KEY]
+    result = runner.run(PATIENCE_SECONDS)[KEY]
 
     assert (result.reason, result.cause) == (Reason.OTHER, "ZeroDivisionError: division by zero")
 
 
 def test_at_once(runner: ProbeRunner) -> None:
     """All targets are asked at once: three that wait for each other all answer."""
-    barrier = threading.Barrier(3, timeout=20)
+    barrier = threading.Barrier(3, timeout=PATIENCE_SECONDS)
     probes = [Scripted(name) for name in "abc"]
     for probe in probes:
         probe.free.wait = lambda timeout=None: bool(barrier.wait()) or True  # type: ignore[method-assign]
     runner.replace(probes)
 
-    assert {result.status for result in runner.run(20).values()} == {Status.HEALTHY}
+    assert {result.status for result in runner.run(PATIENCE_SECONDS).values()} == {Status.HEALTHY}
 
 
 class Waits:
@@ -112,7 +113,7 @@ class Waits:
     def __call__(self, futures: Sequence[Future[object]], seconds: float) -> None:
         self.seconds.append(seconds)
         self.checks.append(len(futures))
-        wait(futures, 20, FIRST_COMPLETED)
+        wait(futures, PATIENCE_SECONDS, FIRST_COMPLETED)
 
 
 def test_deadline(runner: ProbeRunner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +133,7 @@ def test_deadline(runner: ProbeRunner, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_second_check(runner: ProbeRunner, hanging: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a check hangs no second is started: the target is down for a timeout at once, with the time it began."""
     waits = Waits(monkeypatch)
-    result = runner.run(20)[KEY]
+    result = runner.run(PATIENCE_SECONDS)[KEY]
 
     assert waits.checks == [0]
     assert hanging.checks == 1
@@ -143,7 +144,7 @@ def test_no_second_check(runner: ProbeRunner, hanging: Scripted, monkeypatch: py
 def test_late_answer(runner: ProbeRunner, hanging: Scripted) -> None:
     """A late answer is thrown away, but it ends the hang: the first answer that is shown is a second check's."""
     hanging.free.set()
-    poll_until(lambda: runner.run(20)[KEY].up, 20)
+    poll_until(lambda: runner.run(PATIENCE_SECONDS)[KEY].up)
 
     assert hanging.checks == 2
 
@@ -152,10 +153,10 @@ def test_join(runner: ProbeRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second scrape joins the check in flight and shares its result."""
     probe = Scripted(holds=True)
     runner.replace([probe])
-    both_asked = threading.Barrier(2, action=probe.free.set, timeout=20)
+    both_asked = threading.Barrier(2, action=probe.free.set, timeout=PATIENCE_SECONDS)
     monkeypatch.setattr(exporter.probes.run, "wait", lambda *arguments: (both_asked.wait(), wait(*arguments))[1])
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(runner.run, (20, 20))
+        first, second = pool.map(runner.run, (PATIENCE_SECONDS, PATIENCE_SECONDS))
 
     assert first[KEY] is second[KEY]
     assert probe.checks == 1
@@ -180,13 +181,13 @@ def test_no_secret(runner: ProbeRunner) -> None:
     probe.failure = ValueError("cannot use hunter2 at redis://other:word@cache/0")
     runner.replace([probe])
 
-    assert runner.run(20)[KEY].cause == "ValueError: cannot use ******** at redis://********@cache/0"
+    assert runner.run(PATIENCE_SECONDS)[KEY].cause == "ValueError: cannot use ******** at redis://********@cache/0"
 
 
 def test_lazy(runner: ProbeRunner, probe: Scripted) -> None:
     """No thread runs before the first scrape."""
     before = thread_of("main")
-    runner.run(20)
+    runner.run(PATIENCE_SECONDS)
 
     assert before is None
     assert thread_of("main") is not None
@@ -197,9 +198,9 @@ def test_replace_keeps(runner: ProbeRunner) -> None:
     old, new = Scripted(settings="same"), Scripted(settings="same")
     old.failure = ProbeError(Reason.AUTH, "no")
     runner.replace([old])
-    runner.run(20)
+    runner.run(PATIENCE_SECONDS)
     runner.replace([new])
-    runner.run(20)
+    runner.run(PATIENCE_SECONDS)
 
     assert (old.checks, new.checks, new.closed.is_set()) == (2, 0, True)
     assert runner.failures()[KEY]["auth"] == 2
@@ -210,12 +211,12 @@ def test_replace_changed(runner: ProbeRunner) -> None:
     old, new = Scripted(settings="old"), Scripted(settings="new")
     old.failure = ProbeError(Reason.AUTH, "no")
     runner.replace([old])
-    runner.run(20)
+    runner.run(PATIENCE_SECONDS)
     runner.replace([new])
-    result = runner.run(20)[KEY]
+    result = runner.run(PATIENCE_SECONDS)[KEY]
 
     assert result.status is Status.HEALTHY
-    assert old.closed.wait(20)
+    assert old.closed.wait(PATIENCE_SECONDS)
     assert runner.failures()[KEY]["auth"] == 1
 
 
@@ -223,23 +224,23 @@ def test_replace_hanging(runner: ProbeRunner, hanging: Scripted) -> None:
     """New settings are used at once although the check of the old ones still hangs."""
     runner.replace([Scripted(settings="new")])
 
-    assert runner.run(20)[KEY].status is Status.HEALTHY
+    assert runner.run(PATIENCE_SECONDS)[KEY].status is Status.HEALTHY
 
 
 def test_removed(runner: ProbeRunner, probe: Scripted) -> None:
     """A target that is no longer configured leaves no result and no count behind."""
-    runner.run(20)
+    runner.run(PATIENCE_SECONDS)
     runner.replace([])
 
-    assert (runner.run(20), runner.failures()) == ({}, {})
+    assert (runner.run(PATIENCE_SECONDS), runner.failures()) == ({}, {})
 
 
 def test_close(probe: Scripted, runner: ProbeRunner) -> None:
     """Closing closes the probe, in its own thread."""
-    runner.run(20)
+    runner.run(PATIENCE_SECONDS)
     runner.close()
 
-    assert probe.closed.wait(20)
+    assert probe.closed.wait(PATIENCE_SECONDS)
 
 
 def test_close_does_not_hang(runner: ProbeRunner, hanging: Scripted) -> None:
@@ -252,8 +253,8 @@ def test_close_does_not_hang(runner: ProbeRunner, hanging: Scripted) -> None:
 def test_log(runner: ProbeRunner, probe: Scripted, caplog: pytest.LogCaptureFixture) -> None:
     """A change of status is logged once, not at every scrape."""
     probe.failure = ProbeError(Reason.AUTH, "wrong password")
-    runner.run(20)
-    runner.run(20)
+    runner.run(PATIENCE_SECONDS)
+    runner.run(PATIENCE_SECONDS)
 
     assert [record.getMessage() for record in caplog.records] == [
         "scripted main is unhealthy (was unknown): wrong password"

@@ -24,7 +24,12 @@ LOOKBACK_SECONDS = 300
 IDENTITIES = (
     "app",
     "api",
+    "consumer",
+    "model",
     "scraper",
+    "field",
+    "watch",
+    "task",
     "component",
     "name",
     "query",

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 import platform_sdk
-from platform_sdk import client
+from platform_sdk import client, diagnostics
 from tests.sdk.events import Store
 from tests.servers import Database
 
@@ -25,6 +25,7 @@ def start(store: Store, tmp_path: Path) -> Iterator[Callable[..., None]]:
 
     def start_sdk(**options: Any) -> None:
         given = {"dsn": store.dsn, "app": "shop", "spool_folder": str(tmp_path / "spool"), **options}
+        diagnostics._last.clear()  # what an earlier test saw logged is logged again
         assert platform_sdk.init(**given)
 
     yield start_sdk

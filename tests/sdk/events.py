@@ -5,6 +5,7 @@ from typing import Any
 
 import platform_sdk
 from platform_sdk import emit
+from platform_sdk.delivery.stats import Stats
 from tests.servers import Database
 
 
@@ -42,13 +43,7 @@ def serve(count: int = 1, route: str = "/articles/{id}", status: int = 200) -> N
         emit.request_finished(route, "GET", status, 0.05, 1200, 5, "reader", "s1", "203.0.113.9", "Mozilla/5.0")
 
 
-def difference(stats: dict[str, Any] | None = None) -> int:
+def difference(stats: Stats | dict[str, Any] | None = None) -> int:
     """Return by how much a ledger does not balance."""
-    figures = platform_sdk.stats() if stats is None else stats
-    return int(
-        figures["produced"]
-        - figures["stored"]
-        - figures["spooled"]
-        - figures.get("buffered", 0)
-        - sum(figures["dropped"].values())
-    )
+    figures = Stats(**stats) if isinstance(stats, dict) else stats or platform_sdk.stats()
+    return figures.produced - figures.stored - figures.spooled - figures.buffered - figures.lost

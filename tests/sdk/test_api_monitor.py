@@ -39,6 +39,10 @@ def http_error(status: int) -> requests.HTTPError:
         (http_error(404), "client_error"), (http_error(502), "server_error"), (ValueError("odd"), "other"),
         (FileNotFoundError("ca.pem"), "other"), (asyncio.CancelledError(), "cancelled"),
         (KeyboardInterrupt(), "cancelled"),
+        (Exception("Page.goto: net::ERR_CONNECTION_REFUSED at http://x/"), "connection"),
+        (Exception("unknown error: net::ERR_NAME_NOT_RESOLVED"), "connection"),
+        (Exception("Page.goto: net::ERR_CONNECTION_TIMED_OUT at http://x/"), "timeout"),
+        (Exception("Page.goto: net::ERR_ABORTED; maybe frame was detached?"), "other"),
         (urllib.error.HTTPError("http://x", 503, "", None, None), "server_error"),  # type: ignore[arg-type]
     ],
 )  # fmt: skip
@@ -59,7 +63,7 @@ def test_status_tells_the_outcome(store: Store, start: Start, status: int, outco
     start()
     with platform_sdk.APIMonitor("arxiv", "/q") as call:
         call.response(response(status, X_RateLimit_Remaining="17", Content_Length="120"))
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
 
     columns = "status, outcome, reason, rate_limit_remaining, response_bytes"
     assert store.rows(columns, "api_call") == [(status, outcome, reason, 17, 120)]
@@ -84,7 +88,7 @@ def test_decorators_and_async_and_blocked(store: Store, start: Start) -> None:
 
     assert plain(5) == 5
     asyncio.run(main())
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
 
     assert store.rows("api, status, reason", "api_call") == [
         ("plain", None, None), ("coroutine", 200, "blocked"), ("context", 503, "server_error"),
@@ -96,7 +100,7 @@ def test_the_application_s_exception_passes(store: Store, start: Start) -> None:
     start()
     with pytest.raises(requests.ReadTimeout), platform_sdk.APIMonitor("slow"):
         raise requests.ReadTimeout
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
 
     assert store.rows("outcome, reason", "api_call") == [("failure", "timeout")]
 
@@ -121,13 +125,64 @@ def test_rate_limit_headers(headers: dict[str, str], expected: tuple[float | Non
     assert rate_limits.read(headers, now=1_700_000_000.0) == expected
 
 
+OPENAI = {
+    "x-ratelimit-limit-requests": "60", "x-ratelimit-limit-tokens": "150000", "x-ratelimit-remaining-requests": "59",
+    "x-ratelimit-remaining-tokens": "149984", "x-ratelimit-reset-requests": "1s", "x-ratelimit-reset-tokens": "6m0s",
+}  # fmt: skip
+ANTHROPIC = {
+    "anthropic-ratelimit-requests-limit": "50", "anthropic-ratelimit-requests-remaining": "49",
+    "anthropic-ratelimit-requests-reset": "2023-11-14T22:15:00Z", "anthropic-ratelimit-input-tokens-limit": "30000",
+    "anthropic-ratelimit-input-tokens-remaining": "29000", "anthropic-ratelimit-output-tokens-remaining": "8000",
+    "anthropic-ratelimit-output-tokens-reset": "2023-11-14T22:14:20+00:00",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        (OPENAI, {"": (59.0, 1700000001.0, 60.0), "tokens": (149984.0, 1700000360.0, 150000.0)}),
+        (ANTHROPIC, {
+            "": (49.0, 1700000100.0, 50.0), "input_tokens": (29000.0, None, 30000.0),
+            "output_tokens": (8000.0, 1700000060.0, None),
+        }),
+        ({"x-ratelimit-reset-tokens": "20ms"}, {"tokens": (None, 1700000000.02, None)}),
+        ({"x-ratelimit-reset-tokens": "1h2m3.5s"}, {"tokens": (None, 1700003723.5, None)}),
+        ({"X-RateLimit-Limit-Day": "500", "X-RateLimit-Remaining-Day": "20"}, {"day": (20.0, None, 500.0)}),
+        ({"RateLimit": '"default";r=50;t=30, "daily";r=7;t=60'}, {
+            "": (50.0, 1700000030.0, None), "daily": (7.0, 1700000060.0, None),
+        }),
+        ({"RateLimit": "limit=100, remaining=50, reset=5"}, {"": (50.0, 1700000005.0, 100.0)}),
+        ({"RateLimit-Policy": '"burst";q=100;w=60', "X-RateLimit-Used": "3", "X-RateLimit-Resource": "core"}, {}),
+        ({**OPENAI, "Retry-After": "9"}, {
+            "": (59.0, 1700000001.0, 60.0), "tokens": (149984.0, 1700000360.0, 150000.0),
+        }),
+        ({f"x-ratelimit-remaining-w{number}": "1" for number in "abcdefghijk"},
+         {f"w{number}": (1.0, None, None) for number in "abcdefgh"}),
+    ],
+)  # fmt: skip
+def test_windows(headers: dict[str, str], expected: dict[str, tuple[float | None, ...]]) -> None:
+    """Each with its limit, what is left and its end; at most eight."""
+    assert rate_limits.windows(headers, now=1_700_000_000.0) == expected
+
+
+def test_windows_are_recorded(store: Store, start: Start) -> None:
+    """Of calls with the call, others as rows of their own."""
+    start()
+    with platform_sdk.APIMonitor("openai") as call:
+        call.response(SimpleNamespace(status_code=200, headers={**OPENAI, "x-ratelimit-reset-requests": "2000000000"}))
+    assert platform_sdk.flush(60)
+
+    assert store.rows("rate_limit, rate_limit_remaining", "api_call") == [(60.0, 59.0)]
+    assert store.rows("api, quota, quota_limit, remaining", "api_quota") == [("openai", "tokens", 150000.0, 149984.0)]
+
+
 def test_log_api_usage(store: Store, start: Start) -> None:
     """The status decides where nothing else does; other arguments are part of the query."""
     start()
     platform_sdk.log_api_usage("arxiv", "/query", 0.25, 200, success=True, params={"q": "x"}, response_bytes=900, p=2)
     platform_sdk.log_api_usage("arxiv", "/query", status=429)
     platform_sdk.log_api_usage("arxiv", success=False)
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
 
     assert store.rows("duration_seconds, status, outcome, reason, query, response_bytes", "api_call") == [
         (0.25, 200, "success", None, {"q": "x", "p": 2}, 900), (0.0, 429, "failure", "rate_limited", None, None),
@@ -150,7 +205,7 @@ def test_unexpected_arguments_of_the_monitor(
     start()
     with platform_sdk.APIMonitor(*args, **named):
         pass
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
 
     assert store.count("api_call") == 1
     assert platform_sdk.stats()["dropped"] == {"internal": 1}

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import pickle
+import sys
 import time
 import weakref
 from collections.abc import Callable
@@ -10,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import platform_sdk
-from platform_sdk import emit
+from platform_sdk import emit, request_context
 from platform_sdk.capture.exceptions import capture
 from platform_sdk.capture.fingerprint import fingerprint
 from platform_sdk.capture.stacktrace import Stacks
@@ -58,7 +60,7 @@ def test_an_exception_is_taken_once(store: Store, start: Callable[..., None]) ->
     except ValueError as error:
         emit.exception(error)
         platform_sdk.log_error(error)
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
 
     assert store.count("error") == 1
 
@@ -134,6 +136,71 @@ def test_an_exception_raised_again_in_a_loop_is_captured_again() -> None:
             taken += capture(error) is not None
 
     assert taken == 3
+
+
+def reraise(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
+    """As in six, and in gunicorn."""
+    if error.__traceback__ is not traceback:
+        raise error.with_traceback(traceback)
+    raise error
+
+
+def hand_on() -> None:
+    try:
+        log_and_raise_on()
+    except ValueError:
+        reraise(*sys.exc_info())  # type: ignore[arg-type]  # there is one
+
+
+def hand_on_the_end() -> None:
+    try:
+        descend(2)
+    except ValueError as error:
+        taken.append(capture(error))
+        _, _, traceback = sys.exc_info()
+        raise error.with_traceback(traceback and traceback.tb_next) from None
+
+
+SERVED = Held()
+
+
+def hand_on_from_a_request() -> None:
+    def serve() -> None:
+        token = request_context.current.set(SERVED)  # type: ignore[arg-type]  # any object
+        try:
+            log_and_raise_on()
+        finally:
+            request_context.current.reset(token)
+
+    try:
+        serve()
+    except ValueError:
+        reraise(*sys.exc_info())  # type: ignore[arg-type]  # there is one
+
+
+@pytest.mark.parametrize("function", [hand_on, hand_on_the_end, hand_on_from_a_request])
+def test_what_a_function_raises_on_is_taken_once(function: Callable[[], None]) -> None:
+    """By `reraise(*sys.exc_info())`, with the traceback as it was or only its end, in a request or after it."""
+    with pytest.raises(ValueError, match="out of range") as caught:
+        function()
+
+    assert taken.pop() is not None
+    assert capture(caught.value) is None
+
+
+def test_a_shared_exception_raised_in_two_places_is_captured_twice() -> None:
+    """Of one function."""
+    found = []
+    try:
+        raise_shared()
+    except ValueError as error:
+        found.append(capture(error))
+    try:
+        raise_shared()
+    except ValueError as error:
+        found.append(capture(error))
+
+    assert None not in found
 
 
 @pytest.mark.parametrize("copy", [lambda error: pickle.loads(pickle.dumps(error)), deepcopy])

@@ -10,7 +10,7 @@ import pytest
 
 import platform_sdk
 from exporter.database import schema
-from platform_sdk import client, emit
+from platform_sdk import client, diagnostics, emit
 from platform_sdk.delivery import spool_file
 from platform_sdk.delivery.store import UnavailableError
 from tests.sdk.events import Store, difference, serve
@@ -21,12 +21,11 @@ Start = Callable[..., None]
 Proxy = Callable[[str, int], TcpProxy]
 
 FAST = {"retry_seconds": 0.2, "connect_timeout_seconds": 1.0, "flush_interval_seconds": 0.05}
-DEADLINE_SECONDS = 60
 
 
 def settled() -> None:
     """Wait until nothing is buffered or spooled."""
-    poll_until(lambda: platform_sdk.flush(1.0), DEADLINE_SECONDS)
+    poll_until(lambda: platform_sdk.flush(1.0))
 
 
 def assert_exact(store: Store, rows: int) -> None:
@@ -62,7 +61,7 @@ def test_server_killed_and_started_again(start_postgres: Callable[..., Postgres]
     store = Store(Database(server, "killed"))
     start(dsn=store.dsn, **FAST)
     serve(200)
-    poll_until(lambda: platform_sdk.stats()["stored"], DEADLINE_SECONDS)
+    poll_until(lambda: platform_sdk.stats()["stored"])
     serve(200)
     server.kill()
     serve(200)
@@ -101,12 +100,17 @@ def test_refused_by_the_database(postgres: Postgres, store: Store, start: Start,
     assert_exact(store, 10)
 
 
-def test_schema_of_before(store: Store, start: Start) -> None:
-    """A column that the schema lacks yet is waited for, until `schema apply` has added it."""
-    store.database.execute("ALTER TABLE monitoring.http_request DROP COLUMN first_byte_seconds CASCADE")
+@pytest.mark.parametrize("column", ["first_byte_seconds", "trace_id"])
+def test_schema_of_before(
+    store: Store, start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, column: str
+) -> None:
+    """A column that the schema lacks yet is waited for, until `schema apply` has added it, as the log says."""
+    monkeypatch.setattr(diagnostics, "_last", {})
+    store.database.execute(f"ALTER TABLE monitoring.http_request DROP COLUMN {column} CASCADE")
     start(**FAST)
     serve(5)
-    assert not platform_sdk.flush(1.0)
+    said = f'column "{column}" of relation "http_request" does not exist (42703): run `platform-exporter'
+    poll_until(lambda: not platform_sdk.flush(1.0) and said in caplog.text)
     assert platform_sdk.stats()["dropped"] == {}
     with store.database.connect() as connection:
         schema.apply(connection)
@@ -145,7 +149,7 @@ def test_connection_cut_at_commit_of_a_replay(
     for _ in range(10):
         serve(20)
         platform_sdk.flush(0.05)
-    poll_until(lambda: platform_sdk.stats()["spooled"] > 40, DEADLINE_SECONDS)
+    poll_until(lambda: platform_sdk.stats()["spooled"] > 40)
     store_of_it = client._writer._pipeline.store  # type: ignore[union-attr]
     transact = store_of_it._transact
     spooled = {path.stem.rpartition("-")[2] for path in (tmp_path / "spool").glob("*/*/*.batch")}
@@ -210,17 +214,17 @@ def test_errors_have_room_on_disk_when_requests_have_filled_it(
     store: Store, start: Start, dsn: str, cable: TcpProxy
 ) -> None:
     """Long after plain requests are dropped, many times as many errors as memory holds are kept and stored."""
-    start(dsn=dsn, **FAST, pending_bytes=20_000, spool_bytes=2_000_000, plain_events=100, urgent_events=50)
+    start(dsn=dsn, **FAST, pending_bytes=20_000, spool_bytes=500_000, plain_events=100, urgent_events=50)
     cable.cut()
 
     def overflows() -> bool:
         serve(50)
         return "overflow" in platform_sdk.stats()["dropped"]
 
-    poll_until(overflows, DEADLINE_SECONDS)
+    poll_until(overflows)
     waiting = client.current.urgent.events  # type: ignore[union-attr]
     for number in range(400):
-        poll_until(lambda: len(waiting) < 40, DEADLINE_SECONDS)
+        poll_until(lambda: len(waiting) < 40)
         emit.error_message(f"it broke, {number}")
     assert difference() == 0
     cable.restore()

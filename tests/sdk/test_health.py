@@ -6,6 +6,7 @@ import pytest
 
 import platform_sdk
 from platform_sdk import emit
+from tests.aggregation import counting
 from tests.sdk.events import Store
 
 Start = Callable[..., None]
@@ -25,7 +26,7 @@ def test_bands(store: Store, start: Start, milliseconds: int, failing: int, fail
         emit.request_finished("/", "GET", 500 if number < failing else 200, milliseconds / 1000)
         emit.api_call("arxiv", "/", "failure" if number < failing_calls else "success", 0.1)
     platform_sdk.log_error("it broke")
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
     summary = platform_sdk.get_system_health_summary()
 
     assert summary["health_status"] == status
@@ -34,11 +35,23 @@ def test_bands(store: Store, start: Start, milliseconds: int, failing: int, fail
     assert summary["api_success_rate"] == 100 - failing_calls
 
 
+def test_resolved_errors_do_not_count(store: Store, start: Start) -> None:
+    """As in the seeds: an error counts until somebody resolved it."""
+    start()
+    platform_sdk.log_error("one", fingerprint="one")
+    platform_sdk.log_error("other", fingerprint="other")
+    assert platform_sdk.flush(60)
+    counting.Store(store.dsn).poll("error")
+    store.database.execute("UPDATE monitoring.error_issue SET status = 'resolved' WHERE fingerprint = 'one'")
+
+    assert platform_sdk.get_system_health_summary()["error_count"] == 1
+
+
 def test_few_events_are_unknown(start: Start) -> None:
     """No data is not health."""
     start()
     emit.request_finished("/", "GET", 200, 0.1)
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
 
     assert platform_sdk.get_system_health_summary()["health_status"] == "unknown"
 

@@ -34,7 +34,7 @@ def loaded_after(code: str) -> set[str]:
 
 def test_import_and_init_load_nothing_of_the_server() -> None:
     """Neither the server's dependencies nor psycopg are loaded, not even by the first event."""
-    code = "import platform_sdk as s\ns.init(dsn='x', app='a', flush_interval_seconds=60, spool_folder='')"
+    code = "import platform_sdk as s\ns.init(dsn='dbname=x', app='a', flush_interval_seconds=60, spool_folder='')"
 
     assert loaded_after(code).isdisjoint(FOREIGN)
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 import platform_sdk
 from platform_sdk import client, emit
 from platform_sdk.delivery.intake import Lane
+from platform_sdk.events.background_task import BACKGROUND_TASK
 from tests.sdk.events import Store, difference, serve
 from tests.servers import TcpProxy, poll_until
 from tools.stack.servers import Postgres
@@ -34,9 +35,9 @@ def start_on_cable(start: Start, cable: TcpProxy, store: Store) -> Start:
     return lambda **options: start(**{"dsn": dsn, **FAST, **options})
 
 
-def settled(timeout_seconds: float = 20) -> None:
+def settled() -> None:
     """Wait until nothing is buffered or spooled."""
-    poll_until(lambda: platform_sdk.flush(0.5), timeout_seconds)
+    poll_until(lambda: platform_sdk.flush(0.5))
 
 
 def assert_exact(store: Store, rows: int) -> None:
@@ -116,7 +117,7 @@ def test_database_down_spools_and_replays(store: Store, start_on_cable: Start, c
     for _ in range(10):
         serve(20)
         platform_sdk.flush(0.05)
-    poll_until(lambda: platform_sdk.stats()["spooled"] > 0, 10)
+    poll_until(lambda: platform_sdk.stats()["spooled"] > 0)
     assert difference() == 0
     cable.restore()
     settled()
@@ -152,8 +153,27 @@ def test_overflow_is_counted_by_reason(store: Store, start: Start) -> None:
 
     assert platform_sdk.stats()["dropped"] == {"overflow": 15}
     assert difference() == 0
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
     assert_exact(store, 10)
+
+
+def test_long_texts_count(start: Start) -> None:
+    """Whatever an application passes as a name, the buffer keeps to its bytes."""
+    start(buffer_bytes=1_000_000, flush_interval_seconds=60)
+    client.current.running = True  # type: ignore[union-attr] # as if the writer were busy
+    long = "x" * 100_000
+    emits = (
+        lambda: emit.activity(long),
+        lambda: emit.sample(long, 1.0),
+        lambda: emit.scraping_run(long, "papers", None, "success", 1.0),
+        lambda: emit.error_message("it broke", endpoint=long),
+        lambda: emit.event(BACKGROUND_TASK, task=long, outcome="success", duration_seconds=1.0),
+    )
+    for emit_one in emits:
+        for _ in range(20):
+            emit_one()
+
+    assert platform_sdk.stats()["buffered"] <= 11
 
 
 def test_bytes_run_out_for_requests_first_and_for_errors_last(store: Store, start: Start) -> None:
@@ -173,7 +193,7 @@ def test_bytes_run_out_for_requests_first_and_for_errors_last(store: Store, star
     assert 0 < plain < 1000
     assert 0 < others < 1000
     assert platform_sdk.stats()["dropped"] == {"overflow": 2000 - plain - others}
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
     assert (store.count(), store.count("api_call")) == (plain, others)
     assert (store.count("error"), store.count("scraping_run")) == (1, 1)
     assert difference() == difference(store.ledger()) == 0
@@ -185,7 +205,7 @@ def test_texts_of_any_kind_are_stored(store: Store, start: Start, garbage: Any) 
     start()
     emit.request_finished(garbage, "GET", 200, 0.1, user_id=garbage, role=garbage, session_id=garbage, ip=garbage)
     emit.activity("look", user_id=garbage, details={"what": garbage, str(garbage)[:10]: [garbage]})
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
 
     assert (store.count(), store.count("user_activity")) == (1, 1)
     assert difference() == 0
@@ -198,7 +218,7 @@ def test_poison_row_is_cut_out(store: Store, start: Start) -> None:
     serve(60)
     serve(1, route="poison")
     serve(39)
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
 
     assert platform_sdk.stats()["dropped"] == {"poison": 1}
     assert_exact(store, 99)
@@ -210,7 +230,7 @@ def test_weight_of_a_poison_row_counts(store: Store, start: Start) -> None:
     start(flush_interval_seconds=60, sample_above_per_second=5)
     serve(50, route="poison")
     serve(50)
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
 
     stats = platform_sdk.stats()
     assert stats["dropped"] == {"poison": 50}
@@ -224,7 +244,7 @@ def test_unwritable_event_is_counted(store: Store, start: Start) -> None:
     emit.request_finished("/", "GET", 200, "soon")  # type: ignore[arg-type]
     emit.request_finished("/", "GET", 10**12, 0.1)
     serve(1)
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
 
     assert platform_sdk.stats()["dropped"] == {"serialization": 2}
     assert_exact(store, 1)
@@ -245,9 +265,9 @@ def test_thread_killed_in_mid_round(store: Store, start: Start, monkeypatch: pyt
 
     monkeypatch.setattr(pipeline, "_encode", die_once)
     serve(10)
-    poll_until(lambda: killed and not client.current.running, 10)  # type: ignore[union-attr]
+    poll_until(lambda: killed and not client.current.running)  # type: ignore[union-attr]
     assert difference() == 0
-    poll_until(lambda: serve(1) or platform_sdk.stats()["stored"] >= 11, 10)
+    poll_until(lambda: serve(1) or platform_sdk.stats()["stored"] >= 11)
     settled()
 
     assert_exact(store, platform_sdk.stats()["produced"])
@@ -262,7 +282,7 @@ def test_error_of_our_own_is_given_up_on_and_counted(
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, "_encode", lambda *_: 1 / 0)
         serve(10)
-        poll_until(lambda: platform_sdk.stats()["dropped"] == {"internal": 10}, 10)
+        poll_until(lambda: platform_sdk.stats()["dropped"] == {"internal": 10})
     serve(5)
     settled()
 
@@ -276,7 +296,7 @@ def test_corrupt_spool_file_is_put_aside(store: Store, start_on_cable: Start, ca
     for _ in range(6):
         serve(20)
         platform_sdk.flush(0.02)
-    poll_until(lambda: platform_sdk.stats()["spooled"] > 40, 10)
+    poll_until(lambda: platform_sdk.stats()["spooled"] > 40)
     file = sorted((tmp_path / "spool").glob("*/*/*.batch"))[0]
     file.write_bytes(file.read_bytes()[:-10])
     cable.restore()
@@ -311,7 +331,7 @@ def test_writer_role_is_enough(store: Store, start: Start) -> None:
         serve(3)
         emit.job_heartbeat("j", "web")
         emit.job_heartbeat("j", "web", progress=10)
-        assert platform_sdk.flush()
+        assert platform_sdk.flush(60)
 
         assert_exact(store, 3)
         client.close()
@@ -348,4 +368,26 @@ def test_signal_handler_that_raises_leaves_the_count_exact(start: Start) -> None
 
 def test_lane_wakes_the_writer_before_it_is_full() -> None:
     """A small lane is emptied at half, not only when a batch would be full."""
-    assert Lane(limit=10, wake_at=5000, most_bytes=1000).wake_at == 5
+    assert Lane("plain", limit=10, wake_at=5000, most_bytes=1000).wake_at == 5
+
+
+def test_event_whose_thread_was_interrupted_is_stored(store: Store, start: Start) -> None:
+    """A signal handler raises between the two steps of an append: the writer takes the event all the same."""
+    start(flush_interval_seconds=60)
+    serve(1)
+    assert platform_sdk.flush(60)
+    lane = client.current.plain  # type: ignore[union-attr]
+    whole = lane.move
+
+    def interrupted() -> Iterator[object]:
+        yield from ()
+        raise KeyboardInterrupt
+
+    lane.move = interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        serve(1)
+    lane.move = whole
+    serve(1)
+    assert platform_sdk.flush(60)
+
+    assert_exact(store, 3)

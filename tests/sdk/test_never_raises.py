@@ -66,6 +66,7 @@ FUNCTIONS: tuple[tuple[Callable[..., Any], int, tuple[str, ...]], ...] = (
     (scitex.log_error, 7, ()),
     (scitex.log_api_usage, 7, ("whatever",)),
     (scitex.log_activity, 9, ()),
+    (scitex.log_system_metric, 6, ()),
 )
 
 
@@ -79,7 +80,7 @@ def test_garbage_neither_raises_nor_unbalances(store: Store, start: Callable[...
         arguments = [chance.choice(GARBAGE) for _ in range(positional)]
         function(*arguments, **{name: chance.choice(GARBAGE) for name in named if chance.random() < 0.7})
     emit.request_finished("/", "GET", 200, 0.1)
-    assert platform_sdk.flush(10)
+    assert platform_sdk.flush(60)
 
     stats = platform_sdk.stats()
     assert difference() == difference(store.ledger()) == 0

@@ -56,8 +56,70 @@ def test_invalid_environment(name: str, text: str) -> None:
         options.read({"dsn": "none", "app": "shop"}, {f"PLATFORM_SDK_{name}": text})
 
 
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "platform", "db:5432/platform", "mysql://u:secret@h/d", "postgresql+psycopg://u:secret@h/d?sslmode=require",
+        "postgresql://u:se/cret@h/d", "postgresql://h:nope/d", "postgresql://u:secret@h/d;postgresql://u:secret@h/e",
+    ],
+)  # fmt: skip
+def test_dsn_that_can_never_work(dsn: str) -> None:
+    """It is said at the start, without being shown."""
+    with pytest.raises(OptionError, match="dsn") as caught:
+        options.check_dsn(dsn)
+
+    assert dsn not in str(caught.value)
+    assert platform_sdk.init(dsn=dsn, app="shop") is False
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgres://h/d", "postgresql:///d", "dbname = d", "service=monitoring", " host=/tmp", "postgresql://",
+        "postgresql://u:p?#,:[;|x@h/d", "postgresql://u:%2F%40@h1:1,h2:2/d", "postgresql://u@[::1]:5433,h/d?sslmode=require&",
+        "postgresql://%2Frun%2Fpg/d", "postgresql:///d?host=/run/pg&user=u@tenant", "postgresql://h?service=monitoring",
+        "host=@socket dbname=d", "host=h password='a@b/c://d' port=1", r"host=h password=a\ b@c", "host=h1,h2 port=1,2",
+    ],
+)  # fmt: skip
+def test_dsn_that_libpq_reads(dsn: str) -> None:
+    """All forms that libpq knows pass."""
+    options.check_dsn(dsn)
+
+
 def test_zero_where_it_means_something() -> None:
     """No spool, no buffer and no proxy are valid choices."""
     read = options.read({"dsn": "none", "app": "shop", "spool_bytes": 0, "buffer_bytes": 0, "trusted_proxies": 0}, {})
 
     assert (read.spool_bytes, read.buffer_bytes, read.trusted_proxies) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("PLATFORM_SDK_BATCH_EVENT", "PLATFORM_SDK_BATCH_EVENT: expected PLATFORM_SDK_BATCH_EVENTS"),
+        ("PLATFORM_SDK_PASWORD_FILE", "PLATFORM_SDK_PASWORD_FILE: expected PLATFORM_SDK_PASSWORD_FILE"),
+        ("PLATFORM_SDK_QQQ", "PLATFORM_SDK_QQQ: expected PLATFORM_SDK_<option>"),
+    ],
+)
+def test_a_variable_that_names_no_option_is_logged(
+    name: str, expected: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Recording goes on without it."""
+    monkeypatch.setenv(name, "1")
+    on = platform_sdk.init(dsn="postgresql://x@127.0.0.1:1/x", app="shop", spool_folder="")
+    platform_sdk.close(0)
+
+    assert on
+    assert caplog.messages == [f"init: nothing reads {expected}"]
+
+
+def test_each_invalid_start_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Also a second one within the minute in which other problems are logged once."""
+    platform_sdk.init(dsn="postgresql://x@127.0.0.1:1/x", app="shop", batch_events=-1)
+    platform_sdk.init(dsn="postgresql://x@127.0.0.1:1/x", app="shop", batch_events=-2)
+    platform_sdk.init(dsn="postgresql://x@127.0.0.1:1/x", app="shop", batch_events=-2)
+
+    assert [message[:60] for message in caplog.messages] == [
+        "init: nothing is recorded: invalid -1 for batch_events: expe",
+        "init: nothing is recorded: invalid -2 for batch_events: expe",
+    ]

@@ -20,6 +20,11 @@ SECRET = "s3cr3t-V4lue-0123456789"
         "X-Api-Key: {}", "failed with Bearer {} (401)", "client_secret: {}",
         "csrf_token={}", "AWS_SECRET_ACCESS_KEY={}",
         'connect(password="{}", port=5)', "token => {}", "sessionid={}",
+        "job --password {} failed", "run --db-password '{}'", "tool --api-key \"{}\" -v", "x -token {}",
+        "<password>{}</password>", "<ns:secret type='a'> {} <", "<db><Password>{}</Password></db>",
+        '{{"body": "{{\\"password\\": \\"{}\\", \\"a\\": 1}}"}}', '"{{\\\\\"token\\\\\": \\\\\"{}\\\\\"}}"',
+        "curl -u me:{} https://x", "curl -ume:{} x", "curl --user 'me:{}' x", "curl --proxy-user=me:{} x",
+        "login with pass={} failed", "pin={}", "(pass={})",
     ],
 )  # fmt: skip
 def test_secret_is_hidden(text: str) -> None:
@@ -48,6 +53,7 @@ def test_well_known_shapes_are_hidden(secret: str) -> None:
     [
         "author=Knuth&year=1968", "max_tokens=100", "KeyError: 'title'", "sort_key=name", "the password is wrong",
         "tokenizer failed at 5", "https://x.example/papers?query=cookies", "user@mail.example wrote", "no secret here",
+        "<author>Knuth</author>", "the pass: 5", "--max-tokens 100", "ls --author me", "a < b and token",
     ],
 )  # fmt: skip
 def test_harmless_text_is_left_alone(text: str) -> None:
@@ -98,3 +104,16 @@ def test_items_of_headers_are_hidden() -> None:
     found = Redactor().value({"sent": [["Authorization", "x"], ["Accept", "y"]]})
 
     assert found == {"sent": [["Authorization", "********"], ["Accept", "y"]]}
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("https://me:s3cret@api.example/x", "https://********@api.example/x"),
+        ("https://api.example/x@y", None),
+        ("arxiv", None),
+    ],
+)
+def test_a_label_has_no_user(text: str, label: str | None) -> None:
+    """Names of APIs, sites and the like become labels, which everybody may read."""
+    assert Redactor.label(text) == (label or text)

@@ -13,7 +13,7 @@ def test_request_is_stored_with_all_columns(store: Store, start: Start) -> None:
     """A request's values arrive in their columns, the address truncated."""
     start(release="1.2.3")
     serve()
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
 
     columns = (
         "app, release, route, method, status, duration_seconds, response_bytes, user_id, role, session_id, ip::text, "
@@ -39,6 +39,18 @@ def test_request_is_stored_with_all_columns(store: Store, start: Start) -> None:
     assert difference() == 0
 
 
+def test_traces_are_stored(store: Store, start: Start) -> None:
+    """The trace of a request, a call and an error, and whether it is sampled."""
+    start()
+    emit.request_finished("/", "GET", 200, 0.1, trace=("a" * 32, True))
+    emit.api_call("arxiv", "/", "success", 0.1, trace=("b" * 32, False))
+    emit.error_message("no paper left", trace=("c" * 32, None))
+    assert platform_sdk.flush(60)
+
+    found = [store.rows("trace_id, trace_sampled", kind) for kind in ("http_request", "api_call", "error")]
+    assert found == [[("a" * 32, True)], [("b" * 32, False)], [("c" * 32, None)]]
+
+
 def test_every_kind_is_stored(store: Store, start: Start) -> None:
     """One event of each kind, and a live job."""
     start()
@@ -52,7 +64,7 @@ def test_every_kind_is_stored(store: Store, start: Start) -> None:
         raise ValueError("password=hunter2 is wrong")
     except ValueError as error:
         emit.exception(error)
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
 
     assert store.rows("endpoint, query", "api_call") == [
         ("https://x.example/papers/{id}", {"token": "********", "q": "1"})

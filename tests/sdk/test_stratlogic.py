@@ -36,7 +36,7 @@ def test_scraping_metrics(store: Store, start: Start) -> None:
         await service.record_scraping_metrics(JOB, "paper", False, 20.0, error_message="HTTP 429: too many requests")
 
     asyncio.run(record())
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
 
     columns = "job_id, scraper, outcome, reason, duration_seconds, items_processed, items_failed"
     assert store.rows(columns, "scraping_run") == [
@@ -56,7 +56,7 @@ def test_user_activity(store: Store, start: Start) -> None:
             user_agent="Mozilla/5.0", session_id="session123", details={"way": "password"},
         )
     )  # fmt: skip
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
 
     columns = "activity, user_id, host(ip), user_agent, details, session_id <> 'session123'"
     details = {"way": "password", "endpoint": "/api/v1/auth/login"}
@@ -74,7 +74,7 @@ def test_performance_metric(store: Store, start: Start, kind: str) -> None:
             metric_name="api_response_time", metric_type=kind, value=150.5, unit="ms", labels={"endpoint": "/jobs"}
         )
     )
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
 
     assert store.rows("name, kind, value, unit, labels", "sample") == [
         ("api_response_time", "histogram", 150.5, "ms", {"endpoint": "/jobs"})
@@ -94,7 +94,7 @@ def test_create_alert(store: Store, start: Start) -> None:
         return alert.title, alert.resolved
 
     assert asyncio.run(create()) == ("Database Connection Failed", False)
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
 
     assert store.rows("severity, error_type, message, endpoint, fingerprint, context", "error") == [
         ("critical", "Database Connection Failed", "no answer", "monitoring_service",
@@ -115,7 +115,7 @@ def test_garbage_harms_nothing(start: Start) -> None:
         await service.create_alert(None, None, None, None, None, [1])  # type: ignore[arg-type]
 
     asyncio.run(record())
-    assert platform_sdk.flush()
+    assert platform_sdk.flush(60)
 
     assert difference() == 0
 

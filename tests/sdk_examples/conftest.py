@@ -43,7 +43,7 @@ def store(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Itera
     role = f"shop_{secrets.token_hex(4)}"
     with fresh_database(postgres) as database:
         folder = tmp_path_factory.mktemp("store")
-        configuration = f"database: {{dsn: '{database.dsn}', poll_interval_seconds: 0.2}}\n"
+        configuration = f"database: {{dsn: '{database.dsn}', poll_interval_seconds: 0.5}}\n"
         (folder / "platform-exporter.yml").write_text(configuration)
         Programs(folder, {}).run(
             "python", "-m", "exporter", "schema", "apply", "--config", "platform-exporter.yml", cwd=folder

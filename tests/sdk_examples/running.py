@@ -11,11 +11,10 @@ from pathlib import Path
 
 import requests
 
-from tests.servers import poll_until
+from tests.servers import PATIENCE_SECONDS, poll_until
 from tools.stack.ports import free_port
 
 HERE = Path(__file__).parent
-DEADLINE_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Programs:
     def run(self, *argv: object, cwd: Path, status: int = 0, **environment: str) -> str:
         """Run a program of the virtual environment to its end and return its output."""
         end = subprocess.run(
-            self._argv(argv), cwd=cwd, env=self._environment(environment), timeout=DEADLINE_SECONDS,
+            self._argv(argv), cwd=cwd, env=self._environment(environment), timeout=PATIENCE_SECONDS,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         assert end.returncode == status, end.stdout
@@ -46,7 +45,7 @@ class Programs:
         try:
             yield log
             process.send_signal(signal.SIGTERM)
-            process.wait(DEADLINE_SECONDS)
+            process.wait(PATIENCE_SECONDS)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -60,7 +59,7 @@ class Programs:
         filled = [str(part).format(address=address, host=host, port=port) for part in argv]
         with self.running(*filled, cwd=cwd, **environment) as log:
             url = f"http://{address}"
-            poll_until(lambda: _answers(url), DEADLINE_SECONDS, what=f"{argv[0]}; see {log}")
+            poll_until(lambda: _answers(url), what=f"{argv[0]}; see {log}")
             yield url
 
     def _argv(self, argv: tuple[object, ...]) -> list[str]:
@@ -75,5 +74,5 @@ class Programs:
 
 def _answers(url: str) -> bool:
     with contextlib.suppress(requests.ConnectionError):
-        return bool(requests.get(f"{url}/health", timeout=DEADLINE_SECONDS).status_code)
+        return bool(requests.get(f"{url}/health", timeout=PATIENCE_SECONDS).status_code)
     return False

@@ -1,10 +1,13 @@
 """What docs/sdk.md says is true: each of its blocks is run as it is written, and makes the rows expected."""
 
 import asyncio
+import contextlib
 import re
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, fields
+from dataclasses import MISSING
+from datetime import UTC, datetime
+from functools import partialmethod
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -14,24 +17,27 @@ from typing import Any
 import psycopg
 import pytest
 import requests
+from playwright.sync_api import BrowserType
 from redis import Redis as Connection
 
 import platform_sdk
-from platform_sdk import options
+from platform_sdk import emit, integrations, logs, options, scope
 from platform_sdk.delivery import intake
 from platform_sdk.events import EVENTS
-from platform_sdk.outgoing import aiohttp, httpx
+from platform_sdk.jobs import apscheduler
+from platform_sdk.outgoing import aiohttp, httpx, urllib3
+from platform_sdk.outgoing import playwright as outgoing_playwright
 from platform_sdk.outgoing import requests as outgoing_requests
 from tests.sdk_examples import document
 from tests.sdk_examples.conftest import Store
 from tests.sdk_examples.running import Programs
-from tests.servers import poll_until
+from tests.servers import PATIENCE_SECONDS, poll_until
+from tools.stack.programs.search import find
 from tools.stack.servers import Redis
 
 Run = Callable[..., dict[str, Any]]
 
 BLOCKS = document.blocks()
-DEADLINE_SECONDS = 120
 
 EXTERNAL = "export.arxiv.org"
 """The API that the document's examples call; here it is a server on loopback."""
@@ -42,6 +48,16 @@ def block(heading: str, language: str = "python") -> str:
     texts = [each.text for each in BLOCKS[heading] if each.language == language]
     assert len(texts) == 1, f"{heading}: {len(texts)} blocks of {language}"
     return texts[0]
+
+
+@contextlib.contextmanager
+def reading(store: Store, role: str) -> Iterator[str]:
+    """Make the role that the document gives to what reads; return its DSN."""
+    store.database.execute(block("SciTeX Cloud's calls", "sql").replace("shop_reader", role))
+    try:
+        yield store.dsn.replace(store.role, role)
+    finally:
+        store.database.execute(f"DROP ROLE {role}")
 
 
 class _Papers(BaseHTTPRequestHandler):
@@ -99,11 +115,11 @@ def run(programs: Programs, monkeypatch: pytest.MonkeyPatch, empty: None) -> Ite
 
     def run_block(heading: str, **names: Any) -> dict[str, Any]:
         exec(compile(block(heading), f"docs/sdk.md: {heading}", "exec"), names)
-        assert platform_sdk.flush(DEADLINE_SECONDS)
+        assert platform_sdk.flush(PATIENCE_SECONDS)
         return names
 
     yield run_block
-    for library in (outgoing_requests, httpx, aiohttp):
+    for library in (outgoing_requests, httpx, aiohttp, urllib3, outgoing_playwright):
         library.uninstall()
     platform_sdk.close(1.0)
 
@@ -114,7 +130,7 @@ def requests_of(store: Store) -> list[tuple[Any, ...]]:
 
 
 def test_set_up(store: Store, programs: Programs, tmp_path: Path) -> None:
-    """The role may add events and read none until it is granted that; the SDK reads the variables."""
+    """The role may add events and read none, the reader's may read and add none; the SDK reads the variables."""
     store.database.execute(block("Set up", "sql"))
     try:
         with psycopg.connect(store.dsn.replace(store.role, "shop"), autocommit=True) as shop:
@@ -123,8 +139,10 @@ def test_set_up(store: Store, programs: Programs, tmp_path: Path) -> None:
             )
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 shop.execute("SELECT * FROM monitoring.error")
-            store.database.execute(block("SciTeX Cloud's calls", "sql"))
-            shop.execute("SELECT * FROM monitoring.error")
+        with reading(store, "shop_reader") as dsn, psycopg.connect(dsn, autocommit=True) as shop_reader:
+            shop_reader.execute("SELECT context FROM monitoring_restricted.error")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                shop_reader.execute("INSERT INTO monitoring.error (app) VALUES ('other')")
     finally:
         store.database.execute("DROP OWNED BY shop; DROP ROLE shop")
     password, script = tmp_path / "password", tmp_path / "set-up.sh"
@@ -183,7 +201,7 @@ def test_flask(store: Store, programs: Programs, tmp_path: Path, empty: None) ->
     assert store.rows("error_type, endpoint", "error") == [("ZeroDivisionError", "/papers/<int:pk>")]
 
 
-@pytest.mark.parametrize("library", ["requests", "httpx", "aiohttp"])
+@pytest.mark.parametrize("library", ["requests", "httpx", "aiohttp", "urllib3"])
 def test_external_calls(store: Store, run: Run, external: str, library: str) -> None:
     """A call made after the hook was installed is a row, under the name given."""
     run(library)
@@ -202,6 +220,72 @@ def test_scraping_job(store: Store, run: Run) -> None:
     ]
 
 
+def test_what_is_expected(store: Store, run: Run) -> None:
+    """It is in the run's row."""
+    run("What is expected")
+
+    columns = "expected_within_seconds, least_items, shortest_seconds, longest_seconds"
+    assert store.rows(columns, "scraping_run") == [(26 * 3600, 2, 1, 3 * 3600)]
+
+
+def test_fields_of_items(store: Store, run: Run) -> None:
+    """Filled ones are counted, nested ones too."""
+    run("Fields of items")
+
+    assert store.rows("field, type, items", "scraping_field", "field IS NOT NULL") == [
+        ("price", "number", 1), ("seller", "object", 1), ("seller.name", "text", 1), ("title", "text", 2),
+    ]  # fmt: skip
+
+
+def test_pages_in_a_browser(store: Store, run: Run, external: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page is a request of the job."""
+    here = f"--host-resolver-rules=MAP {EXTERNAL}:80 {external.removeprefix('http://')}"
+    options = {"executable_path": find("chromium").path, "args": [here], "timeout": 1000 * PATIENCE_SECONDS}
+    monkeypatch.setattr(BrowserType, "launch", partialmethod(BrowserType.launch, **options))
+    run("Pages in a browser")
+
+    assert store.rows("site, status, requests", "scraping_request") == [(EXTERNAL, 200, 1)]
+    assert store.rows("outcome, items_processed", "scraping_run") == [("success", 1)]
+
+
+def test_proxies(store: Store, run: Run, tmp_path: Path) -> None:
+    """Of the table each has its provider and its price; a disallowed page is no request."""
+    (tmp_path / "proxies.toml").write_text(block("Proxies, and what they cost", "toml"))
+    assert platform_sdk.init(proxy_providers=str(tmp_path / "proxies.toml"))
+    run("Politeness")
+
+    columns = "site, proxy, requests, round(cost * 1e6), disallowed"
+    assert store.rows(columns, "scraping_request") == [
+        ("shop.example", "acme", 1, 1500, 0), ("shop.example", None, 0, None, 1),
+    ]  # fmt: skip
+
+
+def test_language_models(store: Store, run: Run, tmp_path: Path) -> None:
+    """What no hook sees costs what the table says of its tier."""
+    (tmp_path / "prices.toml").write_text(block("Language models", "toml"))
+    assert platform_sdk.init(prices=str(tmp_path / "prices.toml"))
+    run("Language models")
+
+    assert store.rows("model, input_tokens, service_tier, round(cost * 1e6)", "api_call") == [
+        ("gpt-4o", 1200, "batch", (1200 * 2.5 + 80 * 10) / 2)
+    ]
+
+
+def test_consumers(store: Store, run: Run) -> None:
+    """A call is on behalf of whom the application named."""
+    with scope.opened():
+        run("Consumers")
+
+    assert store.rows("api, consumer", "api_call") == [("maps", "acme")]
+
+
+def test_blocked_with_a_200(store: Store, run: Run) -> None:
+    """The function's verdict ends the run."""
+    run("Blocked with a 200")
+
+    assert store.rows("reason, block", "scraping_run") == [("blocked", "custom")]
+
+
 def test_scrapy(store: Store, programs: Programs, tmp_path: Path, external: str, empty: None) -> None:
     """With these settings a crawl is a run."""
     (tmp_path / "settings.py").write_text(block("Scrapy"))
@@ -218,7 +302,7 @@ def test_celery(store: Store, programs: Programs, tmp_path: Path, broker: str, e
     send, worker = "import tasks; tasks.scrape_arxiv.delay(3)", ("-A", "tasks", "worker", "--concurrency", "1")
     programs.run("python", "-c", send, cwd=tmp_path, CELERY_BROKER_URL=broker)
     with programs.running("celery", *worker, "--max-tasks-per-child", "1", cwd=tmp_path, CELERY_BROKER_URL=broker):
-        poll_until(lambda: store.rows("1", "scraping_run"), DEADLINE_SECONDS, what="the task's run")
+        poll_until(lambda: store.rows("1", "scraping_run"), what="the task's run")
 
     assert store.rows("scraper, outcome, items_processed", "scraping_run") == [("papers", "success", 3)]
 
@@ -232,10 +316,36 @@ def test_rq(
     monkeypatch.syspath_prepend(tmp_path)
     run("RQ", redis_url=broker)
     with programs.running("sh", "worker.sh", cwd=tmp_path, RQ_REDIS_URL=broker, PYTHONPATH=str(tmp_path)):
-        poll_until(lambda: store.rows("1", "scraping_run"), DEADLINE_SECONDS, what="the job's run")
+        poll_until(lambda: store.rows("1", "scraping_run"), what="the job's run")
 
     assert store.rows("scraper, site, outcome, items_processed", "scraping_run") == [
         ("papers", "export.arxiv.org", "success", 3)
+    ]
+
+
+def test_huey(store: Store, programs: Programs, tmp_path: Path, broker: str, empty: None) -> None:
+    """A task whose name matches is a run, in a consumer of its own."""
+    text = block("Huey")
+    (tmp_path / "tasks.py").write_text(f"redis_url = {broker!r}\n{text}")
+    programs.run("python", "-c", "import tasks; tasks.scrape_arxiv(3)", cwd=tmp_path)
+    with programs.running("huey_consumer", "tasks.huey", cwd=tmp_path, PYTHONPATH=str(tmp_path)):
+        poll_until(lambda: store.rows("1", "scraping_run"), what="the task's run")
+
+    assert store.rows("scraper, outcome, items_processed", "scraping_run") == [("papers", "success", 3)]
+
+
+def test_apscheduler(store: Store, run: Run) -> None:
+    """A job whose id matches is a run, here at once instead of at night."""
+    names = run("APScheduler", __name__="schedule")
+    try:
+        names["scheduler"].modify_job("nightly-papers", next_run_time=datetime.now(UTC))
+        poll_until(lambda: platform_sdk.flush(1) and store.rows("1", "scraping_run"), what="its run")
+    finally:
+        names["scheduler"].shutdown()
+        apscheduler.uninstall()
+
+    assert store.rows("job_id, scraper, outcome, items_processed", "scraping_run") == [
+        ("nightly-papers", "papers", "success", 3)
     ]
 
 
@@ -245,6 +355,7 @@ def test_manual_calls(store: Store, run: Run) -> None:
 
     assert store.rows("error_type, severity, message, context->>'order'", "error") == [
         ("LoggedError", "low", "no paper left", None),
+        ("Message", "medium", "no index today", None),
         ("ZeroDivisionError", "high", "division by zero", "4711"),
     ]
     assert store.rows("activity, user_id, module, feature, details->>'words'", "user_activity") == [
@@ -255,6 +366,37 @@ def test_manual_calls(store: Store, run: Run) -> None:
         ("arxiv", 200, None, 120)
     ]
     assert store.rows("api, status, reason", "api_call", "status = 429") == [("arxiv", 429, "rate_limited")]
+
+
+def test_switch_on(store: Store, run: Run, external: str) -> None:
+    """Calls of a library that is loaded are recorded."""
+    try:
+        run("Switch on what is installed")
+        requests.get(f"{external}/api/query")
+        assert platform_sdk.flush(PATIENCE_SECONDS)
+    finally:
+        integrations.forget()
+
+    assert store.rows("endpoint, status", "api_call") == [("/api/query", 200)]
+
+
+def test_doctor(programs: Programs, tmp_path: Path) -> None:
+    """It finds nothing wrong here."""
+    (tmp_path / "check.sh").write_text(block("Check the set-up", "sh"))
+    printed = programs.run("sh", "check.sh", cwd=tmp_path)
+
+    assert {line[:5].strip() for line in printed.splitlines()} == {"ok"}
+
+
+def test_logging(store: Store, run: Run) -> None:
+    """What was logged is an error with its context."""
+    try:
+        run("Logging")
+    finally:
+        logs.uninstall()
+
+    columns = "error_type, context->>'message', context->>'basket', context->>'logger'"
+    assert store.rows(columns, "error") == [("ZeroDivisionError", "order 4711 failed", "5", "shop")]
 
 
 def test_activity_rules(store: Store, programs: Programs, tmp_path: Path, empty: None) -> None:
@@ -279,12 +421,40 @@ def test_secrets(store: Store, run: Run) -> None:
     ]
 
 
+def test_users_tags_and_contexts(store: Store, run: Run) -> None:
+    """An error has them."""
+    with scope.opened():
+        run("Users, tags and contexts")
+        platform_sdk.log_error("broken")
+    assert platform_sdk.flush(60)
+
+    context = {"tags": {"plan": "pro"}, "contexts": {"cart": {"items": 3, "total": 27.5}}}
+    assert store.rows("user_id, context", "error") == [("7", context)]
+
+
+def test_a_scope_for_each_item(store: Store, run: Run) -> None:
+    """Each activity has the user of its own job."""
+    run("A scope for each item of work")
+
+    assert store.rows("activity, user_id", "user_activity") == [("export", "7"), ("export", "8")]
+
+
 def test_ledger(store: Store, run: Run) -> None:
     """The ledger balances, and says what is stored."""
     platform_sdk.log_error("one")
-    names = run("Under load, and with the database down")
+    ledger = run("Under load, and with the database down")["ledger"]
 
-    assert (names["ledger"]["stored"], names["dropped"]) == (1, 0)
+    assert (ledger.stored, ledger.lost) == (1, 0)
+
+
+def test_before_send(store: Store, run: Run) -> None:
+    """The error is changed, and a request to the route is dropped."""
+    run("Leave out or change events")
+    emit.request_finished("/ping", "GET", 200, 0.1)
+    assert platform_sdk.flush(PATIENCE_SECONDS)
+
+    assert store.rows("message, user_id, context->>'region'", "error") == [("no paper left", None, "eu")]
+    assert platform_sdk.stats().dropped == {"before_send": 1}
 
 
 def test_reasons_are_explained() -> None:
@@ -299,12 +469,12 @@ def test_options_are_those_there_are() -> None:
     """The table has each option with its default."""
     defaults = {
         option.name: "required" if option.default is option.default_factory is MISSING else option.default
-        for option in fields(options.Options)
+        for option in options.all_options()
     }
     special = {
         "spool_folder": "a folder below the temporary folder",
         "excluded_paths": ", ".join(options.LEFT_OUT),
-        "activity_rules": "{}",
+        **dict.fromkeys(("activity_rules", "prices", "proxy_providers"), "{}"),
     }
 
     assert document.options_table() == [(name, special.get(name, str(value))) for name, value in defaults.items()]
@@ -312,24 +482,29 @@ def test_options_are_those_there_are() -> None:
 
 def test_coming_from_scitex(store: Store, run: Run, external: str) -> None:
     """With only an import changed its calls are recorded, and its summary has its fields."""
-    heading = "SciTeX Cloud's calls"
-    store.database.execute(block(heading, "sql").replace("TO shop", f"TO {store.role}"))
     url, params = f"{external}/graph/v1/paper/search", {"query": "cells"}
     user = SimpleNamespace(pk=7)
-    health = run(heading, requests=requests, endpoint_url=url, query_params=params, user=user)["health"]
+    with reading(store, f"{store.role}_reader") as dsn:
+        assert platform_sdk.init(read_dsn=dsn)
+        names = run("SciTeX Cloud's calls", requests=requests, endpoint_url=url, query_params=params, user=user)
+        health = names["get_system_health_summary"]()
 
     assert store.rows("api, outcome, query->>'query'", "api_call") == [("semantic_scholar", "success", "cells")]
     assert health["health_status"] == "unknown"  # one call is too few to judge by
-    assert (health["error_count"], health["avg_response_time"]) == (0, None)
-    assert "api_success_rate" in health
+    assert (health["error_count"], health["avg_response_time"], health["api_success_rate"]) == (1, 0, 100.0)
     assert store.rows("severity, error_type, message, user_id", "error") == [("high", "CompileError", "page 3", "7")]
 
 
 def test_coming_from_stratlogic(store: Store, run: Run) -> None:
-    """With only an import changed its calls are recorded."""
+    """With only an import changed its calls are recorded, and what it asks is answered."""
     names = run("StratLogic's calls", db=object(), minio_client=object())
-    asyncio.run(names["finished"]("j1"))
-    assert platform_sdk.flush(DEADLINE_SECONDS)
+    with reading(store, f"{store.role}_reader") as dsn:
+        assert platform_sdk.init(read_dsn=dsn)
+        asyncio.run(names["finished"]("j1"))
+        assert platform_sdk.flush(PATIENCE_SECONDS)
+        asked = asyncio.run(names["MonitoringService"]().get_scraping_analytics(days=7))
+
+    assert (asked["total_jobs"], asked["success_rate"]) == (1, 100.0)
 
     assert store.rows("job_id, scraper, outcome, duration_seconds, items_processed", "scraping_run") == [
         ("j1", "web", "success", 1.5, 10)

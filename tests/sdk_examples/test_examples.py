@@ -28,7 +28,6 @@ scrape_configs:
     static_configs: [{{targets: ['{}']}}]
 """
 APPS = ("crawler", "prices", "shop")
-DEADLINE_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Chain:
     def becomes(self, promql: str, expected: dict[tuple[str, ...], float]) -> None:
         """Wait until Prometheus answers a query with these values by labels."""
         with contextlib.suppress(StackError):  # the assertion says more
-            poll_until(lambda: self.values(promql) == expected, DEADLINE_SECONDS)
+            poll_until(lambda: self.values(promql) == expected)
         assert self.values(promql) == expected
 
     def values(self, promql: str) -> dict[tuple[str, ...], float]:
@@ -77,7 +76,6 @@ def _use_applications(programs: Programs) -> None:
     environment = {
         "SHOP_DATABASE": str(programs.folder / "shop.sqlite3"),
         "LEDGER_URL": f"http://127.0.0.1:{free_port()}",  # a port without a listener
-        "PYTHONDONTWRITEBYTECODE": "1",
         "DJANGO_SETTINGS_MODULE": "shop.settings",  # other tests of this worker may have set one of their own
     }
     uvicorn = ("uvicorn", "--host", "{host}", "--port", "{port}", "main:app")
@@ -160,7 +158,7 @@ def test_an_exception_is_an_issue(chain: Chain) -> None:
 
     assert [error[:3] for error in errors] == sorted(issues)
     assert [error[3:] for error in errors] == [(None, True), (None, True), ("1", True)]
-    poll_until(lambda: chain.store.rows("1", "error_issue", "status = 'open'") == [(1,)] * 3, DEADLINE_SECONDS)
+    poll_until(lambda: chain.store.rows("1", "error_issue", "status = 'open'") == [(1,)] * 3)
     assert set(chain.store.rows("app, error_type, endpoint", "error_issue")) == issues
     chain.becomes("sum by (app, error_type) (platform_errors_total) > 0", {(app, kind): 1.0 for app, kind, _ in issues})
     chain.becomes('sum by (app) (platform_error_issues{status="open"})', {(app,): 1.0 for app in APPS})

@@ -85,6 +85,35 @@ class Empty(Shop):
         yield from ()
 
 
+class Proxied(Shop):
+    """A site behind a proxy, of which one half is reached only by a tunnel; and pages that robots.txt disallows."""
+
+    name = "proxied"
+    custom_settings = {  # noqa: RUF012 - as Scrapy has it
+        "ROBOTSTXT_OBEY": True,
+        "ITEM_PIPELINES": {},
+        "DOWNLOADER_MIDDLEWARES": {"tests.sdk_jobs.crawls.Through": 90},
+    }
+    paths = ("/page/1", "/private/1")
+
+    @property
+    def start_urls(self) -> list[str]:
+        """Return pages of two schemes."""
+        return [*(f"{self.site}{path}" for path in self.paths), "https://chairs.example/1"]
+
+    def parse(self, response: Any) -> Iterator[dict[str, Any]]:
+        """Yield an item."""
+        yield {"price": 1}
+
+
+class Through:
+    """A downloader middleware that sends everything through the site itself, as a proxy with a password."""
+
+    def process_request(self, request: Any, spider: Any = None) -> None:
+        """Name the proxy."""
+        request.meta["proxy"] = sys.argv[1].replace("//", "//customer:hunter2-of-the-proxy@")
+
+
 class Endless(Shop):
     """A page that never comes."""
 
@@ -92,7 +121,7 @@ class Endless(Shop):
     paths = ("/hang",)
 
 
-SPIDERS = {spider.name: spider for spider in (Shop, Banned, Limited, Refused, Redesigned, Empty, Endless)}
+SPIDERS = {spider.name: spider for spider in (Shop, Banned, Limited, Refused, Redesigned, Empty, Proxied, Endless)}
 
 
 def main(site: str, *names: str) -> None:

@@ -1,13 +1,8 @@
 """Celery workers of each pool on a real Redis: what their tasks emit is stored, whatever becomes of their processes."""
 
-import contextlib
-import signal
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
 
 import pytest
 from celery import Celery, signals
@@ -15,53 +10,8 @@ from celery import Celery, signals
 import platform_sdk
 from platform_sdk.jobs import celery as jobs
 from tests.sdk_jobs.store import Store
+from tests.sdk_jobs.workers import working
 from tools.stack.servers import Redis
-
-
-@dataclass
-class Broker:
-    """A worker that runs, and how to give it work."""
-
-    store: Store
-    url: str
-    prefix: str
-    process: subprocess.Popen[str]
-    app: Celery
-
-    def send(self, name: str, *args: Any) -> Any:
-        """Send a task; return its result, to be waited for."""
-        return self.app.send_task(name, args)
-
-    def end(self) -> int:
-        """Shut the worker down warmly, as a service manager does; return its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(120)
-
-
-def publisher(url: str, prefix: str) -> Celery:
-    """Return an application that sends tasks; as the publisher's half of the hooks is installed, it says when."""
-    jobs.install()
-    app = Celery("publisher", broker=url, backend=url, set_as_current=False)
-    options = {"global_keyprefix": prefix}
-    app.conf.update(broker_transport_options=options, result_backend_transport_options=options)
-    return app
-
-
-@contextmanager
-def working(store: Store, redis: Redis, *options: str) -> Iterator[Broker]:
-    """Run a worker with these options."""
-    url, prefix = redis.url, f"{store.folder.name}-"
-    worker = ["-m", "celery", "-A", "tests.sdk_jobs.celery_app", "worker", "--loglevel", "WARNING"]
-    lean = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    process = store.run(*worker, *lean, *options, BROKER=url, PREFIX=prefix)
-    broker = Broker(store, url, prefix, process, publisher(url, prefix))
-    try:
-        yield broker
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        process.wait(10)
-        broker.app.close()
 
 
 @dataclass(frozen=True)
@@ -152,6 +102,20 @@ def test_killed_child(recycled: Ended) -> None:
     assert (outcome, reason) == ("failure", "other")
     assert 0 < duration_seconds < recycled.elapsed_seconds
     assert recycled.store.count("error", "endpoint = 'shop.killed' AND error_type = 'WorkerLostError'") == 1
+
+
+def test_a_child_that_dies_is_one_error(store: Store, redis_server: Redis) -> None:
+    """Where all that is logged is recorded, too: Celery and billiard log the same two and three times."""
+    options = ("--pool", "prefork", "--concurrency", "1")
+    with working(store, redis_server, *options, PLATFORM_SDK_INTEGRATIONS="auto") as broker:
+        for name in ("exits", "killed", "slow", "broken"):
+            broker.send(f"shop.{name}").get(timeout=240, propagate=False)
+        broker.end()
+
+    assert store.rows("endpoint, error_type", "error") == [
+        ("shop.broken", "ValueError"), ("shop.exits", "WorkerLostError"), ("shop.killed", "WorkerLostError"),
+        ("shop.slow", "TimeLimitExceeded"),
+    ]  # fmt: skip
 
 
 def test_time_limit(recycled: Ended) -> None:

@@ -1,21 +1,26 @@
 """RQ workers on a real Redis: what their jobs emit is stored, though each ends by `os._exit`."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import psutil
 import pytest
 from redis import Redis as Connection
 from rq import Queue, Retry, Worker
+from rq.command import send_stop_job_command
 from rq.job import Job
+from rq.registry import StartedJobRegistry
 
+import platform_sdk
 from platform_sdk.jobs.rq import Monitored
 from tests.sdk_jobs import tasks
 from tests.sdk_jobs.store import Store
+from tests.servers import poll_until
 from tools.stack.servers import Redis
 
 
@@ -146,6 +151,61 @@ def test_retried_job(line: Line) -> None:
     line.work()
 
     assert line.store.rows("outcome", "background_task", f"task_id = '{job.id}'") == [("failure",), ("retry",)]
+
+
+def test_job_that_asks_for_a_retry(line: Line) -> None:
+    """One that returns a Retry has not succeeded yet."""
+    job = line.add(tasks.again_at_first, str(line.store.folder / "began"))
+    line.work()
+
+    found = line.store.rows("outcome, reason", "background_task", f"task_id = '{job.id}'")
+    assert found == [("retry", "retry"), ("success", None)]
+
+
+def test_stopped_job(line: Line) -> None:
+    """A job that is stopped on request was cancelled: its process is killed, and its run does not stay open."""
+    job = line.add(tasks.hang, 240)
+    rq = str(Path(sys.executable).with_name("rq"))
+    options = ["--burst", "--worker-class", "tests.sdk_jobs.test_rq.ShopWorker", "--url", line.url, "--path", "."]
+    worker = line.store.run(rq, "worker", *options, line.queue.name)
+    poll_until(lambda: job.get_status() == "started" and line.store.count("scraping_job", "status = 'running'"))
+    send_stop_job_command(line.queue.connection, job.id)
+    worker.wait(240)
+
+    assert line.store.rows("outcome, reason", "background_task") == [("failure", "cancelled")]
+    assert line.store.rows("outcome, reason") == [("failure", "cancelled")]
+    assert line.store.rows("status", "scraping_job") == [("cancelled",)]
+
+
+def test_abandoned_job(line: Line, start: Callable[..., None]) -> None:
+    """A job whose worker was killed with it is recorded when another worker cleans up."""
+    job = line.add(tasks.hang, 240)
+    rq = str(Path(sys.executable).with_name("rq"))
+    options = ["--burst", "--worker-class", "tests.sdk_jobs.test_rq.ShopWorker", "--url", line.url, "--path", "."]
+    worker = line.store.run(rq, "worker", *options, line.queue.name)
+    poll_until(lambda: job.get_status() == "started" and line.store.count("scraping_job", "status = 'running'"))
+    processes = [worker, *psutil.Process(worker.pid).children(recursive=True)]
+    for process in processes:
+        process.kill()
+    worker.wait(60)
+    start()
+    other = ShopWorker([line.queue], connection=line.queue.connection)
+    StartedJobRegistry(queue=line.queue).cleanup(2e9, other._exc_handlers)
+    assert platform_sdk.flush(60)
+
+    assert line.store.rows("outcome, reason", "background_task") == [("failure", "killed")]
+    assert line.store.rows("outcome, reason") == [("failure", "other")]
+    assert line.store.rows("status", "scraping_job") == [("failed",)]
+    assert line.store.rows("error_type", "error") == [("AbandonedJobError",)]
+
+
+def test_exception_that_cannot_be_pickled(line: Line) -> None:
+    """RQ keeps a text of it; the error is the one that was raised."""
+    job = line.add(tasks.unpicklable, "layout")
+    line.work()
+
+    found = line.store.rows("error_type, message", "error", f"job_id = '{job.id}'")
+    assert found == [("LayoutError", "page 7 has no price")]
 
 
 def test_scraper_in_the_jobs_meta(line: Line) -> None:

@@ -8,9 +8,10 @@ import sys
 import threading
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from datetime import timedelta
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -57,6 +58,52 @@ def test_run_is_counted(store: Store) -> None:
     assert run(store, columns) == ("j1", "arxiv", "arxiv.org", "success", None, 5, 2, 1, 1000)
 
 
+def test_requests_are_counted_by_site_and_status(store: Store) -> None:
+    """By the response of any library, or by its status; what got none has no status."""
+    with scraping_job(scraper="arxiv", site="arxiv.org", job_id="j1") as job:
+        for _ in range(3):
+            job.response(200, url="https://Export.arxiv.org/list?page=2", size_bytes=100)
+        job.response(503, url="https://export.arxiv.org/list", retry=True)
+        job.response(httpx.Response(404, request=httpx.Request("GET", "https://example.org/x")))
+        job.response(None)
+    assert run(store, "response_bytes") == (300,)
+
+    assert store.rows("job_id, site, status, requests, retries, response_bytes", "scraping_request") == [
+        ("j1", "arxiv.org", None, 1, 0, 0), ("j1", "example.org", 404, 1, 0, 0),
+        ("j1", "export.arxiv.org", 200, 3, 0, 300), ("j1", "export.arxiv.org", 503, 1, 1, 0),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        ({"expected_every": "1d"}, (90_000, 0, 0, 0)), ({"expected_every": "1h30m", "grace": 60}, (5460, 0, 0, 0)),
+        ({"shortest": timedelta(seconds=5), "longest": 2.5}, (0, 0, 5, 2.5)), ({"least_items": 7}, (0, 7, 0, 0)),
+        ({"expected_every": "soon", "least_items": -1, "longest": object()}, (0, 0, 0, 0)), ({}, (0, 0, 0, 0)),
+    ],
+)  # fmt: skip
+def test_what_is_expected_is_stored(store: Store, given: dict[str, Any], stored: tuple[float, ...]) -> None:
+    """Of whatever spelling; nothing is expected of what is invalid, or of a job that says nothing."""
+    with scraping_job(scraper="arxiv", **given):
+        pass
+
+    columns = "expected_within_seconds, least_items, shortest_seconds, longest_seconds"
+    assert run(store, columns) == stored
+
+
+def test_requests_of_many_sites_are_reported_before_the_end(store: Store) -> None:
+    """What is kept apart in memory is bounded, and nothing of it is lost."""
+    with scraping_job(scraper="arxiv") as job:
+        for number in range(450):
+            job.response(200, url=f"https://{number}.example.org/")
+        assert platform_sdk.flush(60)
+        before = store.count("scraping_request")
+    run(store)
+
+    assert before == 400
+    assert store.count("scraping_request") == 450
+
+
 def test_run_reaches_the_exporter(store: Store) -> None:
     """The exporter counts it as a run with its items."""
     with scraping_job(scraper="counted") as job:
@@ -75,7 +122,7 @@ def test_live_job_reaches_the_exporter(store: Store) -> None:
         worker = store.counting.worker()
         worker.start()
         try:
-            view = poll_until(lambda: worker.view if worker.view.polled_at else None, 60)
+            view = poll_until(lambda: worker.view if worker.view.polled_at else None)
         finally:
             worker.stop()
         return {(reading.metric, reading.labels): reading.value for reading in view.readings}
@@ -98,9 +145,9 @@ def test_live_job_reaches_the_exporter(store: Store) -> None:
 def test_idle_job_beats(store: Store) -> None:
     """A job that does nothing for a while can still be told from a dead one."""
     with scraping_job(scraper="arxiv", heartbeat_seconds=0.1):
-        poll_until(lambda: live(store), 60)
+        poll_until(lambda: live(store))
         first = live(store, "heartbeat_at")
-        poll_until(lambda: live(store, "heartbeat_at") > first, 60)
+        poll_until(lambda: live(store, "heartbeat_at") > first)
 
         assert live(store, "status") == [("running",)]
 
@@ -109,11 +156,10 @@ def test_progress(store: Store) -> None:
     """What is done of how much is in the live row at the next heartbeat."""
     with scraping_job(scraper="arxiv", total=8, heartbeat_seconds=0.1) as job:
         job.progress(2)
-        poll_until(lambda: live(store, "progress, completed_items, total_items") == [(25, 2, 8)], 60)
+        poll_until(lambda: live(store, "progress, completed_items, total_items") == [(25, 2, 8)])
         job.progress(5, 10)
         poll_until(
             lambda: live(store, "progress, completed_items, total_items") == [(50, 5, 10)],
-            60,
         )
 
 
@@ -121,17 +167,17 @@ def test_items_are_progress(store: Store) -> None:
     """Without progress() the items count towards the total."""
     with scraping_job(scraper="arxiv", total=4, heartbeat_seconds=0.1) as job:
         job.item(3)
-        poll_until(lambda: live(store, "progress, completed_items") == [(75, 3)], 60)
+        poll_until(lambda: live(store, "progress, completed_items") == [(75, 3)])
 
 
 def test_progress_differs_from_life(store: Store) -> None:
     """A job that beats but finishes nothing shows since when; an item is progress again."""
     with scraping_job(scraper="arxiv", heartbeat_seconds=0.1) as job:
-        ((began, _),) = poll_until(lambda: live(store, "progressed_at, heartbeat_at"), 60)
-        poll_until(lambda: live(store, "heartbeat_at > progressed_at + interval '0.3 s'") == [(True,)], 60)
+        ((began, _),) = poll_until(lambda: live(store, "progressed_at, heartbeat_at"))
+        poll_until(lambda: live(store, "heartbeat_at > progressed_at + interval '0.3 s'") == [(True,)])
         stood = live(store, "progressed_at")
         job.item()
-        poll_until(lambda: live(store, "progressed_at") > stood, 60)
+        poll_until(lambda: live(store, "progressed_at") > stood)
 
     assert stood == [(began,)]
 
@@ -139,10 +185,10 @@ def test_progress_differs_from_life(store: Store) -> None:
 def test_a_job_from_before_an_upgrade_makes_progress_from_now_on(store: Store) -> None:
     """Where it was not kept when a job last made progress, its next heartbeat begins to."""
     with scraping_job(scraper="arxiv", heartbeat_seconds=0.1):
-        poll_until(lambda: live(store), 60)
+        poll_until(lambda: live(store))
         with store.postgres.connect(store.name) as connection:
             connection.execute("UPDATE monitoring.scraping_job SET progressed_at = NULL")
-        poll_until(lambda: live(store, "progressed_at IS NOT NULL") == [(True,)], 60)
+        poll_until(lambda: live(store, "progressed_at IS NOT NULL") == [(True,)])
 
 
 def test_end_of_the_live_row(store: Store) -> None:
@@ -163,7 +209,7 @@ def test_heartbeat_thread_ends_with_the_last_job() -> None:
     """There is a thread only while a job lives."""
     with scraping_job(scraper="a", heartbeat_seconds=0.1), scraping_job(scraper="b", heartbeat_seconds=0.1):
         names = [thread.name for thread in threading.enumerate()]
-    poll_until(lambda: "platform-sdk-heartbeats" not in [thread.name for thread in threading.enumerate()], 60)
+    poll_until(lambda: "platform-sdk-heartbeats" not in [thread.name for thread in threading.enumerate()])
 
     assert names.count("platform-sdk-heartbeats") == 1
 
@@ -261,7 +307,7 @@ def test_nested_jobs(store: Store) -> None:
             assert current_job() is inner
             inner.item(2)
         assert current_job() is outer
-    assert current_job() is None
+    assert not current_job()
     assert platform_sdk.flush(60)
 
     assert store.rows("scraper, items_processed") == [("inner", 2), ("outer", 1)]
@@ -287,9 +333,7 @@ def test_decorated_function(store: Store) -> None:
     @scraping_job(scraper="arxiv", site="arxiv.org")
     def scrape(count: int) -> str:
         """Scrape."""
-        job = current_job()
-        assert job is not None
-        job.item(count)
+        current_job().item(count)
         return "done"
 
     assert [scrape(1), scrape(2)] == ["done", "done"]
@@ -307,9 +351,7 @@ def test_decorated_coroutines(store: Store) -> None:
     async def scrape(count: int) -> None:
         for _ in range(count):
             await asyncio.sleep(0)
-            job = current_job()
-            assert job is not None
-            job.item()
+            current_job().item()
 
     async def main() -> None:
         await asyncio.gather(*(scrape(count) for count in range(5)))
@@ -333,24 +375,149 @@ def test_async_with(store: Store) -> None:
     assert run(store) == ("failure", "cancelled")
 
 
-def test_generator_is_refused() -> None:
-    """A generator cannot be decorated: its job would end before its work begins."""
+def test_decorated_generator(store: Store) -> None:
+    """Each iteration is a job, from its first value to its last."""
 
+    @scraping_job(scraper="arxiv")
+    def pages(count: int) -> Iterator[int]:
+        for number in range(count):
+            current_job().item()
+            yield number
+
+    assert [list(pages(2)), list(pages(3))] == [[0, 1], [0, 1, 2]]
+    assert platform_sdk.flush(60)
+
+    assert store.rows("items_processed") == [(2,), (3,)]
+
+
+def test_decorated_generator_that_is_left(store: Store) -> None:
+    """An iteration that nobody ends is over when the generator is closed."""
+
+    @scraping_job(scraper="arxiv")
     def pages() -> Iterator[int]:
+        while True:
+            yield 1
+
+    unfinished = pages()
+    next(unfinished)
+    cast(Generator[int], unfinished).close()
+
+    assert run(store) == ("failure", "cancelled")
+
+
+def test_decorated_async_generator(store: Store) -> None:
+    """Those of coroutines, too."""
+
+    @scraping_job(scraper="arxiv")
+    async def pages() -> AsyncIterator[int]:
+        current_job().item()
         yield 1
 
-    with pytest.raises(TypeError, match="inside it"):
-        scraping_job(scraper="arxiv")(pages)
+    async def main() -> list[int]:
+        return [page async for page in pages()]
+
+    assert asyncio.run(main()) == [1]
+    assert run(store, "items_processed") == (1,)
 
 
-def test_odd_arguments_harm_nothing(store: Store) -> None:
-    """Counts of a wrong type are left out; the job goes on."""
+def test_no_job() -> None:
+    """Outside of any, the current job does nothing, whatever is called, and is false."""
+    job = current_job()
+    with job as entered:
+        entered.item(3)
+        job.progress(1, 2)
+        job.fail("blocked")
+        job.begin().end()
+
+    assert not current_job()
+    assert not job.live
+    assert platform_sdk.stats()["produced"] == 0
+
+
+class Hostile:
+    """A number whose conversion fails, in an application's own way."""
+
+    def __int__(self) -> int:
+        raise RuntimeError("not today")
+
+
+WRONG: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    ("item", ("two",), {}), ("item", (1, 2), {}), ("item", (), {"count": 1}), ("item", (None,), {}),
+    ("item", (float("nan"),), {}), ("item", (Hostile(),), {}), ("failed", ([],), {}), ("dropped", ({},), {}),
+    ("downloaded", (), {}), ("downloaded", (float("inf"),), {}), ("progress", ("half",), {}), ("progress", (), {}),
+    ("progress", (None,), {}), ("progress", (1, "many"), {}), ("progress", (1, 2, 3), {}), ("fail", ("a", "b"), {}),
+    ("end", ("a", "b"), {}), ("end_with", (), {}), ("abandon", (1,), {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "args", "kwargs"), WRONG)
+def test_wrong_call_of_a_job(store: Store, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """It raises nothing, is counted, and changes nothing; the job goes on."""
+    with scraping_job(scraper="arxiv", total=4) as job:
+        job.item()
+        getattr(job, method)(*args, **kwargs)
+        job.item()
+
+    assert run(store, "items_processed, items_failed, outcome") == (2, 0, "success")
+    assert live(store, "completed_items, total_items") == [(2, 4)]
+    assert platform_sdk.stats()["dropped"] == {"internal": 1}
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [((), {}), ((), {"site": "a"}), (("a",), {"unknown": 1}), (("a",) * 9, {}), (("a",), {"heartbeat_seconds": "x"})],
+)
+def test_wrong_signature_of_a_job(store: Store, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """What was decorated or is in the block runs; the job is not recorded, which is counted."""
+    with scraping_job(*args, **kwargs) as job:
+        job.item()
+
+    @scraping_job(*args, **kwargs)
+    def double(value: int) -> int:
+        return 2 * value
+
+    assert double(2) == 4
+    assert not job
+    assert platform_sdk.stats()["dropped"] == {"internal": 2}
+    assert store.count("scraping_job") == 0
+
+
+def test_wrong_total(store: Store) -> None:
+    """A job without a total is better than none."""
     with scraping_job(scraper="arxiv", total="many") as job:  # type: ignore[arg-type]
-        job.item("two")  # type: ignore[arg-type]
-        job.progress(None)  # type: ignore[arg-type]
-        job.item(1)
+        job.item()
 
     assert run(store, "items_processed, outcome") == (1, "success")
+    assert platform_sdk.stats()["dropped"] == {"internal": 1}
+
+
+TEXTS = [
+    "C:\\new\\table", "two\nlines", "a\ttab", "\r\n", "\\N", "\\\\N", "\\.", "\\u0041", '"quoted"', "it's", "$$", "%s",
+    "{0}", "naïve Größe 価格 \N{PILE OF POO}", "\x01\x1f\x7f", "\x85\u2028\u2029", " both ends ", "null", "e\u0301",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts_are_as_given(store: Store, text: str) -> None:
+    """In the live row as in the run's: a path, a title, whatever it is."""
+    with scraping_job(scraper=text, site=text, job_id=text):
+        assert platform_sdk.flush(60)
+        poll_until(lambda: live(store, "status") == [("running",)])
+    columns = "scraper, site, job_id"
+
+    assert run(store, columns) == (text, text, text)
+    assert live(store, columns) == [(text, text, text)]
+
+
+@pytest.mark.parametrize(("text", "stored"), [("a\0b", "a\ufffdb"), ("a\ud800b", "a?b"), ("x" * 300, "x" * 200)])
+def test_texts_that_no_column_holds(store: Store, text: str, stored: str) -> None:
+    """NUL bytes and lone surrogates are replaced, long texts cut, in both rows alike."""
+    with scraping_job(scraper=text, site=text, job_id=text):
+        pass
+    columns = "scraper, site, job_id"
+
+    assert run(store, columns) == (stored, stored, stored)
+    assert live(store, columns) == [(stored, stored, stored)]
 
 
 def test_forked_child_ends_nothing_of_its_parents(store: Store) -> None:
@@ -395,11 +562,11 @@ with scraping_job(scraper="arxiv", heartbeat_seconds=0.1):
     signal.pause()
 """
     process = store.run("-c", code)
-    poll_until(lambda: live(store), 60)
+    poll_until(lambda: live(store))
     process.send_signal(signal.SIGKILL)
     process.wait(60)
     last = live(store, "heartbeat_at")
-    poll_until(lambda: store.count("scraping_job", "heartbeat_at < now() - interval '0.5 s'"), 60)
+    poll_until(lambda: store.count("scraping_job", "heartbeat_at < now() - interval '0.5 s'"))
 
     assert live(store, "status, heartbeat_at") == [("running", last[0][0])]
     assert store.count() == 0

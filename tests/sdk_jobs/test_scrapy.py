@@ -2,57 +2,15 @@
 
 import signal
 import subprocess
-import threading
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from tests.sdk_jobs.site import PAGE, site
 from tests.sdk_jobs.store import Store
 from tests.servers import poll_until
 
-PAGE = b"<html><body>Four things to buy</body></html>"
-ENDED = ("shop", "banned", "limited", "refused", "redesigned", "empty")
-
-
-@contextmanager
-def site() -> Iterator[str]:
-    """Serve pages; those under /status/ have that status, /limited-once is limited the first time."""
-    asked: Counter[str] = Counter()
-    over = threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked[self.path] += 1
-            status = 200
-            if self.path.startswith("/status/"):
-                status = int(self.path[8:11])
-            elif self.path == "/robots.txt":
-                status = 404
-            elif self.path == "/limited-once" and asked[self.path] == 1:
-                status = 429
-            elif self.path == "/hang":
-                over.wait(240)
-            self.send_response(status)
-            self.send_header("Content-Type", "text/html")
-            self.send_header("Content-Length", str(len(PAGE)))
-            self.end_headers()
-            self.wfile.write(PAGE)
-
-        def log_message(self, *arguments: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        over.set()
-        server.shutdown()
-        server.server_close()
+ENDED = ("shop", "banned", "limited", "refused", "redesigned", "empty", "proxied")
+ROBOTS = b"User-agent: *\nDisallow: /private"
 
 
 def crawl(store: Store, address: str, *spiders: str) -> subprocess.Popen[str]:
@@ -62,8 +20,8 @@ def crawl(store: Store, address: str, *spiders: str) -> subprocess.Popen[str]:
 
 @pytest.fixture(scope="module")
 def crawled(module_store: Store) -> Store:
-    """Return what six spiders left that ran to their ends."""
-    with site() as address:
+    """Return what the spiders left that ran to their ends."""
+    with site(ROBOTS) as address:
         code = crawl(module_store, address, *ENDED).wait(240)
     assert code == 0, module_store.log()
     return module_store
@@ -119,33 +77,54 @@ def test_errors(crawled: Store) -> None:
     assert found == [("shop: parse", "KeyError", 1, True), ("shop: pipeline", "ValueError", 3, True)]
 
 
-def test_statuses_bans_and_retries(crawled: Store) -> None:
-    """Answers by status, bans and retries are counters of the spider."""
-    found = crawled.rows(
-        "name, labels->>'status', sum(value)",
-        "sample",
-        "labels->>'scraper' = 'shop' AND kind = 'counter' GROUP BY 1, 2",
-    )
+def test_requests_are_counted(crawled: Store) -> None:
+    """Requests by site and status, the second try of one among them."""
+    columns = "site, status, sum(requests)::int, sum(retries)::int, sum(response_bytes) > 0"
+    found = crawled.rows(columns, "scraping_request", "scraper = 'shop' GROUP BY 1, 2")
 
-    assert found == [
-        ("scrapy_bans", "429", 1), ("scrapy_responses", "200", 4), ("scrapy_responses", "429", 1),
-        ("scrapy_retries", None, 1),
-    ]  # fmt: skip
+    assert found == [("127.0.0.1", 200, 4, 1, True), ("127.0.0.1", 429, 1, 0, True)]
+
+
+def test_requests_without_a_response_are_counted(crawled: Store) -> None:
+    """A port without a listener, asked again as often as Scrapy does."""
+    found = crawled.rows("status, requests, retries", "scraping_request", "scraper = 'refused'")
+
+    assert found == [(None, 2, 1)]
+
+
+def test_bytes_are_those_of_all_responses(crawled: Store) -> None:
+    """A run's bytes are the sum of its requests'."""
+    [(run,)] = crawled.rows("response_bytes::int", "scraping_run", "scraper = 'shop'")
+    [(requests,)] = crawled.rows("sum(response_bytes)::int", "scraping_request", "scraper = 'shop'")
+
+    assert run == requests > 0
 
 
 def test_live_rows(crawled: Store) -> None:
     """Every job that ended is closed."""
-    assert crawled.rows("status, count(*)", "scraping_job", "true GROUP BY 1") == [("completed", 2), ("failed", 4)]
+    assert crawled.rows("status, count(*)", "scraping_job", "true GROUP BY 1") == [("completed", 3), ("failed", 4)]
+
+
+def test_requests_through_a_proxy(crawled: Store) -> None:
+    """Each has its provider, a tunnel that is refused its status; the password is nowhere."""
+    columns = "site, status, proxy, sum(requests)::int, sum(disallowed)::int"
+    found = crawled.rows(columns, "scraping_request", "scraper = 'proxied' GROUP BY 1, 2, 3")
+
+    assert found == [
+        ("127.0.0.1", 200, "other", 2, 0), ("127.0.0.1", None, None, 0, 1), ("chairs.example", 407, "other", 4, 0),
+    ]  # fmt: skip
+    tables = ("scraping_request", "scraping_run", "error")
+    assert "hunter2" not in "".join(str(crawled.rows(f"{table}::text", table)) for table in tables)
 
 
 def test_interrupted_crawl(store: Store) -> None:
     """Ctrl-C is a cancelled run."""
     with site() as address:
         process = crawl(store, address, "endless")
-        poll_until(lambda: store.count("scraping_job", "status = 'running'"), 90)
-        poll_until(lambda: "Spider opened" in store.log(), 90)
+        poll_until(lambda: store.count("scraping_job", "status = 'running'"))
+        poll_until(lambda: "Spider opened" in store.log())
         process.send_signal(signal.SIGINT)
-        poll_until(lambda: "shutting down" in store.log(), 90)
+        poll_until(lambda: "shutting down" in store.log())
     process.wait(90)  # the page has come
 
     assert of(store, "endless") == [("failure", "cancelled")]

@@ -8,19 +8,22 @@ from typing import Any, Protocol
 import aiohttp
 import httpx
 import requests
+import urllib3
 
 from platform_sdk.outgoing import aiohttp as aiohttp_hook
 from platform_sdk.outgoing import httpx as httpx_hook
 from platform_sdk.outgoing import requests as requests_hook
+from platform_sdk.outgoing import urllib3 as urllib3_hook
 
 
 class Caller(Protocol):
-    """One library; `timeouts` and `breaks` are what it raises."""
+    """One library; `timeouts` and `breaks` are what it raises, `broken` the status it tells where a body breaks off."""
 
     hook: ModuleType
     patched: tuple[tuple[type, str], ...]
     timeouts: type[Exception]
     breaks: type[Exception]
+    broken: int | None
 
     def get(self, url: str, timeout_seconds: float = 60) -> int:
         """Get a page whole, following redirects; return its status."""
@@ -34,6 +37,7 @@ class Requests:
     patched = ((requests.Session, "send"), (requests.adapters.HTTPAdapter, "send"))
     timeouts = requests.Timeout
     breaks = requests.ConnectionError
+    broken = 200
 
     def get(self, url: str, timeout_seconds: float = 60) -> int:
         try:
@@ -54,6 +58,7 @@ class Httpx:
     patched = ((httpx.HTTPTransport, "handle_request"), (httpx.AsyncHTTPTransport, "handle_async_request"))
     timeouts = httpx.TimeoutException
     breaks = httpx.TransportError
+    broken = 200
 
     def get(self, url: str, timeout_seconds: float = 60) -> int:
         with httpx.Client(timeout=timeout_seconds, follow_redirects=True, trust_env=False) as client:
@@ -96,6 +101,7 @@ class Aiohttp:
     patched = ((aiohttp.ClientSession, "__init__"),)
     timeouts = TimeoutError
     breaks = aiohttp.ClientError
+    broken = 200
 
     def get(self, url: str, timeout_seconds: float = 60) -> int:
         async def run() -> int:
@@ -116,9 +122,29 @@ class Aiohttp:
         return asyncio.run(run())
 
 
+class Urllib3:
+    hook = urllib3_hook
+    patched = ((urllib3.HTTPConnectionPool, "urlopen"), (urllib3.Retry, "increment"))
+    timeouts = urllib3.exceptions.HTTPError
+    breaks = urllib3.exceptions.HTTPError
+    broken = None  # it reads the body before it returns the response, and its exception does not have it
+
+    def get(self, url: str, timeout_seconds: float = 60) -> int:
+        with urllib3.PoolManager(retries=urllib3.Retry(None, connect=0, read=0, redirect=3)) as pools:
+            return pools.request("GET", url, timeout=timeout_seconds).status
+
+    def get_stream(self, url: str, then: Callable[[], None]) -> bytes:
+        with urllib3.PoolManager() as pools:
+            response = pools.request("GET", url, timeout=60, preload_content=False)
+            first: bytes = response.read(12)
+            then()
+            return first + response.read()
+
+
 CALLERS: dict[str, Callable[[], Caller]] = {
     "requests": Requests,
     "httpx": Httpx,
     "httpx-async": HttpxAsync,
     "aiohttp": Aiohttp,
+    "urllib3": Urllib3,
 }

@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 import platform_sdk
 from exporter.database import schema
 from platform_sdk import client
-from platform_sdk.outgoing import aiohttp, httpx, requests
+from platform_sdk.outgoing import aiohttp, httpx, httpx2, requests, urllib3
 from tests.sdk_outgoing.api import Api
 from tests.sdk_outgoing.callers import CALLERS, Caller
 from tools.stack.servers import Postgres
@@ -44,7 +44,7 @@ def recorded(
 
     yield rows
     client.close(1.0)
-    for hook in (requests, httpx, aiohttp):
+    for hook in (requests, httpx, httpx2, aiohttp, urllib3):
         hook.uninstall()
 
 

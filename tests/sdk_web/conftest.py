@@ -1,10 +1,12 @@
 """Fixtures for the web middlewares: an intake that is never emptied, and an event store."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import django
 import pytest
+from django.test import override_settings
 
 from exporter.database import schema
 from platform_sdk import client, options
@@ -37,6 +39,17 @@ def record(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recorded]:
 def recorded(record: Callable[..., Recorded]) -> Recorded:
     """Return what the SDK has taken in, with default options."""
     return record()
+
+
+@pytest.fixture
+def views() -> Iterator[Callable[..., None]]:
+    """Return a function that puts these routes in the project's place.
+
+    They are a configuration of their own: what Django caches of the project's, such as whether it has languages in
+    its paths, is never of these.
+    """
+    with ExitStack() as stack:
+        yield lambda *routes: stack.enter_context(override_settings(ROOT_URLCONF=routes))
 
 
 @pytest.fixture(scope="session")

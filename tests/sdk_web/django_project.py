@@ -12,6 +12,7 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse, Stream
 from django.urls import include, path, re_path
 
 import platform_sdk
+from platform_sdk import emit
 
 
 def page(request: HttpRequest, **_: Any) -> HttpResponse:
@@ -40,6 +41,14 @@ def fail(request: HttpRequest) -> HttpResponse:
 
 async def fail_async(request: HttpRequest) -> HttpResponse:
     raise ValueError("broken")
+
+
+def traced(request: HttpRequest, broken: str = "") -> HttpResponse:
+    emit.api_call("arxiv", "/api", "success", 0.1)
+    platform_sdk.log_error("no paper left")
+    if broken:
+        raise ValueError
+    return HttpResponse("x")
 
 
 def log(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
@@ -127,6 +136,8 @@ urlpatterns = [
     path("assets/<path:name>", page),
     path("back-office/", include(_admin, namespace="admin")),
     path("health/", fail),
+    path("traced/", traced),
+    path("traced/<slug:broken>/", traced),
     *i18n_patterns(path("about/", page)),
 ]
 
@@ -148,3 +159,56 @@ def asgi_application() -> Any:
     from django.core.asgi import get_asgi_application
 
     return get_asgi_application()
+
+
+def sign_in(request: HttpRequest) -> HttpResponse:
+    from django.contrib.auth import login
+    from django.contrib.auth.models import User
+
+    for name in request.GET.getlist("name"):
+        login(request, User.objects.get(username=name), "django.contrib.auth.backends.ModelBackend")
+    return HttpResponse("x")
+
+
+async def sign_in_async(request: HttpRequest) -> HttpResponse:
+    from django.contrib.auth import alogin
+    from django.contrib.auth.models import User
+
+    await alogin(
+        request, await User.objects.aget(username=request.GET["name"]), "django.contrib.auth.backends.ModelBackend"
+    )
+    return HttpResponse("x")
+
+
+def sign_out(request: HttpRequest) -> HttpResponse:
+    from django.contrib.auth import logout
+
+    logout(request)
+    if request.GET:
+        raise ValueError("broken")
+    return HttpResponse("x")
+
+
+async def sign_out_async(request: HttpRequest) -> HttpResponse:
+    from django.contrib.auth import alogout
+
+    await alogout(request)
+    return HttpResponse("x")
+
+
+def asking_first(get_response: Any) -> Any:
+    """Make a middleware that asks who the user is before the view is called."""
+
+    def middleware(request: HttpRequest) -> Any:
+        assert request.user.pk is None or request.user.is_authenticated
+        return get_response(request)
+
+    return middleware
+
+
+urlpatterns += [
+    path("sign-in/", sign_in),
+    path("sign-out/", sign_out),
+    path("async/sign-in/", sign_in_async),
+    path("async/sign-out/", sign_out_async),
+]

@@ -27,15 +27,31 @@ class Recorded:
         return only
 
     @property
+    def calls(self) -> list[dict[str, Any]]:
+        """Return the calls to external APIs."""
+        return self._events(kinds.API_CALL)
+
+    @property
     def activities(self) -> list[dict[str, Any]]:
         return self._events(kinds.USER_ACTIVITY)
 
     @property
     def errors(self) -> list[tuple[Any, ...]]:
         """Return (severity, captured, fingerprint, endpoint, user id, ip, user agent, job id, context)."""
-        hidden = kinds.positions(kinds.ERROR, "message", "stack_trace")  # the writer's
+        hidden = kinds.positions(kinds.ERROR, "message", "stack_trace", "trace_id", "trace_sampled")
         errors = (enumerate(event) for event in self._all() if event[kinds.KIND] == kinds.ERROR)
         return [tuple(value for at, value in error if at >= kinds.FIRST and at not in hidden) for error in errors]
+
+    @property
+    def traces(self) -> list[tuple[str, str | None, bool | None]]:
+        """Return kind, trace id and whether it is sampled, of all events that may have a trace."""
+        found = []
+        for event in self._all():
+            names = [column.name for column in EVENTS[event[kinds.KIND]].columns]
+            if "trace_id" in names:
+                values = dict(zip(names, event[kinds.FIRST :], strict=False))
+                found.append((kinds.name_of(event), values["trace_id"], values["trace_sampled"]))
+        return found
 
     @property
     def error_chains(self) -> list[list[str]]:

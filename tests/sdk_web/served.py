@@ -41,6 +41,26 @@ def flask() -> Flask:
     return app
 
 
+def without_disk() -> Any:
+    """Return a WSGI application that fails where it should answer, and the server is the one who logs it."""
+    platform_sdk.init(integrations="logging")
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        if environ["PATH_INFO"] == "/-/ready":
+            start_response("404 Not Found", [])
+            return []
+        raise OSError("no disk")
+
+    return wsgi.PlatformMiddleware(app)
+
+
+def flask_that_emits() -> Flask:
+    """Return the WSGI application after an event, as of a pool that is filled while the application is loaded."""
+    app = flask()
+    platform_sdk.sample("loaded", 1.0)
+    return app
+
+
 async def item(request: Any) -> PlainTextResponse:
     return PlainTextResponse(str(os.getpid()))
 

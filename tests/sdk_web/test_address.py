@@ -2,7 +2,7 @@
 
 import pytest
 
-from platform_sdk.web.actor import client_address
+from platform_sdk.web.address import client_address
 
 PEER = "10.0.0.2"
 

@@ -96,8 +96,8 @@ def test_everything_known_of_a_request(recorded: Recorded) -> None:
     assert 0 < request.pop("duration_seconds") < elapsed_seconds
     assert request == {
         "route": "/users/<int:pk>/", "method": "POST", "status": 201, "response_bytes": 5, "user_id": None,
-        "role": "anonymous", "session_id": None, "ip": "127.0.0.1", "user_agent": "Mozilla",
-        "first_byte_seconds": None,
+        "role": "anonymous", "session_id": None, "ip": "127.0.0.1", "user_agent": "Mozilla", "consumer": None,
+        "first_byte_seconds": None, "trace_id": None, "trace_sampled": None,
     }  # fmt: skip
 
 
@@ -155,16 +155,16 @@ def test_anonymous(recorded: Recorded, path: str) -> None:
 
 
 def test_deferred_fields_are_not_fetched(recorded: Recorded, users: dict[str, User]) -> None:
-    """A user that was loaded in part stays so."""
-    from platform_sdk.web.django_request import actor_of
+    """A user that was loaded in part stays so: what role it has is not known."""
+    from platform_sdk.web.django_request import requesting
 
     request = type("Request", (), {})()
     request._cached_user = User.objects.only("id").get(pk=users["staff"].pk)
     with CaptureQueriesContext(connection) as queries:
-        actor = actor_of(request)
+        actor = requesting(request)
 
     assert len(queries) == 0
-    assert actor == (users["staff"].pk, "user", None)
+    assert actor == (users["staff"].pk, None, None)
 
 
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
@@ -341,7 +341,7 @@ def test_before_init_nothing_happens() -> None:
 
 def test_own_failure_is_counted(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error in the middleware reaches the ledger, not the application."""
-    monkeypatch.setattr("platform_sdk.web.django_request.record", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("platform_sdk.emit.request_finished", lambda *_, **__: 1 / 0)
 
     assert Client().get("/").status_code == 201
     assert "count(2)" in repr(recorded.intake.internal)
@@ -379,3 +379,12 @@ def test_init_by_setting(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert given == [{"dsn": "x", "app": "shop"}]
     assert isinstance(HttpResponse(), HttpResponse)
+
+
+@pytest.mark.parametrize("url", ["http://[::1/static/", "//a[b", None])
+def test_a_static_url_that_is_malformed(recorded: Recorded, url: Any) -> None:
+    """It hides no request."""
+    with override_settings(STATIC_URL=url):
+        Client().get("/")
+
+    assert recorded.request["status"] == 201

@@ -16,8 +16,8 @@ from starlette.routing import Route
 
 import platform_sdk
 from platform_sdk import request_context
+from platform_sdk.actor import session_digest
 from platform_sdk.web import asgi, wsgi
-from platform_sdk.web.actor import session_digest
 from tests.sdk_web import django_project
 from tests.sdk_web.recording import Call, Recorded
 from tests.sdk_web.test_django import tables  # noqa: F401 - an automatic fixture
@@ -151,8 +151,7 @@ def test_trouble_in_finding_out_loses_no_error(recorded: Recorded, monkeypatch: 
     """Then it is logged without the request."""
 
     async def endpoint(scope: Any, receive: Any, send: Any) -> None:
-        scope["headers"] = scope["method"] = None
-        scope.pop("method")
+        scope["headers"], scope["method"] = None, []
         log()
 
     Call(asgi.PlatformMiddleware(endpoint)).run()

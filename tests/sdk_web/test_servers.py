@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,17 +13,11 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from tests.servers import Database, poll_until
+from tests.servers import PATIENCE_SECONDS, Database, poll_until
+from tools.stack.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 CLIENTS, REQUESTS = 8, 20
-DEADLINE_SECONDS = 120
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 class Server:
@@ -43,7 +36,7 @@ class Server:
                 [part.replace("PORT", str(self.port)) for part in command],
                 cwd=ROOT, env=environment, stdout=log, stderr=log,
             )  # fmt: skip
-        poll_until(self._answers, DEADLINE_SECONDS)
+        poll_until(self._answers)
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
@@ -58,7 +51,7 @@ class Server:
 
     def fetch(self, path: str) -> tuple[int, str]:
         """Return status and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
@@ -89,7 +82,7 @@ class Server:
             assert len(answered) == expected, self.log.read_text()
             return len({process for _, process in answered}) == processes
 
-        poll_until(all_processes_answered, DEADLINE_SECONDS)
+        poll_until(all_processes_answered)
         assert {status for status, _ in answered} == {200}
         return len(answered)
 
@@ -98,7 +91,7 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(DEADLINE_SECONDS)
+                self.process.wait(PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -165,11 +158,22 @@ def test_gunicorn(store: Database, start: Start, arguments: list[str]) -> None:
     assert_ledger(store, processes=2)
 
 
+@pytest.mark.parametrize("worker_class", ["sync", "gthread"])
+def test_gunicorn_that_logs_an_error(store: Database, start: Start, worker_class: str) -> None:
+    """An OSError, which gunicorn raises on by a helper before it logs it, is one error."""
+    server = start(*GUNICORN, "--worker-class", worker_class, "tests.sdk_web.served:without_disk()")
+    with pytest.raises(http.client.RemoteDisconnected):
+        server.get("/fail")
+    server.end()
+
+    assert store.execute("SELECT error_type, message FROM monitoring.error") == [("OSError", "no disk")]
+
+
 def test_gunicorn_client_that_leaves(store: Database, start: Start) -> None:
     """A real client that goes away in the middle is a 499."""
     server = start(*GUNICORN, "--workers", "1", "tests.sdk_web.served:flask_app")
     server.leave("/stream")
-    poll_until(lambda: counts(store) != {}, DEADLINE_SECONDS)
+    poll_until(lambda: counts(store) != {})
     server.end()
 
     assert counts(store) == {"/stream 499": 1}
@@ -226,7 +230,7 @@ def test_uvicorn_websocket_and_client_that_leaves(store: Database, start: Start)
         websocket.send("hi")
         assert websocket.recv() == "hi"
     server.leave("/stream")
-    poll_until(lambda: len(counts(store)) == 2, DEADLINE_SECONDS)
+    poll_until(lambda: len(counts(store)) == 2)
     server.end()
 
     assert counts(store) == {"/ws/{room} 101": 1, "/stream 499": 1}
@@ -243,16 +247,26 @@ def test_gunicorn_with_uvicorns_workers(store: Database, start: Start) -> None:
     assert counts(store) == {"/items/{item} 200": answered}
 
 
-def test_uwsgi(store: Database, start: Start) -> None:
-    """Two processes forked from a master, with threads."""
-    uwsgi = shutil.which("uwsgi", path=str(Path(sys.executable).parent))
-    assert uwsgi, "uwsgi: not beside this Python; pip install pyuwsgi"
-    server = start(
-        uwsgi, "--http-socket", "127.0.0.1:PORT", "--master", "--processes", "2", "--enable-threads", "--threads", "2",
-        "--die-on-term", "--module", "tests.sdk_web.served:flask()", "--pythonpath", str(ROOT),
-        "--virtualenv", sys.prefix, "--need-app",
-    )  # fmt: skip
+UWSGI = [
+    str(Path(sys.executable).with_name("uwsgi")), "--http-socket", "127.0.0.1:PORT", "--master", "--processes", "2",
+    "--die-on-term", "--pythonpath", str(ROOT), "--virtualenv", sys.prefix, "--need-app",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("threads", "before"),
+    [(["--enable-threads", "--threads", "2"], 0), (["--enable-threads"], 1), ([], 1)],
+    ids=["threads", "enabled, an event before", "disabled, an event before"],
+)
+def test_uwsgi(store: Database, start: Start, threads: list[str], before: int) -> None:
+    """Workers that C code forks, without Python's hooks, store all their requests; worker 1 what came before."""
+    application = "flask_that_emits" if before else "flask"
+    server = start(*UWSGI, *threads, "--module", f"tests.sdk_web.served:{application}()")
     answered = server.ask(processes=2)
+    # uWSGI runs no exit hooks in a process that still ends a request, which it logs last.
+    poll_until(lambda: server.log.read_text().count(" GET /items/") == answered)
     server.end()
 
     assert counts(store) == {"/items/<int:item> 200": answered}
+    assert store.execute("SELECT count(*) FROM monitoring.sample") == [(before,)]
+    assert_ledger(store, processes=2)

@@ -28,6 +28,13 @@ SELECT api_name, count(*) FROM monitoring_app_apiusagemetric WHERE :good_call GR
 -- platform_api_call_duration_seconds_sum: api
 SELECT api_name, sum(response_time) / 1000 FROM monitoring_app_apiusagemetric WHERE :good_call GROUP BY 1;
 
+-- platform_api_responses_total: api, code
+SELECT api_name, CASE WHEN status_code BETWEEN 100 AND 999 THEN status_code::text WHEN status_code IS NULL THEN 'none'
+ELSE 'other' END, count(*) FROM monitoring_app_apiusagemetric WHERE :good_call GROUP BY 1, 2;
+
+-- platform_api_response_bytes_total: api
+SELECT api_name, sum(coalesce(response_size, 0)) FROM monitoring_app_apiusagemetric WHERE :good_call GROUP BY 1;
+
 -- platform_errors_total: error_type, severity
 SELECT error_type, severity, count(*) FROM monitoring_app_errorlog GROUP BY 1, 2;
 

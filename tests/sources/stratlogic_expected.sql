@@ -60,6 +60,14 @@ SELECT replace(job_type, '_scraper', ''), extract(epoch FROM min(updated_at)) FR
 SELECT scraper_type, extract(epoch FROM max(created_at)) FROM scraping_metrics WHERE :good_run AND success = 1
 GROUP BY 1;
 
+-- platform_scraping_last_run_items: scraper
+SELECT DISTINCT ON (scraper_type) scraper_type, coalesce(items_processed, 0) FROM scraping_metrics WHERE :good_run
+AND success = 1 ORDER BY scraper_type, created_at DESC;
+
+-- platform_scraping_last_run_duration_seconds: scraper
+SELECT DISTINCT ON (scraper_type) scraper_type, duration_ms / 1000 FROM scraping_metrics WHERE :good_run AND success = 1
+ORDER BY scraper_type, created_at DESC;
+
 -- platform_open_alerts: alert_source, severity
 SELECT source, severity, count(*) FROM alerts WHERE resolved = 0 GROUP BY 1, 2;
 

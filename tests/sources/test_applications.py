@@ -530,7 +530,7 @@ def test_an_application_sees_no_other_columns(copies: Copies, layout: str) -> No
                 "SELECT * FROM information_schema.columns WHERE table_schema = 'public' ORDER BY table_name, "
                 "ordinal_position".replace("*", "table_name, column_name, data_type, column_default, is_nullable"),
                 "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2",
-                "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'jobs'::regclass",
+                "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'jobs'::regclass ORDER BY 1",
                 "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1",
                 "SELECT relname, relowner, relreplident, relrowsecurity FROM pg_class WHERE oid = 'jobs'::regclass",
                 "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1",

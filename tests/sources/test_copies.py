@@ -1,5 +1,6 @@
 """Adopted tables that are dumped, restored, replicated and committed in two phases."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -56,7 +57,7 @@ class Subscriber:
 
     def wait_for(self, *names: str) -> None:
         """Wait until it has rows of these names. Raises StackError."""
-        poll_until(lambda: self.names() == list(names), 60, what=f"the subscriber has {names}")
+        poll_until(lambda: self.names() == list(names), what=f"the subscriber has {names}")
 
 
 def test_subscriber_goes_on(published: Application, postgres: Postgres) -> None:
@@ -163,6 +164,95 @@ def test_dump_and_restore(app: Application, empty: Database, options: list[str],
         "ended": {"DONE": 2, "FAILED": 1},
         "changed": {"NEW": 3, "DONE": 2, "FAILED": 1},
     }
+
+
+ALONE = (["-n", "public"], ["-N", "monitoring"], ["-t", "public.jobs"])
+"""What dumps an application's tables with our triggers, and without the schema that their function is in."""
+
+
+def without_triggers() -> list[str]:
+    """Return the sed commands of docs/adopting.md, as arguments."""
+    (line,) = re.findall("sed '(.*platform_capture.*)'", Path("docs/adopting.md").read_text(encoding="utf-8"))
+    return ["sed", line]
+
+
+def adopted_again(copy: Application) -> dict[str, int]:
+    """Adopt a copy, write a row, and return what is counted."""
+    copy.adopt()
+    copy.execute(INSERT)
+    assert copy.view().problems == ()
+    return copy.counts()["added"]
+
+
+@pytest.mark.parametrize("options", ALONE, ids=str)
+def test_dump_of_the_application_alone(app: Application, empty: Database, options: list[str]) -> None:
+    """Without the triggers, as the documents say, it restores where errors end it, and can be adopted."""
+    app.adopt()
+    dump = client(app.database.server, app.database.name, ["pg_dump", "--clean", "--if-exists", *options])
+    assert "platform_capture_" in dump
+    kept = subprocess.run(without_triggers(), input=dump, capture_output=True, text=True, check=True).stdout
+    client(empty.server, empty.name, RESTORE, kept)
+    copy = Application(empty, app.folder)
+    copy.execute("INSERT INTO jobs (name) VALUES ('copy')")
+
+    assert adopted_again(copy) == {"old": 1, "copy": 1, "new": 1}
+
+
+def test_archive_of_the_application_alone(app: Application, empty: Database, tmp_path: Path) -> None:
+    """An archive restores by a list without the triggers; `pg_restore -t` restores a table without any."""
+    app.adopt()
+    archive = str(tmp_path / "app.dump")
+    client(app.database.server, app.database.name, ["pg_dump", "-Fc", "-n", "public", "-f", archive])
+    listed = client(app.database.server, app.database.name, ["pg_restore", "-l", archive])
+    triggers = [line for line in listed.splitlines() if " TRIGGER " in line and " platform_capture_" in line]
+    kept = tmp_path / "list"
+    kept.write_text("\n".join(line for line in listed.splitlines() if line not in triggers))
+    restore = ["pg_restore", "--exit-on-error", "--clean", "--if-exists", "-d", empty.name]
+    client(empty.server, empty.name, [*restore, "-t", "jobs", archive])
+    client(empty.server, empty.name, [*restore, "-L", str(kept), archive])
+
+    assert len(triggers) == 8
+    assert adopted_again(Application(empty, app.folder)) == {"old": 1, "new": 1}
+
+
+def test_restored_with_errors(app: Application, empty: Database) -> None:
+    """Where the restore goes on after the triggers failed, everything else is there, and can be adopted."""
+    app.adopt()
+    dump = client(app.database.server, app.database.name, ["pg_dump", *ALONE[0]])
+    client(empty.server, empty.name, ["psql", "--no-psqlrc", "--quiet"], dump)
+
+    assert adopted_again(Application(empty, app.folder)) == {"old": 1, "new": 1}
+
+
+def test_restored_over_the_source(app: Application) -> None:
+    """The application's schema, restored over an adopted one, keeps its triggers: nothing is counted again."""
+    app.adopt()
+    dump = client(app.database.server, app.database.name, ["pg_dump", "--clean", "--if-exists", "-t", "public.jobs"])
+    app.execute(INSERT)
+    counted = app.counts()["added"]
+    client(app.database.server, app.database.name, RESTORE, dump)
+    app.execute("INSERT INTO jobs (name) VALUES ('later')")
+
+    assert app.view().problems == ()
+    assert (counted, app.counts()["added"]) == ({"old": 1, "new": 1}, {"old": 1, "new": 1, "later": 1})
+
+
+def test_a_table_like_an_adopted_one(app: Application) -> None:
+    """CREATE TABLE ... LIKE ... INCLUDING ALL copies no trigger: what is written to the copy is not counted."""
+    app.adopt()
+    app.execute("CREATE TABLE jobs_old (LIKE jobs INCLUDING ALL)")
+    app.execute("INSERT INTO jobs_old SELECT * FROM jobs; INSERT INTO jobs_old (id, name) VALUES (9, 'copy')")
+
+    assert app.counts()["added"] == {"old": 1}
+    assert app.view().problems == ()
+
+
+def test_adopt_says_what_dumps_lack(app: Application) -> None:
+    """That dumps of the application alone hold triggers without their function, it says beforehand."""
+    status, output = app.try_to_adopt("--dry-run")
+
+    assert status == 0
+    assert "-- dumps without schema `monitoring`" in output
 
 
 @pytest.mark.parametrize("options", [[], ["--disable-triggers"]], ids=str)

@@ -64,7 +64,11 @@ def test_rows_that_count_now(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("counted: every_change", "`streams.jobs.counted` is every_change: expected `counted_when`"),
-        ("counted: twice", "Invalid enum value 'twice' .*: expected one of once, every_change, deleted"),
+        ("counted: twice", "`streams.jobs.counted`: invalid enum value 'twice': expected one of once, every_change"),
+        ("key: 5", "`streams.jobs.key`: expected `array`, got `int`"),
+        ("details: {error_type: 5}", "`streams.jobs.details.error_type`: expected `str`, got `int`"),
+        ("reads: [public.a, jobs]", r"`streams.jobs.reads\[1\]`: expected `SCHEMA.TABLE`"),
+        ("counted_wen: t.ok", "`streams.jobs`: object contains unknown field `counted_wen`"),
     ],
 )
 def test_when_a_row_counts_is_checked(tmp_path: Path, line: str, message: str) -> None:

@@ -189,8 +189,8 @@ def test_bad_rows_are_rejected_one_by_one(
     """Broken JSON, nulls, negative and impossible values are counted by reason, and stop nothing."""
     before, after = (request.getfixturevalue(preset)[when].series for when in ("before", "after"))
     name = "platform_exporter_rows_rejected_total"
-    rejected = without(after.get(name, {}), "source")
-    for labels, count in without(before.get(name, {}), "source").items():
+    rejected = without(after.get(name, {}), "source", "app")
+    for labels, count in without(before.get(name, {}), "source", "app").items():
         rejected[labels] -= count
 
     assert {dict(labels)["reason"]: count for labels, count in rejected.items() if count} == expected

@@ -17,7 +17,7 @@ from tests.sources.demo import DemoSource, Series, run
 
 FOLDER = Path(__file__).parent / "systems"
 SYSTEMS = sorted(path.stem for path in FOLDER.glob("*.sql"))
-OURS = re.compile(r"platform_exporter_|.*(_bucket|_created|_gsum)$|platform_active_")
+OURS = re.compile(r"platform_exporter_|.*(_bucket|_created|_gsum|_last_success_timestamp_seconds)$|platform_active_")
 
 
 def tables(system: str) -> str:

@@ -67,13 +67,13 @@ def test_adoption_behind_a_long_transaction(app: Application) -> None:
     """While adopt waits for a transaction that holds the table, others get past it within a tenth of a second."""
     clients = Clients(app)
     with clients.running():
-        poll_until(lambda: clients.done > 30, 60)
+        poll_until(lambda: clients.done > 30)
         with app.connect() as holder, ThreadedAdoption(app) as adoption:
             holder.execute("BEGIN; INSERT INTO jobs (name) VALUES ('long')")
             adoption.start()
-            poll_until(lambda: waits_for_lock(app), 60)
+            poll_until(lambda: waits_for_lock(app))
             reached = clients.done
-            poll_until(lambda: clients.done > reached + 300, 60)
+            poll_until(lambda: clients.done > reached + 300)
             holder.execute("COMMIT")
     counts = app.counts()
 
@@ -129,9 +129,9 @@ def test_undo_behind_a_long_transaction(app: Application) -> None:
         holder.execute("BEGIN; INSERT INTO jobs (name) VALUES ('long')")
         undo = threading.Thread(target=app.try_to_adopt, args=("--undo",))
         undo.start()
-        poll_until(lambda: waits_for_lock(app), 60)
+        poll_until(lambda: waits_for_lock(app))
         reached = clients.done
-        poll_until(lambda: clients.done > reached + 100, 60)
+        poll_until(lambda: clients.done > reached + 100)
         holder.execute("COMMIT")
         undo.join()
 

@@ -1,6 +1,7 @@
 """Programs are looked for in a fixed order, and what is missing is named."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,30 @@ def test_debians_name_of_alertmanager_is_known(tmp_path: Path) -> None:
     _program(tmp_path / "first", "prometheus-alertmanager", "alertmanager, version 0.25.0 (branch: debian/sid)")
 
     assert find("alertmanager", places=_places(tmp_path)).release == (0, 25, 0)
+
+
+def test_browsers_have_several_names(tmp_path: Path) -> None:
+    """Chrome will do where Chromium is not."""
+    _program(tmp_path / "first", "google-chrome", "Google Chrome 156.0.8078.114 ")
+
+    assert find("chromium", places=_places(tmp_path)).release == (156, 0, 8078, 114)
+
+
+def test_libraries_are_found_beside_a_program(tmp_path: Path) -> None:
+    """Wherever below the unpacked packages they are, and wherever those are moved to."""
+    root = tmp_path / "unpacked"
+    _program(root / "usr/bin", "chromium-headless-shell", "Debian's script, of another place")
+    real = _program(root / "usr/lib/chromium", "chromium-headless-shell", "")
+    real.write_text('#!/bin/sh\necho "Chromium 156.0 $LD_LIBRARY_PATH $1"\n')
+    for library in ("usr/lib/x86_64-linux-gnu/libnss3.so", "usr/lib/x86_64-linux-gnu/pulseaudio/libpulse.so.0"):
+        (root / library).parent.mkdir(parents=True, exist_ok=True)
+        (root / library).touch()
+    debian.bring_libraries(root)
+    moved = root.rename(tmp_path / "moved")
+    said = subprocess.check_output([moved / "usr/bin/chromium-headless-shell", "--headless"], text=True)
+
+    libraries = moved / "usr/lib/x86_64-linux-gnu"
+    assert said.split() == ["Chromium", "156.0", f"{libraries}:{libraries / 'pulseaudio'}", "--headless"]
 
 
 def test_what_is_not_found_is_named_with_what_to_do(tmp_path: Path) -> None:

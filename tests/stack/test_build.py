@@ -1,4 +1,4 @@
-"""MinIO is compiled in the background: by a process of the stack, once, and again where that failed."""
+"""What runs beside the servers: MinIO is compiled in the background, once, and again where that failed."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.stack import down
-from tools.stack.process import Process, poll_until
+from tools.stack import down, up
+from tools.stack.process import Command, Process, poll_until
 from tools.stack.programs.search import find
 from tools.stack.state import StackState
 from tools.stack.up import build_minio
@@ -39,7 +39,7 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]
 
 
 def _ended(build: Process) -> str:
-    poll_until(lambda: not build.alive, 60, what="the end of the build")
+    poll_until(lambda: not build.alive, what="the end of the build")
     return build.log.read_text()
 
 
@@ -69,10 +69,46 @@ def test_one_build_at_a_time_and_down_ends_it(state: StackState, go: Callable[[s
     """A second start leaves the running build alone; `down` ends it and what it started."""
     go("exec sleep 600")
     build = build_minio(state)
-    poll_until(build.log.read_text, 60, what="the beginning of the build")
+    poll_until(build.log.read_text, what="the beginning of the build")
     again = build_minio(state)
 
     down.run(state.folder)
 
     assert build.pid == again.pid
     assert not build.alive
+
+
+@pytest.mark.parametrize("name", ["backfill", "whatever"])
+def test_down_lets_a_process_tidy_up(state: StackState, name: str) -> None:
+    """It is asked to end as its pid file says: a backfill ends its Prometheus and removes its temporary folders."""
+    backfill = Process(name, state.folder)
+    script = "trap 'touch tidy; exit' TERM; touch ready; while :; do sleep 0.1; done"
+    backfill.start(Command(["bash", "-c", script], folder=state.folder))
+    poll_until((state.folder / "ready").exists)
+    down.run(state.folder)
+
+    assert not backfill.alive
+    assert (state.folder / "tidy").exists()
+    assert not (state.folder / f"{name}.pid").exists()
+
+
+def test_an_interrupted_start_ends_what_it_started(
+    state: StackState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What ran before it keeps running."""
+    before, new = Process("redis", state.folder), Process("postgres", state.folder)
+    before.start(Command(["sleep", "600"]))
+
+    def interrupted(start: up.Start) -> None:
+        new.start(Command(["sleep", "600"]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(up.Start, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        up.run(state.folder, up.Options())
+
+    running = (before.alive, new.alive)
+    before.stop()
+
+    assert running == (True, False)
+    assert "postgres ended" in capsys.readouterr().out

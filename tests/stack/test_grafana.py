@@ -6,7 +6,7 @@ from pathlib import Path
 
 import requests
 
-from tests.servers import ServerFactory
+from tests.servers import PATIENCE_SECONDS, ServerFactory
 from tools.stack.programs.search import Binary
 from tools.stack.servers import Grafana
 
@@ -24,7 +24,7 @@ http.server.HTTPServer(address, Handler).serve_forever()
 
 
 def test_it_is_called_as_its_documentation_says(servers: ServerFactory, tmp_path: Path) -> None:
-    """Its home is found beside its program, and nothing is reported to its makers."""
+    """Its home is found beside its program, and its own address is the one it is reached at."""
     program = tmp_path / "bin/grafana"
     program.parent.mkdir()
     (tmp_path / "public").mkdir()
@@ -36,10 +36,11 @@ def test_it_is_called_as_its_documentation_says(servers: ServerFactory, tmp_path
         provisioning=tmp_path / "provisioning",
         environment={"PROMETHEUS_URL": "http://127.0.0.1:9090"},
     )
-    said = json.loads(requests.get(f"{grafana.url}/api/health", timeout=5).text)
+    said = json.loads(requests.get(f"{grafana.url}/api/health", timeout=PATIENCE_SECONDS).text)
 
     assert said["argv"] == ["server", f"--homepath={tmp_path}"]
     assert said["environment"]["GF_PATHS_PROVISIONING"] == str(tmp_path / "provisioning")
     assert said["environment"]["GF_SECURITY_ADMIN_PASSWORD"] == grafana.password
-    assert said["environment"]["GF_ANALYTICS_REPORTING_ENABLED"] == "false"
+    assert Path(said["environment"]["GF_PATHS_PLUGINS"]).is_dir()
+    assert said["environment"]["GF_SERVER_ROOT_URL"] == f"{grafana.url}/"
     assert said["environment"]["PROMETHEUS_URL"] == "http://127.0.0.1:9090"

@@ -7,7 +7,7 @@ import requests
 import urllib3
 from minio.error import S3Error
 
-from tests.servers import poll_until
+from tests.servers import PATIENCE_SECONDS, poll_until
 from tools.stack.errors import StackError
 from tools.stack.servers import Minio
 from tools.stack.servers.minio import find_store
@@ -16,7 +16,7 @@ StartMinio = Callable[..., Minio]
 
 
 def _health(server: Minio) -> int:
-    return requests.get(f"{server.url}/minio/health/cluster", timeout=10).status_code
+    return requests.get(f"{server.url}/minio/health/cluster", timeout=PATIENCE_SECONDS).status_code
 
 
 def test_its_keys_sign_in(minio_server: Minio) -> None:
@@ -39,11 +39,11 @@ def test_losing_half_of_its_drives_shows_in_its_health(start_minio: StartMinio) 
     assert _health(server) == 200
 
     server.take_drive_away(2)
-    poll_until(lambda: _health(server) == 503, 60)
+    poll_until(lambda: _health(server) == 503)
 
     server.give_drive_back(1)
     server.give_drive_back(2)
-    poll_until(lambda: _health(server) == 200, 60)
+    poll_until(lambda: _health(server) == 200)
     assert server.client().bucket_exists("kept")
 
 

@@ -122,7 +122,7 @@ def test_a_standby_follows(start_postgres: StartPostgres, servers: ServerFactory
         connection.execute("create table sent as select 7 as i")
 
     with standby.connect() as connection:
-        poll_until(lambda: connection.execute("select to_regclass('sent') is not null").fetchone() == (True,), 60)
+        poll_until(lambda: connection.execute("select to_regclass('sent') is not null").fetchone() == (True,))
         assert connection.execute("select pg_is_in_recovery(), i from sent").fetchone() == (True, 7)
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             connection.execute("insert into sent values (8)")

@@ -60,12 +60,26 @@ def test_stop_ends_the_whole_tree(family: Process) -> None:
 def test_freeze_reaches_children_in_other_process_groups(family: Process, tmp_path: Path) -> None:
     """A frozen tree does nothing, and goes on after thaw()."""
     family.freeze()
-    poll_until(lambda: all(_state(member) == "T" for member in _members(family)), 60)
+    poll_until(lambda: all(_state(member) == "T" for member in _members(family)))
     before = (tmp_path / "count").stat().st_size
     assert family.alive
 
     family.thaw()
-    poll_until(lambda: (tmp_path / "count").stat().st_size > before, 60)
+    poll_until(lambda: (tmp_path / "count").stat().st_size > before)
+
+
+def test_a_process_to_be_killed_is_not_asked(tmp_path: Path) -> None:
+    """Where its pid file says SIGKILL, `stop` kills it with all that it started, before anything reacts."""
+    process = Process("family", tmp_path, stop_signal=signal.SIGKILL)
+    process.start(Command([sys.executable, "-c", FAMILY, str(tmp_path / "count")]))
+    process.wait_until(lambda: (tmp_path / "count").exists() and "up" in process.log_tail(), 60)
+    members = _members(process)
+    (found,) = recorded_processes(tmp_path)
+    found.stop()
+
+    assert len(members) == 2
+    assert not any(member.exists for member in members)
+    assert process.exit_status == -signal.SIGKILL
 
 
 def test_a_frozen_process_can_be_stopped(family: Process) -> None:
@@ -101,7 +115,7 @@ def test_the_log_quoted_is_of_the_latest_start(tmp_path: Path) -> None:
     process = Process("twice", tmp_path)
     for word in ("first", "second"):
         process.start(Command([sys.executable, "-c", f"print('{word}')"]))
-        poll_until(lambda: not process.alive, 60)
+        poll_until(lambda: not process.alive)
 
     assert process.log_tail() == "second"
     assert process.log.read_text() == "first\nsecond\n"

@@ -42,11 +42,11 @@ def test_an_alert_goes_all_the_way(
     flags = ["--rules.alert.resend-delay=1s"]
     prometheus = start_prometheus(config, rules_dir=tmp_path, flags=flags, binary=prometheus_binaries.prometheus)
 
-    poll_until(lambda: prometheus.query('up{job="self"} == 1'), 60)
+    poll_until(lambda: prometheus.query('up{job="self"} == 1'))
     assert [target["health"] for target in prometheus.targets()] == ["up"]
-    poll_until(prometheus.alerts, 60)
+    poll_until(prometheus.alerts)
     assert [rule["name"] for rule in prometheus.rules()] == ["Always"]
-    poll_until(alertmanager.alerts, 60)
+    poll_until(alertmanager.alerts)
     assert [alert["labels"]["severity"] for alert in alertmanager.alerts()] == ["high"]
     assert alertmanager.alerts(filter='severity="low"') == []
 

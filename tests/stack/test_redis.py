@@ -56,7 +56,7 @@ def test_a_replica_follows_a_primary_with_a_password(start_redis: StartRedis) ->
     replica = start_redis(replica_of=primary)
     with primary.client() as writer, replica.client() as reader:
         writer.set("a", "b")
-        poll_until(lambda: reader.get("a") == b"b", 60)
+        poll_until(lambda: reader.get("a") == b"b")
 
         assert reader.info("replication")["role"] == "slave"
 

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,22 @@ def test_an_abandoned_session_is_ended(server: Process, tmp_path: Path) -> None:
 
     assert not server.alive
     assert not (tmp_path / f"{SESSION_PREFIX}one").exists()
+
+
+def test_workers_that_start_together_end_it_together(tmp_path: Path) -> None:
+    """What one of them finds may be gone before it looks closer."""
+    me = identity_of(os.getpid())
+    assert me is not None
+    gone = PidRecord("pytest", Identity(me.pid, me.start_ticks - 1, me.boot_id), signal.SIGTERM)
+    with ThreadPoolExecutor(4) as workers:
+        for turn in range(50):
+            for number in range(4):
+                folder = tmp_path / f"{SESSION_PREFIX}{turn}-{number}"
+                (folder / "a/b/c").mkdir(parents=True)
+                gone.write(folder / "owner")
+            assert list(workers.map(end_abandoned_sessions, [tmp_path] * 4)) == [None] * 4
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_living_session_is_left_alone(server: Process, tmp_path: Path) -> None:

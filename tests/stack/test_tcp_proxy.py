@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.servers import TcpProxy, poll_until
+from tests.servers import PATIENCE_SECONDS, TcpProxy, poll_until
 
 Proxy = Callable[[str, int], TcpProxy]
 
@@ -32,7 +32,7 @@ def echo() -> Iterator[tuple[str, int]]:
     yield listener.getsockname()
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
-    thread.join(5)
+    thread.join(PATIENCE_SECONDS)
 
 
 def _call(proxy: TcpProxy, timeout_seconds: float = 5) -> socket.socket:
@@ -53,7 +53,7 @@ def test_bytes_flow(tcp_proxy: Proxy, echo: tuple[str, int]) -> None:
         sender = threading.Thread(target=connection.sendall, args=(message,))
         sender.start()
         received = _read(connection, len(message))
-        sender.join(10)
+        sender.join(PATIENCE_SECONDS)
 
     assert received == message
 
@@ -98,9 +98,9 @@ def test_it_counts_connections(tcp_proxy: Proxy, echo: tuple[str, int]) -> None:
     """Open ones, and all that ever were."""
     proxy = tcp_proxy(*echo)
     with _call(proxy), _call(proxy):
-        poll_until(lambda: proxy.connections == 2, 60)
+        poll_until(lambda: proxy.connections == 2)
 
-    poll_until(lambda: proxy.connections == 0, 60)
+    poll_until(lambda: proxy.connections == 0)
     assert proxy.accepted == 2
 
 

@@ -110,7 +110,7 @@ def null_providers() -> None:
     trace.set_tracer_provider(provider)
 
 
-def start_sentry() -> None:
+def start_sentry(**options: Any) -> None:
     import sentry_sdk
     from sentry_sdk.transport import Transport
 
@@ -118,7 +118,7 @@ def start_sentry() -> None:
         def capture_envelope(self, envelope: Any) -> None:
             pass
 
-    sentry_sdk.init(dsn="http://key@127.0.0.1:9/1", transport=Nobody, send_default_pii=True)
+    sentry_sdk.init(dsn="http://key@127.0.0.1:9/1", transport=Nobody, send_default_pii=True, **options)
 
 
 APITALLY: dict[str, Any] = {"write_token": PLACEHOLDER_TOKEN, "otlp_endpoint": "http://127.0.0.1:9"}

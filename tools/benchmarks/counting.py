@@ -4,6 +4,7 @@ WHAT is one or more of these, without any all of them, about six minutes:
 
     cost     one poll of 100,000 new rows beside 1 and beside 10 million old ones, and counting the whole table
     speed    rows a second of one whole poll, users and sessions included
+    traces   what exemplars add to a poll: where no row names a trace, and where each does
     peers    lost rows under eight writers: this cursor, `id > last_id` and xmin against a snapshot, of the same rows
     kill9    eight writers for 60 s, two `python -m exporter serve` killed at random: events lost and doubled
     million  1,000,000 distinct routes under a limit of 500 series
@@ -29,7 +30,7 @@ from typing import Any
 
 import psycopg
 
-from exporter.aggregation import poll, snapshot
+from exporter.aggregation import exemplars, poll, snapshot
 from exporter.config.settings import Database, Limits, Source
 from exporter.database import schema
 from exporter.database.connection import connect as connect_as_exporter
@@ -194,6 +195,30 @@ def speed(postgres: Postgres) -> list[Row]:
     ]
 
 
+def traces(postgres: Postgres) -> list[Row]:
+    """Compare polls of rows without and with traces, in turns, by the core's time."""
+    taken = {"none": 0.0, "all": 0.0, "all, not looked at": 0.0}
+    with connect(store(postgres, "traces")) as connection:
+        for number in range(REPEATS * 2 + 1):
+            for which in taken:
+                requests, parameters = REQUESTS, ["1 minute", NEW_ROWS]
+                if which != "none":
+                    requests = REQUESTS.replace("user_agent)", "user_agent, trace_id)").replace(
+                        "'Mozilla/5.0 (X11; Linux x86_64)'", "'Mozilla/5.0 (X11; Linux x86_64)', md5(i::text)"
+                    )
+                connection.execute(requests.encode(), parameters)
+                look = exemplars.has_exemplars
+                if which == "all, not looked at":
+                    exemplars.has_exemplars = lambda stream: False
+                before = core_seconds(connection.info.backend_pid)
+                timed_poll(connection)
+                taken[which] += (core_seconds(connection.info.backend_pid) - before) if number else 0
+                exemplars.has_exemplars = look
+    bare = taken["all, not looked at"]
+    return [(f"poll of 100,000 rows, with a trace: {which}", f"{seconds / (REPEATS * 2) * 1000:.0f} ms",
+             f"{seconds / bare:.3f}") for which, seconds in taken.items()]  # fmt: skip
+
+
 def core_seconds(pid: int) -> float:
     """Return the processor time a process has taken."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -336,6 +361,7 @@ def million(postgres: Postgres) -> list[Row]:
 MEASUREMENTS: dict[str, Callable[[Postgres], list[Row]]] = {
     "speed": speed,
     "cost": cost,
+    "traces": traces,
     "peers": peers,
     "million": million,
     "kill9": kill9,

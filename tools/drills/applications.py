@@ -21,7 +21,7 @@ HTTP = (
 )
 API = (
     "insert into monitoring.api_call (at, app, api, endpoint, outcome, reason, duration_seconds) "
-    "values (now(), %s, %s, '/q', %s, %s, 0.2)"
+    "values (now(), %s, %s, '/q', %s, %s, %s)"
 )
 RUN = (
     "insert into monitoring.scraping_run "
@@ -46,7 +46,7 @@ class Application:
     """One application. Numbers of events are per second and may be fractions; shares are of 1.
 
     What an incident changes are its attributes, while it runs. `jobs` makes it keep one scraping job running, which
-    continues where the application is quiet otherwise.
+    continues where the application is quiet otherwise. `needs` are the components that it needs, as the exporter knows.
     """
 
     name: str
@@ -58,11 +58,13 @@ class Application:
     errors: float = 0
     jobs: bool = False
     request_seconds: float = 0.08
+    call_seconds: float = 0.2
     failing_requests: float = 0
     failing_calls: float = 0
     failing_runs: float = 0
     stuck: bool = False
     quiet: bool = False
+    needs: tuple[str, ...] = ()
     _owed: dict[str, float] = field(default_factory=dict)
 
     def second(self, chance: random.Random) -> Rows:
@@ -80,7 +82,7 @@ class Application:
                 for _ in range(self._due("http", self.requests))
             ],
             API: [
-                (self.name, api, *self._outcome(f"api {api}", self.failing_calls, "server_error"))
+                (self.name, api, *self._outcome(f"api {api}", self.failing_calls, "server_error"), self.call_seconds)
                 for api in self.apis
                 for _ in range(self._due(f"calls {api}", self.calls))
             ],

@@ -62,12 +62,20 @@ def show_shipped_links(state: StackState) -> None:
     state.write("config/prometheus/prometheus.yml", yaml.safe_dump(content, sort_keys=False))
 
 
-def set_thresholds(state: StackState, thresholds: dict[str, Any]) -> None:
-    """Have the exporter use these thresholds beside the defaults, without a restart."""
+def configure_exporter(state: StackState, **sections: dict[str, Any]) -> None:
+    """Have the exporter use these sections of its configuration, without a restart."""
     path = state.folder / EXPORTER_FILE
-    content = yaml.safe_load(path.read_text()) | {"thresholds": thresholds}
+    content = yaml.safe_load(path.read_text()) | sections
     state.write(EXPORTER_FILE, yaml.safe_dump(content, sort_keys=False))
     requests.post(f"{state.url('exporter')}/-/reload", timeout=30).raise_for_status()
+
+
+def redis_password_file(state: StackState, name: str) -> None:
+    """Have the exporter's probe of Redis use this file of the stack as its password."""
+    probes = yaml.safe_load((state.folder / EXPORTER_FILE).read_text())["probes"]
+    for probe in probes["redis"]:
+        probe["password_file"] = name
+    configure_exporter(state, probes=probes)
 
 
 def threshold_lines(thresholds: dict[str, Any]) -> list[str]:

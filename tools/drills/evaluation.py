@@ -39,7 +39,10 @@ class Subject:
 
 @dataclass(frozen=True)
 class Expected:
-    """What should come of an incident: which alert, how many pages, how soon, and how many alerts at least."""
+    """What should come of an incident: which alert, how many pages, how soon, and how many alerts at least.
+
+    says: a pattern that a message must have. quiet: alerts that nobody may be notified of.
+    """
 
     alertname: str
     severity: str
@@ -47,6 +50,8 @@ class Expected:
     notified_within_seconds: float | None = None
     alerts: int = 1
     muted: int = 0
+    says: str = ""
+    quiet: tuple[str, ...] = ()
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -81,10 +86,9 @@ class Evidence:
         return all(self.notified_at(expected, channel) is not None for channel in expected.channels)
 
     def still_firing(self) -> list[str]:
-        """Return the alerts that fire now and notify people."""
-        return _names(
-            one.labels for one in self.firings if one.last_at >= self.last_look_at and _for_people(one.labels)
-        )
+        """Return the alerts that fire now and notify people; what is muted may outlast its incident in long windows."""
+        now = [one for one in self.firings if one.last_at >= self.last_look_at and not one.muted]
+        return _names(one.labels for one in now if _for_people(one.labels))
 
     def end_not_notified(self) -> list[str]:
         """Return what was reported to fire and not to be over: alerts on the hook, incidents of the pager, channels."""
@@ -180,6 +184,11 @@ def _problems(expected: Expected, evidence: Evidence, outcome: Outcome) -> Itera
         yield f"{counted(len(outcome.fired), 'alert')} fired, expected {expected.alerts}"
     if len(outcome.muted) < expected.muted:
         yield f"{counted(len(outcome.muted), 'alert')} muted, expected {expected.muted}"
+    if not any(re.search(expected.says, one.text) for one in evidence.messages):
+        yield f"no message says {expected.says!r}"
+    for name in expected.quiet:
+        if any(alert.labels.get("alertname") == name for one in evidence.messages for alert in one.alerts):
+            yield f"hook was notified of {name}, expected nothing of it"
     for one in evidence.messages:
         for problem in one.problems:
             yield f"{one.channel}: {problem}"

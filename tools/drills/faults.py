@@ -73,9 +73,12 @@ def command_of(pid: int) -> Command:
     pairs = (pair.partition("=") for pair in (proc / "environ").read_bytes().decode().split("\0") if pair)
     status = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines() if ":" in line)
     user, group = int(status["Uid"].split()[0]), int(status["Gid"].split()[0])
-    argv[0] = str(_program((proc / "exe").readlink()))
     environment = {name: value for name, _, value in pairs}
-    return Command(argv, environment, (proc / "cwd").readlink(), *_if_other(user, group))
+    folder, program = (proc / "cwd").readlink(), (proc / "exe").readlink()
+    # The Python of a virtual environment is a link: what it leads to would not find what is installed there.
+    linked = folder / argv[0]
+    argv[0] = str(linked if linked != program and linked.resolve() == program else _program(program))
+    return Command(argv, environment, folder, *_if_other(user, group))
 
 
 def _program(running: Path) -> Path:

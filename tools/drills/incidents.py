@@ -1,11 +1,14 @@
 """The incidents that drills simulate, and what is expected of each."""
 
-from functools import partial
+import time
+from collections.abc import Callable
 
 from tools.drills.applications import Application
 from tools.drills.evaluation import Expected, Subject
-from tools.drills.runner import Drill
+from tools.drills.faults import Faults
+from tools.drills.runner import Act, Drill
 from tools.drills.testbed import Testbed
+from tools.stack.config_files import BUCKET
 
 # What is promised of a component that is down.
 NOTIFIED_WITHIN_SECONDS = 30
@@ -13,6 +16,8 @@ DOWN = Expected("PlatformComponentDown", "critical", pages=1, notified_within_se
 
 # Long enough for an hour's worth of rules that ask what was 5 minutes ago, or what is usual (errors.yml, slo.yml).
 KNOWN_SECONDS, USUAL_SECONDS = 345, 660
+NEEDING = ("drill-need1", "drill-need2")
+MANY = tuple(f"drill-many{number:02}" for number in range(1, 61))
 SHOPS = tuple(f"drill-shop{number}" for number in range(1, 6))
 
 
@@ -27,49 +32,36 @@ def component(kind: str, *more: dict[str, str], text: str = "") -> Subject:
     return Subject(({"component": kind}, *more), "|".join(patterns))
 
 
-def change(name: str, **attributes: float) -> partial[None]:
-    """Return an act that changes what an application does."""
-    return partial(_change, names=(name,), attributes=attributes)
+def change(*names: str, **attributes: float) -> Act:
+    """Return an act that changes what applications do."""
+
+    def act(testbed: Testbed) -> None:
+        for name in names:
+            for attribute, value in attributes.items():
+                setattr(testbed.applications[name], attribute, value)
+
+    return act
 
 
-def _change(testbed: Testbed, names: tuple[str, ...], attributes: dict[str, float]) -> None:
-    for name in names:
-        for attribute, value in attributes.items():
-            setattr(testbed.applications[name], attribute, value)
+def server(fault: Callable[[Faults, str], None], name: str) -> Act:
+    """Return an act on one server."""
+    return lambda testbed: fault(testbed.faults, name)
 
 
-def _freeze_redis(testbed: Testbed) -> None:
-    testbed.faults.freeze("redis")
+def steps(*acts: Act) -> Act:
+    """Return an act that does others in turn."""
+
+    def act(testbed: Testbed) -> None:
+        for one in acts:
+            one(testbed)
+
+    return act
 
 
-def _thaw_redis(testbed: Testbed) -> None:
-    testbed.faults.thaw("redis")
-
-
-def _restart_prometheus(testbed: Testbed) -> None:
-    testbed.faults.kill("prometheus")
-    testbed.faults.restart("prometheus")
-
-
-def _kill_first_alertmanager(testbed: Testbed) -> None:
-    testbed.faults.kill("alertmanager")
-
-
-def _thaw_redis_and_wait_for_the_other(testbed: Testbed) -> None:
-    """Let the one that is left report the end, and only then bring the other back."""
-    testbed.faults.thaw("redis")
-    testbed.wait_for_resolved("pager")
-    testbed.faults.restart("alertmanager")
-
-
-def _freeze_redis_and_fail_shops(testbed: Testbed) -> None:
-    testbed.faults.freeze("redis")
-    _change(testbed, SHOPS, {"failing_requests": 1.0, "request_seconds": 3.0})
-
-
-def _thaw_redis_and_recover_shops(testbed: Testbed) -> None:
-    testbed.faults.thaw("redis")
-    _change(testbed, SHOPS, {"failing_requests": 0.0, "request_seconds": 0.08})
+FREEZE_REDIS, THAW_REDIS = server(Faults.freeze, "redis"), server(Faults.thaw, "redis")
+KILL_EXPORTER, RESTART_EXPORTER = server(Faults.kill, "exporter"), server(Faults.restart, "exporter")
+CRASH_EXPORTER = steps(KILL_EXPORTER, RESTART_EXPORTER, lambda testbed: time.sleep(20))
+FREEZE_MINIO, THAW_MINIO = server(Faults.freeze, "minio"), server(Faults.thaw, "minio")
 
 
 APPLICATIONS = (
@@ -84,6 +76,17 @@ APPLICATIONS = (
         warm_seconds=30,
         lasts_seconds=30,
         applications=(Application("drill-api", requests=1, apis=("crossref",), calls=5),),
+    ),
+    Drill(
+        "api-slow",
+        "an API that answered in 0.2 s takes 20 s",
+        "applications",
+        application("drill-wait"),
+        Expected("PlatformApiLatencyHigh", "high", pages=0),
+        change("drill-wait", call_seconds=20),
+        change("drill-wait", call_seconds=0.2),
+        lasts_seconds=30,
+        applications=(Application("drill-wait", requests=1, apis=("arxiv",), calls=2),),
     ),
     Drill(
         "latency",
@@ -141,6 +144,17 @@ APPLICATIONS = (
         ),
     ),
     Drill(
+        "few-requests",
+        "an application with three requests a minute fails all of them",
+        "applications",
+        application("drill-few"),
+        Expected("PlatformErrorBudgetBurn", "critical", pages=1),
+        change("drill-few", failing_requests=1),
+        change("drill-few", failing_requests=0),
+        warm_seconds=KNOWN_SECONDS,
+        applications=(Application("drill-few", requests=0.05),),
+    ),
+    Drill(
         "minio-drive",
         "one of MinIO's four drives is lost",
         "applications",
@@ -148,6 +162,15 @@ APPLICATIONS = (
         Expected("PlatformMinioDrivesOffline", "high", pages=0),
         lambda testbed: testbed.store().take_drive_away(1),
         lambda testbed: testbed.store().give_drive_back(1),
+    ),
+    Drill(
+        "connections-run-out",
+        "nine in ten of PostgreSQL's connections are used within 150 s",
+        "applications",
+        component("postgresql", text="postgresql main"),
+        Expected("PlatformSaturationHigh", "high", pages=0, says="connections of postgresql main"),
+        lambda testbed: testbed.use_connections(share=0.9, seconds=150),
+        lambda testbed: testbed.give_connections_back(),
     ),
 )
 
@@ -158,8 +181,8 @@ SERVERS = (
         "servers",
         component("redis"),
         DOWN,
-        _freeze_redis,
-        _thaw_redis,
+        FREEZE_REDIS,
+        THAW_REDIS,
     ),
     Drill(
         "postgresql-stopped",
@@ -167,8 +190,8 @@ SERVERS = (
         "servers",
         component("postgresql", {"source": ".+"}, text="[Ss]ource"),
         DOWN,
-        lambda testbed: testbed.faults.stop("postgres"),
-        lambda testbed: testbed.faults.restart("postgres"),
+        server(Faults.stop, "postgres"),
+        server(Faults.restart, "postgres"),
         # Past PlatformSourceDown's own 30 s: it must be muted, not merely late.
         lasts_seconds=45,
     ),
@@ -178,9 +201,9 @@ SERVERS = (
         "servers",
         component("redis"),
         DOWN,
-        _freeze_redis,
-        _thaw_redis,
-        between=_restart_prometheus,
+        FREEZE_REDIS,
+        THAW_REDIS,
+        between=steps(server(Faults.kill, "prometheus"), server(Faults.restart, "prometheus")),
         lasts_seconds=45,
     ),
     Drill(
@@ -189,10 +212,96 @@ SERVERS = (
         "servers",
         component("redis", {"job": "alertmanager"}, {"alertname": "Platform.*Alertmanager.*"}, text="[Aa]lertmanager"),
         DOWN,
-        _freeze_redis,
-        _thaw_redis_and_wait_for_the_other,
-        between=_kill_first_alertmanager,
+        FREEZE_REDIS,
+        # The one that is left reports the end; only then is the other brought back.
+        steps(THAW_REDIS, lambda testbed: testbed.wait_for_resolved("pager"), server(Faults.restart, "alertmanager")),
+        between=server(Faults.kill, "alertmanager"),
         lasts_seconds=20,
+    ),
+    Drill(
+        "exporter-away",
+        "the exporter is killed, and started again after a while",
+        "servers",
+        Subject(({"job": "platform-exporter"}, {"alertname": "PlatformNotificationsFailing"}), r"[Ee]xporter|webhook"),
+        Expected("PlatformExporterDown", "critical", pages=1, quiet=("PlatformNotificationsFailing",)),
+        KILL_EXPORTER,
+        RESTART_EXPORTER,
+        lasts_seconds=70,
+        settle_seconds=60,
+    ),
+    Drill(
+        "exporter-crashes",
+        "the exporter is killed and started again every 20 s",
+        "servers",
+        Subject(({"job": "platform-exporter"},), "platform-exporter|[Ee]xporter"),
+        Expected("PlatformCrashLoop", "high", pages=0, says="restarts again and again"),
+        steps(*[CRASH_EXPORTER] * 4),
+        steps(),
+    ),
+    Drill(
+        "password-wrong",
+        "the exporter's password of Redis is wrong, while two applications that need Redis fail",
+        "servers",
+        component("redis", {"app": "drill-need."}, text="drill-need"),
+        Expected(
+            "PlatformHttpErrorsHigh",
+            "critical",
+            pages=2,
+            alerts=3,
+            says="cannot sign in to redis main",
+            quiet=("PlatformComponentDown",),
+        ),
+        steps(lambda testbed: testbed.redis_password("wrong"), change(*NEEDING, failing_requests=1)),
+        steps(lambda testbed: testbed.redis_password(None), change(*NEEDING, failing_requests=0)),
+        warm_seconds=60,
+        lasts_seconds=30,
+        applications=tuple(Application(name, requests=2, needs=("redis/main",)) for name in NEEDING),
+    ),
+    Drill(
+        "redis-unused",
+        "Redis hangs, which an application does not need that fails for reasons of its own",
+        "servers",
+        component("redis", {"app": "drill-apart"}, text="drill-apart"),
+        Expected("PlatformHttpErrorsHigh", "critical", pages=2, alerts=2),
+        steps(FREEZE_REDIS, change("drill-apart", failing_requests=1)),
+        steps(THAW_REDIS, change("drill-apart", failing_requests=0)),
+        warm_seconds=60,
+        applications=(Application("drill-apart", requests=2, needs=("postgresql/main",)),),
+    ),
+    Drill(
+        "bucket-deleted",
+        "somebody deletes the bucket that applications write to",
+        "servers",
+        component("minio"),
+        Expected("PlatformComponentDegraded", "high", pages=0, says=f"{BUCKET}"),
+        lambda testbed: testbed.delete_bucket(),
+        lambda testbed: testbed.make_bucket(),
+    ),
+    Drill(
+        "minio-blip",
+        "MinIO hangs for 27 s; five minutes later an application that needs it fails",
+        "servers",
+        component("minio", {"app": "drill-blip"}, text="drill-blip"),
+        Expected("PlatformHttpErrorsHigh", "critical", pages=2, alerts=2),
+        steps(
+            FREEZE_MINIO,
+            lambda testbed: time.sleep(27),
+            THAW_MINIO,
+            lambda testbed: time.sleep(300),
+            change("drill-blip", failing_requests=1),
+        ),
+        change("drill-blip", failing_requests=0),
+        warm_seconds=60,
+        applications=(Application("drill-blip", requests=2, needs=("minio/main",)),),
+    ),
+    Drill(
+        "reload-refused",
+        "Prometheus refuses its new configuration, and continues with the old one",
+        "servers",
+        Subject(({"job": "prometheus"},), "[Pp]rometheus"),
+        Expected("PlatformPrometheusReloadFailed", "high", pages=0, says="refused its new configuration"),
+        lambda testbed: testbed.append_to_prometheus("scrape_configs_of_a_newer_release: []\n"),
+        lambda testbed: testbed.append_to_prometheus(""),
     ),
 )
 
@@ -210,13 +319,26 @@ OUTAGE = (
             alerts=11,
             muted=10,
         ),
-        _freeze_redis_and_fail_shops,
-        _thaw_redis_and_recover_shops,
+        steps(FREEZE_REDIS, change(*SHOPS, failing_requests=1, request_seconds=3)),
+        steps(THAW_REDIS, change(*SHOPS, failing_requests=0, request_seconds=0.08)),
         warm_seconds=60,
         lasts_seconds=120,
-        # PlatformComponentRecovering mutes for 8 minutes, and the budgets' alerts outlive it: they would notify then.
-        settle_seconds=30,
-        applications=tuple(Application(name, requests=2) for name in SHOPS),
+        # Past the 2 minutes after which PlatformDependencyDown mutes only what fails no more.
+        settle_seconds=150,
+        applications=tuple(Application(name, requests=2, needs=("redis/main",)) for name in SHOPS),
+    ),
+    Drill(
+        "storm",
+        "60 applications fail at the same time",
+        "outage",
+        Subject(({"app": "drill-many.."}, {"storm": "apps"}), "drill-many|apps fail"),
+        Expected("PlatformAlertStorm", "critical", pages=1, alerts=61, muted=60, says="60 apps fail"),
+        change(*MANY, failing_requests=1),
+        change(*MANY, failing_requests=0),
+        warm_seconds=60,
+        lasts_seconds=60,
+        settle_seconds=150,
+        applications=tuple(Application(name, requests=0.5) for name in MANY),
     ),
 )
 

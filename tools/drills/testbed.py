@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import requests
 
 from tools.drills import configuration
@@ -20,6 +21,7 @@ from tools.drills.messages import ChannelMessage
 from tools.drills.recorder import AlertRecorder, Receivers
 from tools.stack import config_files
 from tools.stack.checkout import CHECKOUT
+from tools.stack.config_files import BUCKET
 from tools.stack.errors import StackError
 from tools.stack.process import poll_until
 from tools.stack.servers.minio import Flavour, Minio
@@ -45,6 +47,8 @@ class Testbed:
         self.thresholds = thresholds or {}
         self._traffic: DrillTraffic | None = None
         self._recorder: AlertRecorder | None = None
+        self._prometheus_yml = ""
+        self._connections: list[psycopg.Connection[Any]] = []
         self.warm_since = 0.0
 
     def start(self) -> None:
@@ -61,6 +65,7 @@ class Testbed:
 
     def close(self) -> None:
         """End all of it and remove its folder."""
+        self.give_connections_back()
         for one in (self._traffic, self._recorder):
             if one:
                 one.close()
@@ -109,10 +114,53 @@ class Testbed:
         pending = [labels for labels in recorder.pending if subject.has_labels(labels)]
         return Evidence(began_at, firings, messages, last_look_at, ended_at, pending)
 
+    def redis_password(self, text: str | None) -> None:
+        """Have the exporter sign in to Redis with another password; None is the right one."""
+        name = "secrets/redis.password"
+        if text is not None:
+            name = "secrets/redis.wrong"
+            self.state.write(name, text, mode=0o600)
+        configuration.redis_password_file(self.state, name)
+
+    def append_to_prometheus(self, text: str) -> None:
+        """Have Prometheus read its configuration with a text at its end; it may refuse that."""
+        path = "config/prometheus/prometheus.yml"
+        self._prometheus_yml = self._prometheus_yml or (self.folder / path).read_text()
+        self.state.write(path, self._prometheus_yml + text)
+        requests.post(f"{self.state.url('prometheus')}/-/reload", timeout=30)
+
     def store(self) -> Minio:
         """Return the stack's S3 store, to take its drives away."""
         flavour: Flavour = "moto" if "minio" in self.state.missing else "minio"
         return Minio(self.folder, port=self.state.ports["minio"], flavour=flavour)
+
+    def delete_bucket(self) -> None:
+        """Delete the bucket that the exporter probes, with all that is in it."""
+        client = self.store().client()
+        for one in client.list_objects(bucket_name=BUCKET, recursive=True):
+            client.remove_object(bucket_name=BUCKET, object_name=str(one.object_name))
+        client.remove_bucket(bucket_name=BUCKET)
+
+    def make_bucket(self) -> None:
+        self.store().client().make_bucket(bucket_name=BUCKET)
+
+    def use_connections(self, share: float, seconds: float) -> None:
+        """Open connections to PostgreSQL evenly within a time, until so large a share of them is used."""
+        dsn = f"postgresql://writer:{self.state.secret('writer')}@{self.state.address('postgres')}/platform"
+        with psycopg.connect(dsn) as connection:
+            [(limit, used)] = connection.execute(
+                "select current_setting('max_connections')::int, count(*) from pg_stat_activity "
+                "where backend_type = 'client backend'"
+            ).fetchall()
+        wanted = int(share * limit) - used
+        began = time.monotonic()
+        for number in range(wanted):
+            time.sleep(max(0.0, began + seconds * number / wanted - time.monotonic()))
+            self._connections.append(psycopg.connect(dsn))
+
+    def give_connections_back(self) -> None:
+        while self._connections:
+            self._connections.pop().close()
 
     def _connect(self) -> None:
         """Connect the stack to the drill's receivers, and remove what its servers remember from before.
@@ -127,8 +175,8 @@ class Testbed:
         configuration.close_alerts(self.state)
         configuration.notify_receivers(self.state, self.receivers)
         configuration.show_shipped_links(self.state)
-        if self.thresholds:
-            configuration.set_thresholds(self.state, self.thresholds)
+        needs = {name: list(application.needs) for name, application in self.applications.items()}
+        configuration.configure_exporter(self.state, thresholds=self.thresholds, dependencies=needs)
         poll_until(
             lambda: configuration.open_alerts(self.state) == 0,
             60,

@@ -43,7 +43,7 @@ def main() -> int:
     except (StackError, OSError) as error:
         print(f"\nstack: {error}", file=sys.stderr)
     except KeyboardInterrupt:
-        print("\nstack: interrupted; what was started keeps running, `make down` ends it", file=sys.stderr)
+        print("\nstack: interrupted; `make status` shows what runs, `make down` ends it", file=sys.stderr)
     return 1
 
 
@@ -53,6 +53,7 @@ def _up_options(options: argparse.Namespace) -> "Options":
     return Options(
         free_ports=options.free_ports,
         grafana=not options.no_grafana,
+        download_grafana=options.download_grafana,
         wait=not options.no_wait,
         two_alertmanagers=options.two_alertmanagers,
         traffic=not options.no_traffic,
@@ -80,7 +81,11 @@ def _add_up_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--build-minio", action="store_true", help="compile MinIO before the start where it is missing, not beside it"
     )
-    command.add_argument("--no-grafana", action="store_true", help="leave Grafana out")
+    grafana = command.add_mutually_exclusive_group()
+    grafana.add_argument("--no-grafana", action="store_true", help="leave Grafana out")
+    grafana.add_argument(
+        "--download-grafana", action="store_true", help="download it from its makers where it is missing (grafana.com)"
+    )
     command.add_argument("--no-traffic", action="store_true", help="leave the demo's live traffic out")
     command.add_argument("--no-wait", action="store_true", help="do not wait for the demo's first notification")
 

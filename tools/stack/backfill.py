@@ -1,6 +1,7 @@
 """Give Prometheus the week of the demo from before it was started: `make backfill-demo`."""
 
 import json
+import signal
 import subprocess
 import time
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import requests
 from tools.stack import config_files
 from tools.stack.checkout import CHECKOUT
 from tools.stack.errors import StackError
+from tools.stack.pidfile import PidRecord, identity_of
 from tools.stack.programs.search import find
 from tools.stack.servers.exporter import checkout_command
 from tools.stack.state import StackState
@@ -44,7 +46,15 @@ def run(folder: Path) -> int:
         "--promtool", programs["promtool"], "--prometheus", programs["prometheus"],
     ])  # fmt: skip
     began = time.monotonic()
-    status = subprocess.run(list(command.argv), env=command.environment, cwd=command.folder, check=False).returncode
+    record = folder / "backfill.pid"
+    with subprocess.Popen(list(command.argv), env=command.environment, cwd=command.folder) as process:
+        # So that `make down` ends it too.
+        if found := identity_of(process.pid):
+            PidRecord("backfill", found, signal.SIGTERM).write(record)
+        try:
+            status = process.wait()
+        finally:
+            record.unlink(missing_ok=True)
     if status == 0:
         print(f"Done after {time.monotonic() - began:.0f} s; Prometheus shows it within two minutes.")
     return status

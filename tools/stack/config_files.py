@@ -7,22 +7,26 @@ from typing import Any
 import yaml
 
 from alertmanager.generate import configuration
+from exporter.demo import platform as demo_platform
 from tools.stack.checkout import CHECKOUT
 from tools.stack.databases import DATABASES
 from tools.stack.state import StackState, fingerprint
 
 EXPORTER_FILE, OWNER_FILE, TRAFFIC_FILE, DEMO_FILE = "platform-exporter.yml", "owner.yml", "traffic.json", "demo.yml"
+SHOWN_FOLDER, ALERTS_FOLDER = "shown", "alerts"
 ALERTMANAGERS = ("alertmanager", "alertmanager-2")
 BUCKET = "artifacts"
 QUEUES = ["demo-orders", "demo-stream"]
 SAMPLE_LABELS = ["region"]
+NEEDS = ("postgresql/main", "redis/main", "minio/main")
+"""What the simulated apps need."""
 
 
 def exporter(state: StackState) -> Path:
     """Write the exporter's configuration, for the user `exporter`."""
     content = {
         "listen": state.address("exporter"),
-        "state_folder": "shown",
+        "state_folder": SHOWN_FOLDER,
         "database": _database(state, "platform", "exporter"),
         "sources": _sources(state, "exporter"),
         "probes": {
@@ -40,9 +44,32 @@ def exporter(state: StackState) -> Path:
                 }
             ],
         },
+        "dependencies": {app: list(NEEDS) for app in demo_platform.APPS},
+        "jobs": [
+            {"app": demo_platform.HARVEST, "scraper": "prices", "every": "1h"},
+            {
+                "app": demo_platform.SHOP,
+                "task": "shop.tasks.rebuild_index",
+                "cron": "@hourly",
+                "time_zone": "Europe/Berlin",
+            },
+        ],
+        "watches": [
+            {
+                "name": "prices",
+                "table": "public.demo_prices",
+                "time": "scraped_at",
+                "nulls": ["title", "price"],
+                "keys": ["site", "url"],
+                "window_seconds": 600,
+                "interval_seconds": 15,
+                "database": _database(state, "stratlogic", "exporter"),
+            }
+        ],
+        "budgets": [{"app": demo_platform.HARVEST, "month": 2500}, {"api": "payments", "month": 9000}],
         "errors": {"token_file": "secrets/errors_token.password"},
         "alertmanager": {"urls": [state.url("alertmanager")]},
-        "alerts": {"token_file": "secrets/alerts_token.password", "spool_folder": "alerts"},
+        "alerts": {"token_file": "secrets/alerts_token.password", "spool_folder": ALERTS_FOLDER},
         "stack": {
             f"{name}_url": state.url(name)
             for name in ("prometheus", "alertmanager", "grafana")
@@ -121,11 +148,15 @@ def alertmanager(state: StackState) -> tuple[Path, str]:
     return path, fingerprint(path.read_text(), [file.read_text() for file in sorted(templates.glob("*.tmpl"))])
 
 
+def settings_of(file: Path) -> dict[str, str]:
+    """Return the names and values of a file of lines NAME=value."""
+    lines = file.read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
 def grafana_environment(state: StackState) -> dict[str, str]:
     """Return what Grafana's provisioning files refer to: grafana.env, with this stack's addresses."""
-    lines = (CHECKOUT / "grafana/grafana.env").read_text().splitlines()
-    known = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-    return known | {
+    return settings_of(CHECKOUT / "grafana/grafana.env") | {
         "GF_PLATFORM_PROMETHEUS_URL": state.url("prometheus"),
         "GF_PLATFORM_ALERTMANAGER_URL": state.url("alertmanager"),
         "GF_PLATFORM_POSTGRESQL_ADDRESS": state.address("postgres"),

@@ -102,6 +102,13 @@ alter role {role} set idle_in_transaction_session_timeout = '60s';
 alter role {role} set default_transaction_read_only = on"""
 
 
+RESULTS = """create table if not exists public.demo_prices
+(site text not null, url text not null, title text, price numeric, scraped_at timestamptz not null default now());
+create index if not exists demo_prices_scraped_at on public.demo_prices (scraped_at);
+grant select on public.demo_prices to exporter"""
+"""What StratLogic's traffic writes as a scraper's results, for a watch to look at."""
+
+
 def make_users(server: Postgres, password_of: Callable[[str], str]) -> None:
     """Create or update all users; may run as often as you like."""
     with server.connect() as connection:
@@ -116,6 +123,8 @@ def make_users(server: Postgres, password_of: Callable[[str], str]) -> None:
         # As an application of its own would be: at home in its own tables only.
         application = sql.Identifier(database)
         with server.connect(database) as connection:
+            if database == "stratlogic":
+                connection.execute(RESULTS)
             for rights in ("select, insert, update on all tables", "usage on all sequences"):
                 connection.execute(sql.SQL(f"grant {rights} in schema public to {{}}").format(application))
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from tools.stack.checkout import lock
@@ -17,18 +18,24 @@ def run(folder: Path) -> int:
         return 0
     StackState.open(folder)  # raises where it belongs to another user
     with lock(folder, "up"):
-        # No other process is touched: a pid file names pid, start and boot.
-        processes = {process.name: process for process in recorded_processes(folder.absolute())}
-        for name in [name for name in processes if name not in ORDER]:
-            # A build in the background has nothing to tidy up; frozen and killed, it starts no further compiler.
-            processes[name].kill()
-            print(f"  {name} ended", flush=True)
-        for name in reversed(ORDER):
-            if name in processes:
-                processes[name].stop(deadline_seconds=30)
-                print(f"  {name} ended", flush=True)
-    print(f"Down; the data stay in {folder}." if processes else "Nothing was running.")
+        ended = end_processes(folder.absolute())
+    print(f"Down; the data stay in {folder}." if ended else "Nothing was running.")
     return 0
+
+
+def end_processes(folder: Path, but: Collection[str] = ()) -> list[str]:
+    """End the processes that the state folder names, those started last first, and return their names.
+
+    How, its pid file says, which names pid, start and boot: no other process is touched.
+    """
+    processes = {process.name: process for process in recorded_processes(folder) if process.name not in but}
+    # What works for the servers ends before them.
+    names = [name for name in processes if name not in ORDER]
+    names += [name for name in reversed(ORDER) if name in processes]
+    for name in names:
+        processes[name].stop(deadline_seconds=30)
+        print(f"  {name} ended", flush=True)
+    return names
 
 
 def clean(folder: Path) -> int:

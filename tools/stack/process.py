@@ -15,6 +15,9 @@ from tools.stack.pidfile import Identity, PidRecord, descendants, identity_of
 
 T = TypeVar("T")
 
+PATIENCE_SECONDS = 120.0
+"""How long to wait for a state that comes at once where the machine is not busy; only what fails waits so long."""
+
 
 @dataclass(frozen=True)
 class Command:
@@ -101,9 +104,14 @@ class Process:
         if self._identity is not None:
             PidRecord(self.name, self._identity, self._stop_signal).write(self.pid_file)
 
-    def stop(self, deadline_seconds: float = 15) -> None:
-        """Ask it to end, after thawing it; kill it and what it started when the deadline has passed."""
-        if self.alive:
+    def stop(self, deadline_seconds: float = 60) -> None:
+        """Ask it to end, after thawing it; kill it and what it started when the deadline has passed.
+
+        Where its stop signal is SIGKILL, it is killed at once, with all that it started.
+        """
+        if self._stop_signal == signal.SIGKILL:
+            self.kill()
+        elif self.alive:
             self.thaw()
             tree = self._tree()
             _signal(tree[:1], self._stop_signal)
@@ -171,8 +179,8 @@ class Process:
     def _end(self, tree: list[Identity]) -> None:
         _signal(tree, signal.SIGKILL)
         if self._popen is not None:
-            self._popen.wait(30)
-        poll_until(lambda: not any(member.exists for member in tree), 30, what=f"the end of {self.name}")
+            self._popen.wait(PATIENCE_SECONDS)
+        poll_until(lambda: not any(member.exists for member in tree), what=f"the end of {self.name}")
 
     def _forget(self) -> None:
         self._popen = self._identity = None
@@ -203,7 +211,11 @@ def clean_environment(*prefixes: str, **extra: str) -> dict[str, str]:
 
 
 def poll_until(
-    predicate: Callable[[], T], deadline_seconds: float, *, interval_seconds: float = 0.02, what: str = ""
+    predicate: Callable[[], T],
+    deadline_seconds: float = PATIENCE_SECONDS,
+    *,
+    interval_seconds: float = 0.02,
+    what: str = "",
 ) -> T:
     """Return the predicate's first true value.
 

@@ -56,7 +56,8 @@ def print_addresses(state: StackState) -> None:
         for name, reason in state.missing.items():
             line(TITLES[name], f"{reason}{'; moto stands in for it' if name == 'minio' else ''}")
     config = f"{folder}/{config_files.EXPORTER_FILE}"
-    print(f"\nNext:\n  make status\n  .venv/bin/platform-exporter doctor --config {config}\n  make down")
+    where = "" if folder == ".stack" else f" STATE={folder}"
+    print(f"\nNext:\n  make status{where}\n  .venv/bin/platform-exporter doctor --config {config}\n  make down{where}")
 
 
 def short(path: Path) -> str:

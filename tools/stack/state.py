@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import secrets
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,24 +81,28 @@ class StackState:
         """Return http://HOST:PORT of a server."""
         return f"http://{self.address(name)}"
 
+    @property
+    def secrets(self) -> Path:
+        """Return the folder of passwords."""
+        return self.folder / "secrets"
+
     def secret(self, name: str) -> str:
         """Return the password in secrets/NAME.password, made at first use and readable by its owner only."""
-        path = self.folder / "secrets" / f"{name}.password"
+        path = self.secrets / f"{name}.password"
         if not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.write(f"secrets/{name}.password", secrets.token_urlsafe(18), mode=0o600)
         return path.read_text()
 
     def write(self, name: str, text: str, *, mode: int = 0o644) -> Path:
-        """Write a file of the folder in one step, with this mode from the first."""
+        """Write a file of the folder in one step, never open to more than this mode; several threads may."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f"{path.name}.new")
-        new.unlink(missing_ok=True)
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+        descriptor, new = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+        with os.fdopen(descriptor, "w") as file:
+            os.fchmod(descriptor, mode)
             file.write(text)
-        new.replace(path)
-        return path
+        return Path(new).replace(path)
 
 
 def fingerprint(*parts: object) -> str:

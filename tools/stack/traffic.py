@@ -2,7 +2,8 @@
 
 Everything is invented, and marked: it is written by the application name `platform demo`, with the user agent `demo`.
 For ten minutes from its start, and again in each hour, most calls of SciTeX to semantic_scholar fail: the incident
-that the alert PlatformApiSuccessLow is to find. All else stays healthy.
+that the alert PlatformApiSuccessLow is to find. In the last quarter of each hour a scraper finds no price, which
+PlatformTableNullsRisen is to find. All else stays healthy.
 """
 
 import json
@@ -23,6 +24,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 INCIDENT_API = "semantic_scholar"
 INCIDENT_SECONDS = 600
 INCIDENT_EVERY_SECONDS = 3600
+REDESIGNED_FROM_SECONDS = 2700
 
 # Dense while a person watches the first start, then so that a week of it is a few hundred thousand rows.
 DENSE_SECONDS, DENSE_PAUSE_SECONDS, PAUSE_SECONDS = 900, 2.0, 10.0
@@ -64,13 +66,19 @@ SAMPLES = """insert into performance_metrics (id, metric_name, metric_type, valu
 (gen_random_uuid(), 'api_response_time', 'HISTOGRAM', %s, 'ms', '{"endpoint": "/api/v1/jobs", "method": "GET"}', now()),
 (gen_random_uuid(), 'queue_size', 'GAUGE', %s, 'count', null, now())"""
 
+RESULT = "insert into public.demo_prices (site, url, title, price) values ('prices.example', %s, 'demo', %s)"
+
 
 @dataclass
 class DemoApplications:
-    """What the two applications do next, drawn from `random`; `incident` says whether the incident is on."""
+    """What the two applications do next, drawn from `random`; `incident` says whether the incident is on.
+
+    `redesigned` says whether the site of the prices has another layout, in which none is found.
+    """
 
     random: random.Random
     incident: bool = False
+    redesigned: bool = False
 
     def scitex(self, connection: Connection) -> None:
         """Write one round of SciTeX: requests, calls of APIs, errors, activity."""
@@ -102,6 +110,9 @@ class DemoApplications:
             session = f"demo{self.random.randrange(50)}"
             connection.execute(ACTIVITY, [activity, self.random.choice(ENDPOINTS), session])
         connection.execute(SAMPLES, [self._duration_ms(220), self.random.randrange(40, 160)])
+        for _ in range(5):
+            price = None if self.redesigned or self.random.random() < 0.02 else self.random.randrange(5, 500)
+            connection.execute(RESULT, [f"https://prices.example/{self.random.randrange(5000)}", price])
 
     def _api_call(self, connection: Connection, api: str) -> None:
         failing = self.incident and api == INCIDENT_API
@@ -137,6 +148,7 @@ class TrafficWriter:
         """Write one round; return how many of the databases took theirs."""
         applications = self._applications
         applications.incident = elapsed_seconds % INCIDENT_EVERY_SECONDS < INCIDENT_SECONDS
+        applications.redesigned = elapsed_seconds % INCIDENT_EVERY_SECONDS >= REDESIGNED_FROM_SECONDS
         works = {"scitex": applications.scitex, "stratlogic": applications.stratlogic}
         return sum(self._write(database, work) for database, work in works.items())
 

@@ -1,5 +1,6 @@
 """Start the whole platform as plain processes, and show that it works."""
 
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,14 +10,16 @@ from pathlib import Path
 
 from tools.stack import config_files, databases
 from tools.stack.checkout import CHECKOUT, lock
+from tools.stack.down import end_processes
 from tools.stack.errors import StackError
 from tools.stack.ports import free_port, is_free
-from tools.stack.process import Process
+from tools.stack.process import Process, recorded_processes
 from tools.stack.programs import golang
 from tools.stack.programs.catalogue import PROGRAMS, SearchPath
 from tools.stack.programs.search import Binary, find
 from tools.stack.report import BREACH_DEADLINE_SECONDS, line, print_addresses, short, show
 from tools.stack.servers import Alertmanager, Grafana, Minio, Postgres, Prometheus, Redis, Server
+from tools.stack.servers.accounts import Account, for_others
 from tools.stack.servers.alertmanager import Cluster
 from tools.stack.servers.exporter import DemoPlatform, DemoTraffic, ExporterCommand, checkout_command, run_exporter
 from tools.stack.servers.minio import Flavour
@@ -44,6 +47,7 @@ class Options:
 
     free_ports: bool = False
     grafana: bool = True
+    download_grafana: bool = False
     wait: bool = True
     two_alertmanagers: bool = False
     traffic: bool = True
@@ -54,7 +58,8 @@ class Options:
 def run(folder: Path, options: Options) -> int:
     """Start what does not run yet in this state folder and print where it answers.
 
-    Where two Alertmanagers run already, they stay two. Without traffic there is nothing to wait for.
+    Where two Alertmanagers run already, they stay two. Without traffic there is nothing to wait for. Interrupted before
+    everything is started, it ends what it started.
 
     Returns 1 where the demo's events do not arrive. Raises StackError that names the step and what to do.
     """
@@ -67,7 +72,12 @@ def run(folder: Path, options: Options) -> int:
     with lock(state.folder, "up"):
         state.save()  # from now on it is a stack's folder, which `clean` may remove
         start = Start(state, options)
-        start.run()
+        before = {process.name for process in recorded_processes(folder.absolute())}
+        try:
+            start.run()
+        except KeyboardInterrupt:
+            end_processes(folder.absolute(), but=before)
+            raise
     what = "Everything is started" if start.started else "Everything runs already"
     print(f"\n{what}, after {time.monotonic() - began:.0f} s.", flush=True)
     well = not (options.wait and options.traffic) or show(
@@ -89,6 +99,7 @@ class Start:
         self.started: list[str] = []
         self._options = options
         self._build: Process | None = None
+        self._refused: set[str] = set()
         two = options.two_alertmanagers or state.running("alertmanager-2") is not None
         self._ports = USUAL_PORTS | (PAIR_PORTS if two else {})
 
@@ -98,19 +109,22 @@ class Start:
             binaries, flavour = self._programs()
         self._choose_ports()
         state, folder = self.state, self.state.folder
+        # All of them now: a server that starts later, as root, must not make one that an earlier one cannot read.
+        for name in (*databases.MEMBERS, *databases.DATABASES, "redis", "errors_token", "alerts_token"):
+            state.secret(name)
         postgres = Postgres(folder, port=state.ports["postgres"], auth="scram-sha-256", binary=binaries["postgres"])
-        self._ensure(postgres, "PostgreSQL")
+        self.ensure(postgres, "PostgreSQL")
         with ThreadPoolExecutor() as pool:
             past = self._fill_databases(postgres, pool)
             self._start_stores(binaries, flavour)
-            self._start_exporter()
             self._start_receiver()
             self._start_alertmanagers(binaries["alertmanager"])
             if "grafana" in binaries:
                 self._start_grafana(binaries["grafana"])
-            # Before Prometheus looks: what it sees first is where the past ends.
+            # Before the exporter counts: rows that it finds are the past, rows that come later happen now.
             if past:
                 past.result()
+        self._start_exporter()
         self._start_prometheus(binaries["prometheus"])
         if self._options.traffic:
             self._start_traffic()
@@ -158,9 +172,9 @@ class Start:
     def _start_stores(self, binaries: dict[str, Binary], flavour: Flavour) -> None:
         state, folder = self.state, self.state.folder
         password, program = state.secret("redis"), binaries["redis-server"]
-        self._ensure(Redis(folder, port=state.ports["redis"], password=password, binary=program), "Redis")
+        self.ensure(Redis(folder, port=state.ports["redis"], password=password, binary=program), "Redis")
         minio = Minio(folder, port=state.ports["minio"], flavour=flavour, binary=binaries["minio"])
-        self._ensure(minio, "MinIO" if flavour == "minio" else "S3 store (moto)", flavour)
+        self.ensure(minio, "MinIO" if flavour == "minio" else "S3 store (moto)", flavour)
         with _step(f"the bucket {config_files.BUCKET}"):
             if not minio.client().bucket_exists(bucket_name=config_files.BUCKET):
                 minio.client().make_bucket(bucket_name=config_files.BUCKET)
@@ -168,19 +182,23 @@ class Start:
     def _start_exporter(self) -> None:
         state = self.state
         config = config_files.exporter(state)
-        for name in (*databases.MEMBERS, "errors_token", "alerts_token"):
-            state.secret(name)
         arguments = ["serve", "--config", str(config)]
         port = state.ports["exporter"]
         exporter = ExporterCommand(state.folder, arguments, name="exporter", port=port, ready_path="/-/ready")
-        self._ensure(exporter, "exporter", config.read_text())
+        folders = [state.folder / name for name in (config_files.SHOWN_FOLDER, config_files.ALERTS_FOLDER)]
+        for folder in folders:
+            folder.mkdir(exist_ok=True)
+        needs = (*folders, state.secrets, state.folder / "minio.secret")
+        self.ensure(exporter, "exporter", config.read_text(), needs=needs)
 
     def _start_receiver(self) -> None:
         state = self.state
         arguments = ["receive-notifications", "--listen", state.address("receiver")]
-        arguments += ["--file", str(state.folder / "notifications.jsonl")]
+        file = state.folder / "notifications.jsonl"
+        file.touch()
+        arguments += ["--file", str(file)]
         receiver = ExporterCommand(state.folder, arguments, name="receiver", port=state.ports["receiver"])
-        self._ensure(receiver, "notification receiver")
+        self.ensure(receiver, "notification receiver", needs=(file,))
 
     def _start_alertmanagers(self, binary: Binary) -> None:
         state = self.state
@@ -198,7 +216,8 @@ class Start:
             alertmanager = Alertmanager(
                 state.folder, config, name=name, port=state.ports[name], flags=flags, cluster=cluster, binary=binary
             )
-            self._ensure(alertmanager, name.capitalize(), mark, cluster.flags if cluster else [])
+            flags = cluster.flags if cluster else []
+            self.ensure(alertmanager, name.capitalize(), mark, flags, needs=(state.secrets,))
 
     def _start_grafana(self, binary: Binary) -> None:
         environment = config_files.grafana_environment(self.state)
@@ -206,7 +225,7 @@ class Start:
         grafana = Grafana(
             self.state.folder, port=port, provisioning=provisioning, environment=environment, binary=binary
         )
-        self._ensure(grafana, "Grafana", environment)
+        self.ensure(grafana, "Grafana", environment)
 
     def _start_prometheus(self, binary: Binary) -> None:
         state = self.state
@@ -214,27 +233,31 @@ class Start:
         flags = [f"--web.external-url={state.url('prometheus')}", "--storage.tsdb.retention.time=30d"]
         flags += start_flags(binary)
         prometheus = Prometheus(state.folder, config, port=state.ports["prometheus"], flags=flags, binary=binary)
-        self._ensure(prometheus, "Prometheus", mark)
+        self.ensure(prometheus, "Prometheus", mark)
 
     def _start_traffic(self) -> None:
         state, folder = self.state, self.state.folder
         settings = config_files.traffic(state)
-        self._ensure(DemoTraffic(folder, settings), "demo databases' traffic", settings.read_text())
+        traffic = DemoTraffic(folder, settings)
+        self.ensure(traffic, "demo databases' traffic", settings.read_text(), needs=(settings,))
         config = config_files.demo(state)
-        self._ensure(DemoPlatform(folder, config), "simulated platform", config.read_text())
+        needs = (config, state.secrets)
+        self.ensure(DemoPlatform(folder, config), "simulated platform", config.read_text(), needs=needs)
 
     def _programs(self) -> tuple[dict[str, Binary], Flavour]:
         """Return the programs by name, obtained all at once, and which S3 store the one called `minio` is."""
         names = ["postgres", "redis-server", "prometheus", "alertmanager"]
         self.state.missing.clear()
+        # Asked for by name, it comes first: where it cannot be had, nothing is obtained or compiled.
+        downloaded = self._grafana() if self._options.grafana and self._options.download_grafana else None
         with ThreadPoolExecutor() as pool:
             found = {name: pool.submit(find, name) for name in names}
             store = pool.submit(self._minio)
-            dashboards = pool.submit(self._optional, "grafana") if self._options.grafana else None
+            dashboards = downloaded or (self._grafana() if self._options.grafana else None)
             binaries = {name: future.result() for name, future in found.items()}
             minio = store.result()
-            if dashboards and (binary := dashboards.result()):
-                binaries["grafana"] = binary
+            if dashboards:
+                binaries["grafana"] = dashboards
         if not self._options.grafana:
             self.state.missing["grafana"] = "left out by --no-grafana"
         flavour: Flavour = "minio" if minio else "moto"
@@ -248,6 +271,11 @@ class Start:
         except StackError as error:
             self.state.missing[name] = str(error)
             return None
+
+    def _grafana(self) -> Binary | None:
+        if self._options.download_grafana:
+            return find("grafana", download=True)
+        return self._optional("grafana")
 
     def _minio(self) -> Binary | None:
         """Return MinIO where there is one; where it can be compiled, begin that in the background and return None."""
@@ -280,8 +308,14 @@ class Start:
             self.state.ports[name] = port
         self.state.save()
 
-    def _ensure(self, server: Server, title: str, *settings: object) -> None:
-        """Start a server; restart it where it was started with other settings or does not answer."""
+    def ensure(self, server: Server, title: str, *settings: object, needs: tuple[Path, ...] = ()) -> None:
+        """Start a server; restart it where it was started with other settings or does not answer.
+
+        Where we are root it runs as another account, which then owns what it needs.
+        """
+        server.needs = (*server.needs, *needs)
+        server.account = server.account or self._account(server)
+        settings += (server.account,) if server.account else ()
         mark = fingerprint(server.port, str(server.binary.path), settings)
         name, began = server.name, time.monotonic()
         with _step(title):
@@ -289,13 +323,32 @@ class Start:
                 if self.state.started_with.get(name) == mark and server.answers():
                     return
                 server.stop()
-            server.start()
+            self._start(server, title)
         self.state.started_with[name] = mark
         self.state.save()
         self.started.append(name)
         where = "" if isinstance(server, DemoTraffic | DemoPlatform) else server.address
         program = ", ".join(filter(None, (server.binary.version, server.binary.origin)))
         line(title, f"{where:16} {time.monotonic() - began:4.1f} s   {program}")
+
+    def _account(self, server: Server) -> Account | None:
+        """Return the account to run a server as; None means as ourselves, and where we are root, the reason is said."""
+        account, reason = for_others((self.state.folder, CHECKOUT, server.binary.path))
+        if reason and reason not in self._refused:
+            self._refused.add(reason)
+            line("root", f"{reason}: what needs it runs as root")
+        return account
+
+    def _start(self, server: Server, title: str) -> None:
+        """Start a server, as root where it does not start as the account that it was given."""
+        try:
+            server.start()
+        except (StackError, OSError) as error:
+            if server.account is None or isinstance(server, Postgres):
+                raise
+            line(title, f"does not start as {server.account.name} and is tried as root: {error}")
+            server.account = None
+            server.start()
 
 
 def build_minio(state: StackState) -> Process:
@@ -305,7 +358,8 @@ def build_minio(state: StackState) -> Process:
     """
     if running := state.running(MINIO_BUILD):
         return running
-    build = Process(MINIO_BUILD, state.folder)
+    # It has nothing to tidy up; frozen and killed, it starts no further compiler.
+    build = Process(MINIO_BUILD, state.folder, stop_signal=signal.SIGKILL)
     if build.log.exists():
         line("MinIO", f"the last build did not finish and begins again; its log: {short(build.log)}")
     build.start(checkout_command(["-m", "tools.stack.programs.golang", PROGRAMS["minio"].module]))

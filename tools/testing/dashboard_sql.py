@@ -19,11 +19,8 @@ from grafana.generate import FOLDER
 Json = dict[str, Any]
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-# The role that the login of a data source has, by the data source's uid.
-ROLES = {
-    "platform-postgresql": "platform_grafana",
-    "platform-postgresql-restricted": "platform_grafana_restricted",
-}
+# The role that the login of a data source has, by how queries name the data source.
+ROLES = {"${postgresql}": "platform_grafana", "${restricted}": "platform_grafana_restricted"}
 RANGE_SECONDS = 6 * 3600
 POSTGRESQL = "grafana-postgresql-datasource"
 INTERVAL_SECONDS = 60
@@ -39,6 +36,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "api": ("arxiv", "crossref", "openai"),
     "scraper": ("papers", "authors"),
     "site": ("example.org",),
+    "proxy": ("acme", "kite"),
     "status": ("open", "resolved", "ignored"),
     "severity": ("low", "medium", "high", "critical"),
     "error_type": ("ValueError", "TimeoutError"),
@@ -98,6 +96,8 @@ class Viewer:
         return found
 
     def _values(self, variable: Json, before: dict[str, Sequence[str]]) -> Sequence[str]:
+        if variable["type"] == "datasource":
+            return [variable["current"]["value"]]
         if variable["type"] == "textbox":
             return [variable["query"]]
         if variable["type"] == "custom":

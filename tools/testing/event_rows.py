@@ -24,6 +24,7 @@ KINDS: dict[str, tuple[float, dict[str, str]]] = {
         "user_id": "'user' || i % 2000", "role": "(ARRAY['reader', 'editor', 'admin'])[1 + i % 3]",
         "session_id": "'session' || i % 5000", "ip": "('203.0.113.' || i % 250)::inet",
         "user_agent": "'Mozilla/5.0 (X11; Linux x86_64) Firefox/' || 100 + i % 30",
+        "consumer": "CASE WHEN i % 4 = 0 THEN 'partner-' || i % 9 END",
     }),
     "api_call": (0.08, {
         "api": "(ARRAY['arxiv', 'crossref', 'openai'])[1 + i % 3]", "endpoint": "'/v1/works'", "method": "'GET'",
@@ -31,6 +32,7 @@ KINDS: dict[str, tuple[float, dict[str, str]]] = {
         "outcome": "CASE WHEN i % 5 < 3 THEN 'success' ELSE 'failure' END",
         "reason": "(ARRAY[NULL, NULL, NULL, 'rate_limited', 'forbidden'])[1 + i % 5]",
         "duration_seconds": "random()", "cost": "0.002", "rate_limit_remaining": "5000 - i % 5000",
+        "model": "CASE WHEN i % 3 = 2 THEN 'gpt-4o' END", "input_tokens": "CASE WHEN i % 3 = 2 THEN i % 4000 END",
     }),
     "scraping_run": (0.02, {
         "job_id": "'job' || i", "scraper": "(ARRAY['papers', 'authors', 'venues'])[1 + i % 3]",

@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,7 @@ from typing import Any
 import requests
 
 from tools.stack.ports import free_port
-from tools.stack.process import poll_until
-
-DEADLINE_SECONDS = 60
+from tools.stack.process import PATIENCE_SECONDS, poll_until
 
 
 @dataclass
@@ -36,7 +34,7 @@ class Exporter:
     def get(self, path: str, **options: Any) -> requests.Response:
         """Ask for a page."""
         return requests.get(
-            self.base + path, timeout=DEADLINE_SECONDS, verify=str(self.config.parent / "ca.pem"), **options
+            self.base + path, timeout=PATIENCE_SECONDS, verify=str(self.config.parent / "ca.pem"), **options
         )
 
     def metrics(self) -> dict[str, float]:
@@ -50,7 +48,7 @@ class Exporter:
 
     def reload(self) -> requests.Response:
         """Ask it to read its configuration again."""
-        return requests.post(f"{self.base}/-/reload", timeout=DEADLINE_SECONDS)
+        return requests.post(f"{self.base}/-/reload", timeout=PATIENCE_SECONDS)
 
     def is_ready(self) -> bool:
         """Return whether every source was read."""
@@ -61,27 +59,33 @@ class Exporter:
     def stop(self) -> int:
         """Send SIGTERM and return the exit status."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(DEADLINE_SECONDS)
+        return self.process.wait(PATIENCE_SECONDS)
 
 
-def command(*arguments: object) -> list[str]:
-    """Return the command line of the product in this virtual environment."""
-    return [sys.executable, "-m", "exporter", *map(str, arguments)]
+def command(*arguments: object, program: Sequence[str] = ("-m", "exporter")) -> list[str]:
+    """Return the command line of the product in this virtual environment; `program` is what Python runs."""
+    return [sys.executable, *program, *map(str, arguments)]
 
 
 @contextlib.contextmanager
 def exporting(
-    folder: Path, configuration: str, *arguments: object, ready: bool = True, scheme: str = "http"
+    folder: Path,
+    configuration: str,
+    *arguments: object,
+    ready: bool = True,
+    scheme: str = "http",
+    program: Sequence[str] = ("-m", "exporter"),
 ) -> Iterator[Exporter]:
     """Serve this configuration on a free port until the block ends; wait for readiness, or only for an answer."""
     config, log_file, port = folder / "platform-exporter.yml", folder / "exporter.log", free_port()
     config.write_text(configuration)
     with log_file.open("wb") as log:
-        argv = command("serve", "--config", config, "--listen", f"127.0.0.1:{port}", *arguments)
+        options = ("--config", config, "--listen", f"127.0.0.1:{port}", "--web.enable-lifecycle")
+        argv = command("serve", *options, *arguments, program=program)
         process = subprocess.Popen(argv, stderr=log, stdout=log)
     exporter = Exporter(process, config, f"{scheme}://127.0.0.1:{port}", log_file)
     try:
-        poll_until(exporter.is_ready if ready else lambda: answers(exporter), DEADLINE_SECONDS)
+        poll_until(exporter.is_ready if ready else lambda: answers(exporter))
         yield exporter
     finally:
         process.send_signal(signal.SIGCONT)

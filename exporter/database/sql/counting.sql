@@ -61,7 +61,7 @@ BEGIN
     FOR place IN EXECUTE window_query LOOP
         BEGIN
             EXECUTE row_query USING place.tableoid, place.ctid;
-        EXCEPTION WHEN data_exception THEN
+        EXCEPTION WHEN data_exception OR feature_not_supported OR program_limit_exceeded THEN
             RETURN NEXT place.tableoid::text || place.ctid::text;
         END;
     END LOOP;
@@ -118,8 +118,12 @@ ALTER TABLE monitoring.rollup
     ADD COLUMN IF NOT EXISTS base double precision[];
 -- When its newest event was counted: a series without events makes room for others (exporter/aggregation/label_sets.py).
 ALTER TABLE monitoring.rollup ADD COLUMN IF NOT EXISTS counted_at timestamptz NOT NULL DEFAULT now();
+-- Of a histogram the newest events with a trace, by the bucket's place from 0: {"3": [value, Unix seconds, trace id]}.
+ALTER TABLE monitoring.rollup ADD COLUMN IF NOT EXISTS exemplars jsonb;
 -- The history of a database: it is another one after a failover, a restore or a copy. See snapshot.py.
 ALTER TABLE monitoring.cursor ADD COLUMN IF NOT EXISTS history text;
+-- Of a table that may only be read: the time up to which its rows are counted. Its snapshot says nothing of them then.
+ALTER TABLE monitoring.cursor ADD COLUMN IF NOT EXISTS position timestamptz;
 
 -- What the rows that retention removed had added to each metric, less what series had counted that ended: counters are
 -- the rows there are and these. The row without a source says since when removals are recorded.
@@ -181,16 +185,37 @@ CREATE TABLE IF NOT EXISTS monitoring.error_issue (
 );
 -- `id` names an issue in commands and addresses; two may share one, by accident or malice: nothing relies on it being
 -- unique. `changed_*`: the last change of status, whose history is in `audit`. Ignored until that time or until `events`
--- is that high, whichever comes first; forever where both are NULL.
+-- is that high, whichever comes first; forever where both are NULL. `assignee`: who takes care of it; NULL is nobody.
 ALTER TABLE monitoring.error_issue
     ADD COLUMN IF NOT EXISTS id text GENERATED ALWAYS AS (left(md5(app || E'\n' || fingerprint), 16)) STORED,
     ADD COLUMN IF NOT EXISTS changed_by text,
     ADD COLUMN IF NOT EXISTS changed_at timestamptz,
     ADD COLUMN IF NOT EXISTS ignored_until timestamptz,
-    ADD COLUMN IF NOT EXISTS ignored_until_events bigint;
+    ADD COLUMN IF NOT EXISTS ignored_until_events bigint,
+    ADD COLUMN IF NOT EXISTS assignee text;
 CREATE INDEX IF NOT EXISTS error_issue_id ON monitoring.error_issue (id text_pattern_ops);
 CREATE INDEX IF NOT EXISTS error_issue_seen ON monitoring.error_issue (last_seen);
 CREATE INDEX IF NOT EXISTS error_issue_ignored ON monitoring.error_issue (ignored_until) WHERE status = 'ignored';
+
+-- The fingerprints of each issue, with what was counted of each: more than one where people merged issues, or where the
+-- SDK's rules changed. `former`: only known as what an earlier version of the rules would have made of an issue's events.
+CREATE TABLE IF NOT EXISTS monitoring.error_fingerprint (
+    app text NOT NULL,
+    fingerprint text NOT NULL,
+    issue text NOT NULL,
+    former boolean NOT NULL DEFAULT false,
+    severity text,
+    error_type text,
+    message text,
+    endpoint text,
+    first_seen timestamptz,
+    last_seen timestamptz,
+    events bigint NOT NULL DEFAULT 0,
+    first_release text,
+    last_release text,
+    PRIMARY KEY (app, fingerprint)
+);
+CREATE INDEX IF NOT EXISTS error_fingerprint_issue ON monitoring.error_fingerprint (app, issue);
 
 -- When each app's releases were first seen: for a resolved issue the order of releases.
 CREATE TABLE IF NOT EXISTS monitoring.release (
@@ -198,6 +223,16 @@ CREATE TABLE IF NOT EXISTS monitoring.release (
     release text NOT NULL,
     first_seen timestamptz NOT NULL,
     PRIMARY KEY (app, release)
+);
+
+-- Since when a job has the schedule that it has: it is expected from then on, also if it never succeeded.
+CREATE TABLE IF NOT EXISTS monitoring.job_schedule (
+    app text NOT NULL,
+    kind text NOT NULL,
+    name text NOT NULL,
+    schedule text NOT NULL,
+    since timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (app, kind, name)
 );
 
 -- Who did what. `object` is `error_issue/ID` for an issue; `actor` is `exporter` for what happened automatically.

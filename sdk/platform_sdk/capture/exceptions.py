@@ -6,12 +6,16 @@ or kept alive. Line numbers and source lines are looked up by the writer. 30 fra
 An exception is taken once: what one handler logs and raises on, an outer one does not log again. But the same object
 may be raised a second time, if an application keeps one in a module (`raise NOT_FOUND`): that is another error. Within
 one request everything counts as raised on. Otherwise the traceback decides: Python prepends to it what an exception
-passes on its way, and a new `raise` of an old object prepends a frame that is at a `raise`.
+passes on its way, and a new `raise` of an old object prepends a frame that is at a `raise`. So does a function that
+raises on what its caller caught, `reraise(*sys.exc_info())`, but then that caller is in the old traceback and the new.
 """
 
 import sys
 import sysconfig
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from opcode import opmap
 from types import CodeType, TracebackType
 from typing import NamedTuple
@@ -20,16 +24,21 @@ from weakref import ReferenceType, ref
 from platform_sdk import request_context
 from platform_sdk.request_context import ServedRequest
 
-Position = tuple[CodeType, int, str]
-"""Where a frame was: its code, the index of the instruction, and its module's name."""
+Position = tuple[CodeType, int, object]
+"""Where a frame was: its code, the index of the instruction, and its module's name, if that is a text."""
 
 LONGEST_MESSAGE = 4_000
 LONGEST_TRACE = 20_000
 LONGEST_CHAIN = 8
-MOST_MEMBERS = 8
+"""How many exceptions of a chain are kept beside the last, which all the others come from."""
+DEEPEST_CHAIN = 1_000
+MOST_MEMBERS = 32
+"""How many different members of a group are kept."""
+MOST_COMPARED = 1_000
 OUTER_FRAMES, INNER_FRAMES = 20, 40
-MOST_FRAMES = 2_000
-"""An object that is raised again and again has a traceback of all the times."""
+_KEPT = range(OUTER_FRAMES + INNER_FRAMES)
+MOST_FRAMES = 100_000
+"""How far a stack is followed. An object that is raised again and again has a traceback of all the times."""
 
 _MARK = "__platform_sdk_seen__"
 _RAISE = opmap["RAISE_VARARGS"]
@@ -39,9 +48,11 @@ _PYTHON = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class CapturedException:
-    """One exception of a chain; `relation` says what it is to the one before it: "cause", "context" or ""."""
+class CapturedException(NamedTuple):
+    """One exception of a chain; `relation` says what it is to the one before it: "cause", "context" or "".
+
+    `members` are a group's, those of one type and stack once; `others` is how many were left out.
+    """
 
     module: str
     name: str
@@ -49,20 +60,23 @@ class CapturedException:
     positions: tuple[Position, ...]
     relation: str = ""
     members: tuple["CapturedException", ...] = ()
+    others: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Captured:
+class Captured(NamedTuple):
     """An error as it happened: the exception itself first, then its causes. `size` is approximate, in bytes.
 
     `error_type` is the name of the exception's class unless the application named another. `trace` is a stack trace
-    that was given as text.
+    that was given as text, `template` the text of a message before its arguments were filled in. `status`
+    is a status of HTTP that the exception has as an attribute, 0 if none.
     """
 
     chain: tuple[CapturedException, ...]
     size: int
     error_type: str
     trace: str | None = None
+    template: str | None = None
+    status: int = 0
 
 
 def capture(exc: BaseException, error_type: str | None = None) -> Captured | None:
@@ -72,60 +86,126 @@ def capture(exc: BaseException, error_type: str | None = None) -> Captured | Non
         return None
     chain: list[CapturedException] = []
     relation, current, seen = "", exc, {id(exc)}
-    while len(chain) < LONGEST_CHAIN:
+    while True:
         chain.append(_captured(current, relation, 0, earlier.traceback))
-        following = current.__cause__
-        relation = "cause"
-        if following is None and not current.__suppress_context__:
-            following, relation = current.__context__, "context"
+        following, relation = _cause(current)
         if following is None or id(following) in seen:
             break
         seen.add(id(following))
         current = following
+        if len(chain) == LONGEST_CHAIN:
+            chain.append(_captured(_first(current, seen), relation, 0))
+            break
     error_type = chain[0].name if error_type is None else error_type
-    return Captured(tuple(chain), sum(_size(one) for one in chain), error_type)
+    return Captured(tuple(chain), sum(_size(one) for one in chain), error_type, status=_status(exc))
 
 
-def capture_message(error_type: str, message: object, trace: object = None) -> Captured:
+def _cause(exc: BaseException) -> tuple[BaseException | None, str]:
+    """Return what an exception comes from, and how."""
+    if exc.__cause__ is not None or exc.__suppress_context__:
+        return exc.__cause__, "cause"
+    return exc.__context__, "context"
+
+
+def _first(exc: BaseException, seen: set[int]) -> BaseException:
+    """Return the end of a long chain: what all the others come from."""
+    while len(seen) < DEEPEST_CHAIN:
+        following, _ = _cause(exc)
+        if following is None or id(following) in seen:
+            break
+        seen.add(id(following))
+        exc = following
+    return exc
+
+
+def capture_message(error_type: str, message: object, trace: object = None, template: object = None) -> Captured:
     """Return an error that is not an exception; its stack trace, if any, is a text."""
     text = message[:LONGEST_MESSAGE] if type(message) is str else _text(message)
     stack = trace[-LONGEST_TRACE:] if type(trace) is str and trace else None
     chain = (CapturedException("", error_type, text, ()),)
-    return Captured(chain, 200 + len(text) + len(stack or ""), error_type, stack)
+    shape = template[:LONGEST_MESSAGE] if type(template) is str and template else None
+    return Captured(chain, 200 + len(text) + len(stack or "") + len(shape or ""), error_type, stack, shape)
 
 
 def _captured(exc: BaseException, relation: str, depth: int, stale: TracebackType | None = None) -> CapturedException:
     kind = type(exc)
-    members: tuple[CapturedException, ...] = ()
-    if isinstance(exc, BaseExceptionGroup) and depth < 3:
-        members = tuple(_captured(member, "", depth + 1) for member in exc.exceptions[:MOST_MEMBERS])
     positions = _positions(exc.__traceback__, stale)
-    return CapturedException(kind.__module__, kind.__qualname__, _text(exc), positions, relation, members)
+    if not isinstance(exc, BaseExceptionGroup):
+        return CapturedException(kind.__module__, kind.__qualname__, _text(exc), positions, relation)
+    members = _members(exc.exceptions, depth + 1) if depth < 3 else ()
+    others = len(exc.exceptions) - len(members)
+    return CapturedException(kind.__module__, kind.__qualname__, _text(exc), positions, relation, members, others)
+
+
+def _status(exc: BaseException) -> int:
+    """Return the status of HTTP among an exception's own attributes, 0 if none. No property is called."""
+    try:
+        given = exc.__dict__
+        status = given.get("status_code") or given.get("status")
+        return status if type(status) is int and 300 <= status < 600 else 0
+    except Exception:  # noqa: BLE001 - a class may have an attribute __dict__ of its own
+        return 0
+
+
+def _members(exceptions: Iterable[BaseException], depth: int) -> tuple[CapturedException, ...]:
+    """Return a group's members that differ in type or stack."""
+    found: dict[object, CapturedException] = {}
+    for exc in islice(exceptions, MOST_COMPARED):
+        key: object = (type(exc), _last(exc.__traceback__))
+        if isinstance(exc, BaseExceptionGroup):
+            key = id(exc)
+        if key not in found:
+            found[key] = _captured(exc, "", depth)
+            if len(found) >= MOST_MEMBERS:
+                break
+    return tuple(found.values())
+
+
+def _last(traceback: TracebackType | None) -> tuple[tuple[int, int], ...]:
+    """Return where a traceback's frames are, to compare it with others of the same moment."""
+    found: list[tuple[int, int]] = []
+    while traceback is not None and len(found) < len(_KEPT):
+        found.append((id(traceback.tb_frame.f_code), traceback.tb_lasti))
+        traceback = traceback.tb_next
+    return tuple(found)
 
 
 def _positions(traceback: TracebackType | None, stale: TracebackType | None) -> tuple[Position, ...]:
     """Return the frames, outermost first, up to what is `stale`; of a very deep stack the middle is left out."""
     positions: list[Position] = []
-    while traceback is not None and traceback is not stale and len(positions) < MOST_FRAMES:
+    append = positions.append
+    for _ in _KEPT:
+        if traceback is None or traceback is stale:
+            return tuple(positions)
         frame = traceback.tb_frame
-        module = frame.f_globals.get("__name__")
-        positions.append((frame.f_code, traceback.tb_lasti, module if type(module) is str else ""))
+        append((frame.f_code, traceback.tb_lasti, frame.f_globals.get("__name__")))
         traceback = traceback.tb_next
-    if len(positions) > OUTER_FRAMES + INNER_FRAMES:
-        del positions[OUTER_FRAMES:-INNER_FRAMES]
-    return tuple(positions)
+    return (*positions[:OUTER_FRAMES], *_innermost(traceback, stale, positions[OUTER_FRAMES:]))
+
+
+def _innermost(traceback: TracebackType | None, stale: TracebackType | None, before: list[Position]) -> list[Position]:
+    """Return the innermost frames of a deep stack; `before` are those that come before `traceback`."""
+    last: deque[TracebackType] = deque(maxlen=INNER_FRAMES)
+    count = 0
+    while traceback is not None and traceback is not stale and count < MOST_FRAMES:
+        last.append(traceback)
+        traceback = traceback.tb_next
+        count += 1
+    found = [(one.tb_frame.f_code, one.tb_lasti, one.tb_frame.f_globals.get("__name__")) for one in last]
+    return [*before, *found][-INNER_FRAMES:]
 
 
 def _text(value: object) -> str:
     """Return an exception's text, made by code of the application's, which may itself fail."""
     try:
         return str(value)[:LONGEST_MESSAGE]
-    except Exception:  # noqa: BLE001 - the application's __str__
+    except (Exception, SystemExit, GeneratorExit):  # noqa: BLE001 - the application's __str__
         return "<its text could not be made>"
 
 
 def _size(exc: CapturedException) -> int:
-    return 300 + len(exc.message) + 100 * len(exc.positions) + sum(_size(member) for member in exc.members)
+    size = 300 + len(exc.message) + 100 * len(exc.positions)
+    return size + sum(_size(member) for member in exc.members) if exc.members else size
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +246,22 @@ def _compared(exc: BaseException, mark: Mark, request: ServedRequest | None) -> 
         return Earlier(True)
     if reached is None:  # it was logged before it was raised, or never is
         return Earlier(not elsewhere)
-    newer = exc.__traceback__
-    while newer is not None and newer is not reached:
-        if newer.tb_next is not None and _begins(newer, newer.tb_next, elsewhere=elsewhere):
-            return Earlier(False, newer.tb_next)
-        newer = newer.tb_next
+    known = set(map(id, islice(_frames(reached), MOST_COMPARED)))
+    newest = newer = exc.__traceback__
+    while newer is not None and id(newer) not in known:
+        older = newer.tb_next
+        if older is not reached and id(older) in known:
+            return Earlier(True)  # with the end of its traceback, as who raises on may do to hide a frame
+        if older is not None and _begins(newer, older, elsewhere=elsewhere) and not _handed_on(newest, newer, older):
+            return Earlier(False, older)
+        newer = older
     return Earlier(newer is not None)  # unless it was given another traceback
+
+
+def _frames(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next
 
 
 def _begins(newer: TracebackType, older: TracebackType, *, elsewhere: bool) -> bool:
@@ -183,6 +273,21 @@ def _begins(newer: TracebackType, older: TracebackType, *, elsewhere: bool) -> b
         return at == older.tb_lasti
     # Futures, exit stacks and such keep what happened elsewhere and raise it on.
     return elsewhere or not is_library(code.co_filename)
+
+
+def _handed_on(newest: TracebackType | None, newer: TracebackType, older: TracebackType) -> bool:
+    """Return whether a function raised on what its caller caught: that frame is before and after, at another place.
+
+    It went by another function then: calling the one that raises a shared object twice is no raising on.
+    """
+    for caller in _frames(newest):
+        if caller is newer:
+            break
+        if caller.tb_frame is older.tb_frame:
+            called, before = caller.tb_next, older.tb_next
+            same = called is not None and before is not None and called.tb_frame.f_code is before.tb_frame.f_code
+            return caller.tb_lasti != older.tb_lasti and not same
+    return False
 
 
 def is_library(file: str) -> bool:

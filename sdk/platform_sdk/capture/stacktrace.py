@@ -1,11 +1,13 @@
 """Describe captured stacks, in the writer thread: lines, sources, which frames are the application's, the trace."""
 
 import linecache
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType
 
 from platform_sdk.capture.exceptions import Captured, CapturedException, Position, is_library
+from platform_sdk.capture.ownership import Owner, Ownership, module_name
 
 LONGEST_TRACE = 30_000
 _LONGEST_LINE = 300
@@ -18,7 +20,11 @@ _RELATIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One line of a stack; `source` is the line's text, empty where there is no file."""
+    """One line of a stack; `source` is the line's text, empty where there is no file.
+
+    `place` is what grouping compares: module and function, however the module was started, without comprehensions,
+    which have frames of their own before Python 3.12. `in_app` is what version 1 of the fingerprint took for `owner`.
+    """
 
     file: str
     line: int
@@ -26,6 +32,8 @@ class Frame:
     function: str
     source: str
     in_app: bool
+    owner: Owner
+    place: str
 
 
 class Stacks:
@@ -33,6 +41,7 @@ class Stacks:
 
     def __init__(self, in_app: tuple[str, ...] = ()) -> None:
         self._in_app = in_app
+        self._ownership = Ownership(in_app)
         # By the code's id, which cannot be another's while the code is held here; hashing a code object is slow.
         self._known: dict[tuple[int, int], tuple[CodeType, Frame]] = {}
 
@@ -65,9 +74,12 @@ class Stacks:
         for number, member in enumerate(exc.members, 1):
             yield f"{indent}  +---------------- {number} ----------------\n"
             yield from self._lines(member, f"{indent}  | ")
+        if exc.others:
+            yield f"{indent}  +---------------- and {exc.others} more\n"
 
     def _frame(self, position: Position) -> Frame:
-        code, instruction, module = position
+        code, instruction, name = position
+        module = name if type(name) is str else ""
         key = (id(code), instruction)
         known = self._known.get(key)
         if known is None:
@@ -77,11 +89,11 @@ class Stacks:
         return known[1]
 
     def _resolve(self, code: CodeType, instruction: int, module: str) -> Frame:
-        line = _line_of(code, instruction)
-        source = linecache.getline(code.co_filename, line).strip()[:_LONGEST_LINE]
-        return Frame(
-            code.co_filename, line, module, code.co_qualname, source, self._is_in_app(code.co_filename, module)
-        )
+        file, line = code.co_filename, _line_of(code, instruction)
+        source = linecache.getline(file, line).strip()[:_LONGEST_LINE]
+        place = f"{module_name(module, file)}:{_function(code.co_qualname)}"
+        in_app, owner = self._is_in_app(file, module), self._ownership.owner(file, module)
+        return Frame(file, line, module, code.co_qualname, source, in_app, owner, place)
 
     def _is_in_app(self, file: str, module: str) -> bool:
         if self._in_app:
@@ -89,6 +101,14 @@ class Stacks:
         if file.startswith("<"):
             return module == "__main__"
         return not is_library(file)
+
+
+_SCOPES = re.compile(r"(?:\.?<locals>)?\.?<(?:list|set|dict)comp>|\.?<locals>|(?:\.<locals>)?\.<genexpr>\Z")
+
+
+def _function(name: str) -> str:
+    """Return a function's qualified name without its scopes: `f.<locals>.<listcomp>.<lambda>` is `f.<lambda>`."""
+    return _SCOPES.sub("", name).lstrip(".") or "<module>"
 
 
 def _line_of(code: CodeType, instruction: int) -> int:

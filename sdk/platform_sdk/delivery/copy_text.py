@@ -47,6 +47,14 @@ def text_of(longest: int, otherwise: str = NULL) -> Converter:
     return convert
 
 
+def json_text(value: Any, longest: int) -> str:
+    """Return a text as JSON may hold it: jsonb takes neither NUL bytes nor lone surrogates. None is empty."""
+    if value is None:
+        return ""
+    text = value if type(value) is str else plain_text(value)
+    return text[:longest].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
 def integer_of(bits: int, *, required: bool) -> Converter:
     """Return the converter of an integer column of 32 or 64 bits."""
     bound = 2 ** (bits - 1)

@@ -21,6 +21,15 @@ JOB = len(NAMES)
 COLUMNS = tuple(tuple(column.name for column in kind.all_columns) for kind in EVENTS)
 """The columns of a row, by kind."""
 
+VALUES = tuple(
+    tuple(column.name for column in kind.columns if not (kind.sampled and column.name == kind.sampled.weight))
+    for kind in EVENTS
+)
+"""The columns whose values an event holds, by kind."""
+
+REQUIRED = tuple(frozenset(column.name for column in kind.columns if column.required) for kind in EVENTS)
+"""The columns that may not be NULL, by kind."""
+
 URGENT = frozenset(kind.name for kind in EVENTS if kind.lane == "urgent") | {"scraping_job"}
 """The tables whose rows are dropped last where there is no room for everything."""
 

@@ -4,10 +4,10 @@
 
 What the row proves: `stored` changes in the same transaction as the rows, so it is what the tables hold of this
 process, whatever was killed when. `produced` is counted by the application's threads, independently. After `close`
-nothing is in memory, and the two sides are equal. What it cannot prove: after a kill -9 it says what was produced up
-to its last write, which is at most a flush interval old while the database answers; the difference between the sides
-is what was in memory then and is lost, and of events since that write nothing is known. What was spooled is not lost:
-a later process stores it and moves it, in this row, from spooled to stored.
+nothing is in memory, and the two sides are equal. After a kill -9 it says what was produced up to its last
+write; a later process, which finds the dead one's page in memory (`tally`), sets `produced` right and enters what was
+lost as dropped, `killed`. What was spooled is not lost: a later process stores it and moves it, in this row, from
+spooled to stored.
 """
 
 import json
@@ -19,6 +19,8 @@ from platform_sdk.delivery.intake import Event
 from platform_sdk.delivery.sampling import Sampler
 from platform_sdk.delivery.spool_file import SpoolFile
 from platform_sdk.delivery.store import quoted
+
+KILLED = "killed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,10 @@ class Accounts:
     def pending_bytes(self) -> int:
         return sum(batch.size for batch in self.pending)
 
-    def encoded(self, batch: Batch | None, sampler: Sampler, unwritable: int) -> Self:
-        """Return the accounts after the events in hand became a batch."""
+    def encoded(self, batch: Batch | None, sampler: Sampler, **dropped: int) -> Self:
+        """Return the accounts after the events in hand became a batch, but for those `dropped`, by reason."""
         pending = self.pending if batch is None else (*self.pending, batch)
-        dropped = self._dropped(serialization=unwritable)
-        return replace(self, hand=[], sampler=sampler, pending=pending, dropped=dropped)
+        return replace(self, hand=[], sampler=sampler, pending=pending, dropped=self._dropped(**dropped))
 
     def spooled_as(self, batch: Batch, file: SpoolFile) -> Self:
         """Return the accounts after a pending batch was written to disk."""
@@ -109,6 +110,25 @@ class Ledger:
         return (
             "UPDATE monitoring.sdk_ledger SET ended_at = clock_timestamp() "
             f"WHERE app = {quoted(self.app)} AND process = {quoted(self.process)}"
+        )
+
+    def lose(self) -> str:
+        """Return SQL that sets right what a process produced that was killed, and enters as dropped what it lost.
+
+        Leaves the row as it is where nothing was lost. Running it again changes nothing.
+        """
+        produced = "greatest(mine.produced, excluded.produced)"
+        lost = (
+            f"{produced} - mine.stored - mine.spooled - "
+            "(SELECT coalesce(sum(value::bigint), 0)::bigint FROM jsonb_each_text(mine.dropped))"
+        )
+        return (
+            "INSERT INTO monitoring.sdk_ledger AS mine (app, process, produced, dropped, started_at, updated_at) "
+            f"VALUES ({quoted(self.app)}, {quoted(self.process)}, {self.produced}, "
+            f"jsonb_build_object('{KILLED}', {self.produced}), to_timestamp({self.started_at!r}), clock_timestamp()) "
+            f"ON CONFLICT (app, process) DO UPDATE SET produced = {produced}, dropped = mine.dropped || "
+            f"jsonb_build_object('{KILLED}', coalesce((mine.dropped->>'{KILLED}')::bigint, 0) + {lost}) "
+            f"WHERE mine.ended_at IS NULL AND {lost} > 0"
         )
 
     def move(self, stored: int, dropped: dict[str, int]) -> str:

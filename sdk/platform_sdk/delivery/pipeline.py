@@ -7,14 +7,16 @@ import math
 import random
 import time
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from platform_sdk.delivery import kinds, spool_file
 from platform_sdk.delivery.batch import Batch, batch_of
+from platform_sdk.delivery.before_send import Hook
 from platform_sdk.delivery.encoding import Encoder
 from platform_sdk.delivery.intake import Intake, value_of
 from platform_sdk.delivery.ledger import Accounts, Ledger
-from platform_sdk.delivery.recovery import adopt_one
+from platform_sdk.delivery.recovery import OtherStore, adopt_one, enter_lost
 from platform_sdk.delivery.sampling import HELD_SECONDS, Sampler
 from platform_sdk.delivery.spool import BatchSpool, SpoolFullError
 from platform_sdk.delivery.spool_file import CorruptError, SpoolFile
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 FIRST_RETRY_SECONDS = 0.25
 LEDGER_SECONDS = 5.0
+REPORT_SECONDS = 60.0
+"""How often an unchanged ledger is written, so that a process without events is known to run."""
 ADOPT_SECONDS = 30.0
 ROUND_SECONDS = 0.5
 REPLAY_SECONDS = 0.5
@@ -45,13 +49,21 @@ class Pipeline:
         self.started_at = time.time()
         self.accounts = Accounts(Sampler(options.sample_above_per_second))
         self.store = EventStore(options, deadline)
+        self.other_stores = [OtherStore(options, dsn, deadline) for dsn in options.other_dsns]
+        self._deadline = deadline
         self.spool = BatchSpool(options)
         self._encoder = Encoder(options)
+        self.before_send = Hook(options.before_send, self._encoder) if options.before_send else None
         self.retry_at = 0.0
         self._failures = 0
-        self._ledger_at = 0.0
+        self._ledger_at = self._reported_at = 0.0
         self._ledger_was: tuple[object, ...] = ()
         self._adopt_at = 0.0
+
+    @property
+    def looking_up(self) -> bool:
+        """Whether the name of a server is being looked up, which has no deadline."""
+        return self.store.looking_up or any(other.store.looking_up for other in self.other_stores)
 
     def round(self) -> None:
         """Do one round: of about a second, plus the store's timeouts where it has to wait for them."""
@@ -82,6 +94,8 @@ class Pipeline:
         if self.accounts.pending and self.retry_at > time.monotonic():
             return False
         for batch in self.accounts.pending:
+            if self._deadline() <= time.monotonic():  # of a flush: a slow `before_send` took it, not the database
+                return False
             try:
                 delivery = self.store.deliver(batch, lambda done, _: self.ledger(done).upsert())
             except UnavailableError as error:
@@ -134,12 +148,13 @@ class Pipeline:
             note("spool", error)
 
     def write_ledger(self) -> None:
-        """Bring this process's row up to date if anything changed. Raises UnavailableError."""
+        """Bring this process's row up to date if anything changed or a report is due. Raises UnavailableError."""
         ledger = self.ledger(Delivery())
         figures = (ledger.produced, ledger.stored, ledger.spooled, ledger.dropped)
-        if ledger.produced and figures != self._ledger_was:
+        due = time.monotonic() - self._reported_at > REPORT_SECONDS
+        if ledger.produced and (due or figures != self._ledger_was):
             self.store.run(ledger.upsert())
-            self._ledger_was = figures
+            self._ledger_was, self._reported_at = figures, time.monotonic()
         self._ledger_at = time.monotonic()
 
     def end_ledger(self) -> None:
@@ -147,13 +162,15 @@ class Pipeline:
         if self._ledger_was:
             self.store.run(self.ledger(Delivery()).end())
 
-    def save_ledger(self, *, always: bool = False) -> None:
+    def save_ledger(self, *, always: bool = False) -> bool:
         """Write the ledger beside the spooled batches, even if there are none if `always`, for a later process."""
         if self.spool.folder is not None or (always and self.spool.enabled):
             try:
                 self.spool.save(self.ledger(Delivery()))
+                return True
             except OSError as error:
                 note("spool", error)
+        return False
 
     def ledger(self, done: Delivery, replaying: int = 0) -> Ledger:
         """Return the ledger as it is once `done` is committed; `replaying` events of it come from the spool."""
@@ -178,24 +195,25 @@ class Pipeline:
         sampler = self.accounts.sampler.copy()
         rows: dict[int, list[str]] = {}
         events: dict[int, int] = {}
-        unwritable = 0
-        weigh = sampler.weigh
-        chosen = [(event, weigh(event)) for event in self.accounts.hand]
-        for event, weight in (*chosen, *sampler.release(held_before)):
-            if weight == 0:
-                continue
+        unwritable = unwanted = 0
+        chosen = list(sampler.chosen(self.accounts.hand))
+        row_of = self._encoder.row if self.before_send is None else self.before_send.row
+        for event, weight in chain(chosen, sampler.release(held_before)):
             try:
-                row = self._encoder.row(event, weight)
+                row = row_of(event, weight)
             except Exception as error:  # noqa: BLE001 - arguments of odd make; the event is counted
                 unwritable += weight
                 note("serialization", f"{kinds.name_of(event)}: {type(error).__name__}: {error}")
+                continue
+            if row is None:
+                unwanted += weight
                 continue
             kind = event[kinds.KIND]
             rows.setdefault(kind, []).append(row)
             events[kind] = events.get(kind, 0) + weight
         self._encode_jobs(rows)
         batch = batch_of(rows, events) if rows else None
-        self.accounts = self.accounts.encoded(batch, sampler, unwritable)
+        self.accounts = self.accounts.encoded(batch, sampler, serialization=unwritable, before_send=unwanted)
 
     def _encode_jobs(self, rows: dict[int, list[str]]) -> None:
         jobs = self.intake.jobs
@@ -236,6 +254,10 @@ class Pipeline:
     def _adopt(self, until: float) -> None:
         """Adopt one folder, or a part of it; where there was one, there may be another."""
         adopted = adopt_one(self.spool, self.store, self.options.app, until)
+        if adopted is None:
+            enter_lost(self.spool, self.store, self.options)
+            found = [count for other in self.other_stores if (count := other.adopt_one(until)) is not None]
+            adopted = sum(found) if found else None
         if adopted is None:
             self._adopt_at = time.monotonic() + ADOPT_SECONDS
         else:

@@ -17,11 +17,15 @@ _EXACT = r"sid|sig|pin|cvv|cvc|ssn|otp|key|pass|session"
 # If none of this occurs, as in most texts, nothing else is searched for.
 _QUICK = (
     r"passw|passphrase|pwd|secret|credential|token|csrf|xsrf|jwt|auth|cookie|sess|signature|key|bearer|basic |://|eyJ"
-    r"|-----BEGIN|AKIA|gh[pousr]_|xox|sk[-_]|[?&](?:sid|sig|pin|cvv|cvc|ssn|otp|pass)="
+    r"|-----BEGIN|AKIA|gh[pousr]_|xox|sk[-_]|[?&](?:sid|sig)=|\b(?:pass|pin|cvv|cvc|ssn|otp)=|\s-u|-user"
 )
 
 # Bounded on its left and in length: a scheme is looked for once a word, not once a letter.
 _URL_USER = re.compile(r"(?<![a-z0-9+.-])(?P<scheme>[a-z][a-z0-9+.-]{0,30}://)[^/\s?#\"'<>]+@", re.IGNORECASE)
+# curl -u USER:PASSWORD, --user=USER:PASSWORD
+_USER_OPTION = re.compile(
+    r"(?P<before>(?<!\S)(?:-u|--(?:proxy-)?user\b)[ \t=]*[\"']?[^\s:\"'/-][^\s:\"'/]*:)[^\s\"']+", re.IGNORECASE
+)
 _AUTHORIZATION = re.compile(r"\b(?P<kind>Bearer|Basic|Token|Digest|Negotiate)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
 _SHAPES = re.compile(
     r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"  # JSON web tokens
@@ -47,9 +51,16 @@ class Redactor:
         self._name = re.compile(f"(?:{names}|(?:{_EXACT}))", re.IGNORECASE)
         # name=value, name: value, "name": "value", as in messages, queries, DSNs, reprs of mappings.
         self._pair = re.compile(
-            rf"(?P<before>(?<![\w.-])[\"']?{names}[\"']?\s*(?:=>|:=|[:=])\s*)"
-            r"(?P<value>[bru]?\"(?:\\.|[^\"\\\n])*\"?|[bru]?'(?:\\.|[^'\\\n])*'?|[^\s,;&\"')}\]>]+)",
+            rf"(?P<before>(?<![\w.-])(?:\\*[\"'])?(?:{names}(?:\\*[\"'])?\s*(?:=>|:=|[:=])|(?:pass|pin|cvv|cvc|ssn|otp)=)\s*)"
+            r"(?P<value>\\+\"(?:(?!\\+\").)*|[bru]?\"(?:\\.|[^\"\\\n])*\"?|[bru]?'(?:\\.|[^'\\\n])*'?|[^\s,;&\"')}\]>]+)",
             re.IGNORECASE,
+        )
+        # --password VALUE, and <password>VALUE</password>
+        self._option = re.compile(
+            rf"(?P<before>(?<!\S)--?{names}[ \t]+)(?P<value>\"[^\"\n]*\"?|'[^'\n]*'?|[^\s-]\S*)", re.IGNORECASE
+        )
+        self._element = re.compile(
+            rf"(?P<before><(?:\w+:)?(?:{names}|pass|pin)(?:\s[^<>]*)?>\s*)(?P<value>[^<\s][^<]*)", re.IGNORECASE
         )
         self._query = re.compile(rf"(?P<before>[?&;](?:{_EXACT})=)[^&\s#\"'<>]+", re.IGNORECASE)
 
@@ -62,7 +73,17 @@ class Redactor:
         text = _AUTHORIZATION.sub(rf"\g<kind> {HIDDEN}", text)
         text = _SHAPES.sub(HIDDEN, text)
         text = self._query.sub(rf"\g<before>{HIDDEN}", text)
+        text = _USER_OPTION.sub(rf"\g<before>{HIDDEN}", text)
+        if "--" in text or " -" in text:
+            text = self._option.sub(_hide_value, text)
+        if "<" in text:
+            text = self._element.sub(rf"\g<before>{HIDDEN}", text)
         return self._pair.sub(_hide_value, text)
+
+    @staticmethod
+    def label(text: str) -> str:
+        """Return a text that may become a label, without users in its URLs."""
+        return _URL_USER.sub(rf"\g<scheme>{HIDDEN}@", text) if "://" in text else text
 
     def secret_name(self, name: str) -> bool:
         """Return whether the value of a header, parameter or key of this name is a secret."""

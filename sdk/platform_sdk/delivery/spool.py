@@ -1,6 +1,6 @@
 """Batches on disk while the database is down: a folder for each process, locked as long as it lives.
 
-    SPOOL_FOLDER/<destination>/<process>/lock, ledger.json, NUMBER-EVENTS-ID.batch
+    SPOOL_FOLDER/<destination>/<process>/lock, store.json, ledger.json, NUMBER-EVENTS-ID.batch
     SPOOL_FOLDER/<destination>/corrupt/     the last few files that could not be read
 
 A folder that can be locked belonged to a dead process; who holds the lock stores what is in it. The lock is POSIX's
@@ -9,6 +9,7 @@ A folder that can be locked belonged to a dead process; who holds the lock store
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import stat
@@ -22,6 +23,7 @@ from platform_sdk.delivery.batch import Batch
 from platform_sdk.delivery.ledger import Ledger
 from platform_sdk.delivery.spool_file import SpoolFile
 from platform_sdk.delivery.store import load_driver
+from platform_sdk.diagnostics import note
 from platform_sdk.options import Options
 
 KEPT_CORRUPT = 10
@@ -43,13 +45,17 @@ class BatchSpool:
         self._number = 0
         self._lock: int | None = None
         self._others = (0, -_MEASURE_EVERY_SECONDS)
-        self._name = f"{os.getpid()}-{time.time_ns():x}"
+        self.name = f"{os.getpid()}-{time.time_ns():x}"
         self._destination: Path | None = None
         self.folder: Path | None = None
 
     @property
     def enabled(self) -> bool:
         return bool(self._options.spool_folder)
+
+    def claim(self) -> None:
+        """Make this process's folder now, to see whether that can be done."""
+        self._own()
 
     def write(self, batch: Batch, mine: int) -> SpoolFile:
         """Write a batch; `mine` is how many bytes this process has there already. Raises SpoolFullError, OSError."""
@@ -69,8 +75,9 @@ class BatchSpool:
         corrupt.mkdir(mode=0o700, exist_ok=True)
         with suppress(OSError):
             file.path.rename(corrupt / file.path.name)
-        for old in sorted(corrupt.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEPT_CORRUPT]:
-            old.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process removes them too
+            for old in sorted(corrupt.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEPT_CORRUPT]:
+                old.unlink()
 
     def remove_unknown(self, known: tuple[SpoolFile, ...]) -> None:
         """Remove our files that are not in the accounts: the thread that wrote them ended before it could add them."""
@@ -81,15 +88,50 @@ class BatchSpool:
                     file.path.unlink(missing_ok=True)
 
     def abandoned(self) -> Iterator["AbandonedSpool"]:
-        """Yield the folders of dead processes, each locked until it is closed."""
-        if not self.enabled or not (base := self._base()).is_dir():
+        """Yield the folders of dead processes, each locked until it is closed.
+
+        Those of this store, and of stores that it replaces; of other stores it is logged that events wait there.
+        """
+        root = Path(self._options.spool_folder)
+        if not self.enabled or not root.is_dir():
             return
-        for folder in sorted(base.iterdir()):
+        yield from self._abandoned_in(self._base())
+        ours = {destination(self._options, dsn) for dsn in (self._options.dsn, *self._options.other_dsns)}
+        for base in sorted(root.iterdir()):
+            store = None if base.name in ours else self._replaced(base)
+            if store in self._options.adopt_stores:
+                yield from self._abandoned_in(base)
+            elif store is not None:
+                self._note_stranded(base, store)
+
+    def _abandoned_in(self, base: Path) -> Iterator["AbandonedSpool"]:
+        for folder in sorted(base.iterdir()) if base.is_dir() else ():
             # A folder without a lock file may be one that is being made.
-            if folder.name not in ("corrupt", self._name) and (folder / "lock").exists():
+            if folder.name not in ("corrupt", self.name) and (folder / "lock").exists():
                 lock = _locked(folder / "lock")
                 if lock is not None:
                     yield AbandonedSpool(folder, lock)
+
+    def _replaced(self, base: Path) -> str | None:
+        """Return the name of the store that a folder's events are for, None where they are another application's."""
+        app, store = owner(base)
+        return store if app == self._options.app else None
+
+    def _note_stranded(self, base: Path, store: str) -> None:
+        events = 0
+        for folder in self._abandoned_in(base):
+            events += sum(file.events for file in folder.files())
+            folder.close()
+        if events:
+            note(
+                "spool of another store",
+                f"{events} events wait in {base} for {store}: if this store replaces it, set adopt_stores={store!r}; "
+                "else start a process of that store, or remove the folder",
+            )
+
+    def holds(self, name: str) -> bool:
+        """Return whether there is a folder of this name, whose ledger may say more than the database's."""
+        return self.enabled and (self._base() / name).exists()
 
     def close(self, *, keep: bool) -> None:
         """Release the folder, so that a later process may adopt it; remove it unless there is something to `keep`."""
@@ -101,7 +143,7 @@ class BatchSpool:
 
     def _base(self) -> Path:
         if self._destination is None:
-            self._destination = Path(self._options.spool_folder) / _destination(self._options)
+            self._destination = Path(self._options.spool_folder) / destination(self._options)
         return self._destination
 
     def _own(self) -> Path:
@@ -109,15 +151,17 @@ class BatchSpool:
             return self.folder
         root = Path(self._options.spool_folder)
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_private(root)
+        check_private(root)
         base = self._base()
         if base.is_dir() and len(list(base.iterdir())) >= MOST_FOLDERS:
             raise OSError(f"{base} holds the folders of {MOST_FOLDERS} processes already")
-        folder = base / self._name
+        folder = base / self.name
         folder.mkdir(mode=0o700, parents=True)
         self._lock = _locked(folder / "lock")
         if self._lock is None:
             raise OSError(f"{folder} is locked by another process")
+        store = {"app": self._options.app, "store": _name_of_store(_parts(self._options.dsn))}
+        spool_file.write_whole(folder / "store.json", json.dumps(store).encode())
         self.folder = folder
         return folder
 
@@ -127,7 +171,7 @@ class BatchSpool:
             size = 0
             for path in Path(self._options.spool_folder).glob("*/*/*.batch"):
                 with suppress(OSError):
-                    size += 0 if path.parent.name == self._name else path.stat().st_size
+                    size += 0 if path.parent.name == self.name else path.stat().st_size
             self._others = (size, time.monotonic())
         return size
 
@@ -159,21 +203,48 @@ class AbandonedSpool:
         os.close(self._lock)
 
 
-def _destination(options: Options) -> str:
-    """Return a short text that is the same for all processes of one application that write to one database."""
+def _parts(dsn: str) -> tuple[str, ...]:
+    """Return a store's host, address, port and database; the whole DSN where it cannot be read."""
     try:
         load_driver()
         from psycopg.conninfo import conninfo_to_dict
 
-        parameters = conninfo_to_dict(options.dsn)
-        parts = [str(parameters.get(key) or "") for key in ("host", "hostaddr", "port", "dbname")]
+        parameters = conninfo_to_dict(dsn)
     except Exception:  # noqa: BLE001 - psycopg missing or the DSN malformed: events are kept until that is fixed
-        parts = [options.dsn]
-    return hashlib.sha256("\0".join((*parts, options.app)).encode("utf-8", "replace")).hexdigest()[:16]
+        return (dsn,)
+    return tuple(str(parameters.get(key) or "") for key in ("host", "hostaddr", "port", "dbname"))
 
 
-def _check_private(folder: Path) -> None:
-    """Refuse a folder that others could read or write; the default one is below /tmp."""
+def destination(options: Options, dsn: str | None = None) -> str:
+    """Return a short text that is the same for all processes of one application that write to one database."""
+    parts = (*_parts(dsn or options.dsn), options.app)
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def owner(base: Path) -> tuple[str | None, str]:
+    """Return the application whose events are in a folder, and their store; None where that is not said.
+
+    Versions before this one wrote the name of a store of which a malformed DSN's password may be a part: for such a
+    name the folder's own stands.
+    """
+    for file in base.glob("*/store.json"):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            read = json.loads(file.read_text(encoding="utf-8"))
+            store = str(read["store"])
+            return str(read["app"]), base.name if "@" in store[1:] or "://" in store else store
+    return None, ""
+
+
+def _name_of_store(parts: tuple[str, ...]) -> str:
+    """Return HOST:PORT/DATABASE, with + between several hosts, as commas separate options; "" of a DSN unread."""
+    if len(parts) == 1:
+        return ""
+    host, address, port, database = (part.replace(",", "+") for part in parts)
+    return f"{host or address}:{port or 5432}/{database}"
+
+
+def check_private(folder: Path) -> None:
+    """Refuse a folder that others could write to; the default one is below /tmp. Raises OSError."""
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
         raise OSError(f"invalid spool folder {folder}: expected one that this user owns and no other may write to")

@@ -1,7 +1,8 @@
 """A batch as a file, in which every wrong bit is noticed.
 
-A file is a line `platform-sdk-spool 1 CRC32 LENGTH`, then LENGTH bytes: a line of JSON (the batch's id and parts)
-and the parts' rows as they go to COPY. Readable by a person: `tail -n +3 FILE`.
+A file is a line `platform-sdk-spool FORMAT CRC32 LENGTH`, then LENGTH bytes: a line of JSON (the batch's id and parts)
+and the parts' rows as they go to COPY. Readable by a person: `tail -n +3 FILE`. While applications are upgraded one by
+one, a process may find what a newer version left: of another FORMAT, or with columns that are new.
 """
 
 import json
@@ -16,12 +17,17 @@ from typing import Any
 from platform_sdk.delivery.batch import Batch, Part
 from platform_sdk.events import KINDS
 
-_MAGIC = b"platform-sdk-spool 1"
+_MAGIC = b"platform-sdk-spool"
+_FORMAT = 1
 _NAME = re.compile(r"\d+-(?P<events>\d+)-(?P<id>[0-9a-f]{32})\.batch")
 
 
 class CorruptError(Exception):
     """Raised when a file is not what was written."""
+
+
+class NewerError(CorruptError):
+    """Raised when a file is whole, but of a newer version of the SDK."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ def write(batch: Batch, folder: Path, number: int) -> SpoolFile:
     ]  # fmt: skip
     head = json.dumps({"id": batch.id, "parts": parts}).encode() + b"\n"
     body = b"".join((head, *(part.data for part in batch.parts)))
-    content = b"%s %08x %d\n%s" % (_MAGIC, zlib.crc32(body), len(body), body)
+    content = b"%s %d %08x %d\n%s" % (_MAGIC, _FORMAT, zlib.crc32(body), len(body), body)
     path = folder / f"{number:08d}-{batch.events}-{batch.id}.batch"
     write_whole(path, content)
     return SpoolFile(path, batch.events, len(content))
@@ -75,25 +81,28 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def read(file: SpoolFile) -> Batch:
-    """Return the batch in a file. Raises CorruptError, also where it cannot be read."""
+    """Return the batch in a file. Raises NewerError, and CorruptError, also where it cannot be read."""
     try:
         first, body = file.path.read_bytes().split(b"\n", 1)
-        magic, crc, length = first.rsplit(b" ", 2)
+        magic, number, crc, length = first.split(b" ")
+        if magic == _MAGIC and int(number) > _FORMAT:
+            raise NewerError(f"{file.path}: format {int(number)}, expected {_FORMAT}")
         if magic != _MAGIC or int(length) != len(body) or int(crc, 16) != zlib.crc32(body):
             raise CorruptError(f"{file.path}: truncated or changed")
         head, data = body.split(b"\n", 1)
         described = json.loads(head)
-        return Batch(str(described["id"]), tuple(_parts(described["parts"], data)))
+        return Batch(str(described["id"]), tuple(_parts(file.path, described["parts"], data)))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorruptError(f"{file.path}: {error}") from error
 
 
-def _parts(described: list[dict[str, Any]], data: bytes) -> Iterator[Part]:
+def _parts(path: Path, described: list[dict[str, Any]], data: bytes) -> Iterator[Part]:
     start = 0
     for part in described:
         table, columns = str(part["table"]), tuple(part["columns"])
         known = {column.name for column in KINDS[table].all_columns} if table in KINDS else set()
         if not known.issuperset(columns) or (table not in KINDS and table != "scraping_job"):
-            raise ValueError(f"unknown table or columns: {table} {columns}")
+            new = ", ".join(sorted({*columns} - known)) if table in KINDS else "all of it"
+            raise NewerError(f"{path}: unknown in monitoring.{table}: {new}")
         yield Part(table, columns, data[start : start + part["bytes"]], int(part["rows"]), int(part["events"]))
         start += part["bytes"]

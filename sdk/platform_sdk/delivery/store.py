@@ -26,6 +26,9 @@ _POISON = ("22", "23", "21", "54", "P0")
 _UNTRANSLATABLE = "22P05"
 """A letter that the database's encoding lacks, though Python's codec of that name has it."""
 
+_OLD_SCHEMA = ("42703", "42P01", "3F000")
+"""Columns, tables or all of the schema that this version needs are missing."""
+
 SLOW_LOOKUP_SECONDS = 1.0
 
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"  # whatever the role's default is
@@ -186,7 +189,8 @@ class EventStore:
         The next try makes a new connection: this one may stay read-only, or lead to a former primary.
         """
         self.close()
-        return UnavailableError(f"{error} ({error.sqlstate})")
+        advice = ": run `platform-exporter schema apply`" if error.sqlstate in _OLD_SCHEMA else ""
+        return UnavailableError(f"{error} ({error.sqlstate}){advice}")
 
 
 def load_driver() -> None:
@@ -216,13 +220,17 @@ def _dsn_parts(dsn: str) -> Mapping[str, Any]:
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
-    with contextlib.suppress(ProgrammingError):
+    with contextlib.suppress(ProgrammingError, UnicodeDecodeError):
         parts = conninfo_to_dict(dsn)
         # A password with @ or / in it makes libpq take its end for host or port, and show it in every message.
         hosts, ports = str(parts.get("host") or "").split(","), str(parts.get("port") or "").split(",")
-        if not any("@" in host[1:] for host in hosts) and all(port.isdigit() or not port for port in ports):
+        shown = [str(parts.get("dbname") or ""), *(host[1:] for host in hosts)]
+        valid = not any("@" in one or "://" in one for one in shown)
+        if valid and all(port.isdigit() or not port for port in ports):
             return parts
-    expected = "postgresql://USER@HOST:PORT/DATABASE or key=value; in a password %25 for %, %40 for @, %2F for /"
+    expected = (
+        "postgresql://<user>@<host>:<port>/<database> or key=value; in a password %25 for %, %40 for @, %2F for /"
+    )
     raise OptionError(f"invalid value for dsn (not shown): expected {expected}")
 
 

@@ -1,18 +1,22 @@
 """Exceptions and logged errors."""
 
+from typing import get_args
+
 from platform_sdk.events import spellings
 from platform_sdk.events.base import (
     APP,
     LONGEST_LABEL,
     SHORT_APP,
+    TRACE,
     USER_AGENT,
     Column,
     EventKind,
     Label,
     Rollup,
 )
+from platform_sdk.typing import Severity
 
-SEVERITIES = ("low", "medium", "high", "critical")
+SEVERITIES: tuple[str, ...] = get_args(Severity)
 
 SEVERITY = Column(
     "severity",
@@ -27,6 +31,10 @@ SEVERITY = Column(
 ISSUE = f"""CASE WHEN length(fingerprint) > {LONGEST_LABEL} THEN md5(fingerprint)
     ELSE coalesce(nullif(fingerprint, ''), md5(error_type || coalesce(' ' || endpoint, ''))) END"""
 """SQL for the fingerprint of the issue that an error belongs to; immutable, so that an index can hold it."""
+
+FORMER = f"""nullif(CASE WHEN length(former_fingerprint) > {LONGEST_LABEL} THEN md5(former_fingerprint)
+    ELSE former_fingerprint END, '')"""
+"""SQL for the fingerprint of the issue that it belonged to by an earlier version of the writer's rules, or NULL."""
 
 ERROR = EventKind(
     name="error",
@@ -45,6 +53,9 @@ ERROR = EventKind(
         USER_AGENT,
         Column("job_id", "text", "the scraping job that failed"),
         Column("context", "jsonb", "anything else", personal=True),
+        *TRACE,
+        # The last: the writer appends it.
+        Column("former_fingerprint", "text", "the fingerprint that an earlier version of the writer made of it"),
     ),
     checks=(),
     rollups=(

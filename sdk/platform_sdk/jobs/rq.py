@@ -9,29 +9,15 @@ a subclass; then `platform_sdk.jobs.scraping.current_job()` counts items from in
 `background_task`: its outcome, how long it waited in its queue and how long it ran.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from time import perf_counter, time
 from typing import Any
 
-from rq import SimpleWorker, Worker
+from rq import Retry, SimpleWorker, Worker
 
 from platform_sdk import client, emit
 from platform_sdk.diagnostics import note
-from platform_sdk.events.background_task import BACKGROUND_TASK
+from platform_sdk.jobs.attempt import Attempt
 from platform_sdk.jobs.scrapers import Scrapers, ensure_started, scraper_of
-from platform_sdk.jobs.scraping import ScrapingJob
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """An attempt at a job: its run where it is a scraping job, and what is known of it so far."""
-
-    began: float
-    run: ScrapingJob | None = None
-    wait_seconds: float | None = None
-    retries_left: int | None = None
-    reason: str | None = None
 
 
 class Monitored:
@@ -40,20 +26,22 @@ class Monitored:
     scrapers: Scrapers | None = None
     """Scrapers by the names of functions (`shop.tasks.scrape`), or by patterns of them."""
 
-    _attempt: _Attempt | None = None
+    _attempt: Attempt | None = None
+    _retries_left: int | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         ensure_started()
+        self.push_exc_handler(self._abandoned)  # type: ignore[attr-defined]  # of the other base
 
     def perform_job(self, job: Any, *args: Any, **kwargs: Any) -> bool:
         """Perform a job as the worker does, and store what it emitted before the process ends."""
-        attempt = self._attempt = self._begin(job)
+        self._begin(job)
         succeeded = False
         try:
             succeeded = bool(super().perform_job(job, *args, **kwargs))  # type: ignore[misc]  # of the other base
         finally:
-            self._end(job, attempt, succeeded)
+            self._end(job, succeeded)
         return succeeded
 
     def handle_exception(self, job: Any, *exc_info: Any) -> Any:
@@ -61,50 +49,38 @@ class Monitored:
         try:
             exception = next((each for each in exc_info if isinstance(each, BaseException)), None)
             if exception is not None:
-                if self._attempt is not None:
-                    self._attempt.reason = type(exception).__name__
-                    if self._attempt.run is not None:
-                        self._attempt.run.end_with(exception)
-                emit.exception(exception, endpoint=_name_of(job), job_id=str(job.id))  # recorded once
+                (self._attempt or self._attempt_at(job)).failed(exception)
         except Exception as error:  # noqa: BLE001 - never into the worker
             note("rq", error)
         return super().handle_exception(job, *exc_info)  # type: ignore[misc]  # of the other base
 
     def handle_work_horse_killed(self, job: Any, retpid: Any, ret_val: Any, rusage: Any) -> Any:
         """Record a job whose process was killed; this runs in the worker itself."""
-        try:
-            name = _name_of(job)
-            text = f"the work horse of {name} was killed (wait status {ret_val})"
-            emit.error_message(text, error_type="WorkHorseKilled", severity="high", endpoint=name, job_id=str(job.id))
-            ran = _seconds_since(job.started_at) or 0.0
-            self._finished(job, "failure", ran, "killed")
-            scraper, site = self._scraper_of(job)
-            if scraper is not None:
-                emit.job_heartbeat(str(job.id), scraper, site, "failed", finished_at=time())
-                emit.scraping_run(str(job.id), scraper, site, "failure", ran, reason="other")
-        except Exception as error:  # noqa: BLE001 - never into the worker
-            note("rq", error)
+        text = f"the work horse of {_name_of(job)} was killed (wait status {ret_val})"
+        self._lost(job, "WorkHorseKilled", text, _seconds_between(job.started_at, None))
         return super().handle_work_horse_killed(job, retpid, ret_val, rusage)  # type: ignore[misc]  # the other base
 
-    def _begin(self, job: Any) -> _Attempt:
-        attempt = _Attempt(perf_counter())
+    def handle_job_failure(self, job: Any, *args: Any, **kwargs: Any) -> Any:
+        """Record a job that was stopped on request, which kills its process, then do what the worker does."""
+        if getattr(self, "_stopped_job_id", None) == job.id:
+            self._killed(job, "failure", "cancelled", _seconds_between(job.started_at, None))
+        return super().handle_job_failure(job, *args, **kwargs)  # type: ignore[misc]  # of the other base
+
+    def _begin(self, job: Any) -> None:
         try:
-            attempt.wait_seconds, attempt.retries_left = _seconds_since(job.enqueued_at), job.retries_left
-            scraper, site = self._scraper_of(job)
-            attempt.run = None if scraper is None else ScrapingJob(scraper, site, str(job.id)).__enter__()
+            self._attempt, self._retries_left = self._attempt_at(job), job.retries_left
+            self._attempt.wait_seconds = _seconds_between(job.enqueued_at, None)
+            self._attempt.begin()
         except Exception as error:  # noqa: BLE001 - never into the worker
             note("rq", error)
-        return attempt
 
-    def _end(self, job: Any, attempt: _Attempt, succeeded: bool) -> None:
+    def _end(self, job: Any, succeeded: bool) -> None:
         try:
-            retried = job.retries_left != attempt.retries_left  # a retry takes one of those that are left
-            outcome = "success" if succeeded else "retry" if retried else "failure"
-            self._finished(job, outcome, perf_counter() - attempt.began, attempt.reason, attempt.wait_seconds)
-            if attempt.run is not None:
-                if not succeeded:
-                    attempt.run.fail("other")
-                attempt.run.__exit__(None, None, None)
+            attempt, self._attempt = self._attempt, None
+            if attempt is not None:
+                # A retry takes one of those that are left, or was asked for by the job's result.
+                again = job.retries_left != self._retries_left or isinstance(getattr(job, "_result", None), Retry)
+                attempt.end("retry" if again else "success" if succeeded else "failure", "retry")
             if getattr(self, "is_horse", False):
                 client.close()
             else:
@@ -112,19 +88,30 @@ class Monitored:
         except Exception as error:  # noqa: BLE001 - never into the worker
             note("rq", error)
 
-    def _finished(
-        self, job: Any, outcome: str, duration_seconds: float, reason: str | None, wait_seconds: float | None = None
-    ) -> None:
-        emit.event(
-            BACKGROUND_TASK, task_id=str(job.id), task=_name_of(job), queue=str(job.origin), outcome=outcome,
-            reason=reason, wait_seconds=wait_seconds, duration_seconds=duration_seconds,
-            worker=getattr(self, "name", None),
-        )  # fmt: skip
+    def _abandoned(self, job: Any, *exc_info: Any) -> None:
+        """Record a job whose worker died with it, as another worker finds."""
+        if getattr(exc_info[0], "__name__", "") == "AbandonedJobError":
+            text = f"the worker that ran {_name_of(job)} is gone"
+            self._lost(job, "AbandonedJobError", text, _seconds_between(job.started_at, job.last_heartbeat))
 
-    def _scraper_of(self, job: Any) -> tuple[str | None, str | None]:
+    def _lost(self, job: Any, error_type: str, text: str, ran: float | None) -> None:
+        emit.error_message(text, error_type=error_type, severity="high", endpoint=_name_of(job), job_id=str(job.id))
+        self._killed(job, "retry" if (job.retries_left or 0) > 0 else "failure", "killed", ran)
+
+    def _killed(self, job: Any, outcome: str, reason: str, ran: float | None) -> None:
+        try:
+            self._attempt_at(job).was_killed(outcome, ran or 0.0, None, reason)
+        except Exception as error:  # noqa: BLE001 - never into the worker
+            note("rq", error)
+
+    def _attempt_at(self, job: Any) -> Attempt:
         meta = job.meta or {}
         scraper, site = meta.get("scraper"), meta.get("site")
-        return str(scraper) if scraper else scraper_of(self.scrapers, _name_of(job)), str(site) if site else None
+        return Attempt(
+            _name_of(job), str(job.id), queue=str(job.origin), worker=getattr(self, "name", None),
+            scraper=str(scraper) if scraper else scraper_of(self.scrapers, _name_of(job)),
+            site=str(site) if site else None,
+        )  # fmt: skip
 
 
 class MonitoredWorker(Monitored, Worker):
@@ -142,8 +129,12 @@ def _name_of(job: Any) -> str:
         return "unknown"
 
 
-def _seconds_since(moment: datetime | None) -> float | None:
-    if moment is None:
+def _seconds_between(start: datetime | None, end: datetime | None) -> float | None:
+    """Return the time from one to the other, which is now if it is None."""
+    if start is None:
         return None
-    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)  # those of RQ before 2.0 are naive
-    return max((datetime.now(UTC) - moment).total_seconds(), 0.0)
+    return max((_aware(end or datetime.now(UTC)) - _aware(start)).total_seconds(), 0.0)
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)  # those of RQ before 2.0 are naive

@@ -21,7 +21,7 @@ _TIMEOUT = ("SoftTimeLimitExceeded", "TimeLimitExceeded", "JobTimeoutException")
 
 def ensure_started(**given: str | None) -> bool:
     """Start the SDK from the environment unless the application did; return whether it is on."""
-    return client.active_options() is not None or client.init(**given)
+    return client.active_options() is not None or client.init(given.get("dsn"), given.get("app"), given.get("release"))
 
 
 def scraper_of(scrapers: Scrapers | None, name: str) -> str | None:

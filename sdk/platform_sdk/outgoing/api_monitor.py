@@ -5,11 +5,17 @@ import inspect
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from time import perf_counter
-from typing import Any, Never, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Never, Self, TypeVar, cast
 
 from platform_sdk import client, emit
-from platform_sdk.diagnostics import note
+from platform_sdk.capture.context import plain_text
+from platform_sdk.diagnostics import note, unfailing_methods
 from platform_sdk.outgoing import outcomes, rate_limits
+from platform_sdk.outgoing.rate_limits import Window
+from platform_sdk.parsing import size_of
+
+if TYPE_CHECKING:
+    from platform_sdk.model_usage import ModelUsage
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -17,6 +23,7 @@ current: ContextVar["APIMonitor | None"] = ContextVar("platform_sdk_monitor", de
 """The innermost monitor: exchanges that hooks see are reported to it, instead of being recorded."""
 
 
+@unfailing_methods(noted=client.refuse)
 class APIMonitor:
     """A context manager, an async context manager, and a decorator of functions and coroutine functions.
 
@@ -48,6 +55,7 @@ class APIMonitor:
             client.current.fail("APIMonitor", TypeError(f"unexpected arguments: {names}"))
         self._given = (api, endpoint, params)
         self._options: dict[str, Any] = {"method": method, "attempt": attempt, "cost": cost, "blocked": blocked}
+        self._token: Token[APIMonitor | None] | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -55,8 +63,11 @@ class APIMonitor:
         self._status: int | None = None
         self._reason: str | None = None
         self._bytes: int | None = None
-        self._limits: tuple[float | None, float | None] = (None, None)
+        self._usage: ModelUsage | None = None
+        self._limits: dict[str, Window] = {}
         self._began = perf_counter()
+        self.duration_seconds = 0.0
+        """How long the call took, once it ended."""
 
     def response(self, response: Any) -> Any:
         """Read status, size and rate limit of a response (requests, httpx, aiohttp, urllib ...); return it."""
@@ -70,18 +81,29 @@ class APIMonitor:
     def status(self, code: int) -> None:
         """Report the response's status code, where there is no response to read."""
         try:
-            self._reported, self._status = True, int(code)
-        except Exception as error:  # noqa: BLE001 - never into the application
-            note("APIMonitor", error)
+            status = int(code)
+        except Exception as error:  # of whatever was given
+            raise ValueError(f"invalid {plain_text(code)!r}: expected a status code such as 200") from error
+        self._reported, self._status = True, status
 
     def failed(self, reason: str) -> None:
         """Report that the call failed, whatever its status; reasons are those of `emit.api_call`."""
         self._reason = reason
 
     def take_from_hook(
-        self, status: int | None, reason: str | None, size: int | None, limits: tuple[float | None, float | None]
+        self,
+        status: int | None,
+        reason: str | None,
+        size: int | None,
+        limits: dict[str, Window],
+        usage: "ModelUsage | None" = None,
     ) -> None:
-        """Take what a hook saw of the call, unless `response` or `status` reported it; the last exchange counts."""
+        """Take what a hook saw of the call, unless `response` or `status` reported it; the last exchange counts.
+
+        What models used is added up: each exchange is billed.
+        """
+        if usage is not None:
+            self._usage = usage if self._usage is None else usage.after(self._usage)
         if not self._reported:
             self._status, self._bytes, self._limits = status, size, limits
             self._reason = reason if reason == "blocked" else self._reason
@@ -90,15 +112,15 @@ class APIMonitor:
         self._status = outcomes.status_of(response)
         headers = getattr(response, "headers", None)
         if headers is not None:
-            self._limits = rate_limits.read(headers)
+            self._limits = rate_limits.windows(headers)
             length = headers.get("content-length") or headers.get("Content-Length")
-            self._bytes = int(length) if length and str(length).isdigit() else None
+            self._bytes = size_of(length)
         blocked = self._options["blocked"]
         if blocked is not None and outcomes.reason_of_status(self._status) is None and blocked(response):
             self._reason = "blocked"
 
     def _finish(self, exception: BaseException | None) -> None:
-        duration = perf_counter() - self._began
+        self.duration_seconds = perf_counter() - self._began
         try:
             reason, status = self._reason, self._status
             if reason is None and exception is not None and not isinstance(exception, GeneratorExit):
@@ -108,22 +130,28 @@ class APIMonitor:
                 reason = outcomes.reason_of_status(status)
             api, endpoint, params = self._given
             emit.api_call(
-                api, endpoint, "success" if reason is None else "failure", duration,
+                api, endpoint, "success" if reason is None else "failure", self.duration_seconds,
                 method=self._options["method"], status=status, reason=reason, attempt=self._options["attempt"],
                 response_bytes=self._bytes, query=params, cost=self._options["cost"],
-                rate_limit_remaining=self._limits[0], rate_limit_reset=self._limits[1],
+                usage=self._usage, **rate_limits.of_calls(self._limits),
             )  # fmt: skip
+            if self._limits:
+                rate_limits.record(api, self._limits)
         except Exception as error:  # noqa: BLE001 - never into the application
             note("APIMonitor", error)
 
     def __enter__(self) -> Self:
         self._begin()
-        self._token: Token[APIMonitor | None] = current.set(self)
+        self._token = current.set(self)
         return self
 
     def __exit__(self, kind: object, exception: BaseException | None, trace: object) -> None:
+        token, self._token = self._token, None
         try:
-            current.reset(self._token)
+            if token is not None:
+                current.reset(token)
+            elif current.get() is self:  # entered twice, and left for the second time
+                current.set(None)
         except ValueError:  # entered in another context, which ended with its monitor
             current.set(None)
         self._finish(exception)

@@ -76,16 +76,19 @@ class Patch:
         self._owner, self._name, self._replacement = owner, name, replacement
         self.original: Any = None
         self._applied = False
+        self._users: set[object] = set()
 
-    def apply(self) -> None:
-        """Replace the method, unless it is replaced already."""
+    def apply(self, user: object = None) -> None:
+        """Replace the method for a hook, unless it is replaced already."""
+        self._users.add(user)
         if not self._applied:
             self.original, self._applied = getattr(self._owner, self._name), True
             setattr(self._owner, self._name, self._replacement)
 
-    def remove(self) -> None:
-        """Put the original back, unless something else was put on top of ours."""
-        if self._applied and self._owner.__dict__.get(self._name) is self._replacement:
+    def remove(self, user: object = None) -> None:
+        """Put the original back when no hook needs it, unless something else was put on top of ours."""
+        self._users.discard(user)
+        if self._applied and not self._users and self._owner.__dict__.get(self._name) is self._replacement:
             setattr(self._owner, self._name, self.original)
             self._applied = False
 
@@ -101,10 +104,15 @@ class Hook:
         """Record the library's calls by these rules (see `Rules`); a second call changes the rules."""
         self.rules = Rules(apis, blocked, only_named)
         for patch in self._patches:
-            patch.apply()
+            patch.apply(self)
+
+    def ensure(self) -> None:
+        """Record the library's calls, unless the application installed this already."""
+        if self.rules is None:
+            self.install()
 
     def uninstall(self) -> None:
         """Leave the library as it was found; what was made meanwhile records nothing more."""
         self.rules = None
         for patch in self._patches:
-            patch.remove()
+            patch.remove(self)

@@ -1,7 +1,19 @@
 """How a call to an external API ended, without importing any HTTP library; reasons are those of the event api_call."""
 
+import re
 import socket
 from collections.abc import Iterator
+
+_UNAUTHORIZED = re.compile(r"(?:^|Tunnel connection failed: )407\b")
+"""What an exception says where a proxy that makes a tunnel wants another user or password: of httpx, and of others."""
+
+_OF_CHROMIUM = re.compile(r"net::ERR_(\w+)")
+"""What an exception says of a page that did not come, of those that drive a browser."""
+
+_CHROMIUM_BROKEN = re.compile(
+    "ADDRESS_|CERT_|CONNECTION_|DNS_|EMPTY_RESPONSE|HTTP2_|INCOMPLETE_|INTERNET_|INVALID_HTTP|NAME_|NETWORK_|PROXY_|QUIC_"
+    "|RESPONSE_HEADERS_|SOCKS_|SSL_|TUNNEL_"
+)
 
 FILES = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
 """The kinds of OSError that have nothing to do with a network."""
@@ -46,8 +58,12 @@ def reason_of_exception(exc: BaseException) -> tuple[str, int | None]:
         # urllib3's NewConnectionError, a refused connection, is a ConnectTimeoutError by descent.
         if isinstance(cause, ConnectionError | socket.gaierror) or "NewConnectionError" in names:
             return "connection", status
-        if isinstance(cause, TimeoutError) or any("Timeout" in name for name in names):
+        if isinstance(cause, TimeoutError) or any("Timeout" in name or name == "EmptyPoolError" for name in names):
             return "timeout", status
+        if found := _OF_CHROMIUM.search(str(cause)):
+            if found[1].endswith("TIMED_OUT"):
+                return "timeout", status
+            broken = broken or _CHROMIUM_BROKEN.match(found[1]) is not None
         network = isinstance(cause, OSError) and not isinstance(cause, FILES)
         broken = broken or network or any(name in _BROKEN for name in names)
     return "connection" if broken else "other", status
@@ -68,6 +84,12 @@ def _status_in(exc: BaseException) -> int | None:
     status = status_of(response) if response is not None else None
     if status is None and not isinstance(exc, SystemExit):
         status = status_of(exc)
+    if (
+        status is None
+        and _UNAUTHORIZED.search(str(exc))
+        and any("Proxy" in kind.__name__ for kind in type(exc).__mro__)
+    ):
+        status = 407
     return status if status is not None and 100 <= status <= 599 else None
 
 

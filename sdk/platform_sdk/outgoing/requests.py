@@ -6,7 +6,8 @@
 
 `install` covers sessions made before, too. Durations end with the body's last byte, or with the headers where the
 caller asked for `stream=True`: then the caller reads the body, and its size is what the headers announce. Each try of
-urllib3's `Retry` is recorded by itself.
+urllib3's `Retry` is recorded by itself. Calls to language models say what they used (see `outgoing.gen_ai`); theirs end
+when the body is read or closed, streamed or not.
 """
 
 from collections.abc import Callable
@@ -17,11 +18,12 @@ from typing import Any
 
 from requests import PreparedRequest, Response, Session
 from requests.adapters import HTTPAdapter
-from urllib3.util.retry import Retry
+from requests.utils import select_proxy
 
 from platform_sdk.diagnostics import note
 from platform_sdk.outgoing.exchange import Exchange, begin
 from platform_sdk.outgoing.hooks import ApiResponse, Apis, Blocked, Hook, Patch, Rules
+from platform_sdk.outgoing.urllib3 import RETRIES, Sending, follow, sending
 
 
 @dataclass(slots=True)
@@ -42,15 +44,19 @@ class _Call:
                 exchange.failed(exception)
             elif response is returned:
                 exchange.bytes = response.raw.tell()
+                if exchange.follows and isinstance(response._content, bytes):
+                    exchange.decoded()
+                    exchange.took(response._content)
+                if exchange.in_job:
+                    exchange.read(response._content)
                 if response.status_code < 400 and rules.blocks(lambda: _complete(response)):
                     exchange.blocked()
         except Exception as error:  # noqa: BLE001 - never into the application
             note("requests", error)
-        exchange.end()
+        exchange.end(whole=response is returned)
 
 
 _call: ContextVar[_Call | None] = ContextVar("platform_sdk_requests_call", default=None)
-_sending: ContextVar[tuple[PreparedRequest, Exchange] | None] = ContextVar("platform_sdk_requests", default=None)
 
 
 class MonitoredAdapter(HTTPAdapter):
@@ -111,67 +117,63 @@ def _send(
     send: Callable[..., Response], rules: Rules | None, request: PreparedRequest, args: Any, kwargs: dict[str, Any]
 ) -> Response:
     """Send by an adapter. Ends the exchange at the headers where no session will read the body."""
-    sending = _sending.get()
-    if sending is not None and sending[0] is request:  # a MonitoredAdapter calls one that is patched
+    outer = sending.get()
+    if outer is not None and outer.sender is request:  # a MonitoredAdapter calls one that is patched
         return send(request, *args, **kwargs)
     call = _call.get()
     if call is not None:
         call.end()  # an authentication hook sends again
-    exchange = begin(rules, request.method, request.url)
-    if exchange is None:
+    if rules is None:
         return send(request, *args, **kwargs)
-    token = _sending.set((request, exchange))
+    exchange = begin(rules, request.method, request.url)
+    if exchange is not None and exchange.in_job:
+        exchange.through(_proxy(request.url, kwargs.get("proxies", args[4] if len(args) > 4 else None)))
+    if exchange is not None:
+        exchange.asks(request.body)
+    token = sending.set(Sending(request, exchange))  # what these rules leave out, urllib3's hook does, too
     try:
         response = send(request, *args, **kwargs)
     except BaseException as error:
-        exchange.failed(error)
-        exchange.end()
+        if exchange is not None:
+            exchange.failed(error)
+            exchange.end()
         raise
     finally:
-        _sending.reset(token)
+        sending.reset(token)
+    if exchange is None:
+        return response
     exchange.answered(response.status_code, response.headers)
     stream = kwargs.get("stream", args[0] if args else False)
     if call is None or stream:
-        exchange.end()
+        if not _followed(exchange, response):
+            exchange.end()
     else:
         call.exchange, call.response, call.rules = exchange, response, rules
     return response
+
+
+def _followed(exchange: Exchange, response: Response) -> bool:
+    try:
+        return follow(exchange, response.raw)
+    except Exception as error:  # noqa: BLE001 - never into the application
+        note("requests", error)
+        return False
+
+
+def _proxy(url: str | None, proxies: Any) -> object:
+    try:
+        return select_proxy(url or "", proxies)
+    except Exception:  # noqa: BLE001 - whatever the application passed: requests refuses it next
+        return None
 
 
 def _complete(response: Response) -> ApiResponse:
     return ApiResponse(response.status_code, response.headers, str(response.url), response.content)
 
 
-def _patched_increment(retry: Retry, *args: Any, **kwargs: Any) -> Any:
-    following = _retry_increment.original(retry, *args, **kwargs)  # raises where no try is left
-    sending = _sending.get()
-    if sending is not None:
-        try:
-            _, exchange = sending
-            response, exception = kwargs.get("response"), kwargs.get("error")
-            if response is not None:
-                exchange.answered(response.status, response.headers)
-            if exception is not None:
-                exchange.failed(exception)
-            exchange.try_again()
-        except Exception as error:  # noqa: BLE001 - never into the application
-            note("requests", error)
-    return following
-
-
-def _patched_sleep(retry: Retry, *args: Any, **kwargs: Any) -> None:
-    _retry_sleep.original(retry, *args, **kwargs)
-    sending = _sending.get()
-    if sending is not None:
-        _, exchange = sending
-        exchange.restart()
-
-
 _session_send = Patch(Session, "send", _patched_session_send)
 _adapter_send = Patch(HTTPAdapter, "send", _patched_adapter_send)
-_retry_increment = Patch(Retry, "increment", _patched_increment)
-_retry_sleep = Patch(Retry, "sleep", _patched_sleep)
 
-_retries = Hook(_retry_increment, _retry_sleep)  # outside of a recorded exchange both methods do as before
-_hook = Hook(_session_send, _adapter_send, _retry_increment, _retry_sleep)
-install, uninstall = _hook.install, _hook.uninstall
+_retries = Hook(*RETRIES)
+_hook = Hook(_session_send, _adapter_send, *RETRIES)
+install, uninstall, ensure = _hook.install, _hook.uninstall, _hook.ensure

@@ -1,15 +1,22 @@
 """One ASGI request or websocket, followed from its first byte to its end."""
 
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from time import perf_counter
 from typing import Any, Protocol
 
+from platform_sdk import consumers, emit
+from platform_sdk import scope as scopes
+from platform_sdk.actor import UNKNOWN, Actor, actor_of, identified
 from platform_sdk.delivery.intake import Intake
 from platform_sdk.diagnostics import note
+from platform_sdk.parsing import size_of
 from platform_sdk.request_context import RequestDetails
-from platform_sdk.web.actor import UNKNOWN, Actor, actor_of, client_address, identified
+from platform_sdk.trace import of_request
+from platform_sdk.web.address import client_address
+from platform_sdk.web.answered import is_error
 from platform_sdk.web.asgi_routes import Templates
-from platform_sdk.web.record import CLIENT_GONE, KEY, closed_method, options_of, record, record_exception, routed
+from platform_sdk.web.record import CLIENT_GONE, KEY, METHODS, options_of, record_activity, record_exception, routed
 
 Scope = dict[str, Any]
 Message = MutableMapping[str, Any]
@@ -36,8 +43,8 @@ class AsgiConnection:
     """Base class of a request and a websocket. `send` returns the server's own awaitable wherever that will do."""
 
     __slots__ = (
-        "__weakref__", "_begun", "_by_inner", "_headers", "_hooks", "_intake", "_path", "_receive", "_root", "_scope",
-        "_send", "_size", "_started", "_status", "_streams", "ended", "gone",
+        "__weakref__", "_begun", "_headers", "_hooks", "_intake", "_path", "_receive", "_scope", "_send", "_size",
+        "_started", "_status", "_streams", "ended", "gone", "said",
     )  # fmt: skip
 
     def __init__(self, hooks: AsgiHooks, intake: Intake, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,16 +54,14 @@ class AsgiConnection:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._path = scope.get("path", "")  # mounts change it
-        self._root = scope.get("root_path", "")
+        path, root = scope.get("path", ""), scope.get("root_path")  # mounts change both
+        self._path: str = path.removeprefix(root) if root else path
         self._headers: Any = ()
         self._size: int | None = 0
         self._status = 0
-        self._streams = False
-        self._by_inner: Any = []  # route and actor, where an inner middleware knows them
-        self.ended = False
-        self.gone = False
-        scope[KEY] = self._by_inner
+        self._streams = self.ended = self.gone = False
+        self.said: scopes.Scope | None = None
+        scope[KEY] = []  # what an inner middleware, which knows better, hands over
 
     async def receive(self) -> Message:
         """Pass a message on, noting that the client has left."""
@@ -91,19 +96,24 @@ class AsgiConnection:
         try:
             scope = self._scope
             options = options_of(self._intake)
-            method = "GET" if scope["type"] == "websocket" else closed_method(scope["method"])
-            ip, user_agent = _address_and_agent(scope, options.trusted_proxies)
-            known: tuple[str, Actor] = self._by_inner or (self._route(), self._actor())
-            route, actor = known
+            method = METHODS.get(scope.get("method", "GET"), "OTHER")  # a websocket has none
+            ip, user_agent, traceparent = _client_of(scope, options.trusted_proxies)
+            trace = of_request(traceparent)
+            route, actor = self._known()
             if exception is not None and isinstance(exception, Exception):
-                record_exception(exception, RequestDetails(route, method, *actor, ip, user_agent))
+                details = RequestDetails(route, method, *actor, ip, user_agent, trace)
+                record_exception(exception, details, self.said)
             if not self.ended:
                 self.ended = True
-                path = self._path.removeprefix(self._root) if self._root else self._path
-                record(
-                    options, options.leaves_out(path), route, method, status, duration_seconds, self._size, actor, ip,
-                    user_agent, self._started - self._begun if self._streams else None,
-                )  # fmt: skip
+                if status >= 500 or not options.leaves_out(self._path):
+                    user_id, role, session_id = actor  # a starred argument takes longer
+                    by = self.consumer() if scopes.used or options.consumer is not None else None
+                    emit.request_finished(
+                        route, method, status, duration_seconds, self._size, user_id, role, session_id, ip, user_agent,
+                        self._started - self._begun if self._streams else None, trace, by,
+                    )  # fmt: skip
+                if options.activity_rules:
+                    record_activity(options, route, method, status, duration_seconds, actor, ip, user_agent)
         except Exception as error:  # noqa: BLE001 - never into the application
             self._intake.fail("asgi", error)
         finally:
@@ -111,21 +121,42 @@ class AsgiConnection:
 
     def describe(self) -> RequestDetails:
         """Return what is known of it by now."""
-        method = "GET" if self._scope["type"] == "websocket" else closed_method(self._scope["method"])
-        ip, user_agent = _address_and_agent(self._scope, options_of(self._intake).trusted_proxies)
-        known: tuple[str, Actor] = self._by_inner or (self._route(), self._actor())
-        route, actor = known
-        return RequestDetails(route, method, *actor, ip, user_agent)
+        method = METHODS.get(self._scope.get("method", "GET"), "OTHER")
+        ip, user_agent, traceparent = _client_of(self._scope, options_of(self._intake).trusted_proxies)
+        route, actor = self._known()
+        return RequestDetails(route, method, *actor, ip, user_agent, of_request(traceparent))
 
-    def _route(self) -> str:
-        route = self._hooks.route
-        return self._hooks.templates.of(self._scope) if route is None else routed(route, self._scope)
+    def consumer(self) -> str | None:
+        """Return on whose behalf it is."""
+        named, option = scopes.consumer_of(self.said) if scopes.used else None, self._intake.options.consumer
+        if named is not None or option is None:
+            return named
+        return consumers.found(option, lambda name: _header(self._scope, name.encode()), lambda: _headers(self._scope))
 
-    def _actor(self) -> Actor:
-        if self._hooks.identify is not None:
-            return identified(self._hooks.identify, self._scope)
-        user = self._scope.get("user")
-        return UNKNOWN if user is None else actor_of(user)
+    def traceparent(self) -> str | None:
+        """Return its header of that name."""
+        return _header(self._scope, b"traceparent")
+
+    def record_exception(self, exception: BaseException) -> None:
+        """Emit an exception of this request."""
+        record_exception(exception, self.describe(), self.said)
+
+    def _known(self) -> tuple[str, Actor]:
+        """Return route and actor."""
+        scope, hooks = self._scope, self._hooks
+        if from_inner := scope.get(KEY):
+            route, actor, said = from_inner
+            self.said = self.said or said
+        else:
+            route = hooks.templates.of(scope) if hooks.route is None else routed(hooks.route, scope)
+            if hooks.identify is None:
+                user = scope.get("user")
+                if user is None and (state := scope.get("state")):
+                    user = state.get("user")  # request.state.user
+                actor = UNKNOWN if user is None else actor_of(user)
+            else:
+                actor = identified(hooks.identify, scope)
+        return route, scopes.acting(self.said, actor) if scopes.used else actor
 
 
 class AsgiRequest(AsgiConnection):
@@ -146,6 +177,8 @@ class AsgiRequest(AsgiConnection):
                 self._status = message["status"]
                 self._started = perf_counter()
                 self._headers = message.get("headers")
+                if self._status >= 500 and is_error(raised := sys.exc_info()[1]):
+                    self.record_exception(raised)  # its handler sends this
             elif kind == "http.response.pathsend" or kind == "http.response.zerocopysend":
                 self._size = _announced(self._headers)
                 return self._send_body(message, message.get("more_body"))
@@ -205,11 +238,11 @@ class AsgiWebSocket(AsgiConnection):
 
 def _announced(headers: Any) -> int | None:
     """Return the Content-Length of a file that the server itself sends."""
-    return next((int(value) for name, value in headers or () if name.lower() == b"content-length"), None)
+    return next((size_of(value) for name, value in headers or () if name.lower() == b"content-length"), None)
 
 
-def _address_and_agent(scope: Scope, trusted_proxies: int) -> tuple[str | None, str | None]:
-    """Return the client's address and its user agent; malformed headers do no harm."""
+def _client_of(scope: Scope, trusted_proxies: int) -> tuple[str | None, str | None, str | None]:
+    """Return the client's address, its user agent and its `traceparent`; malformed headers do no harm."""
     try:
         peer = scope.get("client")
         address = peer[0] if peer else None
@@ -217,13 +250,24 @@ def _address_and_agent(scope: Scope, trusted_proxies: int) -> tuple[str | None, 
             address = client_address(
                 address, _header(scope, b"x-forwarded-for"), _header(scope, b"forwarded"), trusted_proxies
             )
+        agent = traceparent = None
         for name, value in scope["headers"]:
             if name == b"user-agent":
-                return address, value.decode("latin-1")
-        return address, None
+                agent = value
+            elif name == b"traceparent":
+                traceparent = value if traceparent is None else b"several"
+        return (
+            address,
+            None if agent is None else agent.decode("latin-1"),
+            None if traceparent is None else traceparent.decode("latin-1"),
+        )
     except Exception as error:  # noqa: BLE001 - the request is counted all the same
         note("headers", error)
-        return None, None
+        return None, None, None
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 def _header(scope: Scope, expected: bytes) -> str | None:

@@ -9,7 +9,7 @@ from platform_sdk import request_context
 class _Followed:
     """What was taken of a body, and how it ended; `complete` is None before the first part, True after the last."""
 
-    __slots__ = ("_body", "_iterator", "_on_error", "_request", "complete", "error", "size")
+    __slots__ = ("_body", "_iterator", "_on_error", "_request", "complete", "error", "parts", "size")
 
     def __init__(
         self, request: request_context.ServedRequest, body: Any, on_error: Callable[[], None] | None = None
@@ -20,7 +20,7 @@ class _Followed:
         self._on_error = on_error
         self.complete: bool | None = None
         self.error: BaseException | None = None
-        self.size = 0
+        self.size = self.parts = 0
 
     def _failed(self, error: BaseException) -> None:
         self.error = error
@@ -52,6 +52,7 @@ class Parts(_Followed):
         finally:
             request_context.current.reset(token)
         self.size += len(part)
+        self.parts += 1
         return part
 
 
@@ -77,4 +78,5 @@ class AsyncParts(_Followed):
         finally:
             request_context.current.reset(token)
         self.size += len(part)
+        self.parts += 1
         return part

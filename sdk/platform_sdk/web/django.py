@@ -13,20 +13,22 @@ No query is ever caused: the user is recorded where the view or a middleware has
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.apps import AppConfig  # type: ignore[import-untyped]  # Django has no types
 from django.conf import settings  # type: ignore[import-untyped]  # Django has no types
+from django.core.handlers.base import BaseHandler  # type: ignore[import-untyped]  # Django has no types
 from django.core.signals import got_request_exception  # type: ignore[import-untyped]  # Django has no types
 from django.utils.module_loading import import_string  # type: ignore[import-untyped]  # Django has no types
 
 from platform_sdk import client, request_context
 from platform_sdk.delivery.intake import Intake
 from platform_sdk.diagnostics import note
+from platform_sdk.web.answered import is_error, observe
 from platform_sdk.web.asgi import store_before_uvicorn_ends
-from platform_sdk.web.django_request import DjangoRequest, Identify, Request, Response, describe
-from platform_sdk.web.record import record_exception
+from platform_sdk.web.django_request import DjangoRequest, Identify, Request, Response
 
 
 class PlatformConfig(AppConfig):  # type: ignore[misc]  # Django is untyped
@@ -66,6 +68,12 @@ class PlatformMiddleware:
             markcoroutinefunction(self)
             store_before_uvicorn_ends()
         got_request_exception.connect(_on_exception, dispatch_uid="platform_sdk")
+        observe(BaseHandler, "process_exception_by_middleware", after=_on_answer)
+        _observe_rest_framework()
+        auth = sys.modules.get("django.contrib.auth.signals")
+        if auth is not None:
+            auth.user_logged_in.connect(_on_login, dispatch_uid="platform_sdk")
+            auth.user_logged_out.connect(_on_logout, dispatch_uid="platform_sdk")
 
     def __call__(self, request: Request) -> Any:
         intake = client.current
@@ -106,9 +114,44 @@ def _on_exception(sender: Any, request: Request = None, **_: Any) -> None:
     if intake is None or request is None or not isinstance(raised, Exception):
         return
     try:
-        record_exception(raised, describe(request, intake, _identify()))
+        served = request_context.current.get()
+        if not isinstance(served, DjangoRequest):  # an exception of a middleware outside of ours
+            served = DjangoRequest(request, intake, _identify())
+        served.record_exception(raised)
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("django", error)
+
+
+def _observe_rest_framework() -> None:
+    """Observe what Django REST framework's exception handler answers, where the project uses it."""
+    if "rest_framework" not in sys.modules:
+        return
+    try:
+        observe(import_module("rest_framework.views").APIView, "handle_exception", after=_on_answer)
+    except Exception as error:  # noqa: BLE001 - a class of the project's that its settings name
+        note("rest_framework", error)
+
+
+def _on_answer(response: Response, exception: BaseException, *_: Any) -> None:
+    """Emit an exception that a middleware or Django REST framework's handler has answered."""
+    served = request_context.current.get()
+    failed = response is not None and response.status_code >= 500 and is_error(exception)
+    if failed and isinstance(served, DjangoRequest):
+        served.record_exception(exception)
+
+
+def _on_login(sender: Any, user: Any = None, **_: Any) -> None:
+    """Remember who has just logged in."""
+    served = request_context.current.get()
+    if isinstance(served, DjangoRequest):
+        served.signed_in(user)
+
+
+def _on_logout(sender: Any, user: Any = None, **_: Any) -> None:
+    """Remember who is about to log out."""
+    served = request_context.current.get()
+    if isinstance(served, DjangoRequest):
+        served.signed_out(user)
 
 
 def _identify() -> Identify | None:

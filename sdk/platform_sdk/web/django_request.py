@@ -2,17 +2,21 @@
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import perf_counter
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings  # type: ignore[import-untyped]  # Django has no types
 from django.utils.functional import LazyObject  # type: ignore[import-untyped]  # Django has no types
 
+from platform_sdk import consumers, emit, scope
+from platform_sdk.actor import UNKNOWN, Actor, actor_of, identified, session_digest
 from platform_sdk.delivery.intake import Intake
+from platform_sdk.diagnostics import note
+from platform_sdk.parsing import size_of, split_url
 from platform_sdk.request_context import RequestDetails
-from platform_sdk.web.actor import UNKNOWN, Actor, address_and_agent, identified, role_of, session_digest
+from platform_sdk.trace import Trace, of_request
+from platform_sdk.web.address import address_and_agent
 from platform_sdk.web.body import AsyncParts, Parts
 from platform_sdk.web.record import (
     CLIENT_GONE,
@@ -21,7 +25,7 @@ from platform_sdk.web.record import (
     RequestOptions,
     closed_method,
     options_of,
-    record,
+    record_activity,
     record_exception,
 )
 
@@ -38,6 +42,7 @@ class DjangoRequest:
 
     __slots__ = (
         "__weakref__", "_begun", "_first_byte_seconds", "_identify", "_intake", "_parts", "_request", "_response",
+        "_signed", "_trace", "said",
     )  # fmt: skip
 
     def __init__(self, request: Request, intake: Intake, identify: Identify | None) -> None:
@@ -45,6 +50,8 @@ class DjangoRequest:
         self._request = request
         self._intake = intake
         self._identify = identify
+        self._signed: Actor | None = None
+        self.said: scope.Scope | None = None
 
     def answered(self, response: Response) -> None:
         """Emit a request whose response is complete, or follow its stream."""
@@ -66,6 +73,7 @@ class DjangoRequest:
     def _follow(self, response: Response) -> None:
         """Follow a stream: the response keeps its content and headers."""
         self._first_byte_seconds = perf_counter() - self._begun
+        self._trace = of_request(self.traceparent())  # a span ends before the stream does
         self._response = response
         # Where a part fails, Django's ASGI handler never closes the response.
         followed = AsyncParts if response.is_async else Parts
@@ -88,8 +96,8 @@ class DjangoRequest:
             elif parts.complete is False and self._request.method != "HEAD":
                 status = CLIENT_GONE
             if parts.complete is None:  # a server that has sent the file itself
-                size = int(response["Content-Length"]) if response.has_header("Content-Length") else None
-            self._end(status, size, parts.error, self._first_byte_seconds)
+                size = size_of(response["Content-Length"]) if response.has_header("Content-Length") else None
+            self._end(status, size, parts.error, self._first_byte_seconds, self._trace)
         except Exception as error:  # noqa: BLE001 - never into the application
             self._intake.fail("django", error)
         finally:
@@ -97,38 +105,80 @@ class DjangoRequest:
 
     def _end(
         self, status: int, size: int | None, exception: BaseException | None = None,
-        first_byte_seconds: float | None = None,
+        first_byte_seconds: float | None = None, trace: Trace | None = None,
     ) -> None:  # fmt: skip
         """Emit the request and the exception that ended it, unless an outer middleware does."""
         duration_seconds = perf_counter() - self._begun
         options = options_of(self._intake)
         request = self._request
-        match = request.resolver_match
-        route = UNMATCHED if match is None else template(match.route)
-        actor = actor_of(request) if self._identify is None else identified(self._identify, request)
-        if _handed_out(request, route, actor):
+        route, actor = self._known()
+        if _handed_out(request, route, actor, self.said):
             return
         ip, user_agent = address_and_agent(request.META, options.trusted_proxies)
         method = closed_method(request.method)
+        trace = of_request(self.traceparent()) if trace is None else trace
         if isinstance(exception, Exception):
-            record_exception(exception, RequestDetails(route, method, *actor, ip, user_agent))
-        record(
-            options, _leaves_out(options, request), route, method, status, duration_seconds, size, actor,
-            ip, user_agent, first_byte_seconds,
-        )  # fmt: skip
+            details = RequestDetails(route, method, *actor, ip, user_agent, trace)
+            record_exception(exception, details, self.said, view_of(request))
+        if status >= 500 or not _leaves_out(options, request):
+            by = self.consumer() if scope.used or options.consumer is not None else None
+            emit.request_finished(
+                route, method, status, duration_seconds, size, *actor, ip, user_agent, first_byte_seconds, trace, by
+            )
+        if options.activity_rules:
+            record_activity(options, route, method, status, duration_seconds, actor, ip, user_agent)
 
     def describe(self) -> RequestDetails:
         """Return what is known of it by now."""
-        return describe(self._request, self._intake, self._identify)
+        request = self._request
+        route, actor = self._known()
+        ip, user_agent = address_and_agent(request.META, options_of(self._intake).trusted_proxies)
+        trace = of_request(self.traceparent())
+        return RequestDetails(route, closed_method(request.method), *actor, ip, user_agent, trace)
 
+    def consumer(self) -> str | None:
+        """Return on whose behalf it is."""
+        named, option = scope.consumer_of(self.said) if scope.used else None, self._intake.options.consumer
+        if named is not None or option is None:
+            return named
+        environ = self._request.META
+        return consumers.found(option, partial(consumers.header_of, environ), partial(consumers.headers_of, environ))
 
-def describe(request: Request, intake: Intake, identify: Identify | None) -> RequestDetails:
-    """Return what is known of a request by now."""
-    match = request.resolver_match
-    route = UNMATCHED if match is None else template(match.route)
-    actor = actor_of(request) if identify is None else identified(identify, request)
-    ip, user_agent = address_and_agent(request.META, options_of(intake).trusted_proxies)
-    return RequestDetails(route, closed_method(request.method), *actor, ip, user_agent)
+    def traceparent(self) -> str | None:
+        """Return its header of that name."""
+        return self._request.META.get("HTTP_TRACEPARENT")  # type: ignore[no-any-return]  # a str
+
+    def signed_in(self, user: Any) -> None:
+        """Remember who has just logged in: a middleware may have asked before, and found nobody."""
+        self._signed = actor_of(user)
+
+    def signed_out(self, user: Any) -> None:
+        """Remember who is about to log out, and of which session."""
+        user_id, role, _ = actor_of(user)
+        if user_id is not None:
+            self._signed = user_id, role, _session_of(self._request)
+
+    def record_exception(self, exception: BaseException) -> None:
+        """Emit an exception that Django answers itself."""
+        record_exception(exception, self.describe(), self.said, view_of(self._request))
+
+    def _requesting(self) -> Actor:
+        try:
+            if self._signed is None:
+                return requesting(self._request)
+            user_id, role, session_id = self._signed
+            return user_id, role, session_id or _session_of(self._request)
+        except Exception as error:  # noqa: BLE001 - the application's classes of sessions
+            note("user", error)
+            return UNKNOWN
+
+    def _known(self) -> tuple[str, Actor]:
+        """Return route and actor."""
+        request, identify = self._request, self._identify
+        match = request.resolver_match
+        route = UNMATCHED if match is None else template(match.route)
+        actor = self._requesting() if identify is None else identified(identify, request)
+        return route, scope.acting(self.said, actor) if scope.used else actor
 
 
 def _status_of(exception: BaseException) -> int:
@@ -146,42 +196,52 @@ def _leaves_out(options: RequestOptions, request: Request) -> bool:
 def _paths_of_files(options: RequestOptions) -> tuple[str, ...]:
     """Return the paths of this project's static and media files, where the usual ones are left out."""
     names = {"/static/": "STATIC_URL", "/media/": "MEDIA_URL"}
-    paths = [urlsplit(getattr(settings, names[usual], None) or "").path for usual in names if options.leaves_out(usual)]
+    paths = [split_url(getattr(settings, names[usual], None)).path for usual in names if options.leaves_out(usual)]
     return tuple(path for path in paths if path.startswith("/") and path != "/")
 
 
-def _handed_out(request: Request, route: str, actor: Actor) -> bool:
+def _handed_out(request: Request, route: str, actor: Actor, said: scope.Scope | None) -> bool:
     """Leave a request to a middleware outside of Django, handing over what only Django knows."""
-    scope = request.__dict__.get("scope")
-    if scope is not None:
-        if (from_inner := scope.get(KEY)) is None:
+    asgi_scope = request.__dict__.get("scope")
+    if asgi_scope is not None:
+        if (from_inner := asgi_scope.get(KEY)) is None:
             return False
-        from_inner[:] = (route, actor)
+        from_inner[:] = (route, actor, said)
         return True
     outer = request.META.get(KEY)
     if outer is None:
         return False
-    outer.take_from_inner(route, actor)
+    outer.take_from_inner(route, actor, said)
     return True
 
 
-def actor_of(request: Request) -> Actor:
+def requesting(request: Request) -> Actor:
     """Return who made a request, as far as the view or a middleware has found out already."""
     known = request.__dict__
-    session = known.get("session")
-    session_id = None if session is None else session_digest(session.session_key)
-    user = known.get("_cached_user")
+    session_id = _session_of(request)
+    user_id, role, _ = _loaded(known)
+    if user_id is None and role is None:
+        return _actor_of_session(known.get("session"), session_id)
+    return user_id, role, session_id
+
+
+def _session_of(request: Request) -> str | None:
+    session = request.__dict__.get("session")
+    return None if session is None else session_digest(session.session_key)
+
+
+def _loaded(known: dict[str, Any]) -> Actor:
+    """Return what the loaded user says: whom a login, a logout or DRF put there, else whom somebody asked for."""
+    user = known.get("user")
+    if user is not None and issubclass(type(user), LazyObject):
+        user = object.__getattribute__(user, "__dict__").get("_wrapped")  # its own is slow
+        if type(user) is object:  # not loaded by this way, but maybe by another
+            user = None
+    if user is None:
+        user = known.get("_cached_user")
     if user is None:
         user = known.get("_acached_user")
-    if user is None:
-        user = known.get("user")
-        if user is None or issubclass(type(user), LazyObject):
-            return _actor_of_session(session, session_id)
-    user_id = getattr(user, "pk", None)
-    if user_id is None:
-        return None, "anonymous", session_id
-    # From its `__dict__`: a deferred field, or a property, would run a query.
-    return user_id, role_of(user.__dict__), session_id
+    return UNKNOWN if user is None else actor_of(user)
 
 
 def _actor_of_session(session: Any, session_id: str | None) -> Actor:
@@ -195,6 +255,23 @@ def _actor_of_session(session: Any, session_id: str | None) -> Actor:
         return None, None, session_id
     user_id = loaded.get("_auth_user_id")
     return user_id, None if user_id is not None else "anonymous", session_id
+
+
+def view_of(request: Request) -> str | None:
+    """Return the name of a request's view: of a class its own, with the action where Django REST framework has one."""
+    match = request.resolver_match
+    if match is None:
+        return None
+    try:
+        view = match.func
+        kind = getattr(view, "cls", None) or getattr(view, "view_class", None)
+        if kind is None:
+            return match._func_path  # type: ignore[no-any-return]  # a str
+        action = (getattr(view, "actions", None) or {}).get(request.method.lower())
+        return f"{kind.__module__}.{kind.__qualname__}{f'.{action}' if action else ''}"
+    except Exception as error:  # noqa: BLE001 - the application's object, of any class
+        note("view", error)
+        return None
 
 
 @lru_cache(maxsize=4096)

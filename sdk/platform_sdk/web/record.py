@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from platform_sdk import emit
+from platform_sdk import emit, scope
+from platform_sdk.actor import Actor
 from platform_sdk.delivery.intake import Intake
 from platform_sdk.diagnostics import note
-from platform_sdk.events.http_request import METHODS
+from platform_sdk.events.http_request import METHODS as _CLOSED
 from platform_sdk.options import Options
 from platform_sdk.request_context import RequestDetails
-from platform_sdk.web.actor import Actor
 
 ActivityRule = tuple[str, str | None, str | None]
 """Activity, module, feature."""
@@ -17,23 +17,23 @@ ActivityRule = tuple[str, str | None, str | None]
 UNMATCHED = "(unmatched)"
 
 KEY = "platform_sdk"
-"""In an ASGI scope or a WSGI environ: an outer middleware records this request. An inner one, which may know route and
-actor better, hands them over: in a scope the value is a list to fill with the two, in an environ a `WsgiRequest`."""
+"""In an ASGI scope or a WSGI environ: an outer middleware records this request. An inner one hands over what it
+knows better, route, actor and what was said: in a scope the value is a list to fill, in an environ a `WsgiRequest`."""
 
 CLIENT_GONE = 499
 """The client left before the response was complete; nginx's number, which is never sent."""
 
-_METHODS = {method: method for method in METHODS}
+METHODS = {method: method for method in _CLOSED}
 
 
 class RequestOptions:
     """The options that concern requests, prepared for looking up."""
 
-    __slots__ = ("_exact", "_prefixes", "activity_rules", "leaves_out_admin", "options", "trusted_proxies")
+    __slots__ = ("_exact", "_prefixes", "activity_rules", "consumer", "leaves_out_admin", "options", "trusted_proxies")
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.trusted_proxies = options.trusted_proxies
+        self.trusted_proxies, self.consumer = options.trusted_proxies, options.consumer
         self._exact = frozenset(path.rstrip("/") or "/" for path in options.excluded_paths)
         self._prefixes = tuple(path.rstrip("/") + "/" for path in options.excluded_paths if path.strip("/"))
         self.leaves_out_admin = "/admin" in self._exact
@@ -67,23 +67,16 @@ def routed(route: Callable[[Any], str | None], request: Any) -> str:
 
 def closed_method(method: Any) -> str:
     """Return a request's method, "OTHER" for one that is not in the closed list: a scanner can make up any number."""
-    return _METHODS.get(method, "OTHER")
+    return METHODS.get(method, "OTHER")
 
 
-def record(
-    options: RequestOptions, left_out: bool, route: str, method: str, status: int, duration_seconds: float,
-    response_bytes: int | None, actor: Actor, ip: str | None, user_agent: str | None,
-    first_byte_seconds: float | None = None,
+def record_activity(
+    options: RequestOptions, route: str, method: str, status: int, duration_seconds: float, actor: Actor,
+    ip: str | None, user_agent: str | None,
 ) -> None:  # fmt: skip
-    """Emit the request, unless it is left out and no 5xx; and its activity by the rules, left out or not."""
-    if not left_out or status >= 500:
-        if method == "HEAD":
-            response_bytes = 0  # a body that the application made is not sent
-        emit.request_finished(
-            route, method, status, duration_seconds, response_bytes, *actor, ip, user_agent, first_byte_seconds
-        )
+    """Emit a request's activity by the rules, if any, whether the request itself is left out or not."""
     rules = options.activity_rules
-    if rules and (rule := rules.get(f"{method} {route}") or rules.get(route)) is not None:
+    if (rule := rules.get(f"{method} {route}") or rules.get(route)) is not None:
         activity, module, feature = rule
         user_id, role, session_id = actor
         emit.activity(
@@ -92,11 +85,14 @@ def record(
         )  # fmt: skip
 
 
-def record_exception(error: BaseException, request: RequestDetails) -> None:
-    """Emit an exception with its request; one that was emitted before is not emitted again."""
+def record_exception(
+    error: BaseException, request: RequestDetails, said: scope.Scope | None, view: str | None = None
+) -> None:
+    """Emit an exception with its request, and what was said of it; one that was emitted before is not emitted again."""
+    context: Mapping[str, Any] | None = {"method": request.method, **({} if view is None else {"view": view})}
     emit.exception(
         error, endpoint=request.route, user_id=request.user_id, ip=request.ip, user_agent=request.user_agent,
-        context={"method": request.method},
+        context=scope.completed(context, said) if said is not None else context, trace=request.trace,
     )  # fmt: skip
 
 

@@ -9,17 +9,29 @@ its end, as it does when the client has left; 500 that an exception escaped, wha
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from time import perf_counter
 from typing import Any
 
-from platform_sdk import client, request_context
+from platform_sdk import client, consumers, emit, request_context, scope
+from platform_sdk.actor import Actor, identified
 from platform_sdk.delivery.intake import Intake
 from platform_sdk.diagnostics import note
+from platform_sdk.parsing import size_of
 from platform_sdk.request_context import RequestDetails
+from platform_sdk.trace import NO_TRACE, Trace, of_request
 from platform_sdk.web import flask
-from platform_sdk.web.actor import Actor, address_and_agent, identified
+from platform_sdk.web.address import address_and_agent
 from platform_sdk.web.body import Parts
-from platform_sdk.web.record import CLIENT_GONE, KEY, closed_method, options_of, record, record_exception, routed
+from platform_sdk.web.record import (
+    CLIENT_GONE,
+    KEY,
+    closed_method,
+    options_of,
+    record_activity,
+    record_exception,
+    routed,
+)
 
 Environ = dict[str, Any]
 Write = Callable[[bytes], Any]
@@ -63,7 +75,8 @@ class WsgiRequest:
 
     __slots__ = (
         "__weakref__", "_actor", "_begun", "_environ", "_headers", "_intake", "_middleware", "_mounted_at", "_path",
-        "_route", "_start_response", "_started", "_status", "_streams", "ended", "size",
+        "_route", "_start_response", "_started", "_status", "_streams", "_trace", "ended", "handled", "said",
+        "signed_out", "size",
     )  # fmt: skip
 
     def __init__(
@@ -78,12 +91,16 @@ class WsgiRequest:
         self._mounted_at = environ.get("SCRIPT_NAME", "")
         self._route: str | None = None
         self._actor: Actor | None = None
+        self._trace: Trace = NO_TRACE
         self._status = 0
         self._started: float | None = None
         self._streams = False
         self._headers: Any = ()
         self.size: int | None = 0
         self.ended = False
+        self.said: scope.Scope | None = None
+        self.signed_out: Actor | None = None
+        self.handled: Exception | None = None  # what a handler of the application's is answering
         environ[KEY] = self
 
     def start_response(self, status: str, headers: Any, exc_info: Any = None) -> Write:
@@ -93,6 +110,9 @@ class WsgiRequest:
             self._headers = headers
             self._started = perf_counter()
             self._look_up()
+            if self._status >= 500:
+                self.record_exception(self.handled)
+            self.handled = None
         except Exception as error:  # noqa: BLE001 - the server refuses what is malformed
             note("wsgi", error)
         if exc_info:
@@ -122,7 +142,6 @@ class WsgiRequest:
                 self.size = self._content_length()
                 self.end(self._status)
                 return result
-            self._streams = True
             return (SizedBody if hasattr(type(result), "__len__") else Body)(self, result)
         except Exception as error:  # noqa: BLE001 - never into the application
             self._intake.fail("wsgi", error)
@@ -135,11 +154,13 @@ class WsgiRequest:
         self._streams = True
 
         def closing() -> None:
+            token = request_context.current.set(self)
             try:
                 if close is not None:
                     close()
             finally:
                 self.end(self._status)
+                request_context.current.reset(token)
 
         try:
             result.close = closing
@@ -150,32 +171,46 @@ class WsgiRequest:
     def _content_length(self) -> int | None:
         for name, value in self._headers:
             if name.lower() == "content-length":
-                return int(value)
+                return size_of(value)
         return None
 
-    def body_closed(self, size: int, complete: bool | None, exception: BaseException | None) -> None:
+    def body_closed(self, body: "Body", exception: BaseException | None) -> None:
         """End the request when the server has closed its body."""
-        self.size = (self.size or 0) + size
+        self.size = (self.size or 0) + body.size
+        self._streams = body.parts > 1  # Werkzeug's responses are iterators, of one part mostly
         if exception is not None:
             self.end(500, exception)
             return
         try:
             head = self._environ.get("REQUEST_METHOD") == "HEAD"
-            whole = complete or head or self.size == self._content_length()
+            whole = body.complete or head or self.size == self._content_length()
         except Exception:  # noqa: BLE001 - a malformed Content-Length
             whole = False
         self.end(self._status if whole else CLIENT_GONE)
 
-    def take_from_inner(self, route: str, actor: Actor) -> None:
-        """Take route and actor from a middleware further in, which knows better."""
-        self._route, self._actor = route, actor
+    def take_from_inner(self, route: str, actor: Actor, said: scope.Scope | None) -> None:
+        """Take what a middleware further in knows better."""
+        self._route, self._actor, self.said = route, actor, self.said or said
 
     def describe(self) -> RequestDetails:
         """Return what is known by now, without keeping it: a user may yet be loaded."""
-        route, actor = self._route or self._found_route(), self._actor or self._found_actor()
+        route, actor = self._route or self._found_route(), self._acting(self._actor or self._found_actor())
         environ = self._environ
         ip, user_agent = address_and_agent(environ, options_of(self._intake).trusted_proxies)
-        return RequestDetails(route, closed_method(environ.get("REQUEST_METHOD")), *actor, ip, user_agent)
+        trace = of_request(self.traceparent()) if self._trace is NO_TRACE else self._trace
+        return RequestDetails(route, closed_method(environ.get("REQUEST_METHOD")), *actor, ip, user_agent, trace)
+
+    def consumer(self) -> str | None:
+        """Return on whose behalf it is."""
+        named, option = scope.consumer_of(self.said) if scope.used else None, self._intake.options.consumer
+        if named is not None or option is None:
+            return named
+        environ = self._environ
+        return consumers.found(option, partial(consumers.header_of, environ), partial(consumers.headers_of, environ))
+
+    def traceparent(self) -> str | None:
+        """Return its header of that name."""
+        return self._environ.get("HTTP_TRACEPARENT")
 
     def record_exception(self, exception: BaseException | None) -> None:
         """Emit an exception of this request."""
@@ -183,7 +218,7 @@ class WsgiRequest:
             return
         try:
             self._look_up()
-            record_exception(exception, self.describe())
+            record_exception(exception, self.describe(), self.said)
         except Exception as error:  # noqa: BLE001 - never into the application
             self._intake.fail("wsgi", error)
 
@@ -200,10 +235,15 @@ class WsgiRequest:
             ip, user_agent = address_and_agent(self._environ, options.trusted_proxies)
             method = closed_method(self._environ.get("REQUEST_METHOD"))
             first_byte = self._started - self._begun if self._streams and self._started is not None else None
-            record(
-                options, options.leaves_out(self._path), route, method, status or 500, duration_seconds, self.size,
-                actor, ip, user_agent, first_byte,
-            )  # fmt: skip
+            actor, status = self._acting(actor), status or 500
+            if status >= 500 or not options.leaves_out(self._path):
+                by = self.consumer() if scope.used or options.consumer is not None else None
+                emit.request_finished(
+                    route, method, status, duration_seconds, self.size, *actor, ip, user_agent, first_byte,
+                    self._trace, by,
+                )  # fmt: skip
+            if options.activity_rules:
+                record_activity(options, route, method, status, duration_seconds, actor, ip, user_agent)
         except Exception as error:  # noqa: BLE001 - never into the application
             self._intake.fail("wsgi", error)
         finally:
@@ -211,16 +251,24 @@ class WsgiRequest:
             self._environ = {}
 
     def _look_up(self) -> tuple[str, Actor]:
-        """Look up route and actor, once."""
+        """Look up route, actor and trace, once."""
         if self._route is None:
             self._route = self._found_route()
         if self._actor is None:
             self._actor = self._found_actor()
+        if self._trace is NO_TRACE:
+            self._trace = of_request(self.traceparent())
         return self._route, self._actor
+
+    def _acting(self, found: Actor) -> Actor:
+        return scope.acting(self.said, found) if scope.used else found
 
     def _found_actor(self) -> Actor:
         identify = self._middleware.identify
-        return flask.actor(self._environ) if identify is None else identified(identify, self._environ)
+        if identify is not None:
+            return identified(identify, self._environ)
+        found = flask.actor(self._environ)
+        return self.signed_out if self.signed_out is not None and found[0] is None else found
 
     def _found_route(self) -> str:
         route = self._middleware.route
@@ -236,6 +284,7 @@ class Body(Parts):
 
     def close(self) -> None:
         """Close what the application returned. The server calls it however the response ended."""
+        token = request_context.current.set(self._request)
         try:
             close = getattr(self._body, "close", None)
             if close is not None:
@@ -245,7 +294,8 @@ class Body(Parts):
             raise
         finally:
             exception, self.error = self.error, None
-            self._request.body_closed(self.size, self.complete, exception)
+            self._request.body_closed(self, exception)
+            request_context.current.reset(token)
 
 
 class SizedBody(Body):

@@ -113,6 +113,12 @@ UPDATE public.task_instance SET state = 'running', end_date = NULL, start_date =
 UPDATE public.task_instance SET state = 'success', end_date = '2024-11-30T06:43:46.001813+00:00' WHERE task_id = 'load' AND dag_id = 'orders' AND run_id = 'manual__2024-11-30T06:40:26+00:00' AND map_index = -1;
 UPDATE public.dag_run SET state = 'success', end_date = '2024-11-30T06:43:47.359846+00:00' WHERE id = 1;
 
+-- = background_task_attempts_count{queue=default, task=broken.fails} 1
+-- = background_task_attempts_count{queue=default, task=orders.extract} 2
+-- = background_task_attempts_count{queue=default, task=orders.load} 2
+-- = background_task_attempts_sum{queue=default, task=broken.fails} 1
+-- = background_task_attempts_sum{queue=default, task=orders.extract} 3
+-- = background_task_attempts_sum{queue=default, task=orders.load} 5
 -- = background_task_duration_seconds_count{queue=dag_run, task=broken} 1
 -- = background_task_duration_seconds_count{queue=dag_run, task=orders} 2
 -- = background_task_duration_seconds_count{queue=default, task=broken.fails} 1

@@ -131,6 +131,12 @@ UPDATE public.task_instance SET state = 'running', end_date = NULL, start_date =
 UPDATE public.task_instance SET state = 'success', end_date = '2024-11-30T06:44:03.441498+00:00' WHERE id = '01a22b32-2d57-7fff-ac6c-11c474c6b8f9';
 UPDATE public.dag_run SET state = 'success', end_date = '2024-11-30T06:44:04.395911+00:00' WHERE id = 1;
 
+-- = background_task_attempts_count{queue=default, task=broken.fails} 1
+-- = background_task_attempts_count{queue=default, task=orders.extract} 2
+-- = background_task_attempts_count{queue=default, task=orders.load} 2
+-- = background_task_attempts_sum{queue=default, task=broken.fails} 1
+-- = background_task_attempts_sum{queue=default, task=orders.extract} 3
+-- = background_task_attempts_sum{queue=default, task=orders.load} 5
 -- = background_task_duration_seconds_count{queue=dag_run, task=broken} 1
 -- = background_task_duration_seconds_count{queue=dag_run, task=orders} 2
 -- = background_task_duration_seconds_count{queue=default, task=broken.fails} 1

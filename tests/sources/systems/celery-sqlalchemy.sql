@@ -33,6 +33,12 @@ UPDATE public.celery_taskmeta SET name = 'shop.add', queue = 'celery', worker = 
 UPDATE public.celery_taskmeta SET retries = 1, date_done = '2024-11-30T07:04:56.418757' WHERE id = 8;
 UPDATE public.celery_taskmeta SET status = 'SUCCESS', retries = 2, date_done = '2024-11-30T07:04:56.461538' WHERE id = 8;
 
+-- = background_task_attempts_count{queue=celery, task=shop.add} 1
+-- = background_task_attempts_count{queue=celery, task=shop.fail} 1
+-- = background_task_attempts_count{queue=celery, task=shop.flaky} 1
+-- = background_task_attempts_sum{queue=celery, task=shop.add} 1
+-- = background_task_attempts_sum{queue=celery, task=shop.fail} 1
+-- = background_task_attempts_sum{queue=celery, task=shop.flaky} 3
 -- = background_tasks_total{outcome=failure, queue=celery, task=shop.fail} 1
 -- = background_tasks_total{outcome=failure, task=unknown} 1
 -- = background_tasks_total{outcome=retry, queue=celery, task=shop.flaky} 2

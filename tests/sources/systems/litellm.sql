@@ -72,5 +72,15 @@ INSERT INTO public."LiteLLM_SpendLogs" (request_id, call_type, "startTime", "end
 -- = api_calls_total{api=claude} 2
 -- = api_calls_total{api=gpt-4o} 7
 -- = api_calls_total{api=unknown} 1
+-- = api_cost_month_total{api=claude, month=202411} 0.5
+-- = api_cost_month_total{api=gpt-4o, month=202411} 0.375
 -- = api_cost_total{api=claude} 0.5
 -- = api_cost_total{api=gpt-4o} 0.375
+-- = api_responses_total{api=claude, code=500} 1
+-- = api_responses_total{api=claude, code=none} 1
+-- = api_responses_total{api=gpt-4o, code=400} 1
+-- = api_responses_total{api=gpt-4o, code=408} 1
+-- = api_responses_total{api=gpt-4o, code=429} 1
+-- = api_responses_total{api=gpt-4o, code=500} 1
+-- = api_responses_total{api=gpt-4o, code=none} 3
+-- = api_responses_total{api=unknown, code=none} 1

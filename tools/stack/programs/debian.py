@@ -38,6 +38,13 @@ exec {DESCRIPTOR}<"$usr/share/prometheus"
 exec "$usr/libexec/NAME" "$@"
 """
 
+LIBRARIES_SCRIPT = """\
+#!/bin/sh
+# This runs a program with the libraries that were unpacked with it.
+root=$(dirname "$(dirname "$(dirname "$(readlink -f "$0")")")")
+LD_LIBRARY_PATH=FOLDERS exec "$root/usr/lib/chromium/NAME" "$@"
+"""
+
 UPDATE_DEADLINE_SECONDS = 600
 
 
@@ -46,8 +53,8 @@ def root_of(package: str, suite: str | None, tools: Path) -> Path:
     return tools / (suite or "release") / package
 
 
-def program(package: str, name: str, suite: str | None, tools: Path) -> tuple[Path, str]:
-    """Return a program of a package, unpacked once, and where it comes from.
+def program(package: str, name: str, suite: str | None, tools: Path, *, whole: bool = False) -> tuple[Path, str]:
+    """Return a program of a package, unpacked once, and where it comes from; a whole one with the libraries it lacks.
 
     Blocks for some seconds: 10 to 20 MB of package, and the suite's lists of about as much where they are needed.
 
@@ -59,36 +66,52 @@ def program(package: str, name: str, suite: str | None, tools: Path) -> tuple[Pa
             raise StackError(f"no apt-get and dpkg-deb here to unpack Debian's package {package} with")
         with lock(tools, f"apt-{suite or 'release'}-{package}"):
             if not root.exists():
-                _obtain(package, suite, root, tools)
+                _obtain(package, suite, root, tools, whole=whole)
     return root / "usr/bin" / name, f"Debian package {package} of {suite or 'this release'}"
 
 
-def _obtain(package: str, suite: str | None, root: Path, tools: Path) -> None:
+def _obtain(package: str, suite: str | None, root: Path, tools: Path, *, whole: bool) -> None:
     say(f"unpacking {package} of {suite or 'this release'} into {root}")
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=".new-") as work:
-        deb = _download(package, suite, Path(work), tools)
         contents = Path(work) / "contents"
-        _checked(["dpkg-deb", "-x", str(deb), str(contents)], Path(work), f"unpack {deb.name}")
+        for deb in _download(package, suite, Path(work), tools, whole=whole):
+            _checked(["dpkg-deb", "-x", str(deb), str(contents)], Path(work), f"unpack {deb.name}")
         relocate(contents)
+        if whole:
+            bring_libraries(contents)
         contents.rename(root)
 
 
-def _download(package: str, suite: str | None, folder: Path, tools: Path) -> Path:
-    if suite is None and _apt_get(["download", package], folder, []).returncode == 0:
-        return next(folder.glob("*.deb"))
+def _download(package: str, suite: str | None, folder: Path, tools: Path, *, whole: bool) -> list[Path]:
+    if (
+        suite is None
+        and _apt_get(["download", *_packages(package, folder, [], whole=whole)], folder, []).returncode == 0
+    ):
+        return list(folder.glob("*.deb"))
     # Packages are downloaded side by side, but the private lists are for one at a time.
     with lock(tools, "apt"):
         private = _private_options(suite, tools)
-        if _apt_get(["download", package], folder, private).returncode != 0:
+        names = _packages(package, folder, private, whole=whole)
+        if _apt_get(["download", *names], folder, private).returncode != 0:
             say(f"fetching the package lists of {suite or 'this release'} into {tools / 'apt'}")
             # Its exit status says little: one unreachable index of many fails it. The download shows it.
             update = _apt_get(["update"], folder, private)
-            download = _apt_get(["download", package], folder, private)
+            download = _apt_get(["download", *_packages(package, folder, private, whole=whole)], folder, private)
             if download.returncode != 0:
                 said = (download.stderr.strip() or update.stderr.strip())[-400:]
                 raise StackError(f"cannot download Debian's package {package} of {suite or 'this release'}: {said}")
-    return next(folder.glob("*.deb"))
+    return list(folder.glob("*.deb"))
+
+
+def _packages(package: str, folder: Path, options: list[str], *, whole: bool) -> list[str]:
+    """Return the packages to unpack: of a whole one those, too, that it needs and this machine has not installed."""
+    if not whole:
+        return [package]
+    # 'http://.../libnss3_2%3a3.87_amd64.deb' libnss3_2%3a3.87_amd64.deb 1331080 SHA256:...
+    arguments = ["install", "--print-uris", "-qq", "--yes", "--no-install-recommends", package]
+    listed = re.findall(r"(?m)^'\S+' ([^_\s]+)_", _apt_get(arguments, folder, [*options, "Debug::NoLocking=1"]).stdout)
+    return listed or [package]
 
 
 def _private_options(suite: str | None, tools: Path) -> list[str]:
@@ -209,6 +232,18 @@ def _os_release(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     return {key: value.strip("\"'") for key, value in re.findall(r"(?m)^(\w+)=(.*)$", path.read_text())}
+
+
+def bring_libraries(root: Path) -> None:
+    """Put a script in place of each program of an unpacked package, which has it find the libraries unpacked beside it.
+
+    Debian's own scripts name the place where they would be installed.
+    """
+    folders = sorted({path.parent.relative_to(root) for path in root.glob("**/*.so*")})
+    searched = ":".join(f"$root/{folder}" for folder in folders)
+    for program in sorted((root / "usr/bin").glob("chromium*")):
+        script = LIBRARIES_SCRIPT.replace("FOLDERS", f'"{searched}"').replace("NAME", program.name)
+        program.write_text(script)
 
 
 def relocate(root: Path) -> None:

@@ -9,10 +9,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 
 from tools.stack.errors import StackError
-from tools.stack.programs import debian, golang
+from tools.stack.programs import debian, golang, makers
 from tools.stack.programs.catalogue import FLOORS, PROGRAMS, Program, SearchPath
 
 
@@ -40,13 +41,15 @@ def find(
     suite: str | None = None,
     obtain: bool = True,
     fetch_go: bool = False,
+    download: bool = False,
     places: SearchPath | None = None,
 ) -> Binary:
     """Return a program: from its environment variable, the checkout's cache, the machine, or newly obtained.
 
     With a suite (a release name of the machine's own distribution, such as `sid`) it is that suite's, never the
-    machine's. fetch_go says that a Go toolchain may be installed into the cache to compile with. Obtaining may take
-    from a second (a wheel) to ten minutes (MinIO is compiled on two busy cores) and is done once.
+    machine's. fetch_go says that a Go toolchain may be installed into the cache to compile with, download that Grafana
+    may be downloaded from its makers. Obtaining may take from a second (a wheel) to ten minutes (MinIO is compiled on
+    two busy cores) and is done once.
 
     Raises StackError: what is missing and what to do about it.
     """
@@ -57,12 +60,16 @@ def find(
         return _examined(name, program, Path(override).absolute(), f"${variable}")
     reasons: list[str] = []
     sources = _sources(program, suite, places, fetch_go) if obtain else iter(())
+    if download and program.archive:
+        sources = chain(sources, [partial(makers.grafana, places)])
     for path, origin in _candidates(program, suite, places, sources, reasons):
         try:
             return _examined(name, program, path, origin)
         except StackError as error:
             reasons.append(str(error))
     advice = f"set {variable} to its path" + (f", or {program.advice}" if program.advice else "")
+    if program.archive and not download:
+        advice += f", or have it downloaded: make up ARGS=--download-{name}"
     raise StackError("; ".join([f"{name}{f' of {suite}' if suite else ''} not found", *reasons, advice]))
 
 
@@ -121,7 +128,7 @@ def _sources(
     if program.wheel and not suite:
         yield partial(wheel_program, program.wheel)
     for package in program.packages:
-        yield partial(debian.program, package, program.names[0], suite, places.tools)
+        yield partial(debian.program, package, program.names[0], suite, places.tools, whole=program.whole)
     if program.module and not suite:
         yield partial(golang.built, program.module, places, fetch_go=fetch_go)
 
@@ -131,6 +138,8 @@ def _cached(program: Program, suite: str | None, places: SearchPath) -> Iterator
     folders += [debian.root_of(package, suite, places.tools) / "usr/bin" for package in program.packages]
     if program.module and not suite:
         folders.append(golang.target_of(program.module, places.tools).parent)
+    if program.archive and not suite:
+        folders.append(places.tools / program.archive / "bin")
     yield from _named(program, folders, str(places.tools))
 
 
@@ -184,8 +193,9 @@ def _version_when(path: Path, modified_ns: int, arguments: tuple[str, ...]) -> s
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StackError(f"{path} cannot be run: {error}") from error
     output = run.stdout + run.stderr
-    # "prometheus, version 2.42.0+ds", "Redis server v=6.2.5", "minio version RELEASE", "postgres (PostgreSQL) 18.4"
-    match = re.search(r"(?:version |v=|\) )(\S+)", output)
+    # "prometheus, version 2.42.0+ds", "Redis server v=6.2.5", "minio version RELEASE", "postgres (PostgreSQL) 18.4",
+    # "Chromium 156.0", "Google Chrome 156.0"
+    match = re.search(r"(?:version |v=|\) |Chromium |Chrome )(\S+)", output)
     if run.returncode != 0 or match is None:
         # Among others a missing shared library, which the loader names here.
         raise StackError(f"{path} does not report its version: {output.strip()[-300:] or run.returncode}")

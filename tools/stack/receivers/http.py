@@ -15,12 +15,18 @@ ANSWERS: dict[str, tuple[int, str]] = {
     "discord": (204, ""),
     "teams": (202, ""),
     "webhook": (200, ""),
+    "opsgenie": (202, '{"result": "Request will be processed", "took": 0.1, "requestId": "0"}'),
+    "telegram": (200, '{"ok": true, "result": {"message_id": 1, "date": 0, "chat": {"id": 1, "type": "group"}}}'),
+    "mattermost": (200, "ok"),
+    "rocketchat": (200, '{"success": true}'),
+    "webex": (200, "{}"),
+    "victorops": (200, '{"result": "success", "entity_id": "0"}'),
 }
 REFUSED = 400
 
 
 class HttpReceiver(Receiver):
-    """One service on a loopback port: slack, pagerduty, discord, teams or webhook.
+    """One service of ANSWERS on a loopback port.
 
     As the real one, it refuses what is not of its shape, with the reasons. `failing` makes it answer 503, so that
     Alertmanager tries again; what comes meanwhile counts among `attempts` only.
@@ -47,9 +53,10 @@ class HttpReceiver(Receiver):
         try:
             content: Any = json.loads(body)
         except ValueError as error:
-            arrival = ReceivedMessage(self.name, body.decode(errors="replace"), (f"$: no JSON: {error}",), headers)
+            content, found = body.decode(errors="replace"), [f"$: no JSON: {error}"]
         else:
-            arrival = ReceivedMessage(self.name, content, problems(self.service, content, len(body)), headers)
+            found = list(problems(self.service, content, len(body)))
+        arrival = ReceivedMessage(self.name, content, tuple(found), headers, len(body))
         self._arrivals.append(arrival)
         return (REFUSED, "; ".join(arrival.problems)) if arrival.problems else ANSWERS[self.service]
 

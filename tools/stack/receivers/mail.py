@@ -50,7 +50,7 @@ class MailReceiver(Receiver):
         content = envelope.content or b""
         raw = content if isinstance(content, bytes) else content.encode()
         message = email.message_from_bytes(raw, EmailMessage, policy=email.policy.default)
-        self._arrivals.append(ReceivedMessage(self.name, message, problems(message)))
+        self._arrivals.append(ReceivedMessage(self.name, message, problems(message), length_bytes=len(raw)))
         return "250 OK"
 
     def _authenticated(

@@ -125,6 +125,76 @@ TEAMS = _object(
     },
 )
 
+# https://docs.opsgenie.com/docs/alert-api: to create an alert, and to close it, which says no more than who does
+OPSGENIE: Schema = {
+    "anyOf": [
+        _object(
+            ["alias", "message"],
+            alias=_text(512, minLength=1),
+            message=_text(130, minLength=1),
+            description=_text(15_000),
+            details=LABELS,
+            source=_text(100),
+            priority={"enum": ["P1", "P2", "P3", "P4", "P5"]},
+        ),
+        _object(["source"], source=_text(100)),
+    ]
+}
+
+# https://core.telegram.org/bots/api#sendmessage
+TELEGRAM = _object(
+    ["chat_id", "text"],
+    chat_id=_text(pattern="^-?[0-9]+$"),
+    text=_text(4096, minLength=1),
+    disable_web_page_preview={"enum": ["true"]},
+)
+
+# https://developers.mattermost.com/integrate/webhooks/incoming and .../integrate/reference/message-attachments
+MATTERMOST = _object(
+    ["attachments"],
+    channel=_text(pattern="^[a-z0-9]"),
+    username=_text(),
+    text=_text(16_383),
+    attachments={
+        "type": "array",
+        "minItems": 1,
+        "items": _object(
+            ["fallback", "text", "title"],
+            fallback=NON_EMPTY,
+            title=NON_EMPTY,
+            title_link=ADDRESS,
+            text=_text(16_383, minLength=1),
+            color=_text(pattern="^(good|warning|danger|#[0-9a-fA-F]{6})$"),
+        ),
+    },
+)
+
+# https://developer.rocket.chat/apidocs/post-message
+ROCKETCHAT = _object(
+    ["channel", "attachments"],
+    channel=NON_EMPTY,
+    attachments={
+        "type": "array",
+        "minItems": 1,
+        "items": _object(
+            ["title", "text"], title=NON_EMPTY, title_link=ADDRESS, text=_text(minLength=1), color=NON_EMPTY
+        ),
+    },
+)
+
+# https://developer.webex.com/docs/api/v1/messages/create-a-message
+WEBEX = _object(["roomId", "markdown"], roomId=NON_EMPTY, markdown=_text(7439, minLength=1))
+
+# https://help.victorops.com/knowledge-base/rest-endpoint-integration-guide
+VICTOROPS = _object(
+    ["message_type", "entity_id"],
+    message_type={"enum": ["CRITICAL", "WARNING", "ACKNOWLEDGEMENT", "INFO", "RECOVERY"]},
+    entity_id=NON_EMPTY,
+    entity_display_name=NON_EMPTY,
+    state_message=_text(20_480),
+    monitoring_tool=_text(),
+)
+
 # https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 WEBHOOK: Schema = {
     "type": "object",
@@ -158,7 +228,19 @@ WEBHOOK: Schema = {
     },
 }
 
-SHAPES = {"slack": SLACK, "pagerduty": PAGERDUTY, "discord": DISCORD, "teams": TEAMS, "webhook": WEBHOOK}
+SHAPES = {
+    "slack": SLACK,
+    "pagerduty": PAGERDUTY,
+    "discord": DISCORD,
+    "teams": TEAMS,
+    "webhook": WEBHOOK,
+    "opsgenie": OPSGENIE,
+    "telegram": TELEGRAM,
+    "mattermost": MATTERMOST,
+    "rocketchat": ROCKETCHAT,
+    "webex": WEBEX,
+    "victorops": VICTOROPS,
+}
 # Whole messages that are longer are refused: 512 KB at PagerDuty, 28 KB at Teams.
 LONGEST_BYTES = {"pagerduty": 512 * 1024, "teams": 28 * 1024}
 

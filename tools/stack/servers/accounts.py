@@ -1,14 +1,17 @@
-"""The account that PostgreSQL runs as where we are root, and folders and programs that this account can reach.
+"""The accounts that servers run as where we are root, and folders and programs that these accounts can reach.
 
 PostgreSQL does not run as root, and root's checkout often lies in /root, which no other account may enter (mode 700).
 Then data and, if need be, programs go to a folder outside the checkout, whose path is written down in the checkout.
+The other servers of `make up` run as another account where it can reach what they need, and as root where it cannot.
 """
 
+import contextlib
 import os
 import pwd
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +22,9 @@ from tools.stack.programs.search import Binary
 
 # In this order: the account that Debian's package makes, else the one that owns nothing.
 ACCOUNTS = ("postgres", "nobody")
+
+OTHER = "nobody"
+"""The account of all but PostgreSQL, whose data are none of their business."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,15 @@ class Account:
         folder.chmod(0o700)
         os.chown(folder, self.user, self.group)
 
+    def take(self, path: Path) -> None:
+        """Make a file this account's, or a folder with all that is in it, closed to others."""
+        os.chown(path, self.user, self.group, follow_symlinks=False)
+        for _, folders, files, at in os.fwalk(path):
+            for name in (*folders, *files):
+                with contextlib.suppress(FileNotFoundError):  # a database may be at work
+                    os.chown(name, self.user, self.group, dir_fd=at, follow_symlinks=False)
+        path.chmod(0o700 if path.is_dir() else 0o600)
+
 
 def unprivileged() -> Account | None:
     """Return the account to run PostgreSQL as; None where we are not root and run it as ourselves.
@@ -50,12 +65,36 @@ def unprivileged() -> Account | None:
     if os.geteuid() != 0:
         return None
     for name in ACCOUNTS:
-        try:
-            entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return Account(name, entry.pw_uid, entry.pw_gid)
+        if account := _named(name):
+            return account
     raise StackError(f"PostgreSQL refuses to run as root and there is no account {' or '.join(ACCOUNTS)}: create one")
+
+
+def for_others(places: Sequence[Path]) -> tuple[Account | None, str]:
+    """Return the account to run a server as that has to reach these places, or why there is none.
+
+    Where we are not root, the account is None and the reason empty: we run it as ourselves.
+    """
+    if os.geteuid() != 0:
+        return None, ""
+    if (account := _named(OTHER)) is None:
+        return None, f"there is no account {OTHER}"
+    try:
+        closed = next((place for place in places if not account.can_enter(place)), None)
+    except OSError as error:  # a container may forbid it, or know no such user
+        return None, f"nothing can be run as {OTHER} ({error.strerror})"
+    if closed is None:
+        return account, ""
+    target = f" ({closed.resolve()})" if closed.resolve() != closed else ""
+    return None, f"the account {OTHER} cannot enter {closed}{target}"
+
+
+def _named(name: str) -> Account | None:
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        return None
+    return Account(name, entry.pw_uid, entry.pw_gid)
 
 
 def outside_folder(label: str, *, lasting: bool) -> Path:

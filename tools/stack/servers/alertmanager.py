@@ -1,14 +1,12 @@
 """Run an Alertmanager."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tools.stack.ports import free_port
 from tools.stack.process import Command
-from tools.stack.programs.search import Binary, find
-from tools.stack.servers.base import Server
+from tools.stack.servers.base import ConfiguredServer
 
 SILENT_CONFIG = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
 
@@ -30,11 +28,8 @@ class Cluster:
         return [f"--cluster.listen-address={self.address}", *(f"--cluster.peer={peer}" for peer in self.peers)]
 
 
-class Alertmanager(Server):
-    """An Alertmanager on loopback, alone unless it is given a cluster.
-
-    config is a file, used where it lies (templates are found beside it), or the text of one.
-    """
+class Alertmanager(ConfiguredServer):
+    """An Alertmanager on loopback, alone unless it is given a cluster; its templates are found beside a config file."""
 
     kind = "alertmanager"
 
@@ -43,22 +38,11 @@ class Alertmanager(Server):
         state_dir: Path,
         config: Path | str = SILENT_CONFIG,
         *,
-        name: str | None = None,
-        port: int | None = None,
-        flags: Sequence[str] = (),
         cluster: Cluster | None = None,
-        suite: str | None = None,
-        binary: Binary | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(state_dir, binary or find("alertmanager", suite=suite), name=name, port=port)
-        self.config = config
-        self.flags = tuple(flags)
+        super().__init__(state_dir, config, **options)
         self.cluster = cluster
-
-    def prepare(self) -> None:
-        """Write the configuration where it was given as text."""
-        super().prepare()
-        self.config_file = self.config_path(self.config)
 
     def command(self) -> Command:
         argv = [
@@ -71,18 +55,7 @@ class Alertmanager(Server):
         ]
         return Command(argv)
 
-    def ready(self) -> bool:
-        return self.ok("/-/ready")
-
     def alerts(self, **parameters: Any) -> list[dict[str, Any]]:
         """Return its alerts as /api/v2/alerts gives them; parameters such as active=True, filter='severity="high"'."""
         answer: list[dict[str, Any]] = self.get("/api/v2/alerts", **parameters)
         return answer
-
-    def reload(self) -> None:
-        """Read the configuration again; a text given as config is written again first.
-
-        Raises StackError with Alertmanager's own words when it refuses it.
-        """
-        self.config_file = self.config_path(self.config)
-        self.post("/-/reload")

@@ -4,6 +4,8 @@ import os
 import secrets
 import shutil
 import signal
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -12,10 +14,9 @@ import requests
 
 from tools.stack.errors import StackError
 from tools.stack.ports import free_port
-from tools.stack.process import Command, Process
-from tools.stack.programs.search import Binary
-
-READY_DEADLINE_SECONDS = 60
+from tools.stack.process import PATIENCE_SECONDS, Command, Process
+from tools.stack.programs.search import Binary, find
+from tools.stack.servers.accounts import Account
 
 
 class Server:
@@ -23,6 +24,8 @@ class Server:
 
     In its state folder, which several servers may share if their names differ, it keeps NAME.log, NAME.pid (while it
     runs), secrets in NAME.* of mode 0600 and data in NAME/. All but the pid file stays for the next start.
+
+    It runs as `account`, None being ours; the files and folders in `needs` are that account's then, as its data are.
     """
 
     kind: ClassVar[str]
@@ -37,6 +40,8 @@ class Server:
         self.host = "127.0.0.1"
         self.port = port or free_port()
         self.process = Process(self.name, self.state_dir, stop_signal=self.stop_signal)
+        self.account: Account | None = None
+        self.needs: tuple[Path, ...] = ()
 
     @property
     def address(self) -> str:
@@ -58,7 +63,7 @@ class Server:
         """Return whether its process runs, frozen or not."""
         return self.process.alive
 
-    def start(self, deadline_seconds: float = READY_DEADLINE_SECONDS) -> Self:
+    def start(self, deadline_seconds: float = PATIENCE_SECONDS) -> Self:
         """Start it and wait until it answers; nothing happens where it runs already.
 
         Raises StackError with the end of its log when it ends or does not answer in time; it is ended then.
@@ -66,7 +71,7 @@ class Server:
         if self.alive:
             return self
         self.prepare()
-        self.process.start(self.command())
+        self.process.start(self._as_account(self.command()))
         try:
             self.process.wait_until(self.answers, deadline_seconds)
         except BaseException:
@@ -74,13 +79,28 @@ class Server:
             raise
         return self
 
+    def _as_account(self, command: Command) -> Command:
+        """Return the command as the account's, which then owns what it needs; as it is where it names a user itself."""
+        if self.account is None or command.user is not None:
+            return command
+        for path in (self.data_dir, *self.needs):
+            self.account.take(path)
+        return replace(
+            command,
+            # Of ours, it may enter neither: programs look for files in their home.
+            environment={**(command.environment or os.environ), "HOME": str(self.data_dir)},
+            folder=command.folder or self.data_dir,
+            user=self.account.user,
+            group=self.account.group,
+        )
+
     def attach(self) -> bool:
         """Take over the process that an earlier program started in this state folder; False where none runs."""
         if not self.alive and (running := Process.recorded(self.process.pid_file)):
             self.process = running
         return self.alive
 
-    def stop(self, deadline_seconds: float = 15) -> None:
+    def stop(self, deadline_seconds: float = 60) -> None:
         """Ask it to end in good order and wait for that; kill it after the deadline."""
         self.process.stop(deadline_seconds)
 
@@ -117,8 +137,9 @@ class Server:
         self.stop()
 
     def prepare(self) -> None:
-        """Make what the server needs before it starts; called before every start."""
-        self.data_dir.mkdir(parents=True, exist_ok=True)
+        """Make what the server needs before it starts; called before every start. Its data are nobody else's."""
+        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.data_dir.chmod(0o700)
 
     def command(self) -> Command:
         raise NotImplementedError
@@ -149,14 +170,6 @@ class Server:
             file.write(text)
         return path
 
-    def config_path(self, config: Path | str) -> Path:
-        """Return a configuration file: the given one, or the given text written to NAME/NAME.yml."""
-        if isinstance(config, Path):
-            return config.absolute()
-        path = self.data_dir / f"{self.name}.yml"
-        path.write_text(config)
-        return path
-
     def get(self, path: str, **parameters: Any) -> Any:
         """Return the JSON answer of a GET on its HTTP API.
 
@@ -176,3 +189,47 @@ class Server:
         answer = requests.post(f"{self.url}{path}", timeout=30)
         if answer.status_code != 200:
             raise StackError(f"{self.name}: POST {path} answered {answer.status_code}: {answer.text.strip()[:300]}")
+
+
+class ConfiguredServer(Server):
+    """Base class of Prometheus and Alertmanager, which read a configuration, again on request.
+
+    config is a file, used where it lies (what it refers to is found beside it), or the text of one.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        config: Path | str,
+        *,
+        name: str | None = None,
+        port: int | None = None,
+        flags: Sequence[str] = (),
+        suite: str | None = None,
+        binary: Binary | None = None,
+    ) -> None:
+        super().__init__(state_dir, binary or find(self.kind, suite=suite), name=name, port=port)
+        self.config = config
+        self.flags = tuple(flags)
+
+    @property
+    def config_file(self) -> Path:
+        """Return where the configuration is; a text is in NAME/NAME.yml."""
+        return self.config.absolute() if isinstance(self.config, Path) else self.data_dir / f"{self.name}.yml"
+
+    def prepare(self) -> None:
+        """Write the configuration where it was given as text."""
+        super().prepare()
+        if not isinstance(self.config, Path):
+            self.config_file.write_text(self.config)
+
+    def ready(self) -> bool:
+        return self.ok("/-/ready")
+
+    def reload(self) -> None:
+        """Read the configuration again; a text given as config is written again first.
+
+        Raises StackError with the server's own words when it refuses it.
+        """
+        self.prepare()
+        self.post("/-/reload")

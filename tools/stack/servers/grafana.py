@@ -11,8 +11,8 @@ from tools.stack.servers.base import Server
 class Grafana(Server):
     """A Grafana on loopback; the user `admin` has a generated password, kept in NAME.password.
 
-    provisioning is a folder of data sources and dashboards; environment adds GF_* settings and what the
-    provisioning files refer to.
+    provisioning is a folder of data sources and dashboards; environment adds GF_* settings, those of grafana.env among
+    them, and what the provisioning files refer to.
     """
 
     kind = "grafana"
@@ -33,10 +33,19 @@ class Grafana(Server):
         self._environment = dict(environment or {})
 
     @property
+    def _plugins(self) -> Path:
+        return self.data_dir / "plugins"
+
+    @property
     def home(self) -> Path:
         """Return the folder of its pages and defaults."""
         beside = self.binary.path.resolve().parent.parent
         return beside if (beside / "public").is_dir() else Path("/usr/share/grafana")
+
+    def prepare(self) -> None:
+        super().prepare()
+        # It logs errors where the folder is missing.
+        self._plugins.mkdir(exist_ok=True)
 
     def command(self) -> Command:
         settings = {
@@ -45,14 +54,9 @@ class Grafana(Server):
             "GF_SECURITY_ADMIN_PASSWORD": self.password,
             "GF_PATHS_DATA": str(self.data_dir),
             "GF_PATHS_LOGS": str(self.data_dir / "logs"),
-            "GF_PATHS_PLUGINS": str(self.data_dir / "plugins"),
+            "GF_PATHS_PLUGINS": str(self._plugins),
             "GF_LOG_MODE": "console",
-            # Nothing leaves the machine unasked.
-            "GF_ANALYTICS_REPORTING_ENABLED": "false",
-            "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
-            "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
-            "GF_NEWS_NEWS_FEED_ENABLED": "false",
-            "GF_PLUGINS_PREINSTALL_DISABLED": "true",
+            "GF_SERVER_ROOT_URL": f"{self.url}/",
         }
         if self._provisioning:
             settings["GF_PATHS_PROVISIONING"] = str(self._provisioning.absolute())

@@ -26,7 +26,11 @@ SUPERUSER = "postgres"
 # A test's database need not survive a power cut, and is faster for it. synchronous_commit stays on: without it a kill
 # of the processes alone loses what was committed in the last 0.6 s, and a test of faults finds losses of our making.
 # Killed, it leaves no shared memory behind: mmap has that in the data folder, which goes away with the server.
-FAST_SETTINGS = {"fsync": "off", "full_page_writes": "off", "jit": "off", "dynamic_shared_memory_type": "mmap"}
+# A standby or subscriber looks for its source again at once, not after 5 s.
+FAST_SETTINGS = {
+    "fsync": "off", "full_page_writes": "off", "jit": "off", "dynamic_shared_memory_type": "mmap",
+    "wal_retrieve_retry_interval": "100ms",
+}  # fmt: skip
 
 # The kernel's limit for the path of a socket is 107 bytes; PostgreSQL's name in the folder takes up to 21 of them.
 LONGEST_SOCKET_FOLDER = 86
@@ -58,8 +62,9 @@ class Postgres(Server):
         binary: Binary | None = None,
         primary: "Postgres | None" = None,
     ) -> None:
-        self.account = unprivileged()
-        super().__init__(state_dir, reachable_by(self.account, binary or find("postgres")), name=name, port=port)
+        account = unprivileged()
+        super().__init__(state_dir, reachable_by(account, binary or find("postgres")), name=name, port=port)
+        self.account = account
         self.durable = durable
         self.auth = auth
         self.max_connections = max_connections

@@ -34,6 +34,7 @@ class Redis(Server):
     ) -> None:
         super().__init__(state_dir, binary or find("redis-server"), name=name, port=port)
         self.password = password
+        self.needs = (self.state_dir / f"{self.name}.conf",)
         self._replica_of = replica_of
         self._settings = dict(settings or {})
 

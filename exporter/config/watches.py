@@ -1,0 +1,57 @@
+"""What the query of a watched table asks: freshness, rows, and shares of NULLs and of repeated keys."""
+
+import re
+from collections.abc import Sequence
+
+MEASURES = {
+    "newest": ("newest_timestamp_seconds", "Time of the newest row of a watched table.", ()),
+    "rows": ("rows", "Rows of a watched table whose time lies in the watch's window.", ()),
+    "nulls": ("null_ratio", "Share of those rows in which a column is NULL.", ("column",)),
+    "duplicates": ("duplicate_ratio", "Share of those rows whose key columns repeat those of another.", ()),
+}
+"""What is asked: the end of its metric's name, the metric's help, and its labels beside `watch`."""
+
+RELATION = re.compile(r"""(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)(?:\.(?:"(?:[^"]|"")+"|[^\W\d][\w$]*))?""")
+"""A table's name as PostgreSQL reads it, with its schema or without, quoted where needed: nothing else fits it."""
+
+
+def sql_of(table: str, time: str, window_seconds: float, keys: Sequence[str], nulls: Sequence[str]) -> str:
+    """Return a SELECT of rows (measure, column, value), none of them NULL; `column` is empty but for `nulls`.
+
+    `table` must match RELATION; the others are columns' names as they are. Times without a zone are in the session's.
+    Only the window is read where it has rows: the newest time of older ones is looked up only where it has none, and
+    PostgreSQL does not evaluate that subquery otherwise. Rows that are more than a day ahead, such as a placeholder of
+    the year 2099, are no results and would hide that none come; nearer ones may be of a zone that is not declared.
+    """
+    at = identifier(time)
+    begin = f"now() - make_interval(secs => {window_seconds!r})"
+    columns = [f"max({at}) AS newest", "count(*)::float8 AS rows"]
+    columns += [f"count({identifier(name)})::float8 AS filled{place}" for place, name in enumerate(nulls)]
+    older = f"SELECT max({at}) FROM {table} WHERE {at} < {begin}"
+    values = [
+        f"('newest', '', extract(epoch FROM coalesce(recent.newest, ({older}))::timestamptz)::float8)",
+        "('rows', '', recent.rows)",
+        *(
+            f"('nulls', {_literal(name)}, 1 - recent.filled{place} / nullif(recent.rows, 0))"
+            for place, name in enumerate(nulls)
+        ),
+    ]
+    if keys:
+        columns.append(f"count(DISTINCT ROW({', '.join(map(identifier, keys))}))::float8 AS distinct_keys")
+        values.append("('duplicates', '', 1 - recent.distinct_keys / nullif(recent.rows, 0))")
+    return f"""SELECT measured.measure, measured."column", measured.value FROM (
+    SELECT {", ".join(columns)} FROM {table}
+    WHERE {at} >= {begin} AND {at} < now() + interval '1 day'
+) recent CROSS JOIN LATERAL (VALUES
+    {", ".join(values)}
+) measured (measure, "column", value) WHERE measured.value IS NOT NULL"""
+
+
+def identifier(name: str) -> str:
+    """Return a column's name quoted."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    # Sessions have standard_conforming_strings on: a backslash is itself.
+    return "'" + text.replace("'", "''") + "'"
