@@ -584,6 +584,43 @@ def test_override_that_nothing_would_read_is_refused(text: str, start: str) -> N
     assert refusal(STORE + f"thresholds: {text}").startswith(f"invalid value for {start}")
 
 
+SUBJECTS = (
+    "watches: [{name: prices, table: shop.prices, time: at}, {name: stock, table: shop.stock, time: at}]\n"
+    "probes: {redis: [{name: a, url: 'redis://h', queues: [mail]}, {name: b, url: 'redis://h', queues: [mail, rq]}]}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("subjects", "text", "message"),
+    [
+        (SUBJECTS, "{table_age_seconds: {watches: {nope: {high: 9}}}}",
+         ("'nope' for `thresholds.table_age_seconds.watches`: expected one of this configuration's watches "
+         "(prices, stock)")),
+        ("", "{table_rows_ratio: {watches: {prices: {medium: 0.2}}}}",
+         ("'prices' for `thresholds.table_rows_ratio.watches`: expected one of this configuration's watches "
+         "(there is none)")),
+        (SUBJECTS, "{queue_age_seconds: {queues: {male: {medium: 9}}}}",
+         "'male' for `thresholds.queue_age_seconds.queues`: expected one of this configuration's queues (mail, rq)"),
+    ],
+)  # fmt: skip
+def test_override_of_what_is_not_there_is_refused(subjects: str, text: str, message: str) -> None:
+    """A misspelt watch or queue would silently keep the threshold of all; both are named in this file alone."""
+    assert refusal(STORE + subjects + f"thresholds: {text}") == f"invalid value {message}"
+
+
+def test_override_of_what_may_come_is_kept() -> None:
+    """Apps, APIs and scrapers are in rows, and components in other exporters too: no file knows them."""
+    text = (
+        "{table_age_seconds: {watches: {stock: {high: 900000}}}, queue_age_seconds: {queues: {rq: {medium: 9}}}, "
+        "api_success_ratio: {apis: {a: {medium: 0.9}}, apps: {b: {medium: 0.9}}}, "
+        "scraping_failure_ratio: {scrapers: {c: {critical: 0.6}}}, saturation_ratio: {components: {d: {high: 0.9}}}}"
+    )
+    found = parse(STORE + SUBJECTS + f"thresholds: {text}").thresholds.indicators()
+
+    names = sorted(name for one in found.values() for _, name, _ in one.overrides())
+    assert names == ["a", "b", "c", "d", "rq", "stock"]
+
+
 @pytest.mark.parametrize(
     ("text", "targets"),
     [

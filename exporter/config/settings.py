@@ -420,6 +420,19 @@ class Config(Section, frozen=True):
         subjects = [", ".join(f"{key}: {name}" for key, name in one.labels.items()) or "all" for one in self.budgets]
         yield from duplicates("budgets", subjects)
         yield from self._dependency_problems()
+        yield from self._override_problems()
+
+    def _override_problems(self) -> Iterator[Problem]:
+        """Yield thresholds of what is named in this configuration and nowhere else: a misspelt name would move none."""
+        known = {
+            "watches": dict.fromkeys(watch.name for watch in self.watches),
+            "queues": dict.fromkeys(queue for redis in self.probes.redis for queue in redis.queues),
+        }
+        for indicator, threshold in self.thresholds.indicators().items():
+            for key, name, _ in threshold.overrides():
+                if name not in known.get(key, (name,)):
+                    expected = f"one of this configuration's {key} ({', '.join(known[key]) or 'there is none'})"
+                    yield Problem(f"thresholds.{indicator}.{key}", expected, name)
 
     def _dependency_problems(self) -> Iterator[Problem]:
         """Yield what `dependencies` names that is not there: a misspelt name would mute nothing."""
