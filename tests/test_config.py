@@ -974,3 +974,24 @@ def test_label_without_a_password(labels: str) -> None:
         added_labels(parse(STORE + labels))
 
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dsn", "environment", "place"),
+    [
+        ("postgresql://h:6432", {}, "the default database at h:6432 as this user"),
+        ("host=h", {}, "the default database at h:5432 as this user"),
+        ("postgresql://ann@h", {}, "database ann at h:5432 as ann"),
+        ("postgresql://h", {"PGUSER": "bob"}, "database bob at h:5432 as bob"),
+        ("postgresql://h", {"PGDATABASE": "shop"}, "database shop at h:5432 as this user"),
+        ("postgresql://ann@h/shop", {"PGUSER": "bob", "PGDATABASE": "x"}, "database shop at h:5432 as ann"),
+    ],
+)
+def test_where_a_dsn_points(dsn: str, environment: dict[str, str], place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it leaves out is what libpq takes, in words where that depends on the process's user."""
+    for name in ("PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGSERVICE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert convert({"database": {"dsn": dsn}}).database.place == place

@@ -66,7 +66,10 @@ class Database(Section, frozen=True):
         if "service" in named and not named.keys() & {"host", "hostaddr"}:
             return f"service {named['service']}"  # its file is where libpq alone looks
         host, port = parts["host"] or parts.get("hostaddr") or "the local socket", parts["port"] or 5432
-        return f"database {parts['dbname'] or parts['user']} at {host}:{port} as {parts['user'] or 'this user'}"
+        # libpq's default is the user's name, and the user's that of the process.
+        name = parts["dbname"] or parts["user"]
+        database = f"database {name}" if name else "the default database"
+        return f"{database} at {host}:{port} as {parts['user'] or 'this user'}"
 
     def problems(self) -> Iterator[Problem]:
         yield from dsn_problems(self.dsn)
