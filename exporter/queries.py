@@ -32,6 +32,7 @@ class QueryView:
     """What is known of one query: the values that it gave last, by column and labels, and what is wrong with it.
 
     `read_at` is on this process's monotonic clock, None before the first success; `problem` is empty where all is well.
+    `duration_seconds` is that of the last run, whatever became of it.
     """
 
     query: Query
@@ -97,13 +98,14 @@ class QueryWorker:
 
     def _attempt(self, query: Query) -> list[str]:
         """Run a query whatever happens; return the names of those that failed because there is no connection."""
+        began = time.monotonic()
         try:
             self.run(query)
         except UnreachableError as error:  # concerns all queries of this database, and none need try at once
             return self._fail_all(str(error))
         except Exception as error:
             logger.exception("query %s: unforeseen", query.name)
-            self._fail(query, f"{type(error).__name__}: {error}")
+            self._fail(query, f"{type(error).__name__}: {error}", began)
             self._disconnect()
         return []
 
@@ -118,19 +120,19 @@ class QueryWorker:
             problem = f"no result in {query.timeout_seconds:g} s: expected one within `timeout_seconds`"
             if isinstance(query, WatchQuery):
                 problem += ", with an index that begins with the watch's `time`"
-            self._fail(query, problem)
+            self._fail(query, problem, began)
             return
         except psycopg.Error as error:
             reason = reason_of(error)
             if connection.closed:
                 self._broke.add(query.name)
                 reason = f"the connection broke while this query ran: {reason}"
-            self._fail(query, reason)
+            self._fail(query, reason, began)
             return
         values, problems = read(query, columns, rows, self.work[2])
         ended = time.monotonic()
         if values is None:
-            self._fail(query, "; ".join(problems))
+            self._fail(query, "; ".join(problems), began)
             return
         self._publish(QueryView(query, values, ended, ended - began, "; ".join(problems)))
 
@@ -167,8 +169,10 @@ class QueryWorker:
                 connection.execute("SET LOCAL client_encoding = SQL_ASCII")
             return columns, cursor.fetchmany(self.work[2] + 1)
 
-    def _fail(self, query: Query, problem: str) -> None:
-        self._publish(replace(self.views[query.name], problem=problem))
+    def _fail(self, query: Query, problem: str, began: float | None = None) -> None:
+        """Publish what is wrong with a query, and how long it ran: not at all where `began` is None."""
+        view = replace(self.views[query.name], problem=problem)
+        self._publish(view if began is None else replace(view, duration_seconds=time.monotonic() - began))
 
     def _fail_all(self, problem: str) -> list[str]:
         """Say of every query that this is wrong, and return their names.

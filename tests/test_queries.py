@@ -145,6 +145,7 @@ def test_results(database: Database, sql: str, problem: str, shown: dict[tuple[s
     assert (view.problem == "") == (problem == "")
     assert view.values.get("v") == shown
     assert view.is_up(time.monotonic()) == (problem == "")
+    assert view.duration_seconds > (0.19 if "sleep" in sql else 0)
     assert database.execute("SELECT count(*) FROM kept") == [(1,)]
 
 

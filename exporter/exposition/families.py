@@ -201,7 +201,10 @@ EXPORTER_FAMILIES = (
         "Whether a query of the configuration gave its values, all of them and recently.", "query",
     ),
     _gauge("platform_exporter_query_age_seconds", "Age of the values that a query gave last.", "query"),
-    _gauge("platform_exporter_query_duration_seconds", "Time the last run of a query took.", "query"),
+    _gauge(
+        "platform_exporter_query_duration_seconds",
+        "Time the last run of a query took, also where it failed or timed out.", "query",
+    ),
     _counter("platform_exporter_events_total", "Events counted.", "source"),
     _counter(
         "platform_exporter_series_folded_total", "Label sets folded away, once a poll.", "source", "metric", "app"
