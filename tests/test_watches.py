@@ -109,6 +109,16 @@ def test_the_newest_row_may_be_older_than_the_window(database: Database) -> None
     }  # fmt: skip
 
 
+def test_shares_are_those_that_people_expect(database: Database) -> None:
+    """Of ten rows one is 0.1 exactly, which is what a person reads and compares."""
+    with database.connect() as connection:
+        rows = "SELECT now() AS at, nullif(i, 1) AS price, greatest(i, 2) AS url FROM generate_series(1, 10) i"
+        connection.execute(f'CREATE TABLE "Shop".ten AS {rows}'.encode())
+    _, series = asked(database, table='"Shop".ten', nulls=["price"], keys=["url"])
+
+    assert (series["null_ratio", "price"], series["duplicate_ratio", ""]) == (0.1, 0.1)
+
+
 def test_views_and_partitions(database: Database) -> None:
     """They are tables like any other: only the partitions of the window are read, and none twice."""
     with database.connect() as connection:

@@ -28,17 +28,18 @@ def sql_of(table: str, time: str, window_seconds: float, keys: Sequence[str], nu
     columns = [f"max({at}) AS newest", "count(*)::float8 AS rows"]
     columns += [f"count({identifier(name)})::float8 AS filled{place}" for place, name in enumerate(nulls)]
     older = f"SELECT max({at}) FROM {table} WHERE {at} < {begin}"
+    # Not 1 - a / b: of ten rows one is 0.1, and not 0.09999999999999998.
     values = [
         f"('newest', '', extract(epoch FROM coalesce(recent.newest, ({older}))::timestamptz)::float8)",
         "('rows', '', recent.rows)",
         *(
-            f"('nulls', {_literal(name)}, 1 - recent.filled{place} / nullif(recent.rows, 0))"
+            f"('nulls', {_literal(name)}, (recent.rows - recent.filled{place}) / nullif(recent.rows, 0))"
             for place, name in enumerate(nulls)
         ),
     ]
     if keys:
         columns.append(f"count(DISTINCT ROW({', '.join(map(identifier, keys))}))::float8 AS distinct_keys")
-        values.append("('duplicates', '', 1 - recent.distinct_keys / nullif(recent.rows, 0))")
+        values.append("('duplicates', '', (recent.rows - recent.distinct_keys) / nullif(recent.rows, 0))")
     return f"""SELECT measured.measure, measured."column", measured.value FROM (
     SELECT {", ".join(columns)} FROM {table}
     WHERE {at} >= {begin} AND {at} < now() + interval '1 day'
