@@ -119,6 +119,25 @@ def test_shares_are_those_that_people_expect(database: Database) -> None:
     assert (series["null_ratio", "price"], series["duplicate_ratio", ""]) == (0.1, 0.1)
 
 
+@pytest.mark.parametrize(
+    ("made", "table"),
+    [("order", "order"), ("SELECT", '"SELECT"'), ("values", "Values"), ("user", "user"), ("user", "Select.User")],
+)
+def test_a_table_called_as_a_word_of_sql(database: Database, made: str, table: str) -> None:
+    """What SQL would take for its own word is a name here; without quotes it is in lower case, as PostgreSQL has it."""
+    schema = "select" if "." in table else "public"
+    with database.connect() as connection:
+        connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'.encode())
+        connection.execute(f'CREATE TABLE "{schema}"."{made}" AS SELECT now() AS at'.encode())
+        try:
+            view, series = asked(database, table=table)
+        finally:
+            connection.execute(f'DROP TABLE "{schema}"."{made}"'.encode())
+
+    assert view.problem == ""
+    assert series["rows", ""] == 1
+
+
 def test_views_and_partitions(database: Database) -> None:
     """They are tables like any other: only the partitions of the window are read, and none twice."""
     with database.connect() as connection:

@@ -11,7 +11,8 @@ MEASURES = {
 }
 """What is asked: the end of its metric's name, the metric's help, and its labels beside `watch`."""
 
-RELATION = re.compile(r"""(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)(?:\.(?:"(?:[^"]|"")+"|[^\W\d][\w$]*))?""")
+_PART = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
+RELATION = re.compile(rf"{_PART}(?:\.{_PART})?")
 """A table's name as PostgreSQL reads it, with its schema or without, quoted where needed: nothing else fits it."""
 
 
@@ -27,6 +28,7 @@ def sql_of(table: str, time: str, window_seconds: float, keys: Sequence[str], nu
     begin = f"now() - make_interval(secs => {window_seconds!r})"
     columns = [f"max({at}) AS newest", "count(*)::float8 AS rows"]
     columns += [f"count({identifier(name)})::float8 AS filled{place}" for place, name in enumerate(nulls)]
+    table = _quoted(table)
     older = f"SELECT max({at}) FROM {table} WHERE {at} < {begin}"
     # Not 1 - a / b: of ten rows one is 0.1, and not 0.09999999999999998.
     values = [
@@ -51,6 +53,14 @@ def sql_of(table: str, time: str, window_seconds: float, keys: Sequence[str], nu
 def identifier(name: str) -> str:
     """Return a column's name quoted."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def _quoted(table: str) -> str:
+    """Return a table's name with each part quoted: SQL has words, such as `order`, that are no names without quotes."""
+    return ".".join(
+        part if part.startswith('"') else identifier(re.sub("[A-Z]+", lambda found: found[0].lower(), part))
+        for part in re.findall(_PART, table)
+    )
 
 
 def _literal(text: str) -> str:
