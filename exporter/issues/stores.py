@@ -93,8 +93,25 @@ def _regroup(
         except (ChangeError, UnknownIssueError) as error:
             refusals.append(error)
     if not done:
-        raise refusals[0]
+        raise _apart(connections, selection, change.action) or refusals[0]
     return _by_id(done)
+
+
+def _apart(connections: Iterable[psycopg.Connection], selection: Selection, action: str) -> ChangeError | None:
+    """Return that the issues are in different stores; None where one has all of them, or one of them is in none."""
+    parts = [(one.info, set(_part(one, selection))) for one in connections]
+    ids = set(selection.ids)
+    if ids != {id_ for _, part in parts for id_ in part} or any(part == ids for _, part in parts):
+        return None
+    where = "; ".join(
+        f"{', '.join(sorted(part))} in database {info.dbname} at {info.host}:{info.port}"
+        for info, part in parts
+        if part
+    )
+    return ChangeError(
+        f"cannot {action} issues of different event stores ({where}): expected ids that one store has all of; {action} "
+        "those of each store by themselves, or let their app write to one store; nothing was changed"
+    )
 
 
 def _by_id(done: Iterable[Changed]) -> list[Changed]:

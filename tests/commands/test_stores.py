@@ -163,6 +163,27 @@ def test_doctor_finds_a_store_that_is_counted_twice(stores: list[Database], tmp_
     assert [text.partition(" counts")[0] for text in found] == ["source second", "source native"]
 
 
+def test_issues_of_different_stores_are_not_merged(config: Path, stores: list[Database]) -> None:
+    """The message says where each is; with one that is nowhere it is that which is told."""
+    first = stores[0].execute(OTHER_ISSUE.replace("'g'", "'h'"))[0][0]
+    second = stores[1].execute(OTHER_ISSUE)[0][0]
+    for action in ("merge", "split"):
+        refused = CliRunner().invoke(main, ["errors", action, first, second, "--config", str(config)])
+        where = "; ".join(
+            f"{id_} in database {store.name} at {store.server.host}:{store.server.port}"
+            for id_, store in zip((first, second), stores, strict=True)
+        )
+
+        assert refused.exit_code == 1
+        assert f"cannot {action} issues of different event stores ({where}): expected ids that" in refused.stderr
+        assert "nothing was changed" in refused.stderr
+    unknown = Selection(ids=(first, "0" * 16))
+    with pytest.raises(UnknownIssueError, match="no issue has the id"):
+        api(config)._apply(unknown, Change(action="merge"), "ann", "api", None)
+
+    assert [states(store) for store in stores] == [["open", "open"]] * 2
+
+
 def test_a_user_is_handed_out_and_erased_in_all_stores(config: Path, stores: list[Database]) -> None:
     """Both stores' rows are in one file, and none of them names the user afterwards."""
     exported: dict[str, Any] = json.loads(run("users", "export", "ada", "--config", config))
