@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from exporter.commands.common import config_option, ended_in_order, load, progress, reports_errors
+from exporter.commands.common import config_option, ended_in_order, load, logged_progress, reports_errors
 from exporter.config.settings import Config, Source
 from exporter.database.connection import connect
 from exporter.errors import ConfigError, PlatformError
@@ -120,7 +120,7 @@ def write(timeline: openmetrics.Timeline, grid: TimeGrid, tool: Path, staging: P
     """Make the blocks of a timeline."""
     _report(f"{timeline.series} series, {grid.steps + 1} samples each")
     pieces = list(grid.pieces(blocks.BLOCK_SECONDS))
-    with progress("events", len(pieces)) as bar:
+    with logged_progress("events", len(pieces)) as bar:
         for first, last in pieces:
             text = staging / "past.om"
             with text.open("w", encoding="utf-8") as out:
@@ -139,7 +139,7 @@ def promised(config: Config) -> list[Constant]:
 def evaluate(programs: tuple[Path, Path], layers: list[list[replay.Rule]], grid: TimeGrid, staging: Path) -> None:
     """Add the results of recording rules to blocks, and show how far that is."""
     pieces = len(list(grid.pieces(blocks.BLOCK_SECONDS)))
-    with progress("rules", sum(map(len, layers)) * pieces) as bar:
+    with logged_progress("rules", sum(map(len, layers)) * pieces) as bar:
         replay.evaluate(programs, layers, grid, staging, bar.update)
 
 

@@ -14,7 +14,7 @@ import click
 
 from exporter import printing
 from exporter.commands import backfill
-from exporter.commands.common import config_option, ended_in_order, json_option, load, progress, reports_errors
+from exporter.commands.common import config_option, ended_in_order, json_option, load, logged_progress, reports_errors
 from exporter.config.settings import Config
 from exporter.errors import ConfigError
 from exporter.history import backtest as past
@@ -116,7 +116,7 @@ def _judged(
         gauges = [*backfill.promised(config), *_healthy(config)]
         backfill.write(openmetrics.Timeline([], gauges, whole, _labels(config)), whole, programs[1], folder)
         backfill.evaluate(programs, layers, whole, folder)
-        with progress("alerts", len(alerts)) as bar:
+        with logged_progress("alerts", len(alerts)) as bar:
             return past.judge(list(past.firings(programs[0], folder, alerts, grid, bar.update)))
 
 

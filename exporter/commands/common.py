@@ -10,9 +10,9 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import click
 
@@ -133,11 +133,38 @@ def parse_labels(context: click.Context, option: click.Parameter, given: tuple[s
     return {name: value for name, _, value in pairs}
 
 
+class Progress(Protocol):
+    """What is told how far something is."""
+
+    def update(self, steps: int, /) -> None:
+        """Note that so many more steps are done."""
+
+
+class _Lines:
+    """Progress for a log: a line on standard error each 10 %."""
+
+    def __init__(self, label: str, length: int) -> None:
+        self._label, self._length, self._done, self._began = label, length, 0, time.monotonic()
+
+    def update(self, steps: int, /) -> None:
+        """Print a line if another tenth is done."""
+        before, self._done = self._done, self._done + steps
+        tenths = 10 * self._done // self._length
+        if tenths > 10 * before // self._length:
+            left = (time.monotonic() - self._began) * (self._length / self._done - 1)
+            click.echo(f"{self._label}: {10 * tenths} %, {timedelta(seconds=round(left))} left", err=True)
+
+
 def progress(label: str, length: int, *, show_pos: bool = False) -> "click._termui_impl.ProgressBar[int]":
     """Return a bar on standard error; it shows nothing if that is not a terminal."""
     return click.progressbar(
         length=length, label=label, file=sys.stderr, show_pos=show_pos, hidden=not sys.stderr.isatty()
     )
+
+
+def logged_progress(label: str, length: int) -> contextlib.AbstractContextManager[Progress]:
+    """Return a bar on standard error, or lines if that is not a terminal: of what takes minutes."""
+    return progress(label, length) if sys.stderr.isatty() else contextlib.nullcontext(_Lines(label, length))
 
 
 class _JsonFormatter(logging.Formatter):

@@ -2,6 +2,7 @@
 
 import io
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -313,6 +314,9 @@ def test_nothing_is_left_behind(config: Path, prometheus_binaries: PrometheusBin
     failed = run(config, tmp_path, prometheus_binaries, "--since", "10h", "--promtool", "/bin/false")
 
     assert done.exit_code == 0, done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith("events: ")]
+    assert re.fullmatch(r"events: \d+ %, \d+:\d\d:\d\d left", told[0])
+    assert told[-1] == "events: 100 %, 0:00:00 left"
     assert (failed.exit_code, "promtool failed with status 1" in failed.stderr) == (1, True)
     assert all((path / "meta.json").exists() for path in tmp_path.iterdir())
 
