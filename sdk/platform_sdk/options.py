@@ -4,7 +4,7 @@ import os
 import re
 import socket
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypedDict
@@ -314,7 +314,21 @@ def _proxy_providers(value: Any, place: str) -> Mapping[str, Mapping[str, Any]]:
         if not good or not all(key == "hosts" or (key in _PAID and _is_price(price)) for key, price in one.items()):
             # A URL with a user and a password may stand there: its value is left out.
             raise OptionError(f"invalid value (not shown) for {place}, provider {name!r}: expected {expected}")
+    _check_providers(place, {str(name): one["hosts"] for name, one in table.items()})
     return {str(name): dict(one) for name, one in table.items()}
+
+
+def _check_providers(place: str, providers: Mapping[str, Sequence[str]]) -> None:
+    """Raise OptionError for a name that would be mistaken for another's, or a host of which two providers are said."""
+    whose: dict[str, str] = {}
+    for name, hosts in providers.items():
+        if not name.isprintable() or not name.strip() or name in ("other", "_other_"):
+            expected = "a printable name, and not that of proxies in no list (other) or of what found no room (_other_)"
+            raise OptionError(f"invalid provider {name!r} for {place}: expected {expected}")
+        for host in map(str.lower, hosts):
+            if (before := whose.setdefault(host, name)) != name:
+                expected = f"each host once, {before!r} has it already"
+                raise OptionError(f"invalid host {host!r} for {place}, provider {name!r}: expected {expected}")
 
 
 _PAID = ("request", "page", "gigabyte")

@@ -214,3 +214,33 @@ def test_invalid_providers_are_refused(given: object) -> None:
         read({"dsn": "postgresql://h/d", "app": "a", "proxy_providers": given}, {})
 
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "hosts", "problem"),
+    [
+        (("other",), ("a.example",), "invalid provider 'other' for proxy_providers: expected a printable name"),
+        (("_other_",), ("a.example",), "invalid provider '_other_'"),
+        (("ac\nme",), ("a.example",), r"invalid provider 'ac\nme'"),
+        (("\x1b[2J",), ("a.example",), r"invalid provider '\x1b[2J'"),
+        ((" ",), ("a.example",), "invalid provider ' '"),
+        (
+            ("acme", "free"), ("*.A.example", "*.a.EXAMPLE"),
+            "invalid host '*.a.example' for proxy_providers, provider 'free': expected each host once, 'acme' has it",
+        ),
+    ],
+)  # fmt: skip
+def test_providers_are_told_apart(names: tuple[str, ...], hosts: tuple[str, ...], problem: str) -> None:
+    """No two have one host, in any spelling; none has the name of proxies that are nobody's, or hides a line."""
+    given = {name: {"hosts": [host]} for name, host in zip(names, hosts, strict=True)}
+    with pytest.raises(OptionError) as raised:
+        read({"dsn": "postgresql://h/d", "app": "a", "proxy_providers": given}, {})
+
+    assert problem in str(raised.value)
+
+
+def test_a_provider_may_have_a_host_and_its_domain() -> None:
+    """The narrower one counts; a host with a port is another than the same without; twice in one list is once."""
+    given = {"acme": {"hosts": ["*.a.example", "*.A.example"]}, "free": {"hosts": ["b.a.example", "b.a.example:1"]}}
+
+    assert read({"dsn": "postgresql://h/d", "app": "a", "proxy_providers": given}, {}).proxy_providers == given
