@@ -114,6 +114,25 @@ class Through:
         request.meta["proxy"] = sys.argv[1].replace("//", "//customer:hunter2-of-the-proxy@")
 
 
+class Unauthorized(Shop):
+    """Nothing but 407 of a proxy."""
+
+    name = "unauthorized"
+    custom_settings = {"DOWNLOADER_MIDDLEWARES": {"tests.sdk_jobs.crawls.Through": 90}}  # noqa: RUF012 - Scrapy's way
+    paths = ("/status/407",)
+
+
+class Tunnelled(Unauthorized):
+    """Nothing but a tunnel that a proxy refuses."""
+
+    name = "tunnelled"
+
+    @property
+    def start_urls(self) -> list[str]:
+        """Return a page that only a tunnel leads to."""
+        return ["https://chairs.example/1"]
+
+
 class Endless(Shop):
     """A page that never comes."""
 
@@ -121,7 +140,10 @@ class Endless(Shop):
     paths = ("/hang",)
 
 
-SPIDERS = {spider.name: spider for spider in (Shop, Banned, Limited, Refused, Redesigned, Empty, Proxied, Endless)}
+SPIDERS = {
+    spider.name: spider
+    for spider in (Shop, Banned, Limited, Refused, Redesigned, Empty, Proxied, Unauthorized, Tunnelled, Endless)
+}
 
 
 def main(site: str, *names: str) -> None:

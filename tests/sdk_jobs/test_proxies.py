@@ -138,7 +138,42 @@ def test_a_tunnel_that_is_refused_is_a_407(store: Store, proxy: str, get: Callab
     assert platform_sdk.flush(60)
 
     assert store.rows("site, status, proxy, cost", "scraping_request") == [("chairs.example", 407, "acme", 0.5)]
+    assert store.rows("outcome, reason") == [("failure", "forbidden")]
     assert PASSWORD not in everything(store)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "reason"),
+    [
+        ((407, 407), "forbidden"),
+        ((407, 503, 407), "forbidden"),
+        ((401,), "forbidden"),
+        ((429, 429), "rate_limited"),
+        ((503,), "blocked"),
+        ((500, 502), "server_error"),
+        ((None,), "connection"),
+        ((407, 200), None),
+        ((404,), None),
+        ((), None),
+    ],
+)
+def test_a_run_that_got_nothing_failed(
+    store: Store, proxy: str, statuses: tuple[int | None, ...], reason: str | None
+) -> None:
+    """Where the application raises nothing and finds no item: refusals by the proxy count as those of the site."""
+    empty, full = f"empty {statuses}", f"full {statuses}"  # no other run of theirs was before
+    with scraping_job(scraper=empty) as job:
+        for status in statuses:
+            job.response(status, url=SITE, proxy=f"http://{proxy}")
+    with scraping_job(scraper=full) as job:
+        for status in statuses:
+            job.response(status, url=SITE, proxy=f"http://{proxy}")
+        job.item()
+    assert platform_sdk.flush(60)
+
+    assert store.rows("scraper, outcome, reason, block") == [
+        (empty, "failure" if reason else "success", reason, None), (full, "success", None, None),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -275,8 +275,7 @@ class ScrapingJob:
             if self._items:
                 HISTORY.found_nothing(self.scraper, self._items)
             elif reason is None:
-                block = block or ("no_items" if self._lost_its_items() else None)
-                reason = None if block is None else "blocked"
+                reason, block = self._why_empty(block)
             status: JobStatus = "completed"
             if reason is not None:
                 status = "cancelled" if reason == "cancelled" else "failed"
@@ -290,6 +289,15 @@ class ScrapingJob:
                 block=block if reason == "blocked" else None, expected=self._expected,
             )  # fmt: skip
         heartbeats.of_this_process().remove(self)
+
+    def _why_empty(self, block: str | None) -> tuple[str | None, str | None]:
+        """Return why a run without items failed and what blocked it; None where it did not."""
+        lost = self._lost_its_items()
+        if block is not None:
+            return "blocked", block
+        if (failure := self._traffic.failure) is not None:
+            return failure, None
+        return ("blocked", "no_items") if lost else (None, None)
 
     def _lost_its_items(self) -> bool:
         """Tell whether a run without items is one that was given pages, of a scraper that used to find some."""

@@ -11,7 +11,7 @@ of a response that says so of others.
 
 A crawl failed where something broke outside of single pages and items (opening or closing a pipeline or the spider,
 start requests, a feed export), where it ended for a reason that is not among PLATFORM_SDK_EXPECTED_FINISH_REASONS, and
-where it got nothing but refusals, errors or silence. It ends when its feeds are stored.
+where it got nothing but refusals (of a proxy, too), errors or silence. It ends when its feeds are stored.
 """
 
 import atexit
@@ -28,15 +28,12 @@ from platform_sdk import emit
 from platform_sdk.diagnostics import note
 from platform_sdk.jobs.fields import pairs_of
 from platform_sdk.jobs.responses import decoded, pairs
-from platform_sdk.jobs.scrapers import ensure_started, reason_of
+from platform_sdk.jobs.scrapers import REFUSALS, ensure_started, reason_of
 from platform_sdk.jobs.scraping import ScrapingJob, current_job
 from platform_sdk.jobs.scrapy_faults import LoggedFaults, watch
 from platform_sdk.outgoing.blocks import START_BYTES, Page, headers_of
 from platform_sdk.outgoing.proxies import provider_of
 from platform_sdk.parsing import split_url
-
-BANS = {403: "forbidden", 429: "rate_limited", 503: "blocked"}
-"""Statuses by which sites refuse scrapers, and the reason of a run that got nothing else."""
 
 EXPECTED = ("finished", "closespider_itemcount", "closespider_pagecount", "closespider_timeout")
 """Finish reasons, or patterns of them, that are a success unless PLATFORM_SDK_EXPECTED_FINISH_REASONS lists others."""
@@ -142,6 +139,8 @@ class Monitor:
             # Of a proxy that refuses to make a tunnel: "... [{'status': 407, 'reason': b'Proxy Authentication ...'}]".
             unauthorized = type(exception).__name__ == "TunnelError" and "'status': 407" in str(exception)
             self._count_unanswered(request, 407 if unauthorized else 0)
+            if unauthorized:
+                self._pages[407] += 1
         elif isinstance(exception, IgnoreRequest) and "robots.txt" in str(exception):
             self._job.disallowed(request.url)
 
@@ -240,7 +239,7 @@ class Monitor:
             return None
         if self._pages:
             commonest = max(self._pages, key=lambda each: (each >= 400, self._pages[each]))
-            return BANS.get(commonest) or ("server_error" if commonest >= 500 else "other")
+            return REFUSALS.get(commonest) or ("server_error" if commonest >= 500 else "other")
         return self._download_failure()
 
     def _download_failure(self) -> str | None:

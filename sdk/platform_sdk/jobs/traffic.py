@@ -8,6 +8,7 @@ from typing import Any
 
 from platform_sdk import emit
 from platform_sdk.events.scraping_request import SCRAPING_REQUEST
+from platform_sdk.jobs.scrapers import REFUSALS
 from platform_sdk.outgoing.blocks import Page
 from platform_sdk.outgoing.proxies import cost_of
 from platform_sdk.outgoing.rate_limits import wait_seconds
@@ -40,6 +41,7 @@ class Traffic:
         self.bytes: int | None = None
         self.requests = 0
         self.blocks: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
 
     def add(
         self, site: str | None, status: int | None, size_bytes: int | None, *, retry: bool, block: str | None = None,
@@ -49,6 +51,9 @@ class Traffic:
         self.requests += 1
         if block is not None:
             self.blocks[block] += 1
+        reason = "blocked" if block is not None else _failure(status)
+        if reason is not None:
+            self._failures[reason] += 1
         count = self._count(site, status, block, proxy)
         count.requests += 1
         count.retries += retry
@@ -79,6 +84,13 @@ class Traffic:
             return None
         return self.blocks.most_common(1)[0][0]
 
+    @property
+    def failure(self) -> str | None:
+        """Return why none of the requests got anything: refusals, server errors, silence; None where one did."""
+        if not self.requests or self._failures.total() < self.requests:
+            return None
+        return self._failures.most_common(1)[0][0]
+
     def report(self, job_id: str, scraper: str) -> None:
         """Emit what was counted, and begin at 0."""
         alike, self._alike, self._reported_at = self._alike, {}, monotonic()
@@ -90,6 +102,13 @@ class Traffic:
                 cost=cost_of(proxy, count.requests, pages, count.bytes), early=count.early,
                 disallowed=count.disallowed,
             )  # fmt: skip
+
+
+def _failure(status: int | None) -> str | None:
+    """Return the reason of a run whose responses all have this status; None where it may be what was asked for."""
+    if status is None:
+        return "connection"
+    return REFUSALS.get(status) or ("server_error" if status >= 500 else None)
 
 
 class History:
