@@ -17,7 +17,7 @@ from exporter.config import loader as configuration
 from exporter.config.settings import Config
 from exporter.dependencies import dependencies
 from exporter.errors import ConfigError, MappingError, StateError
-from exporter.exposition import collector
+from exporter.exposition import collector, partial_sums
 from exporter.exposition.labels import AddedLabels, added_labels
 from exporter.exposition.negotiation import Format
 from exporter.exposition.queries import check as check_queries
@@ -55,7 +55,8 @@ class Service:
         self._changed = threading.Event()
         self._shown = _shown(config)
         self._workers = _workers(config, {}, self._shown, self._changed.set)
-        self._stores = [name for name, worker in self._workers.items() if worker.plan.native]
+        self._stores = _stores(config)
+        self._withheld: list[str] = []
         self._added = added_labels(config)
         self._dependencies = tuple(dependencies(config))
         self._runner = ProbeRunner(build(config.probes))
@@ -103,6 +104,7 @@ class Service:
         form = Format(accept)
         self._formats[form.openmetrics] = form
         views = tuple(worker.view for worker in workers.values())
+        self._log_withheld(views)
         intervals = {name: worker.interval_seconds for name, worker in workers.items()}
         live = [
             *collector.probed(results, failures, self._added),
@@ -125,9 +127,18 @@ class Service:
         return body, form.content_type
 
     def not_ready(self) -> list[str]:
-        """Return the sources that were never read, and why."""
-        waiting = [worker.view for worker in self._workers.values() if worker.view.polled_at is None]
-        return [f"source {view.source}: {'; '.join(view.problems)}" for view in waiting]
+        """Return the sources that were never read, and why; and which counters are withheld for that."""
+        views = [worker.view for worker in self._workers.values()]
+        waiting = [view for view in views if view.polled_at is None]
+        return [
+            *(f"source {view.source}: {'; '.join(view.problems)}" for view in waiting),
+            *partial_sums.notices(views, self._stores, self._added),
+        ]
+
+    def notices(self) -> list[str]:
+        """Return what is not shown although it is configured, and why."""
+        views = [worker.view for worker in self._workers.values()]
+        return partial_sums.notices(views, self._stores, self._added)
 
     def health(self) -> dict[str, object]:
         """Probe and return the health of every component, source and query, and the worst of all as `status`."""
@@ -243,6 +254,13 @@ class Service:
             self._jobs = Jobs(config, self._jobs)
             self._jobs.start()
 
+    def _log_withheld(self, views: tuple[SourceView, ...]) -> None:
+        """Log which counters a scrape does not show, when that changes."""
+        found = partial_sums.notices(views, self._stores, self._added)
+        before, self._withheld = self._withheld, found
+        if found != before:
+            logger.log(logging.WARNING if found else logging.INFO, "%s", "; ".join(found) or "all counters are shown")
+
     def _encode_ahead(self) -> None:
         """Encode new counters before the next scrape: encoding takes longer than all the rest of a scrape."""
         while True:
@@ -269,7 +287,7 @@ class Service:
             body = encoded.get(form.openmetrics)
             if body is None:
                 # One that a reload adds was in no sum before.
-                whole = collector.without_partial_sums(views, self._stores, added)
+                whole = partial_sums.without_partial_sums(views, self._stores, added)
                 body = form.encode(collector.counted(whole, created=form.openmetrics, added=added))
             self._cached = (views, {**encoded, form.openmetrics: body}, added)
             return body
@@ -308,6 +326,11 @@ def _workers(
             new.view = known.view  # no gap in the series until its own first poll
         workers[source.label] = known if known is not None and known.same_as(new) else new
     return workers
+
+
+def _stores(config: Config) -> list[str]:
+    """Return the sources that are event stores."""
+    return [source.label for source in config.sources if source.preset == "native"]
 
 
 def _query_workers(config: Config, running: Iterable[QueryWorker]) -> list[QueryWorker]:

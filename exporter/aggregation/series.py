@@ -45,6 +45,9 @@ class Reading:
     value: float
 
 
+NOT_POLLED = ("not polled yet",)
+
+
 @dataclass(frozen=True, slots=True)
 class SourceView:
     """What is known of one source: an immutable value that scrapes read while its thread goes on polling.
@@ -60,7 +63,7 @@ class SourceView:
     polled_at: float | None = None
     advanced_at: float | None = None
     poll_duration_seconds: float = 0.0
-    problems: tuple[str, ...] = ("not polled yet",)
+    problems: tuple[str, ...] = NOT_POLLED
     clock_ahead_seconds: float | None = None
     approximate: bool = False
     known: bool = False

@@ -8,7 +8,6 @@ import math
 import operator
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 from prometheus_client.core import Exemplar, Metric
@@ -20,7 +19,7 @@ from exporter.config.settings import Config, WatchQuery
 from exporter.config.thresholds import BANDS, Objectives, Thresholds
 from exporter.dependencies import Dependency
 from exporter.exposition.families import FAMILIES, JOB_FAMILIES, TABLE_FAMILIES, Family
-from exporter.exposition.labels import EXPORTER_PREFIX, AddedLabels
+from exporter.exposition.labels import AddedLabels
 from exporter.exposition.queries import families_of as query_families
 from exporter.exposition.rollups import families_of
 from exporter.indicators.declaration import OVERRIDES
@@ -65,24 +64,6 @@ def counted(views: Sequence[SourceView], *, created: bool, added: AddedLabels = 
         for (labels, pairs), reading in values.items():
             _sample_line(metric, FAMILIES[name], labels, reading.value, pairs)
         yield metric
-
-
-def without_partial_sums(
-    views: Sequence[SourceView], stores: Iterable[str], added: AddedLabels = NO_LABELS
-) -> tuple[SourceView, ...]:
-    """Return the views without the counters that event stores have in common while one of `stores` is unknown.
-
-    After a restart, with one store away and nothing remembered of it, the sums of the others would be below what was
-    shown: Prometheus would take that for a counter that began again, and count all of it once more.
-    """
-    stores = set(stores)
-    partial = [added.of(view.source) for view in views if view.source in stores and not view.known]
-    return tuple(
-        replace(view, totals=tuple(one for one in view.totals if one.metric.startswith(EXPORTER_PREFIX)))
-        if view.source in stores and view.known and added.of(view.source) in partial
-        else view
-        for view in views
-    )
 
 
 def probed(

@@ -5,6 +5,7 @@ threads, so that `/-/healthy` answers while a scrape waits for a dependency.
 """
 
 import asyncio
+import html
 import logging
 import math
 import zlib
@@ -45,6 +46,9 @@ class Site(Protocol):
     def not_ready(self) -> list[str]:
         """Return why the numbers cannot be relied on yet; nothing when ready. Does not block."""
 
+    def notices(self) -> list[str]:
+        """Return what is not shown although it is configured, and why. Does not block."""
+
     def health(self) -> dict[str, object]:
         """Return the health report, as JSON's types. Blocks: called in a thread."""
 
@@ -80,7 +84,9 @@ class _Handlers:
         self._reloading = asyncio.Lock()
 
     async def landing(self, request: Request) -> Response:
-        return HTMLResponse(LANDING_PAGE, headers=PAGE_HEADERS)
+        said = "".join(f"<li>{html.escape(one)}</li>\n" for one in self._site.notices())
+        page = LANDING_PAGE.replace(NOTICES, f"<p>Not shown:</p>\n<ul>\n{said}</ul>\n" if said else "")
+        return HTMLResponse(page, headers=PAGE_HEADERS)
 
     async def metrics(self, request: Request) -> Response:
         if self._scrapes.locked():
@@ -175,6 +181,8 @@ async def _failed(request: Request, error: Exception) -> Response:
     return text("internal error; see the exporter's log", 500)
 
 
+NOTICES = "<!-- notices -->\n"
+
 LANDING_PAGE = f"""<!doctype html>
 <html lang="en">
 <head>
@@ -195,7 +203,7 @@ li {{ margin: 0.5rem 0; }}
 <main>
 <p>Prometheus exporter for web and scraping platforms</p>
 <p>Version: {__version__}</p>
-<ul>
+{NOTICES}<ul>
 <li><a href="metrics">Metrics</a>: what Prometheus scrapes</li>
 <li><a href="api/v1/health">Health</a>: every component with its status and cause, as JSON</li>
 <li><a href="-/healthy">Healthy</a>: whether this process answers</li>

@@ -222,3 +222,25 @@ def test_a_store_is_added_while_the_exporter_runs(postgres: Postgres, store_temp
         exporter.config.write_text(CONFIGURATION.format(first.dsn, second.dsn))
         assert exporter.reload().ok
         poll_until(lambda: shown(exporter) == 10)
+
+
+def test_what_is_withheld_is_told(postgres: Postgres, store_template: str, tmp_path: Path) -> None:
+    """Where a store is away at the start and nothing is remembered of it: on the page, at /-/ready and in the log."""
+    with fresh_database(postgres, store_template) as store, fresh_database(postgres, store_template) as other:
+        away = CONFIGURATION.format(store.dsn, "host=127.0.0.1 port=1 dbname=none")
+        with exporting(tmp_path, away, ready=False) as exporter:
+            poll_until(lambda: value(exporter.metrics(), "platform_exporter_source_up", source="native") == 1)
+            notice = "source second was not read since the start, and no `state_folder` says what was shown of it"
+            poll_until(lambda: notice in exporter.get("/-/ready").text)
+            exporter.metrics()
+
+            assert exporter.get("/-/ready").status_code == 503
+            assert notice in exporter.get("/").text
+            assert f"WARNING exporter.service: {notice}: the counters of native are withheld" in exporter.log
+            exporter.config.write_text(CONFIGURATION.format(store.dsn, other.dsn))
+            assert exporter.reload().ok
+            poll_until(exporter.is_ready)
+            exporter.metrics()
+            poll_until(lambda: "INFO exporter.service: all counters are shown" in exporter.log)
+
+            assert "withheld" not in exporter.get("/").text

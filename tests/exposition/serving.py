@@ -51,6 +51,10 @@ class FakeSite:
         """Return the reasons set."""
         return self.reasons
 
+    def notices(self) -> list[str]:
+        """Return the reasons set."""
+        return self.reasons
+
     def health(self) -> dict[str, object]:
         """Return the report set."""
         if self.error:

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_cla
 from exporter.aggregation.series import Reading, SourceView, Total
 from exporter.config.settings import convert
 from exporter.errors import ConfigError
-from exporter.exposition import collector, reference
+from exporter.exposition import collector, partial_sums, reference
 from exporter.exposition.families import FAMILIES, Family
 from exporter.exposition.labels import AddedLabels, added_labels
 from exporter.exposition.negotiation import Format
@@ -182,10 +182,10 @@ def test_no_part_of_a_sum_is_shown() -> None:
     known, unknown = SourceView("x", (calls, own), known=True), SourceView("y")
     apart = AddedLabels(of_source={"x": {"region": "eu"}})
 
-    assert collector.without_partial_sums([known, unknown], ["x", "y"])[0].totals == (own,)
-    assert collector.without_partial_sums([known, replace(unknown, known=True)], ["x", "y"])[0] == known
-    assert collector.without_partial_sums([known, unknown], ["x"])[0] == known
-    assert collector.without_partial_sums([known, unknown], ["x", "y"], apart)[0] == known
+    assert partial_sums.without_partial_sums([known, unknown], ["x", "y"])[0].totals == (own,)
+    assert partial_sums.without_partial_sums([known, replace(unknown, known=True)], ["x", "y"])[0] == known
+    assert partial_sums.without_partial_sums([known, unknown], ["x"])[0] == known
+    assert partial_sums.without_partial_sums([known, unknown], ["x", "y"], apart)[0] == known
 
 
 @pytest.mark.parametrize(

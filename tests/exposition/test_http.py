@@ -67,6 +67,16 @@ def test_landing_page_links_lead_somewhere(running: Running) -> None:
     assert {requests.get(running.url(f"/{link}"), timeout=60).status_code for link in links} == {200}
 
 
+def test_landing_page_says_what_is_not_shown(site: FakeSite, running: Running) -> None:
+    """With what may be markup escaped; where all is shown, nothing."""
+    before = requests.get(running.url(), timeout=60).text
+    site.reasons = ["source <b>: its server is away"]
+    after = requests.get(running.url(), timeout=60).text
+
+    assert "Not shown" not in before
+    assert "<li>source &lt;b&gt;: its server is away</li>" in after
+
+
 def test_landing_page_loads_nothing(running: Running) -> None:
     """The landing page's policy forbids scripts and anything from elsewhere."""
     answer = requests.get(running.url(), timeout=60)

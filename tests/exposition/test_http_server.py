@@ -364,6 +364,7 @@ class Site:
         time.sleep(scrape_timeout_seconds or 0)
         return b"rendered", "text/plain"
     def not_ready(self): return []
+    def notices(self): return []
     def health(self): return {}
     def reload(self): pass
 

@@ -118,6 +118,9 @@ class _Site:
     def not_ready(self) -> list[str]:
         return []
 
+    def notices(self) -> list[str]:
+        return []
+
     def health(self) -> dict[str, object]:
         return {"status": "healthy"}
 
