@@ -6,6 +6,7 @@
     │   └── TimeTextError
     ├── DatabaseError
     │   ├── UnreachableError
+    │   ├── DoubledStoreError
     │   ├── SchemaError
     │   └── MappingError
     ├── UnreadableError
@@ -46,6 +47,10 @@ class DatabaseError(PlatformError):
 
 class UnreachableError(DatabaseError):
     """Raised when PostgreSQL cannot be reached, or a connection broke."""
+
+
+class DoubledStoreError(DatabaseError):
+    """Raised when the event store of a source is counted by another source already."""
 
 
 class SchemaError(DatabaseError):

@@ -82,13 +82,14 @@ class Jobs:
             return
         views = tuple(views)
         found = _successes(views)
+        stores = self._stores - {view.source for view in views if view.doubled}
         for job, since in self.since.items():
             succeeded = found.get(_key(job.labels), {})
             newest = max(succeeded.values(), default=None)
             # One that never succeeded may be in any source, and one without a series of its own in one for all others.
             # What an app's next host writes may be in another event store than before.
-            places = set(succeeded or [view.source for view in views])
-            known = fresh.issuperset(places | self._stores if places & self._stores else places)
+            places = set(succeeded or [view.source for view in views if not view.doubled])
+            known = fresh.issuperset(places | stores if places & stores else places)
             if not succeeded and _is_folded(job, found):
                 known = False
             expected = job.expected_after(max(newest or 0.0, since))

@@ -9,6 +9,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from exporter import queries
+from exporter.aggregation.claims import StoreClaims
 from exporter.aggregation.poller import Worker
 from exporter.aggregation.series import SourceView
 from exporter.aggregation.shown import ShownSources
@@ -54,7 +55,8 @@ class Service:
         self._config = config
         self._changed = threading.Event()
         self._shown = _shown(config)
-        self._workers = _workers(config, {}, self._shown, self._changed.set)
+        self._claims = StoreClaims(_stores(config))
+        self._workers = _workers(config, {}, self._shown, self._changed.set, self._claims)
         self._stores = _stores(config)
         self._withheld: list[str] = []
         self._added = added_labels(config)
@@ -127,9 +129,12 @@ class Service:
         return body, form.content_type
 
     def not_ready(self) -> list[str]:
-        """Return the sources that were never read, and why; and which counters are withheld for that."""
+        """Return the sources that were never read, and why; and which counters are withheld for that.
+
+        One that another source counts already is left out: that lasts until somebody changes the configuration.
+        """
         views = [worker.view for worker in self._workers.values()]
-        waiting = [view for view in views if view.polled_at is None]
+        waiting = [view for view in views if view.polled_at is None and not view.doubled]
         return [
             *(f"source {view.source}: {'; '.join(view.problems)}" for view in waiting),
             *partial_sums.notices(views, self._stores, self._added),
@@ -138,7 +143,10 @@ class Service:
     def notices(self) -> list[str]:
         """Return what is not shown although it is configured, and why."""
         views = [worker.view for worker in self._workers.values()]
-        return partial_sums.notices(views, self._stores, self._added)
+        return [
+            *(f"source {view.source}: {'; '.join(view.problems)}" for view in views if view.doubled),
+            *partial_sums.notices(views, self._stores, self._added),
+        ]
 
     def health(self) -> dict[str, object]:
         """Probe and return the health of every component, source and query, and the worst of all as `status`."""
@@ -197,7 +205,7 @@ class Service:
 
     def _apply(self, config: Config) -> None:
         """Make all parts of a configuration, which changes nothing yet, and then replace what differs."""
-        workers = _workers(config, self._workers, self._shown, self._changed.set)
+        workers = _workers(config, self._workers, self._shown, self._changed.set, self._claims)
         probes = build(config.probes)
         alerts = self.alerts
         if not alerts.same_as(config):
@@ -217,6 +225,7 @@ class Service:
         self._added, self._dependencies = added, needed
         self._replace_queries(queried)
         _stop([worker for name, worker in old.items() if workers.get(name) is not worker], timeout_seconds=5.0)
+        self._claims.keep(_stores(config))
         for name, worker in workers.items():
             if old.get(name) is not worker:
                 worker.start()
@@ -309,8 +318,9 @@ def _shown(config: Config) -> ShownSources:
 
 
 def _workers(
-    config: Config, running: dict[str, Worker], shown: ShownSources, published: Callable[[], None]
-) -> dict[str, Worker]:
+    config: Config, running: dict[str, Worker], shown: ShownSources, published: Callable[[], None],
+    claims: StoreClaims,
+) -> dict[str, Worker]:  # fmt: skip
     """Return a worker for each source, from `running` where nothing changed."""
     workers = {}
     for source in config.sources:
@@ -320,7 +330,7 @@ def _workers(
             raise ConfigError(f"`sources`, {source.label}: {error}") from error
         tables = config.database_of(source)
         store = config.database if plan.read_only else tables
-        new = Worker(plan, store, config.limits, config.retention_days, published, shown, tables)
+        new = Worker(plan, store, config.limits, config.retention_days, published, shown, tables, claims)
         known = running.get(source.label)
         if known is not None and known.counts_as(new):
             new.view = known.view  # no gap in the series until its own first poll
@@ -353,6 +363,6 @@ def _stop(workers: Iterable[Worker | AlertWorkers | Reconciler | QueryWorker | J
 
 
 def _source_status(worker: Worker, now: float) -> Status:
-    if worker.view.polled_at is None:
+    if worker.view.polled_at is None and not worker.view.doubled:
         return Status.UNKNOWN
     return Status.HEALTHY if collector.is_up(worker.view, worker.interval_seconds, now) else Status.UNHEALTHY

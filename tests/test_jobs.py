@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,8 @@ def test_nothing_is_expected_of_an_app_in_two_stores_while_one_cannot_be_read() 
 
     assert state(jobs, seen, other, fresh=("native",)).expected is None
     assert state(jobs, seen, other, fresh=("native", "b")).expected == 10.0 + DAY
+    # One that is the same store as the first, and is not counted, is nothing to wait for.
+    assert state(jobs, seen, replace(other, doubled=True), fresh=("native",)).expected == 10.0 + DAY
 
 
 @pytest.mark.parametrize("app", ["shop", "_other_"])

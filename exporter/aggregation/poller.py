@@ -9,6 +9,7 @@ from dataclasses import replace
 import psycopg
 
 from exporter.aggregation import ledger, poll, read_only, retention
+from exporter.aggregation.claims import StoreClaims
 from exporter.aggregation.gauges import StateReader
 from exporter.aggregation.replica import Reader
 from exporter.aggregation.series import SourceView, Total, read_ledger, read_totals
@@ -17,7 +18,7 @@ from exporter.aggregation.snapshot import StoreState, age_seconds, store_state
 from exporter.config.settings import Database, Limits, Retention
 from exporter.database import expiry, schema
 from exporter.database.connection import backoff_seconds, cancel, connect, problem_of
-from exporter.errors import PlatformError
+from exporter.errors import DoubledStoreError, PlatformError
 from exporter.sources import explain
 from exporter.sources.mapping import Relation, SourcePlan, Stream
 
@@ -40,15 +41,18 @@ class Worker:
         published: Callable[[], None] = lambda: None,
         shown: ShownSources | None = None,
         tables: Database | None = None,
+        claims: StoreClaims | None = None,
     ) -> None:
         """Build the worker; `published` is called in its thread after each new view, and must return at once.
 
         `settings` is the database of cursors and counters; `tables` that of the tables, where these may only be read.
+        `claims` are those of all workers of the process.
         """
         self.plan = plan
         self._tables = tables or settings
         self._reader = Reader(self._tables, plan.name) if plan.read_only else None
         self._shown = (shown or ShownSources(None, 0.0)).of(plan.name)
+        self._claims = claims or StoreClaims()
         self._published = published
         self._settings = settings
         self._limits = limits
@@ -99,6 +103,7 @@ class Worker:
                 if self._stopping.is_set():  # `stop` cancelled it
                     break
                 failures += 1
+                self._claims.tried(self.plan.name)
                 self._fail(error)
                 wait = backoff_seconds(failures, self.interval_seconds)
             self._pause(wait)
@@ -181,6 +186,9 @@ class Worker:
                 read_only.require_store(connection, self.plan.name)
             else:
                 schema.check_version(connection, "store" if self.plan.native else "counting")
+            if self.plan.native:
+                self._claims.take(connection, self.plan.name, self._stopping)
+                self._claims.tried(self.plan.name)
             poll.register(connection, self.plan.name)
         if self._reader:
             self._reader.connected()
@@ -204,7 +212,11 @@ class Worker:
         problem = problem_of(error) or type(error).__name__
         if self.view.problems != (problem,):
             logger.error("source %s: %s", self.plan.name, problem, exc_info=None if expected else error)
-        self.view = replace(self.view, problems=(problem,))
+        if isinstance(error, DoubledStoreError):
+            self._shown.forget()  # an earlier version counted it, too
+            self._publish(SourceView(self.plan.name, problems=(problem,), known=True, doubled=True))
+        else:
+            self.view = replace(self.view, problems=(problem,))
         self._disconnect()  # the next poll checks the schema again, before it reads anything
 
     def _disconnect(self) -> None:

@@ -54,7 +54,8 @@ class SourceView:
 
     `polled_at` and `advanced_at` are on this process's monotonic clock; None before the first success, as is
     `clock_ahead_seconds`: how far the database's clock is ahead of this host's. `approximate`: rows are read by time.
-    `known`: what was shown of it last is there, read or remembered.
+    `known`: what was shown of it last is there, read or remembered. `doubled`: it is not counted, as another source
+    counts its event store.
     """
 
     source: str
@@ -67,6 +68,7 @@ class SourceView:
     clock_ahead_seconds: float | None = None
     approximate: bool = False
     known: bool = False
+    doubled: bool = False
 
     def lag_seconds(self, now: float) -> float | None:
         """Return how old the newest count is; it grows while polls fail or hang. None before the first."""

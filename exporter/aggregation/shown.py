@@ -86,6 +86,16 @@ class Shown:
         now = time.monotonic()
         self._born = {key: min(since, now) for key, since in self._born.items()}
 
+    def forget(self) -> None:
+        """Show nothing any more, and remember nothing."""
+        with self._lock:
+            try:
+                if self._file and self._state is not None:
+                    self._file.forget(self._source)
+            except StateError as error:
+                self.problems = (str(error),)
+            self._state, self._past, self._born, self._committed, self.totals = None, {}, {}, {}, ()
+
     def wait_seconds(self) -> float | None:
         """Return after how long to ask `release`; None where no series waits at 0."""
         if not self._born:

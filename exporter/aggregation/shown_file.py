@@ -93,6 +93,12 @@ class ShownFile:
                         ((source, key, _encode(total)) for key, total in changed))  # fmt: skip
             executemany("DELETE FROM series WHERE (source, key) = (?, ?)", ((source, key) for key in gone or ()))
 
+    def forget(self, source: str) -> None:
+        """Remove all that is known of a source. Raises StateError."""
+        with self._lock, self._explain(), self._connection:
+            for table, column in (("series", "source"), ("source", "name")):
+                self._connection.execute(f"DELETE FROM {table} WHERE {column} = ?", [source])
+
     def close(self) -> None:
         """Close it, so that another exporter may open it."""
         with self._lock:

@@ -15,6 +15,7 @@ import requests
 from psycopg import sql
 
 from exporter.aggregation import snapshot
+from exporter.aggregation.claims import identity
 from exporter.alerts import alertmanager
 from exporter.commands.common import config_option, load, reports_errors
 from exporter.commands.health import asked, gave, probed
@@ -77,8 +78,9 @@ def doctor(path: Path) -> None:
 
 def examine(config: Config) -> Iterator[Finding]:
     """Yield the findings, upstream first."""
+    stores: dict[str, str] = {}
     for source in config.sources:
-        yield from _source(config, source)
+        yield from _source(config, source, stores)
     for key, result in probed(config).items():
         yield _probe(key, result)
     for view in asked(config):
@@ -92,7 +94,7 @@ def examine(config: Config) -> Iterator[Finding]:
         yield _answers("grafana", config.stack.grafana_url.rstrip("/") + "/api/health")
 
 
-def _source(config: Config, source: Source) -> Iterator[Finding]:
+def _source(config: Config, source: Source, stores: dict[str, str]) -> Iterator[Finding]:
     subject = f"source {source.label}"
     try:
         plan, store = mapping.plan(source), mapping.store_of(config, source)
@@ -109,7 +111,7 @@ def _source(config: Config, source: Source) -> Iterator[Finding]:
             yield from (Finding(subject, TO_DO, text) for text in to_do)
             yield _clocks(connection, subject)
             yield from _abandoned(connection, source, config)
-            yield from _doubled(connection, source, config)
+            yield from _doubled(connection, source, stores)
     except SchemaError as error:
         yield Finding(subject, TO_DO, str(error))
     except PlatformError as error:
@@ -157,16 +159,14 @@ def _abandoned(connection: psycopg.Connection, source: Source, config: Config) -
         yield Finding(f"source {source.label}", TO_DO, text)
 
 
-def _doubled(connection: psycopg.Connection, source: Source, config: Config) -> Iterator[Finding]:
-    """Yield other event stores of the configuration that are this one, by another spelling of its DSN."""
-    others = [one.label for one in config.sources if "native" == one.preset == source.preset and one is not source]
-    rows = connection.execute(
-        """SELECT source FROM monitoring.cursor WHERE source = ANY(%s)
-        GROUP BY source HAVING max(advanced_at) > now() - interval '10 minutes' ORDER BY 1""",
-        [others],
-    ).fetchall()
-    for (name,) in rows:
-        text = f"source {name} counts this event store, too, and each event twice: take one of the two out of `sources`"
+def _doubled(connection: psycopg.Connection, source: Source, stores: dict[str, str]) -> Iterator[Finding]:
+    """Yield that a source is another's event store, by another spelling of its DSN; `stores` are those before it."""
+    store = identity(connection) if source.preset == "native" else None
+    other = source.label if store is None else stores.setdefault(store, source.label)
+    if other != source.label:
+        text = (
+            f"source {other} counts this event store, and it is not counted twice: take one of the two out of `sources`"
+        )
         yield Finding(f"source {source.label}", FAIL, text)
 
 

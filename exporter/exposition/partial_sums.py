@@ -41,7 +41,7 @@ def _withheld(
     views: Sequence[SourceView], stores: set[str], added: AddedLabels
 ) -> Iterator[tuple[SourceView, list[str]]]:
     """Yield each unknown store, and the known ones whose counters are added to its own."""
-    known = [view.source for view in views if view.source in stores and view.known]
+    known = [view.source for view in views if view.source in stores and view.known and not view.doubled]
     for view in views:
         if view.source in stores and not view.known:
             labels = added.of(view.source)

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from platform_sdk.stores import chosen
 from tests.aggregation.counting import Store
@@ -222,6 +223,36 @@ def test_a_store_is_added_while_the_exporter_runs(postgres: Postgres, store_temp
         exporter.config.write_text(CONFIGURATION.format(first.dsn, second.dsn))
         assert exporter.reload().ok
         poll_until(lambda: shown(exporter) == 10)
+
+
+def test_a_store_by_two_spellings_is_counted_once(postgres: Postgres, store_template: str, tmp_path: Path) -> None:
+    """By the source that is listed first, at each start and after a reload; the other one says so everywhere."""
+    run = """INSERT INTO monitoring.scraping_run (at, app, scraper, outcome, duration_seconds)
+        SELECT now(), 'load', 's', 'success', 1 FROM generate_series(1, %s)"""
+    with fresh_database(postgres, store_template) as store, fresh_database(postgres, store_template) as other:
+        twice = CONFIGURATION.format(store.dsn, make_conninfo(store.dsn, application_name="x")) + "state_folder: s\n"
+        for total in (5, 10):
+            with exporting(tmp_path, twice) as exporter:
+                store.execute(run, [5])
+                poll_until(lambda total=total: shown(exporter) == total)
+                poll_until(lambda: value(exporter.metrics(), "platform_exporter_source_up", source="second") == 0)
+                (native, second) = exporter.health()["sources"]
+
+                assert "source second: its event store (database" in exporter.log
+                assert "is that of source native" in exporter.get("/").text
+                assert exporter.get("/-/ready").ok
+                assert (native["status"], second["status"]) == ("healthy", "unhealthy")
+                assert "is that of source native" in second["cause"]
+                assert shown(exporter) == total
+                if total == 10:
+                    other.execute(run, [3])
+                    exporter.config.write_text(CONFIGURATION.format(store.dsn, other.dsn))
+                    assert exporter.reload().ok
+                    poll_until(lambda: shown(exporter) == 13)
+                    assert "Not shown" not in exporter.get("/").text
+        (counting,) = store.execute("SELECT array_agg(DISTINCT source) FROM monitoring.cursor")
+
+    assert counting == (["native"],)
 
 
 def test_what_is_withheld_is_told(postgres: Postgres, store_template: str, tmp_path: Path) -> None:
