@@ -72,7 +72,7 @@ def test_series_equal_sql(database: Database, kind: str) -> None:
         newest, rows, nulls, repeated = connection.execute(query.encode()).fetchone() or ()
 
     assert view.problem == ""
-    assert rows > 4
+    assert rows > 2  # of dates: in the afternoon the day and a half reaches back to midnight only
     assert series == {
         ("newest_timestamp_seconds", ""): newest, ("rows", ""): rows, ("null_ratio", "price"): pytest.approx(nulls),
         ("null_ratio", "title"): 0, ("duplicate_ratio", ""): pytest.approx(repeated),
