@@ -190,7 +190,7 @@ def sns(channel: Channel) -> Block:
 
 
 def pushover(channel: Channel) -> Block:
-    """Return an entry of pushover_configs; what is critical rings until somebody confirms it."""
+    """Return an entry of pushover_configs; what is critical rings until someone confirms it."""
     return {
         **{key: channel.secret(key) for key in ("user_key_file", "token_file")},
         "title": _template("platform.title"),

@@ -74,7 +74,7 @@ class ChannelSettings:
         return [(channel, name) for channel in used.values() for name in channel.secret_files]
 
     def unusable_secrets(self, folder: Path) -> list[str]:
-        """Return a sentence for each secret that is no file in this folder, or could not be sent as it is."""
+        """Return a sentence for each secret that is not a file in this folder, or could not be sent as it is."""
         found = ((channel, folder / name) for channel, name in self.secret_files())
         return [
             f"`channels.{channel.name}` needs the secret {file}: {problem}"

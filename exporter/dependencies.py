@@ -1,8 +1,8 @@
 """Which app, endpoint, source or query needs which probed component: what the configuration says, else what it implies.
 
 Implied is only what is certain: a source and a query need the server that they read, and an application whose own
-tables are a source needs the server that holds them. The event store is no dependency of the applications that write to
-it: the SDK keeps their events on disk while it is away.
+tables are a source needs the server that holds them. Applications do not depend on the event store that they write to:
+the SDK keeps their events on disk while it is away.
 """
 
 import os

@@ -247,7 +247,7 @@ def read(
 
 
 def _label(value: object) -> str | None:
-    """Return a label's value; None where it is bytes that are no text."""
+    """Return a label's value; None where it is bytes that are not text."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, bytes):

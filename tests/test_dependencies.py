@@ -135,7 +135,7 @@ def test_a_cycle_is_refused(needs: str, place: str, cycle: str) -> None:
 
 
 def test_endpoints_may_need_the_same_component() -> None:
-    """Two ways to one component are no cycle."""
+    """Two ways to one component are not a cycle."""
     probes = PROBED.replace("http: [", 'http: [{name: pay, url: "http://p/"}, ')
     needs = "dependencies: {web: [http/shop, http/pay], http/shop: [http/pay, redis/main], http/pay: [redis/main]}"
 

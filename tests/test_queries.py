@@ -186,7 +186,7 @@ def test_never_run() -> None:
 
 
 def test_thread_runs_each_at_its_interval(database: Database) -> None:
-    """A query that fails is no obstacle for the others, and each is run again and again."""
+    """A query that fails is not an obstacle for the others, and each is run again and again."""
     database.execute("CREATE SEQUENCE runs")
     given = (
         {"name": "bad", "sql": "SELECT 1/0 AS v", "interval_seconds": 1},

@@ -77,7 +77,7 @@ def test_every_run_of_a_year_is_expected_once() -> None:
 
 
 def test_names_of_schedules() -> None:
-    """All of cron's own but @reboot, which is no time."""
+    """All of cron's own but @reboot, which is not a time."""
     for name in NICKNAMES:
         assert parse(f"{STORE}jobs: [{{app: shop, scraper: prices, cron: '{name}'}}]").jobs[0].schedule == name
 

@@ -94,7 +94,7 @@ def test_times_without_a_zone_are_in_the_declared_one(database: Database) -> Non
 
 
 def test_the_newest_row_may_be_older_than_the_window(database: Database) -> None:
-    """Its age is known, and the window has no rows. A placeholder a year ahead is no result."""
+    """Its age is known, and the window has no rows. A placeholder a year ahead is not a result."""
     with database.connect() as connection:
         connection.execute(
             """CREATE TABLE "Shop".old AS

@@ -104,7 +104,7 @@ def problem(stream: Stream, captured: Captured) -> str | None:
     if captured.pending and not captured.key:
         return (
             f"stream {stream.name}: {', '.join(captured.pending)} came with rows, and without a key those that are "
-            f"counted cannot be told from others: none was added; add `key` to the mapping, and {again}"
+            f"counted cannot be distinguished from others: none was added; add `key` to the mapping, and {again}"
         )
     return None
 
@@ -289,7 +289,7 @@ def forget_pending(connection: psycopg.Connection, captured: Captured) -> None:
 
 
 def extend(connection: psycopg.Connection, captured: Captured) -> str | None:
-    """Make the triggers on partitions that have none, unless somebody uses one just now; return what is wrong.
+    """Make the triggers on partitions that have none, unless someone uses one just now; return what is wrong.
 
     A transaction each: nobody waits for us, and we for nobody.
     """

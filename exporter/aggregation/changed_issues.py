@@ -30,7 +30,7 @@ WHERE place <= {NEWEST} ORDER BY at DESC LIMIT 300"""
 def read(connection: psycopg.Connection, plan: SourcePlan) -> Iterator[Reading]:
     """Yield the issues that are new or occurred again within an hour, the newest of each app, and when that was.
 
-    They are what notifications name. The message is no label: the page of the issue has it.
+    They are what notifications name. The message is not a label: the page of the issue has it.
     """
     if any(stream.kind.issues for stream in plan.streams):
         for *labels, at in connection.execute(_CHANGED.encode()).fetchall():

@@ -281,7 +281,7 @@ def rehearse(store: psycopg.Connection, reading: psycopg.Connection, stream: Str
 
 
 def require_time(reading: psycopg.Connection, stream: Stream) -> None:
-    """Raise MappingError where a stream's `cursor` is no time."""
+    """Raise MappingError where a stream's `cursor` is not a time."""
     query = f"SELECT {stream.cursor} FROM {stream.relation.sql} t LIMIT 0"
     (column,) = reading.execute(query.encode(), []).description or (None,)
     types = [reading.adapters.types[name].oid for name in ("timestamptz", "timestamp")]

@@ -224,7 +224,7 @@ _WRITTEN = """written AS (
 def _noted(stream: Stream) -> str:
     """Return the CTE that keeps an example of the values that are not understood, if the kind has such columns.
 
-    What is no plain word may be a secret, or anything: only its length is kept.
+    What is not a plain word may be a secret, or anything: only its length is kept.
     """
     unknown = [
         f"SELECT '{column.name}' AS name, {column.name} AS example, n FROM fine "

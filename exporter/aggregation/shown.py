@@ -6,7 +6,7 @@ cannot know those 7. So:
 - What is shown never falls. Where a store went back (a failover lost commits, a backup was restored), the highest value
   shown is written into it, `monitoring.rollup.held`, and shown until the count is there again: by every replica.
 - A new series is shown at 0 until every scraper has seen it there. What was counted before this exporter looked, and a
-  table's first count, is no new series.
+  table's first count, is not a new series.
 - Where it cannot be known what was shown (another store, or this one's history changed while no exporter remembered),
   counters begin again at 0: `monitoring.rollup.base`.
 - A series that ended on purpose (its rollup was deleted) is gone. It has a later `created_at` if it comes again.

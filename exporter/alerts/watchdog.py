@@ -105,7 +105,7 @@ class WatchdogSwitch:
         self._forget_other_channels()
 
     def receive(self, notification: Notification[DisplayedAlert]) -> bool:
-        """Note the watchdog if a notification holds it; return whether it does. Its end is no sign of life."""
+        """Note the watchdog if a notification holds it; return whether it does. Its end is not a sign of life."""
         names = [alert.labels.get("alertname", "") for alert in notification.alerts if alert.status == "firing"]
         found = any(name.endswith(ALERTNAME) for name in names)
         if found:
@@ -241,7 +241,7 @@ class WatchdogSwitch:
         except FileNotFoundError:
             return _State()
         except (OSError, msgspec.MsgspecError) as error:
-            logger.error("watchdog: %s cannot be read (%s); it begins anew", self._file, error)
+            logger.error("watchdog: %s cannot be read (%s); it begins again", self._file, error)
             return _State()
 
     def _forget_other_channels(self) -> None:

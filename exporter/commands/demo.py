@@ -50,7 +50,7 @@ def demo(path: Path, since: str | None, no_live: bool, speed: float, seed: int, 
     """
     log_to_stderr("info")
     config = load(path)
-    named = [probe for probe in config.probes.redis if not probe.sentinels]  # a Sentinel's name is no host
+    named = [probe for probe in config.probes.redis if not probe.sentinels]  # a Sentinel's name is not a host
     queues = [live.Queues(probe, Random(seed)) for probe in named]  # noqa: S311 - invented data
     if remove:
         with connect(config.database, "demo") as connection:

@@ -145,7 +145,7 @@ def show(id_: str, path: Path, since: str, source: str | None, as_json: bool) ->
 @_note
 @click.option(
     "--release",
-    help="The release with the fix: errors of older ones are no regression. `latest`: the newest of each app.",
+    help="The release with the fix: errors of older ones are not a regression. `latest`: the newest of each app.",
 )
 def resolve(release: str | None, **given: Any) -> None:
     """Resolve issues. One that occurs again more than 5 s later is reopened as a regression."""

@@ -70,7 +70,7 @@ class Expansion:
             return value
 
         expanded = _VARIABLE.sub(replace, text)
-        if NO_TEXT.search(expanded):  # a variable of the environment may hold bytes that are no text
+        if NO_TEXT.search(expanded):  # a variable of the environment may hold bytes that are not text
             raise ConfigError(f"invalid text for `{where}`: expected UTF-8, from the environment too")
         return expanded
 

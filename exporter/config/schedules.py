@@ -33,7 +33,7 @@ NICKNAMES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-"""Cron's names of schedules; `@reboot` is no time."""
+"""Cron's names of schedules; `@reboot` is not a time."""
 
 DAY = timedelta(days=1)
 TIME_ZONE = "a name of the time zone database such as Europe/Berlin"

@@ -22,7 +22,7 @@ def sql_of(table: str, time: str, window_seconds: float, keys: Sequence[str], nu
     `table` must match RELATION; the others are columns' names as they are. Times without a zone are in the session's.
     Only the window is read where it has rows: the newest time of older ones is looked up only where it has none, and
     PostgreSQL does not evaluate that subquery otherwise. Rows that are more than a day ahead, such as a placeholder of
-    the year 2099, are no results and would hide that none come; nearer ones may be of a zone that is not declared.
+    the year 2099, are not results and would hide that none come; nearer ones may be of a zone that is not declared.
     """
     at = identifier(time)
     begin = f"now() - make_interval(secs => {window_seconds!r})"

@@ -15,7 +15,7 @@ DAYS_A_ROUND = 3
 def clock_ahead_seconds(connection: psycopg.Connection, host_clock: Callable[[], float] = time.time) -> float:
     """Return how far the database's clock is ahead of this host's at least; negative where it is behind.
 
-    0 where it lies between the beginning and the end of the query: a slow answer is no difference.
+    0 where it lies between the beginning and the end of the query: a slow answer is not a difference.
     """
     before = host_clock()
     row = connection.execute("SELECT extract(epoch FROM clock_timestamp())::double precision").fetchone()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # `check-config` is done before the driver of PostgreSQL is l
     from exporter.aggregation.series import SourceView, Total
 
 EXPORTER_PREFIX = "platform_exporter_"
-"""Series about the exporter itself are told apart by what scrapes it."""
+"""Series about the exporter itself are distinguished by what scrapes it."""
 
 _MEANINGS = dict.fromkeys(("job", "instance"), "every scrape") | dict.fromkeys(("le", "quantile"), "histograms")
 _MEANINGS |= {label: family.name for family in FAMILIES.values() for label in family.labels}

@@ -86,7 +86,7 @@ def parquet(connection: psycopg.Connection, query: str, columns: list[Column], o
 
 
 def _as_cell(column: Column, starts: str) -> str:
-    """Return SQL of a column as a spreadsheet may read it, by its type: a negative number is no formula."""
+    """Return SQL of a column as a spreadsheet may read it, by its type: a negative number is not a formula."""
     if column.type in PLAIN_TYPES:
         return f'"{column.name}"'
     text = f"""(to_json("{column.name}") #>> '{{}}')""" if column.type == "timestamptz" else f'"{column.name}"::text'

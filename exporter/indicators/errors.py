@@ -109,7 +109,7 @@ FILE = RuleFile(
                     f"app:{ERRORS}:increase5m / clamp_min({MEAN}, 1)\nand on (app)\n"
                     f"app:{ERRORS}:increase5m >= on (app) {MINIMUM}",
                     comment="Errors of 5 minutes against the mean of 5 minutes over the day before, as far as that day is "
-                    "known. A mean below 1 counts as 1: after a day without errors, the first few are no infinite burst.",
+                    "known. A mean below 1 counts as 1: after a day without errors, the first few are not an infinite burst.",
                 ),
                 BURST,
                 new_issue(

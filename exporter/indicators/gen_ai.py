@@ -31,7 +31,7 @@ UNPRICED_RATIO = Indicator(
 FILE = RuleFile(
     "gen_ai",
     "Calls to language models: the share of which nobody knows the price. An application that has no "
-    "price at all, and no budget, does not ask for costs: that is no fault.",
+    "price at all, and no budget, does not ask for costs: that is not a fault.",
     (
         Group(
             "platform_gen_ai_prices",

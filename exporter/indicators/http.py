@@ -67,7 +67,7 @@ count by (app) (
   unless {ROUTES}:ratio5m offset 1d > 0.5
 )""",
     comment="What one of many routes fails is a small share of the app's requests. What always fails, such as a check of readiness on a "
-    "standby, is no news after a day.",
+    "standby, is not news after a day.",
 )
 ROUTE_FAILING = Alert(
     name="PlatformHttpRouteFailing",
@@ -99,7 +99,7 @@ and on (app) (
     f"as many as at any time of the day before; requests that no route takes are not among them.{RELEASE}",
     subject="http",
     labels=("app",),
-    comment="Sessions that all are invalid, or a form that nobody can send, are no 5xx. Scanners ask for what no route takes.",
+    comment="Sessions that all are invalid, or a form that nobody can send, are not 5xx. Scanners ask for what no route takes.",
 )
 
 FILE = RuleFile(

@@ -5,7 +5,7 @@
    never fall and never vanish one by one, so this is exact where increase() is not: a label set that first appears with a value
    (the first 500 of a route) counts in full, and nothing is extrapolated, so that 19 events stay 19. The value 5 minutes ago
    is the greatest of the minute before, so that a gap or a dip then does not look like a burst now. An app younger than 5
-   minutes counts from its first value, so that years of adopted history are no burst either.
+   minutes counts from its first value, so that years of adopted history are not a burst either.
    What never failed is 0. A sum that is briefly absent (a scrape came late) keeps its value for 5 minutes: at 0 in between,
    all failures there ever were would be counted again.
 3. A share or mean needs at least minimum_events. Below that the indicator is unknown: state -1, no alert.
@@ -83,7 +83,7 @@ def slow(scope: Scope, name: str, record: str, bound: str) -> Record:
         record,
         f'clamp_min(1 - {bucket}{{le="{bound}"}}) / {bucket}{{le="+Inf"}}), 0)\n'
         f'and on ({labels})\n{bucket}{{le="+Inf"}}) >= on (app){more} 3 * {MINIMUM}',
-        comment="Three times the minimum of events: then a few slow ones are no 5 %.",
+        comment="Three times the minimum of events: then a few slow ones are not a share of 5 %.",
     )
 
 

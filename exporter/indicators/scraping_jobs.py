@@ -109,7 +109,7 @@ OLD_SUCCESS = Indicator(
     subject="scraping",
     few=ONE_IS_ENOUGH,
     enough="count by (app, scraper) (app_scraper_week:platform_scraping_success_gap:max1w) >= 2",
-    comment="High only after two weeks: the first weekend of a scraper that only works on weekdays is no emergency.",
+    comment="High only after two weeks: the first weekend of a scraper that only works on weekdays is not an emergency.",
 )
 
 FILE = RuleFile(

@@ -88,7 +88,7 @@ def silence(scope: Scope) -> Iterator[Record]:
         seen,
         f"(last_over_time({seen}[5m]) and on ({labels}) {events} == {events} offset 1m)\n{UNREADABLE}\n"
         f"or {events} * 0 + time()",
-        comment="A pause begins anew with every event, with a gap in the data, and while a source cannot be read.",
+        comment="A pause begins again with every event, with a gap in the data, and while a source cannot be read.",
     )
     yield Record(idle, f"time() - {seen}")
     yield Record(longest, f"max_over_time({idle}[1h]) {active}\nor last_over_time({longest}[5m]) {exists}")

@@ -208,7 +208,7 @@ FILE = RuleFile(
     "gives on average (in other words the lower bound of Wilson's interval with z = 3 is above it: 1 in 700 by chance). "
     "With many events that changes nothing. Where few errors are expected the distribution is skewed, and the minimum is "
     "the stricter of the two: 10 where 3 are expected come in 1 of 1,000 windows. Finally the app has been known for as "
-    "long as the short window: its first errors are no month's budget.\n\n"
+    "long as the short window: its first errors are not a month's budget.\n\n"
     "The sum continues where the counters of a new event store begin again. increase() would also do that where a source "
     "that was away returns, and add all its events again. Here a value below an earlier one adds nothing for a minute, and "
     "from then on what it grows by; a value above the greatest of a day adds what it is above it. A scrape that comes late "

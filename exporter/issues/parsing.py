@@ -180,7 +180,7 @@ def _once(tree: dict[str, Any], name: str, text: str) -> None:
 def actor_of(names: Sequence[str]) -> str | None:
     """Return the user whom Grafana names in its header, or None where that is missing, given twice or invalid.
 
-    Invalid is what could be taken for somebody else in the audit: the exporter's own name, control and invisible
+    Invalid is what could be taken for someone else in the audit: the exporter's own name, control and invisible
     characters, letters of two alphabets that look alike, and other forms of letters.
     """
     # Starlette decodes headers as latin-1; Grafana writes UTF-8.

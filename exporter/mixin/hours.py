@@ -125,7 +125,7 @@ def _offset(zone: ZoneInfo, at: datetime) -> float:
 
 
 def _days(weekdays: list[str]) -> list[int]:
-    """Return the numbers of days, Sunday is 0; "friday:monday" is no range of Alertmanager's."""
+    """Return the numbers of days, Sunday is 0; "friday:monday" is not a range of Alertmanager's."""
     found: set[int] = set()
     for part in weekdays:
         first, _, last = part.partition(":")

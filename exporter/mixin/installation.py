@@ -15,7 +15,7 @@ SENT_TO = ("critical", "high", "medium", "low", "unsorted", "watchdog", "history
 
 @dataclass(frozen=True)
 class Installation:
-    """An installation of the exporter in somebody's Prometheus, Alertmanager and Grafana.
+    """An installation of the exporter in someone's Prometheus, Alertmanager and Grafana.
 
     job: the exporter's scrape job. targets: where it is scraped, each HOST:PORT.
     watched: the jobs of other servers that our rules watch too; those of no other.

@@ -218,7 +218,7 @@ def _parse(replies: Sequence[object]) -> Info:
 def _gauges(info: Info) -> Iterator[Gauge]:
     if "used_memory" in info:
         yield Gauge("redis_memory_used_bytes", int(info["used_memory"]))
-    if int(info.get("maxmemory", 0)):  # 0 is no limit, and a limit of 0 would make every ratio infinite
+    if int(info.get("maxmemory", 0)):  # 0 is not a limit, and a limit of 0 would make every ratio infinite
         yield Gauge("redis_memory_limit_bytes", int(info["maxmemory"]))
     if "connected_clients" in info:
         yield Gauge("redis_clients", int(info["connected_clients"]))

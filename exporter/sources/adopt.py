@@ -196,7 +196,7 @@ def _capture_steps(
     if stored and not reads.key and _pending(connection, number):
         yield Step(
             f"DELETE FROM monitoring.capture_pending WHERE number = {number}",
-            "leave out what partitions brought with them: without a key it cannot be told from what is counted",
+            "leave out what partitions brought along: without a key it looks like what is counted",
         )
     if complete and not _bridging(connection, source, name):
         yield from _former_columns(connection, stream.table)

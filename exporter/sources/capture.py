@@ -214,7 +214,7 @@ def table_sql(number: int, reads: Reads) -> Iterator[str]:
 def function_sql(number: int, reads: Reads, captured: str) -> str:
     """Return the statement that makes the triggers' function.
 
-    It never makes a statement of the application fail, not even where somebody dropped our tables. It runs as its
+    It never makes a statement of the application fail, not even where someone dropped our tables. It runs as its
     owner, so that no role needs a right. Columns are named without a table: where the table has the column, that is
     meant; where it was dropped or renamed meanwhile, the NULL of `gone`, one level further out. Plans are made again
     after the table changed, because a plan depends on the transition table it reads.
@@ -366,7 +366,7 @@ def _updated(number: int, reads: Reads) -> str:
 
 
 def _differ(one: str, other: str) -> str:
-    """Return SQL that says whether two values have different texts; NULL is no text."""
+    """Return SQL that says whether two values have different texts; NULL is not text."""
     texts = f"pg_catalog.concat({one}) OPERATOR(pg_catalog.<>) pg_catalog.concat({other})"
     nulls = f"({one} IS DISTINCT FROM NULL) OPERATOR(pg_catalog.<>) ({other} IS DISTINCT FROM NULL)"
     return f"{texts} OR {nulls}"

@@ -61,7 +61,7 @@ class BasicAuthUsers:
         self._salt = os.urandom(32)
         self._remembered: dict[bool, OrderedDict[bytes, None]] = {True: OrderedDict(), False: OrderedDict()}
         # A few at a time, or wrong passwords would take every core. A name has always the same lane, whether or not it
-        # is a user's: those who sign in as somebody whose hash is dear do not keep most others waiting.
+        # is a user's: those who sign in as someone whose hash is dear do not keep most others waiting.
         self._lanes = [asyncio.Lock() for _ in range(LANES)]
         self._queued = [0] * LANES
 

@@ -110,7 +110,7 @@ class Connection(H11Protocol):
             self._wait_for_client(SEND_SECONDS, self._abort_unless_sent)
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, and close: uvicorn's own fails where an answer was begun, or none may have a body."""
+        """Refuse what is not HTTP, and close; uvicorn's own fails where an answer began, or none may have a body."""
         if self.cycle is not None:  # whatever else the application sends is lost
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -127,11 +127,11 @@ class Connection(H11Protocol):
     def shutdown(self) -> None:
         try:
             super().shutdown()
-        except h11.LocalProtocolError:  # what came last was no HTTP
+        except h11.LocalProtocolError:  # what came last was not HTTP
             self.transport.close()
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, and note whether it was refused. A client that leaves while it sends is no error."""
+        """Answer a request, and note whether it was refused. A client that leaves while it sends is not an error."""
 
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -25,7 +25,7 @@ _LONGEST_SECONDS = (2**63 - 1) / 1e9
 class RateLimit(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The section: one request per `interval` (a duration of Go's, e.g. 100ms), and `burst` of them at once.
 
-    A number is in nanoseconds, and the text of a number is no duration: as in Go's YAML.
+    A number is in nanoseconds, and the text of a number is not a duration: as in Go's YAML.
     """
 
     interval: str | int | None = 0

@@ -260,7 +260,7 @@ def _set_client_authentication(context: SSL.Context, config: TlsServerConfig, fo
 
 
 def _trust(context: SSL.Context, pem: str) -> None:
-    """Trust the certificates in a text; what is no certificate is left out, as in Go."""
+    """Trust the certificates in a text; what is not a certificate is left out, as in Go."""
     store = context.get_cert_store()
     assert store is not None  # noqa: S101 - a context has one
     store.set_flags(X509StoreFlags.PARTIAL_CHAIN)  # like Go: an intermediate authority is enough as the anchor

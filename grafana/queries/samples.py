@@ -15,7 +15,7 @@ DISTRIBUTION_UNITS = {"seconds": "s", "bytes": "bytes", "": "short"}
 """The unit in Grafana of names that end with a base unit; the empty one is for all others."""
 
 ALL = f'{{__name__=~"{PREFIX}.+", __name__!~".+_created"}}'
-# When a counter began is no sample.
+# When a counter began is not a sample.
 _NO_GAUGE = '__name__!~".+_(total|bucket|sum|count|created)"'
 GAUGE_NAMES = f'{{__name__=~"{PREFIX}.+", {_NO_GAUGE}, app=~"$app"}}'
 COUNTER_NAMES = f'{{__name__=~"{PREFIX}.+_total", app=~"$app"}}'

@@ -19,7 +19,7 @@ class Url(NamedTuple):
 
 
 def url_text(url: object) -> str | None:
-    """Return the text of a URL: of bytes, of an object of any library's class; None for what is no URL."""
+    """Return the text of a URL: of bytes, of an object of any library's class; None for what is not a URL."""
     try:
         if isinstance(url, str):
             return str(url)
@@ -59,7 +59,7 @@ def _split_malformed(text: str) -> Url:
 
 
 def size_of(header: object) -> int | None:
-    """Return the number in a Content-Length, None where it is no size."""
+    """Return the number in a Content-Length, None where it is not a size."""
     text = header.decode("latin-1") if isinstance(header, bytes) else str(header)
     text = text.strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

@@ -14,7 +14,7 @@ ONCE: dict[str, tuple[list[str], float]] = {
     "changed otherwise": ([NEW, DONE, "UPDATE \"ScrapeJobs\" SET note = 'x', millis = 5"], 4),
     "finished twice": ([NEW, DONE, """UPDATE "ScrapeJobs" SET "Status" = 'FAILED'"""], 4),
     "begun again": ([NEW, DONE, RUNNING, DONE, RUNNING, DONE], 4),
-    "NULL is no finish": ([NEW, 'UPDATE "ScrapeJobs" SET "Status" = NULL', DONE], 4),
+    "NULL is not a finish": ([NEW, 'UPDATE "ScrapeJobs" SET "Status" = NULL', DONE], 4),
     "deleted and inserted again": ([NEW, DONE, 'DELETE FROM "ScrapeJobs"', NEW, DONE], 8),
     "begun again, deleted, inserted again": ([NEW, DONE, RUNNING, 'DELETE FROM "ScrapeJobs"', NEW, DONE], 8),
     "emptied while begun again": ([NEW, DONE, RUNNING, 'TRUNCATE "ScrapeJobs"', NEW, DONE], 8),

@@ -68,7 +68,7 @@ def test_a_partition_is_detached_and_attached_again(shop: Open) -> None:
 
 
 def test_a_partition_in_use_is_waited_for_by_nobody(shop: Open) -> None:
-    """While somebody writes it, the poll goes on without its triggers; its rows count in a later one."""
+    """While someone writes it, the poll goes on without its triggers; its rows count in a later one."""
     found = shop(ON_INSERT, KEYED)
     found.execute(LIKE, ATTACH)
     with found.store.connect() as writer, writer.transaction():
@@ -81,7 +81,7 @@ def test_a_partition_in_use_is_waited_for_by_nobody(shop: Open) -> None:
 
 
 def test_a_filled_partition_without_a_key(shop: Open) -> None:
-    """Its rows cannot be told from those that were captured: none is added; a problem names it until adopt has run."""
+    """Its rows look like those that were captured: none is added; a problem names it until adopt has run."""
     found = shop(ON_INSERT, KEYLESS, EACH)
     found.execute(LIKE, "INSERT INTO c (id) VALUES (201)", ATTACH)
     found.store.poll()

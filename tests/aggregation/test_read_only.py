@@ -194,7 +194,7 @@ def test_rows_settle_before_they_count(vendor: Vendor) -> None:
 
 
 def test_rows_that_come_too_late_are_counted_as_missed(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stretch of time that was read is counted again later; what is deleted meanwhile is no row missed."""
+    """A stretch of time that was read is counted again later; what is deleted meanwhile is not a missed row."""
     monkeypatch.setattr(missed, "LOOK_BACK_SECONDS", 0)
     vendor.write(1, ago="3 hours")
     worker = vendor.worker()

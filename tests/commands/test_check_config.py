@@ -12,7 +12,7 @@ STORE = "database: {dsn: 'postgresql://nobody@127.0.0.1:1/none'}\n"
 
 BAD = {
     "an unknown preset": "sources: [{preset: gone}]",
-    "a mapping that is no mapping": "sources: [{preset: ./other.yml}]",
+    "a mapping that is not a mapping": "sources: [{preset: ./other.yml}]",
     "a label with a meaning": "labels: {app: x}",
     "a label of a source with a meaning": "sources: [{labels: {le: x}}]",
     "a metric's name of our own": "queries: [{name: platform_http_requests_total, sql: SELECT 1, value: a}]",
@@ -20,7 +20,7 @@ BAD = {
     "a state folder below a file": "state_folder: other.yml/below",
     "a spool that is a file": "alerts: {token: x, spool_folder: other.yml}",
     "an address of another machine": "listen: 192.0.2.1:9847",
-    "an address that is no name": "listen: 'a b.:9847'",
+    "an address that is not a name": "listen: 'a b.:9847'",
     "a name that is too long": f"listen: {'a' * 70}.example:9847",
     "a folder as a file of certificates": "alertmanager: {urls: ['http://h'], ca_file: /}",
 }
@@ -28,7 +28,7 @@ BAD = {
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """Return where to write a configuration; beside it is a file that is no mapping."""
+    """Return where to write a configuration; beside it is a file that is not a mapping."""
     (tmp_path / "other.yml").write_text("x: 1\n")
     return tmp_path / "c.yml"
 

@@ -108,7 +108,7 @@ def test_a_policy_is_named_not_a_grant(database: Database, run: Run) -> None:
 
 
 def test_what_is_missing_of_ours_is_named(database: Database, run: Run) -> None:
-    """A column that is missing is the mapping's; a table of ours that somebody dropped is made again by adopt."""
+    """A column that is missing is the mapping's; a table of ours that someone dropped is made again by adopt."""
     done = run("adopt", "shop.yml", user="postgres")
     assert done[0] == 0, done[1]
     database.execute('ALTER TABLE "My Shop"."user" RENAME name TO other')

@@ -13,7 +13,7 @@ WORDS = {"EUC_JP": "日本", "LATIN9": "Grün €", "WIN1252": "Grün €"}
 """A text of letters beyond ASCII that each encoding has; of the others: Grün."""
 
 BAD = {"SQL_ASCII": "e4", "WIN1252": "81", "EUC_JP": "a2af"}
-"""Bytes that each of these stores, and that are no text of UTF-8."""
+"""Bytes that each of these stores, and that are not text of UTF-8."""
 
 only_bad = pytest.mark.parametrize("encoding", BAD, indirect=True)
 

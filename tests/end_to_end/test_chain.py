@@ -198,7 +198,7 @@ def test_secrets_are_their_owners_only(stack: RunningStack) -> None:
 
 
 def test_no_server_runs_as_root_that_need_not(stack: RunningStack) -> None:
-    """Where we are root, each runs as somebody else, if that one can enter all that it needs, and its folder is its."""
+    """Where we are root, each runs as someone else, if that one can enter all that it needs, and its folder is its."""
     reached = {
         name: for_others((Path(f"/proc/{pid}/exe").resolve(), stack.folder, CHECKOUT))[0]
         for name, pid in stack.pids().items()

@@ -55,7 +55,7 @@ def test_increase_equals_the_rows(
 def test_an_adopted_past_is_no_burst(
     store_database: Database, prometheus_binaries: PrometheusBinaries, enter: ExitStack, tmp_path: Path
 ) -> None:
-    """What was there before the exporter's first start is shown with its value, and is no increase of today."""
+    """What was there before the exporter's first start is shown with its value, and is not today's increase."""
     store_database.execute(
         "SELECT monitoring.ensure_partition('scraping_run', current_date - 3);"
         "INSERT INTO monitoring.scraping_run (at, app, scraper, outcome, duration_seconds) "

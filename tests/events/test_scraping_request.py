@@ -24,7 +24,7 @@ def store(store_database: Database) -> Store:
 
 
 def test_requests_are_counted_by_status(store: Store) -> None:
-    """What got no response is `none`, a number that is no status `other`."""
+    """What got no response is `none`, a number that is not a status `other`."""
     rows = store.execute(
         "SELECT app, CASE WHEN status IS NULL THEN 'none' WHEN status > 999 THEN 'other' ELSE status::text END, "
         "scraper, sum(requests)::float8 FROM monitoring.scraping_request GROUP BY 1, 2, 3"

@@ -19,7 +19,7 @@ OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 def serve(database: Database, trace_id: str, seconds: float) -> None:
     database.execute(
         "INSERT INTO monitoring.http_request (at, app, route, status, duration_seconds, trace_id, user_id, ip) "
-        "VALUES (now(), 'shop', '/buy', 200, %s, %s, 'somebody', '192.0.2.1')",
+        "VALUES (now(), 'shop', '/buy', 200, %s, %s, 'someone', '192.0.2.1')",
         [seconds, trace_id],
     )
 

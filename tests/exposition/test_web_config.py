@@ -289,7 +289,7 @@ def self_signed(names: list[x509.GeneralName]) -> x509.Certificate:
     [("100ms", 0.1), ("1m30s", 90.0), ("1.5h", 5400.0), ("0", None), ("0s", None), ("2us", 2e-6)],
 )
 def test_durations_are_gos(folder: Path, interval: str, seconds: float | None) -> None:
-    """The interval of the rate limit is one of Go's durations; 0 is no limit."""
+    """The interval of the rate limit is one of Go's durations; 0 is not a limit."""
     limit = WebConfig(written(folder, f"rate_limit: {{interval: {interval!r}, burst: 1}}"))._rules.limit
 
     assert (limit and limit._interval_seconds) == (seconds and pytest.approx(seconds))

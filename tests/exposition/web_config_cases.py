@@ -232,7 +232,7 @@ USERS = [
     Case("cost 32", user(HASH.replace("$04", "$32")), REFUSED),
     Case("cost 31", user(HASH.replace("$04", "$31")), "401"),
     Case("cost of one digit", user(HASH.replace("$04", "$4")), REFUSED),
-    Case("cost that is no number", user(HASH.replace("$04", "$xx")), REFUSED),
+    Case("cost that is not a number", user(HASH.replace("$04", "$xx")), REFUSED),
     *(Case(f"version {version}", user(HASH.replace("$2b", version)), "200", SIGNS_IN)
       for version in ("$2a", "$2y", "$2x", "$2", "$1a")),
     Case("version 3", user(HASH.replace("$2b", "$3b")), REFUSED),

@@ -164,7 +164,7 @@ def test_a_healthy_cell_shows_the_usual_figure(shown: Shown) -> None:
 
 
 def test_unknown_is_grey(shown: Shown) -> None:
-    """Too few events say nothing: the figure is shown where there is one, and is no health."""
+    """Too few events say nothing: the figure is shown where there is one, and is not a health score."""
     cells = shown.cells("shop")
 
     assert cells["Traffic"] == ("3/min", GREY)
@@ -172,7 +172,7 @@ def test_unknown_is_grey(shown: Shown) -> None:
 
 
 def test_alerts_without_a_state_count_too(shown: Shown) -> None:
-    """A job that did not run and a budget that is used up are no indicator's."""
+    """A job that did not run and a budget that is used up are not an indicator's."""
     assert shown.cells("crawler")["Jobs"] == ("Missed", YELLOW)
     assert shown.cells("worker")["Error budget"] == ("0 % left", YELLOW)
 
@@ -196,7 +196,7 @@ def test_the_worst_app_is_first(shown: Shown) -> None:
 
 
 def test_firing_alerts_have_subject_and_place(shown: Shown) -> None:
-    """What mutes, or says that something is over, is no row; each row knows its dashboard, and which app to choose."""
+    """What mutes, or says that something is over, has no row; each row knows its dashboard, and which app to choose."""
     rows = {one["metric"]["alertname"]: (one["metric"], one["value"][1]) for one in shown.ask(health.firing_alerts())}
 
     assert rows.keys() == {

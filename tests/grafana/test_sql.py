@@ -27,7 +27,7 @@ def test_variables_offer_something(viewer: Viewer, name: str) -> None:
 
 @every_dashboard
 def test_all_is_a_list_in_sql(name: str) -> None:
-    """Grafana puts a variable's own value of All into a query as it is: `app IN (.*)` is no SQL."""
+    """Grafana puts a variable's own value of All into a query as it is: `app IN (.*)` is not SQL."""
     given = {one["name"] for one in DASHBOARDS[name]["templating"]["list"] if one.get("allValue")}
     for panel, target in targets(name):
         assert not given & set(re.findall(r"\$\{(\w+):sqlstring\}", target["rawSql"])), panel["title"]

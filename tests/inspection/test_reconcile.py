@@ -278,7 +278,7 @@ streams:
 
 
 def test_rows_that_count_later(database: Database, tmp_path: Path) -> None:
-    """Those that do not meet their condition yet are no difference; those that do not any more are explained."""
+    """Those that do not meet their condition yet are not a difference; those that do not any more are explained."""
     database.execute(
         "CREATE TABLE jobs (id bigserial PRIMARY KEY, at timestamptz DEFAULT now(), task text, status text); "
         "INSERT INTO jobs (task, status) SELECT 'a', 'RUNNING' FROM generate_series(1, 10)"

@@ -1,4 +1,4 @@
-"""Whom the audit names: one person, told apart from every other."""
+"""Whom the audit names: one person, distinguished from every other."""
 
 import pytest
 
@@ -44,7 +44,7 @@ def test_a_letter_has_one_form() -> None:
 
 
 def test_what_is_no_text_is_refused() -> None:
-    """Bytes that are no UTF-8."""
+    """Bytes that are not UTF-8."""
     assert actor_of(["\xff"]) is None
 
 

@@ -109,7 +109,7 @@ def test_every_block_has_a_test() -> None:
 def test_four_commands(
     machine: Machine, database: Database, servers: ServerFactory, start_prometheus: Callable[..., Prometheus]
 ) -> None:
-    """From somebody's Prometheus and Grafana to the overview with data; the exporter's port is another one."""
+    """From someone's Prometheus and Grafana to the overview with data; the exporter's port is another one."""
     config = {"listen": machine.exporter, "database": {"dsn": database.dsn, "poll_interval_seconds": 0.2}}
     machine.write("platform-exporter/platform-exporter.yml", yaml.safe_dump(config))
     prometheus = start_prometheus(

@@ -1,4 +1,4 @@
-"""Our routes in somebody's Alertmanager: our alerts go where they should, and theirs as before."""
+"""Our routes in someone's Alertmanager: our alerts go where they should, and theirs as before."""
 
 import subprocess
 from pathlib import Path
@@ -74,7 +74,7 @@ def test_where_an_alert_goes(
 
 
 def test_without_receivers_nothing_is_posted_for_ever() -> None:
-    """The alert that always fires goes nowhere unless somebody asks for it; the rest goes where theirs goes."""
+    """The alert that always fires goes nowhere unless someone asks for it; the rest goes where theirs goes."""
     top = routes.additions(installation())["route"]
     named = {child["matchers"][0]: child.get("receiver") for child in top["routes"]}
 

@@ -1,4 +1,4 @@
-"""Rules for somebody's Prometheus: the bundle's, without what only the bundle's own Prometheus has."""
+"""Rules for someone's Prometheus: the bundle's, without what only the bundle's own Prometheus has."""
 
 import json
 import re
@@ -101,7 +101,7 @@ def test_no_job_is_watched_unless_it_is_named() -> None:
 
 
 def test_what_an_earlier_release_wrote_goes(tmp_path: Path) -> None:
-    """A rule that moved to another file would be there twice; a file of somebody else's stays."""
+    """A rule that moved to another file would be there twice; a file of someone else's stays."""
     written(tmp_path)
     old, theirs = tmp_path / "rules/old.yml", tmp_path / "rules/theirs.yml"
     old.write_text((tmp_path / "rules/http.yml").read_text())

@@ -167,7 +167,7 @@ def test_sentinel_frozen(guarded: Guarded) -> None:
     ],
 )
 def test_sentinel_refuses(guarded: Guarded, options: dict[str, Any], reason: Reason, cause: str) -> None:
-    """A name that no Sentinel knows and a wrong password are told apart."""
+    """A name that no Sentinel knows and a wrong password are distinguished."""
     settings = guarded.settings()
     changed = RedisTarget(**{name: getattr(settings, name) for name in settings.__struct_fields__} | options)
     with target(changed) as subject:

@@ -89,7 +89,7 @@ def test_a_browser_that_is_none(tmp_path: Path, grafana: str, run: Run) -> None:
     status, said = run("--url", grafana, "--token-file", str(tmp_path / "token"), "--browser", "/etc/passwd")
 
     assert status == 1
-    assert said == "screenshots: browser /etc/passwd is no program: expected the path of Chromium or Chrome\n"
+    assert said == "screenshots: browser /etc/passwd is not a program: expected the path of Chromium or Chrome\n"
 
 
 @pytest.mark.parametrize(("option", "what"), [("--password-file", "admin"), ("--token-file", "the token")])

@@ -203,7 +203,7 @@ def test_partitions(doctor: Doctor, store: Store) -> None:
 
 
 def test_rows_that_are_refused(doctor: Doctor, store: Store) -> None:
-    """By a trigger of somebody's, for example."""
+    """By a trigger of someone's, for example."""
     store.database.execute(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not today'; END $$;"
         "CREATE TRIGGER refuse BEFORE INSERT ON monitoring.api_call FOR EACH ROW EXECUTE FUNCTION refuse()"

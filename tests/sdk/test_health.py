@@ -36,7 +36,7 @@ def test_bands(store: Store, start: Start, milliseconds: int, failing: int, fail
 
 
 def test_resolved_errors_do_not_count(store: Store, start: Start) -> None:
-    """As in the seeds: an error counts until somebody resolved it."""
+    """As in the seeds: an error counts until someone resolved it."""
     start()
     platform_sdk.log_error("one", fingerprint="one")
     platform_sdk.log_error("other", fingerprint="other")

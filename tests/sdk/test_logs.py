@@ -341,7 +341,7 @@ def test_structlog(logged: Logged, renderer: str) -> None:
         structlog.stdlib.LoggerFactory(),
     )  # fmt: skip
     logger = structlog.get_logger("shop.orders")
-    for customer in ("Ann", "somebody else"):
+    for customer in ("Ann", "someone else"):
         logger.error("no order", customer=customer)
     try:
         fail()
@@ -349,7 +349,7 @@ def test_structlog(logged: Logged, renderer: str) -> None:
         logger.exception("failed", order=4711)
 
     assert logged("error_type, context->>'customer', context->>'order'") == [
-        ("LoggedError", "Ann", None), ("LoggedError", "somebody else", None), ("ValueError", None, "4711"),
+        ("LoggedError", "Ann", None), ("LoggedError", "someone else", None), ("ValueError", None, "4711"),
     ]  # fmt: skip
     prints = [fingerprint for (fingerprint,) in logged("fingerprint")]
     assert prints[0] == prints[1] != prints[2]

@@ -48,7 +48,7 @@ def test_the_option_decides() -> None:
 
 
 def test_who_calls_init_is_the_application() -> None:
-    """The first caller that is no library: here the installed shop, by way of an installed framework."""
+    """The first caller that is not a library: here the installed shop, by way of an installed framework."""
     began = compile("lambda: ownership.started_by(sys._getframe())", f"{PACKAGES}/django/apps.py", "eval")
     framework = eval(began, {"ownership": ownership, "sys": sys})
     shop = eval(compile("lambda: begin()", f"{PACKAGES}/shop/wsgi.py", "eval"), {"begin": framework})

@@ -109,14 +109,14 @@ def test_a_hook_records_any_url(start: Start, url: object) -> None:
      ("9" * 5000, None), ("12, 12", None), (12, 12)],
 )  # fmt: skip
 def test_sizes(header: object, size: int | None) -> None:
-    """What is no size is none."""
+    """What is not a size is none."""
     assert size_of(header) == size
 
 
 @pytest.mark.parametrize("number", ["9" * 400, "nan", "inf", "\u0661", "1e999", "-", "\udcff", "\0"])
 @pytest.mark.parametrize("header", ["x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit", "retry-after"])
 def test_rate_limits_are_finite(header: str, number: str) -> None:
-    """A provider's nonsense is no limit: a row with an infinite number would be rejected."""
+    """A provider's nonsense is not a limit: a row with an infinite number would be rejected."""
     text = f"remaining={number}, reset={number}" if header == "ratelimit" else number
 
     assert all(value is None or abs(value) < 1e15 for value in rate_limits.read({header: text}))

@@ -115,7 +115,7 @@ def test_a_list_in_the_environment(between: str) -> None:
     ],
 )  # fmt: skip
 def test_one_store_is_no_list(dsn: str) -> None:
-    """Blanks between the keys of a DSN are no separators, nor are commas between hosts or in a password."""
+    """Blanks between the keys of a DSN are not separators, nor are commas between hosts or in a password."""
     read = options.read({"dsn": dsn, "app": "shop"}, {})
 
     assert (read.dsn, read.other_dsns) == (dsn, ())

@@ -249,7 +249,7 @@ def test_pages_in_a_browser(store: Store, run: Run, external: str, monkeypatch: 
 
 
 def test_proxies(store: Store, run: Run, tmp_path: Path) -> None:
-    """Of the table each has its provider and its price; a disallowed page is no request."""
+    """Of the table each has its provider and its price; a disallowed page is not a request."""
     (tmp_path / "proxies.toml").write_text(block("Proxies, and what they cost", "toml"))
     assert platform_sdk.init(proxy_providers=str(tmp_path / "proxies.toml"))
     run("Politeness")

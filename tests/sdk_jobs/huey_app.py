@@ -54,7 +54,7 @@ def cancels() -> None:
 @huey.task()
 @huey.lock_task("one")
 def locked() -> None:
-    """Wait for a lock that somebody has."""
+    """Wait for a lock that someone has."""
 
 
 @huey.task()

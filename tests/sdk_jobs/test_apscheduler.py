@@ -153,7 +153,7 @@ def test_coroutines(store: Store) -> None:
 
 
 def test_process_pool(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs in processes that begin anew are recorded with the environment's options."""
+    """Jobs in processes that begin again are recorded with the environment's options."""
     for name, value in store.environment.items():
         monkeypatch.setenv(name, value)
     with scheduling(executors={"default": ProcessPoolExecutor(1)}) as scheduler:

@@ -288,7 +288,7 @@ def test_id_used_again(store: Store, eager: Celery) -> None:
 
 
 def test_task_called_as_a_function(store: Store, eager: Celery) -> None:
-    """It is no attempt; what it raises is the caller's."""
+    """It is not an attempt; what it raises is the caller's."""
     assert celery_app.scrape(2) == 2
     with pytest.raises(ValueError, match="no price"):
         celery_app.scrape_badly()

@@ -280,7 +280,7 @@ def test_bodies_are_not_asked_for_twice(store: Store, shop: str, browse: Browse)
 
 
 def test_long_pages_are_not_read(store: Store, shop: str, browse: Browse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are no challenges: only refusals are looked at."""
+    """They are not challenges: only refusals are looked at."""
     read: list[int] = []
     for kind in (sync_api.Response, async_api.Response):
         monkeypatch.setattr(kind, "body", counting(kind.body, read))

@@ -143,7 +143,7 @@ def test_live_job_reaches_the_exporter(store: Store) -> None:
 
 
 def test_idle_job_beats(store: Store) -> None:
-    """A job that does nothing for a while can still be told from a dead one."""
+    """A job that does nothing for a while can still be distinguished from a dead one."""
     with scraping_job(scraper="arxiv", heartbeat_seconds=0.1):
         poll_until(lambda: live(store))
         first = live(store, "heartbeat_at")

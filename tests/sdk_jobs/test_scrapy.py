@@ -65,7 +65,7 @@ def test_crawl_that_got_nothing(crawled: Store, scraper: str, reason: str) -> No
 
 
 def test_crawl_that_found_nothing(crawled: Store) -> None:
-    """Pages without items are no failure."""
+    """Pages without items are not a failure."""
     assert of(crawled, "empty") == [("success", None)]
 
 

@@ -273,7 +273,7 @@ def test_where_blocks_are_looked_for(server: ModelServer, asker: Asker, priced: 
 
 
 def test_other_calls_are_not_followed(server: ModelServer, asker: Asker, priced: Recorded) -> None:
-    """A path that is no model's."""
+    """A path that is not a model's."""
     asker.streamed(f"{server.url}/v1/other", CHAT)
     [row] = priced()
 

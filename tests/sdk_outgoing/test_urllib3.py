@@ -158,7 +158,7 @@ def test_certificate_that_is_not_trusted(recorded: Recorded) -> None:
 
 @pytest.mark.parametrize("both", [True, False])
 def test_requests_counts_once(api: Api, recorded: Recorded, both: bool) -> None:
-    """With its own hook or without, and its tries are told apart by either."""
+    """With its own hook or without, and its tries are distinguished by either."""
     outgoing.install()
     if both:
         requests_hook.install()

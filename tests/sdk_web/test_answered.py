@@ -208,7 +208,7 @@ class Broken(APIView):
 
 @pytest.mark.parametrize(("query", "chains"), [("", [["TaskError"]]), ("?planned=1", [])])
 def test_rest_framework(recorded: Recorded, views: Callable[..., None], query: str, chains: Any) -> None:
-    """By an exception handler that answers everything; an exception that is an answer is no error."""
+    """By an exception handler that answers everything; an exception that is an answer is not an error."""
     views(path("", Broken.as_view()))
     Client().get(f"/{query}")
 

@@ -69,7 +69,7 @@ def test_filled_table_attached(app: Application) -> None:
 
 
 def test_partition_detached_and_attached_again(app: Application) -> None:
-    """What was counted is not counted again, and rows written while it was no partition are when it is one again."""
+    """What was counted is not counted again, and rows written while it was not a partition are when it is one again."""
     app.execute(DIRECT.format("jobs", "first"))
     app.counts()
     app.execute("ALTER TABLE jobs DETACH PARTITION jobs_new")

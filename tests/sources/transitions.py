@@ -237,7 +237,7 @@ def lost_and_doubled(ledger: Ledger, shown: Ledger) -> dict[str, tuple[int, int]
 class Setting:
     """A kind of database: how it is made, what its sessions set, and a word of its language in every label.
 
-    `spoil` says that one more writer's names are no text: each of its rows and changes must be rejected, and no other.
+    `spoil` says that one more writer's names are not text: each of its rows and changes must be rejected, and no other.
     """
 
     create: str = ""

@@ -1,4 +1,4 @@
-"""As whom the servers of `make up` run: where we are root, as somebody else, if that one can reach what they need."""
+"""As whom the servers of `make up` run: where we are root, as someone else, if that one can reach what they need."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""Grafana is downloaded where somebody asks for it, and only what its makers describe is unpacked.
+"""Grafana is downloaded where someone asks for it, and only what its makers describe is unpacked.
 
 A server on loopback stands in for theirs: the real address was not tried.
 """

@@ -41,7 +41,7 @@ def main() -> int:
 def _break(bed: Platform, seconds: float, every: float) -> Samples:
     """Break one thing after the other for so long; return samples taken while all was whole.
 
-    The exporter is killed in the first round only: what grows in it would otherwise begin anew with each.
+    The exporter is killed in the first round only: what grows in it would otherwise begin again with each.
     """
     began, samples = time.monotonic(), []
     faults = itertools.chain(FAULTS, itertools.cycle(fault for fault in FAULTS if fault is not exporter_killed))

@@ -90,7 +90,7 @@ def reloads(project: Project) -> str:
 
 
 def starts_again(project: Project) -> str:
-    """A second `up` makes no container anew, and takes away no source and no target meanwhile."""
+    """A second `up` makes no container again, and takes away no source and no target meanwhile."""
     before = {name: one["Id"] for name, one in project.staying().items()}
     with project.watched(WATCH_SOURCES) as end:
         project.compose(*PROFILES, "up", "-d")
@@ -98,7 +98,7 @@ def starts_again(project: Project) -> str:
     if int(gone) or int(seen) < 3:
         raise StackError(f"sources of the demo were gone at {gone} of {seen} looks, at first: {first}")
     if before != {name: one["Id"] for name, one in project.staying().items()}:
-        raise StackError("containers were made anew")
+        raise StackError("containers were made again")
     return f"sources there at {seen} of {seen} looks"
 
 

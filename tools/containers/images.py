@@ -53,7 +53,7 @@ STAND_INS = (
 
 
 def make(engine: Engine, folder: Path, images: set[str]) -> None:
-    """Make every image that the engine lacks, and our own anew. Takes minutes the first time. Raises StackError."""
+    """Make every image that the engine lacks, and our own again. Takes minutes the first time. Raises StackError."""
     if not _has(engine, BASE):
         _make_base(engine, folder)
     for stand_in in STAND_INS:

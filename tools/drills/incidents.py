@@ -270,7 +270,7 @@ SERVERS = (
     ),
     Drill(
         "bucket-deleted",
-        "somebody deletes the bucket that applications write to",
+        "someone deletes the bucket that applications write to",
         "servers",
         component("minio"),
         Expected("PlatformComponentDegraded", "high", pages=0, says=f"{BUCKET}"),

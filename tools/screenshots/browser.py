@@ -36,7 +36,7 @@ class ScreenshotError(Exception):
 def find_browser(given: Path | None = None) -> Path:
     """Return the program of an installed Chromium or Chrome. Raises ScreenshotError where there is none."""
     if given and not os.access(given, os.X_OK):
-        raise ScreenshotError(f"browser {given} is no program: expected the path of Chromium or Chrome")
+        raise ScreenshotError(f"browser {given} is not a program: expected the path of Chromium or Chrome")
     found = given or next(filter(None, map(shutil.which, BROWSERS)), None)
     if not found:
         raise ScreenshotError(
@@ -53,7 +53,7 @@ def sign_in(url: str, *, user: str, password: str | None, token: str | None) -> 
     try:
         health = session.get(f"{url}/api/health", timeout=10)
         if health.status_code != 200 or "database" not in health.text:
-            raise ScreenshotError(f"{url} is no healthy Grafana (status {health.status_code}): {advice}")
+            raise ScreenshotError(f"{url} is not a health scorey Grafana (status {health.status_code}): {advice}")
         if token:
             session.headers["Authorization"] = f"Bearer {token}"
         else:

@@ -343,7 +343,7 @@ DECLARE
 BEGIN
     SELECT * INTO STRICT capture FROM monitoring.capture c WHERE c.number = $1;
     IF NOT EXISTS (SELECT FROM monitoring.captured_tables($1) t WHERE t.relation = $2) THEN
-        RAISE EXCEPTION '% is no table of capture %', $2, $1;
+        RAISE EXCEPTION '% is not a table of capture %', $2, $1;
     END IF;
     FOREACH event IN ARRAY string_to_array(capture.events, NULL) LOOP
         CONTINUE WHEN event = 'T' AND $2 <> to_regclass(capture.relation);  -- emptying one partition empties no other
@@ -382,7 +382,7 @@ DECLARE
     filled boolean;
 BEGIN
     EXECUTE format('SELECT EXISTS (SELECT FROM monitoring.%I)', child) INTO filled;
-    -- What a partition without triggers holds is told apart by the keys in these rows.
+    -- What a partition without triggers holds is distinguished by the keys in these rows.
     IF NOT filled OR EXISTS (SELECT FROM monitoring.capture_pending p WHERE p.number = $1)
         OR EXISTS (SELECT FROM monitoring.captured_tables($1) t WHERE NOT t.complete) THEN
         RETURN false;

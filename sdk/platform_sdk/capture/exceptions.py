@@ -278,7 +278,7 @@ def _begins(newer: TracebackType, older: TracebackType, *, elsewhere: bool) -> b
 def _handed_on(newest: TracebackType | None, newer: TracebackType, older: TracebackType) -> bool:
     """Return whether a function raised on what its caller caught: that frame is before and after, at another place.
 
-    It went by another function then: calling the one that raises a shared object twice is no raising on.
+    It went by another function then: calling the one that raises a shared object twice is not raised on.
     """
     for caller in _frames(newest):
         if caller is newer:

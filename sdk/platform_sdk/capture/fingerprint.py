@@ -109,7 +109,7 @@ class _Reader:
         self._frames = {id(exc): stacks.frames(exc) for exc in _all(captured.chain)}
         everything = [frame for frames in self._frames.values() for frame in frames]
         owned = any(frame.owner == "application" for frame in everything)
-        # Where nothing is known to be the application's, it is the outermost of what is no known library.
+        # Where nothing is known to be the application's, it is the outermost of what is not a known library.
         installed = [frame for frame in everything if frame.owner == "installed"]
         installed.sort(key=lambda frame: frame.function == "<module>")
         self._package = package_of(installed[0].file) if installed and not owned else None
@@ -215,7 +215,7 @@ def _typed(exc: CapturedException) -> str:
 def _unrolled(frames: Sequence[Frame]) -> list[Frame]:
     """Return the frames without the ways around in a recursion: what lies between two of one place is data.
 
-    Closures of libraries are no recursion: decorators have the same one around every function.
+    Closures of libraries are not a recursion: decorators have the same one around every function.
     """
     path: list[Frame] = []
     at: dict[str, int] = {}

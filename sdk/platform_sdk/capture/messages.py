@@ -50,7 +50,7 @@ _COUNTED = re.compile(r"(<\*> )([^\W\d_]{2,30})( (?:are|were|have|is|was|has)\b)
 _VERBS = {" are": " is", " were": " was", " have": " has"}
 
 _VALUES = frozenset(("None", "True", "False", "null", "true", "false", "nan", "NaN", "inf", "-inf", "Infinity"))
-# Words with a digit that are no parameter; of any other word with one, the template would be the same without it.
+# Words with a digit that are not a parameter; of any other word with one, the template would be the same without it.
 _NAMES = frozenset(
     "s3 ec2 k8s ipv4 ipv6 utf8 utf-8 utf-16 latin-1 sha1 sha256 sha-256 sha512 md5 base64 http2 http3 h2 oauth2 "
     "x509 i18n l10n int8 int16 int32 int64 uint32 uint64 float32 float64 python3 psycopg2 urllib3 boto3 mp3 mp4 "

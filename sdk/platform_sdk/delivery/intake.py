@@ -146,7 +146,7 @@ class Intake:
             self.rouse()
 
     def put_job(self, job_id: str, state: Event) -> None:
-        """Keep the newest state of a live job; states are no events, only the newest counts."""
+        """Keep the newest state of a live job; states are not events, only the newest counts."""
         if self.foreign:
             self._heir().put_job(job_id, state)
             return

@@ -16,7 +16,7 @@ USER_ACTIVITY = NUMBERS["user_activity"]
 ERROR = NUMBERS["error"]
 SAMPLE = NUMBERS["sample"]
 JOB = len(NAMES)
-"""The number of rows of the state table scraping_job, which are no events."""
+"""The number of rows of the state table scraping_job, which are not events."""
 
 COLUMNS = tuple(tuple(column.name for column in kind.all_columns) for kind in EVENTS)
 """The columns of a row, by kind."""

@@ -6,7 +6,7 @@ stored with the weight of what it stands for. So counts, the histogram's buckets
 requests, exactly (a mean is in the bucket of what it is the mean of), and each is true within about a second. Who it
 was, address and user agent are those of the last: requests of users are never merged with those of nobody.
 
-Rows of their own have those that somebody may look for: slow requests, and the first of each user and session in half a
+Rows of their own have those that someone may look for: slow requests, and the first of each user and session in half a
 minute. These are at most as many again as sampling lets through; where more than that come in a second, as when a
 scanner makes sessions up, the others are merged.
 """

@@ -6,7 +6,7 @@
 Every run of a job is a `background_task` named after the job's function, with the job's id and its executor as the
 queue: its outcome, how long it ran, and how long after its time it began. What it raises is recorded as an error. A run
 that was missed, or skipped as earlier ones still ran, is a failure for that reason. A job is a scraping job only where
-`scrapers` says so. A process pool's processes begin anew: they record with the environment's options, unless the module
+`scrapers` says so. A pool's processes know nothing: they record with the environment's options, unless the module
 of a job's function calls `init` and `install`.
 """
 

@@ -53,7 +53,7 @@ class Attempt:
             emit.exception(error, endpoint=self.task, job_id=self.task_id)
 
     def retried_for(self, error: BaseException | None) -> None:
-        """Keep why another attempt follows, which is no error; `end` follows."""
+        """Keep why another attempt follows, which is not an error; `end` follows."""
         self.reason = type(error).__name__ if error is not None else "retry"
         if self.job is not None:
             self.job.fail(reason_of(error) if error is not None else "other")

@@ -113,7 +113,7 @@ class _Hooks:
         else:
             again = state == "REJECTED" and getattr(retval, "requeue", False)
             attempt.end("retry" if again else _OUTCOMES.get(state or "", "failure"), (state or "cancelled").lower())
-        eager = getattr(task.request, "is_eager", False)  # in somebody's request, perhaps, who must not wait
+        eager = getattr(task.request, "is_eager", False)  # in someone's request, perhaps, who must not wait
         if not eager and (attempt.job is not None or self._flush_every_task):
             client.flush_now()
 

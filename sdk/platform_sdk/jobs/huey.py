@@ -22,7 +22,7 @@ from platform_sdk.jobs.attempt import Attempt
 from platform_sdk.jobs.scrapers import Scrapers, ensure_started, scraper_of
 
 _ASKED_FOR = ("CancelExecution", "RetryTask", "TaskLockedException", "RateLimitExceeded")
-"""Exceptions of Huey's own, which are no errors."""
+"""Exceptions of Huey's own, which are not errors."""
 
 
 class _Hooks:

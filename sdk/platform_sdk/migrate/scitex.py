@@ -16,7 +16,7 @@ from platform_sdk.typing import Severity
 __all__ = ["APIMonitor", "get_system_health_summary", "log_activity", "log_api_usage", "log_error", "log_system_metric"]
 
 _WHO = ("user", "user_id", "username", "email", "session_id", "ip", "ip_address", "user_agent", "query_params")
-"""What says in a metric's metadata whose request it was: it is no label of a sample, which every viewer may see."""
+"""What says in a metric's metadata whose request it was: it is not a label of a sample, which every viewer may see."""
 
 _SUMMARY = (
     "health_status", "error_count", "avg_response_time", "total_requests", "api_success_rate", "total_api_calls"

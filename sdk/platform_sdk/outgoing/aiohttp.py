@@ -172,7 +172,7 @@ class _Unread(deque[bytes]):
 
 
 def _arrived(exchange: Exchange, content: aiohttp.StreamReader, looks: bool) -> None:
-    """Take a body that has arrived, though perhaps is not read: only the clock stops where somebody looks later."""
+    """Take a body that has arrived, though perhaps is not read: only the clock stops where someone looks later."""
     if exchange.ended:
         return
     exchange.bytes = _size(content)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 START_BYTES = 4096
 """How much of a body is looked at: challenges say what they are at their beginning."""
 LONGEST_MARKED_BYTES, MOST_WORDS = 10_000, 800
-"""A page that says that all is well and has a mark is no challenge if it is longer, or has more letters to read."""
+"""A page that says that all is well and has a mark is not a challenge if it is longer, or has more letters to read."""
 MARKED_BYTES, LONG_BYTES, LONGEST_WALL_BYTES = 2048, 16_000, 100_000
 """Marks are within the first 2 KB; of a long page nothing but its title counts, of one that is too long nothing."""
 

@@ -93,7 +93,7 @@ class Answer:
             del kept[HEAD_BYTES:-TAIL_BYTES]
 
     def usage(self, *, whole: bool) -> ModelUsage | None:
-        """Return what the call used, None where it was no call to a model; `whole` says that the body was read whole.
+        """Return what the call used, None where no model was called; `whole` says that the body was read whole.
 
         How much a stream that the application left had to say, only the provider knows.
         """

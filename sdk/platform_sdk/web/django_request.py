@@ -231,7 +231,7 @@ def _session_of(request: Request) -> str | None:
 
 
 def _loaded(known: dict[str, Any]) -> Actor:
-    """Return what the loaded user says: whom a login, a logout or DRF put there, else whom somebody asked for."""
+    """Return what the loaded user says: whom a login, a logout or DRF put there, else whom someone asked for."""
     user = known.get("user")
     if user is not None and issubclass(type(user), LazyObject):
         user = object.__getattribute__(user, "__dict__").get("_wrapped")  # its own is slow

@@ -55,7 +55,7 @@ def _handled(result: Any, exception: BaseException) -> None:
 
 
 def _signed_out(sender: Any, user: Any = None, **_: Any) -> None:
-    """Remember who is logging out: Flask-Login puts somebody anonymous in their place."""
+    """Remember who is logging out: Flask-Login puts someone anonymous in their place."""
     try:
         if (request := _request()) is not None:
             request.signed_out = _actor_of(user)

@@ -171,10 +171,10 @@ CODE = {
         True, "how often around is data", {"shop/w.py": WALKER}, "shop.w.a(2)", "shop.w.a(12)"
     ),
     "a decorator that tries again": twice(
-        True, "the tries are no part of it", {"shop/r.py": RETRIES}, "shop.r.load(0)", "shop.r.load(9)"
+        True, "the tries are not part of it", {"shop/r.py": RETRIES}, "shop.r.load(0)", "shop.r.load(9)"
     ),
     "gives up after tries": twice(
-        True, "the tries are no part of it", {"shop/r.py": RETRIES}, "shop.r.fetch(0)", "shop.r.fetch(20)"
+        True, "the tries are not part of it", {"shop/r.py": RETRIES}, "shop.r.fetch(0)", "shop.r.fetch(20)"
     ),
     "a failing clean-up": twice(
         False, "what it cleans up after is another fault", {"shop/r.py": RETRIES},

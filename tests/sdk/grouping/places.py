@@ -34,11 +34,11 @@ PLACES = {
         {"shop/views.py": SHOP}, {"shop/views.py": f"import os\n\n\n# Payments.\n{SHOP}"},
     ),
     "indented deeper": versions(
-        True, "blanks at the beginning are no code", "shop.views.pay(-1)", {"shop/views.py": SHOP},
+        True, "blanks at the beginning are not code", "shop.views.pay(-1)", {"shop/views.py": SHOP},
         {"shop/views.py": SHOP.replace("        raise", "        if True:\n            raise")},
     ),
     "a comment at the line": versions(
-        True, "a comment is no code", "shop.views.pay(-1)", {"shop/views.py": SHOP},
+        True, "a comment is not code", "shop.views.pay(-1)", {"shop/views.py": SHOP},
         {"shop/views.py": SHOP.replace('{n}")', '{n}")  # noqa: TRY003')},
     ),
     "other quotation marks": versions(

@@ -91,7 +91,7 @@ RECURSION = {
         True, "where the limit strikes is chance", {"shop/a.py": TREE}, "shop.a.loops(1)", "shop.a.loops(4)"
     ),
     "endless recursion that strikes in a library": versions(
-        True, "it may be deep in a call that is no part of the loop", "shop.a.go(0)",
+        True, "it may be deep in a call that is not part of the loop", "shop.a.go(0)",
         {"shop/a.py": "import json\ndef go(n):\n    loop(n)\ndef loop(n):\n    json.dumps({'n': [n]}, indent=1)\n    loop(n)\n"},
         {"shop/a.py": "import json\ndef go(n):\n    loop(n)\ndef loop(n):\n    loop(n)\n    json.dumps({'n': [n]}, indent=1)\n"},
     ),
@@ -177,7 +177,7 @@ def silent(kind):
 """
 CHAINS = {
     "a retry that calls itself": twice(
-        True, "how often it was tried is no part of the error", {"shop/a.py": RETRY}, "shop.a.go(2)", "shop.a.go(6)"
+        True, "how often it was tried is not part of the error", {"shop/a.py": RETRY}, "shop.a.go(2)", "shop.a.go(6)"
     ),
     "one try or many": twice(
         True, "a first failure is the same as a last one", {"shop/a.py": RETRY}, "shop.a.go(1)", "shop.a.go(12)"

@@ -1,6 +1,6 @@
 """Fuzz rows: whatever PostgreSQL lets into a table of events, or of an application, is counted or rejected.
 
-An input is a few rows of one database; bytes that are no UTF-8 stand in it as Python's surrogates do.
+An input is a few rows of one database; bytes that are not UTF-8 stand in it as Python's surrogates do.
 """
 
 import contextlib

