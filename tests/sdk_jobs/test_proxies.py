@@ -138,16 +138,17 @@ def test_a_tunnel_that_is_refused_is_a_407(store: Store, proxy: str, get: Callab
     assert platform_sdk.flush(60)
 
     assert store.rows("site, status, proxy, cost", "scraping_request") == [("chairs.example", 407, "acme", 0.5)]
-    assert store.rows("outcome, reason") == [("failure", "forbidden")]
+    assert store.rows("outcome, reason") == [("failure", "connection")]
     assert PASSWORD not in everything(store)
 
 
 @pytest.mark.parametrize(
     ("statuses", "reason"),
     [
-        ((407, 407), "forbidden"),
-        ((407, 503, 407), "forbidden"),
-        ((401,), "forbidden"),
+        ((407, 407), "connection"),
+        ((407, 503, 407), "connection"),
+        ((401,), "other"),
+        ((403, 403), "forbidden"),
         ((429, 429), "rate_limited"),
         ((503,), "blocked"),
         ((500, 502), "server_error"),

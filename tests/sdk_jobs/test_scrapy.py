@@ -11,7 +11,7 @@ from tests.servers import poll_until
 
 NOTHING = {
     "banned": "forbidden", "limited": "rate_limited", "refused": "connection", "redesigned": "parse",
-    "unauthorized": "forbidden", "tunnelled": "forbidden",
+    "unauthorized": "connection", "tunnelled": "connection",
 }  # fmt: skip
 """Crawls that get nothing, and the reason."""
 ENDED = ("shop", *NOTHING, "empty", "proxied")

@@ -11,8 +11,11 @@ from platform_sdk.outgoing import outcomes
 Scrapers = Mapping[str, str] | Callable[[str], str | None]
 """Which jobs are scraping jobs: a job's name, or a pattern such as `shop.scrape_*`, to the scraper's; or a function."""
 
-REFUSALS = {401: "forbidden", 403: "forbidden", 407: "forbidden", 429: "rate_limited", 503: "blocked"}
-"""Statuses by which sites, and with 407 proxies, refuse scrapers, and the reason of a run that got nothing else."""
+REFUSALS = {401: "other", 403: "forbidden", 407: "connection", 429: "rate_limited", 503: "blocked"}
+"""Statuses by which sites, and with 407 proxies, refuse scrapers, and the reason of a run that got nothing else.
+
+A wrong password is no ban, of which `forbidden` would warn: neither the site's nor that of the proxy.
+"""
 
 _PARSE = (
     "Parse", "JSONDecodeError", "XMLSyntaxError", "ValidationError", "UnicodeDecodeError", "XPathEvalError",
@@ -60,6 +63,6 @@ def reason_of(exception: BaseException) -> str:
     if isinstance(exception, outcomes.FILES):
         return "other"
     reason, status = outcomes.reason_of_exception(exception)
-    if reason not in REASONS:  # of a client's error: the site or the proxy wants another user or password
+    if reason not in REASONS:  # of a client's error
         reason = REFUSALS.get(status or 0, "other")
     return reason

@@ -139,8 +139,6 @@ class Monitor:
             # Of a proxy that refuses to make a tunnel: "... [{'status': 407, 'reason': b'Proxy Authentication ...'}]".
             unauthorized = type(exception).__name__ == "TunnelError" and "'status': 407" in str(exception)
             self._count_unanswered(request, 407 if unauthorized else 0)
-            if unauthorized:
-                self._pages[407] += 1
         elif isinstance(exception, IgnoreRequest) and "robots.txt" in str(exception):
             self._job.disallowed(request.url)
 
