@@ -1,7 +1,11 @@
 """What the application leaves out or changes: `before_send` and `ignore_errors`."""
 
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +19,7 @@ from platform_sdk.events.base import EventKind
 from platform_sdk.events.scraping_field import SCRAPING_FIELD
 from platform_sdk.events.scraping_request import SCRAPING_REQUEST
 from tests.sdk.events import Store, difference, serve
+from tests.servers import poll_until
 
 Start = Callable[..., None]
 
@@ -168,6 +173,8 @@ def test_a_slow_hook_is_named(store: Store, start: Start, caplog: pytest.LogCapt
     """By name and time; a flush that it outlasts blames no database, and nothing is lost."""
     diagnostics._last.clear()
     start(before_send=lambda event: time.sleep(0.4) or event, flush_interval_seconds=60.0)
+    platform_sdk.sample("connected", 1)  # or the first flush might end while it connects
+    assert platform_sdk.flush(60)
     serve(2)
     assert not platform_sdk.flush(0.5)
     assert platform_sdk.flush(60)
@@ -175,6 +182,92 @@ def test_a_slow_hook_is_named(store: Store, start: Start, caplog: pytest.LogCapt
     assert "before_send took " in caplog.text
     assert "did not answer" not in caplog.text
     assert store.count() == 2
+
+
+SLOW = """
+import sys, time
+import platform_sdk
+
+def hook(event):
+    time.sleep(600)
+
+assert platform_sdk.init(before_send=hook)
+platform_sdk.log_error("it broke")
+platform_sdk.log_error("it broke again")
+if "flush" in sys.argv:
+    began = time.monotonic()
+    assert platform_sdk.flush(1.0) is False
+    print(time.monotonic() - began < 60)
+"""
+
+
+@pytest.mark.parametrize("argument", ["flush", "exit at once"])
+def test_a_hook_that_does_not_return_holds_up_no_end(store: Store, tmp_path: Path, argument: str) -> None:
+    """Neither a flush nor the exit waits for it, and the events are in the ledger: dropped at the end."""
+    done = subprocess.run(
+        [sys.executable, "-c", SLOW, argument], cwd=Path(__file__).parents[2], capture_output=True, text=True,
+        timeout=300, check=True,
+        env={
+            "PLATFORM_SDK_DSN": store.dsn, "PLATFORM_SDK_APP": "shop", "PATH": "/usr/bin",
+            "PLATFORM_SDK_SPOOL_FOLDER": str(tmp_path / "spool"), "PLATFORM_SDK_EXIT_TIMEOUT_SECONDS": "10",
+        },
+    )  # fmt: skip
+
+    assert done.stdout == ("True\n" if argument == "flush" else "")
+    assert store.ledger() == {"produced": 2, "stored": 0, "spooled": 0, "dropped": {"shutdown": 2}}
+
+
+def test_events_are_stored_after_a_flush_that_a_hook_outlasted(store: Store, start: Start) -> None:
+    """Without another flush; and the function is asked about each of them once."""
+    asked: list[str] = []
+    held = threading.Event()
+
+    def hook(event: dict[str, Any]) -> dict[str, Any]:
+        asked.append(event["message"])
+        held.wait(60)
+        return event
+
+    start(before_send=hook)
+    for number in range(3):
+        platform_sdk.log_error(f"error {'abc'[number]}", fingerprint=str(number))
+    assert not platform_sdk.flush(0.3)
+    assert not platform_sdk.flush(0.3)
+    assert (platform_sdk.stats().stored, platform_sdk.stats().buffered) == (0, 3)
+    held.set()
+    poll_until(lambda: platform_sdk.stats().stored == 3)
+
+    assert asked == ["error a", "error b", "error c"]
+    assert store.count("error") == 3
+
+
+@pytest.mark.parametrize("function", [platform_sdk.flush, platform_sdk.flush_now, platform_sdk.close])
+def test_a_hook_that_ends_the_sdk(store: Store, start: Start, function: Callable[[float], bool]) -> None:
+    """It waits for itself; that ends, and nothing is lost without the ledger."""
+    returned: list[bool] = []
+    start(before_send=lambda event: returned.append(function(1e6)) or event, exit_timeout_seconds=2.0)
+    platform_sdk.log_error("it broke")
+    poll_until(lambda: returned)
+    platform_sdk.close(60)
+
+    assert returned == [False]
+    assert difference(store.ledger()) == 0
+
+
+def test_without_a_thread_it_is_asked_all_the_same(store: Store, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where none can be started: a flush ends with the event at which its time is over."""
+
+    def no_thread(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    start(before_send=lambda event: time.sleep(0.4) or event)
+    for _ in range(3):
+        platform_sdk.log_error("it broke")
+    assert not platform_sdk.flush(0.2)
+    assert platform_sdk.stats().buffered == 3
+    assert platform_sdk.flush(60)
+
+    assert store.count("error") == 3
 
 
 def test_what_a_hook_causes_is_not_recorded(store: Store, start: Start) -> None:

@@ -11,6 +11,7 @@ spooled to stored.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Self
 
@@ -27,12 +28,15 @@ KILLED = "killed"
 class Accounts:
     """Where the events are that left the intake: in hand, held back by sampling, pending, on disk, or done with.
 
+    `unasked` are those, with their weights, about which there was no time to ask the application's `before_send`.
+
     Immutable: a step is one assignment of new accounts. Whatever ends the writer thread, and wherever, leaves accounts
     that balance and that another thread can continue from.
     """
 
     sampler: Sampler
     hand: list[Event] = field(default_factory=list)
+    unasked: tuple[tuple[Event, int], ...] = ()
     pending: tuple[Batch, ...] = ()
     files: tuple[SpoolFile, ...] = ()
     stored: int = 0
@@ -41,7 +45,8 @@ class Accounts:
 
     @property
     def buffered(self) -> int:
-        return len(self.hand) + self.sampler.events + sum(batch.events for batch in self.pending)
+        unasked = sum(weight for _, weight in self.unasked)
+        return len(self.hand) + unasked + self.sampler.events + sum(batch.events for batch in self.pending)
 
     @property
     def spooled(self) -> int:
@@ -51,10 +56,14 @@ class Accounts:
     def pending_bytes(self) -> int:
         return sum(batch.size for batch in self.pending)
 
-    def encoded(self, batch: Batch | None, sampler: Sampler, **dropped: int) -> Self:
-        """Return the accounts after the events in hand became a batch, but for those `dropped`, by reason."""
+    def encoded(
+        self, batch: Batch | None, sampler: Sampler, unasked: Iterable[tuple[Event, int]] = (), **dropped: int
+    ) -> Self:
+        """Return the accounts after the events in hand became a batch, but those `unasked` or `dropped`, by reason."""
         pending = self.pending if batch is None else (*self.pending, batch)
-        return replace(self, hand=[], sampler=sampler, pending=pending, dropped=self._dropped(**dropped))
+        return replace(
+            self, hand=[], unasked=tuple(unasked), sampler=sampler, pending=pending, dropped=self._dropped(**dropped)
+        )
 
     def spooled_as(self, batch: Batch, file: SpoolFile) -> Self:
         """Return the accounts after a pending batch was written to disk."""
@@ -69,8 +78,9 @@ class Accounts:
         )  # fmt: skip
 
     def hand_lost(self, reason: str) -> Self:
-        """Return the accounts after the events in hand were given up."""
-        return replace(self, hand=[], dropped=self._dropped(**{reason: len(self.hand)}))
+        """Return the accounts after the events in hand, and the unasked, were given up."""
+        lost = len(self.hand) + sum(weight for _, weight in self.unasked)
+        return replace(self, hand=[], unasked=(), dropped=self._dropped(**{reason: lost}))
 
     def _dropped(self, **more: int) -> dict[str, int]:
         return {**self.dropped, **{reason: self.dropped.get(reason, 0) + n for reason, n in more.items() if n}}

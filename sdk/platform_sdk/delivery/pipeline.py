@@ -6,15 +6,15 @@ One thread at a time; the writer sees to that.
 import math
 import random
 import time
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from platform_sdk.delivery import kinds, spool_file
 from platform_sdk.delivery.batch import Batch, batch_of
 from platform_sdk.delivery.before_send import Hook
 from platform_sdk.delivery.encoding import Encoder
-from platform_sdk.delivery.intake import Intake, value_of
+from platform_sdk.delivery.intake import Event, Intake, value_of
 from platform_sdk.delivery.ledger import Accounts, Ledger
 from platform_sdk.delivery.recovery import OtherStore, adopt_one, enter_lost
 from platform_sdk.delivery.sampling import HELD_SECONDS, Sampler
@@ -42,7 +42,10 @@ URGENT_PENDING = 1.5
 class Pipeline:
     """The accounts, and all that is needed to move events through them."""
 
-    def __init__(self, options: Options, intake: Intake, process: str, deadline: "Deadline") -> None:
+    def __init__(
+        self, options: Options, intake: Intake, process: str, deadline: "Deadline", asking_until: "Deadline"
+    ) -> None:
+        """`deadline` is when all waiting for the store must end, `asking_until` that for the `before_send`."""
         self.options = options
         self.intake = intake
         self.process = process
@@ -50,7 +53,7 @@ class Pipeline:
         self.accounts = Accounts(Sampler(options.sample_above_per_second))
         self.store = EventStore(options, deadline)
         self.other_stores = [OtherStore(options, dsn, deadline) for dsn in options.other_dsns]
-        self._deadline = deadline
+        self._deadline, self._asking_until = deadline, asking_until
         self.spool = BatchSpool(options)
         self._encoder = Encoder(options)
         self.before_send = Hook(options.before_send, self._encoder) if options.before_send else None
@@ -83,9 +86,9 @@ class Pipeline:
         full = not everything and self.accounts.pending_bytes > self.options.pending_bytes
         if full and self.accounts.pending_bytes > URGENT_PENDING * self.options.pending_bytes:
             return
-        before = intake.waiting
+        before, room = intake.waiting, self.options.batch_events - len(self.accounts.unasked)
         for lane in (intake.urgent,) if full else (intake.urgent, intake.other, intake.plain):
-            intake.take(lane, hand, self.options.batch_events - len(hand))
+            intake.take(lane, hand, room - len(hand))
         intake.waiting_bytes = intake.waiting_bytes * intake.waiting // before if before > len(hand) else 0
         self._encode(None if everything else -math.inf if full else time.time() - HELD_SECONDS)
 
@@ -127,9 +130,13 @@ class Pipeline:
 
         May run in one thread while another is `looking_up` a name, which touches nothing of this then.
         """
-        while self.intake.waiting:
+        while True:
             self.collect(everything=True)
-        self.collect(everything=True)
+            if self.accounts.unasked:
+                note("slow before_send", "the process ends: what before_send had no time for is dropped")
+                self.accounts = self.accounts.hand_lost("shutdown")
+            if not self.intake.waiting:
+                break
         self.spool_down_to(0, otherwise="shutdown")
 
     def catch_up(self) -> None:
@@ -161,6 +168,11 @@ class Pipeline:
         """Tell that nothing more will come of this process: its row need not be kept. Raises UnavailableError."""
         if self._ledger_was:
             self.store.run(self.ledger(Delivery()).end())
+
+    def end_asking(self) -> None:
+        """End the thread of the application's `before_send`."""
+        if self.before_send is not None:
+            self.before_send.end()
 
     def save_ledger(self, *, always: bool = False) -> bool:
         """Write the ledger beside the spooled batches, even if there are none if `always`, for a later process."""
@@ -196,9 +208,13 @@ class Pipeline:
         rows: dict[int, list[str]] = {}
         events: dict[int, int] = {}
         unwritable = unwanted = 0
-        chosen = list(sampler.chosen(self.accounts.hand))
-        row_of = self._encoder.row if self.before_send is None else self.before_send.row
-        for event, weight in chain(chosen, sampler.release(held_before)):
+        chosen = [*self.accounts.unasked, *sampler.chosen(self.accounts.hand)]
+        chosen += sampler.release(held_before)
+        row_of: Callable[[Event, int], str | None] = self._encoder.row
+        asked = len(chosen)
+        if (hook := self.before_send) is not None:
+            row_of, asked = hook.row, hook.ask([event for event, _ in chosen], self._asking_until)
+        for event, weight in chosen[:asked]:
             try:
                 row = row_of(event, weight)
             except Exception as error:  # noqa: BLE001 - arguments of odd make; the event is counted
@@ -213,7 +229,9 @@ class Pipeline:
             events[kind] = events.get(kind, 0) + weight
         self._encode_jobs(rows)
         batch = batch_of(rows, events) if rows else None
-        self.accounts = self.accounts.encoded(batch, sampler, serialization=unwritable, before_send=unwanted)
+        self.accounts = self.accounts.encoded(
+            batch, sampler, chosen[asked:], serialization=unwritable, before_send=unwanted
+        )
 
     def _encode_jobs(self, rows: dict[int, list[str]]) -> None:
         jobs = self.intake.jobs

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from platform_sdk.delivery import tally, uwsgi
-from platform_sdk.delivery.intake import URGENT_BATCH, HookedIntake, Intake, value_of
+from platform_sdk.delivery.intake import URGENT_BATCH, HookedIntake, Intake, silent, value_of
 from platform_sdk.delivery.pipeline import Pipeline
 from platform_sdk.delivery.stats import Stats
 from platform_sdk.diagnostics import note
@@ -24,6 +24,9 @@ REST_SECONDS = 0.2
 LATE = 3
 """How many more timeouts an end waits for the writer thread, which is to let go within the first: on a busy machine it
 may not have run yet, or still be importing psycopg. What it holds would be lost."""
+
+ASKING_SECONDS = 0.3
+"""How long an end for which the database took the time asks `before_send` about what it spools."""
 
 IDLE_SECONDS = 60.0
 _START_AGAIN_SECONDS = 1.0
@@ -50,23 +53,33 @@ class Writer:
         self._heirs: dict[str, Writer] = {}
         self._move = uwsgi.Move()
         self._tally: tally.Tally | None = None
-        self._pipeline = Pipeline(options, self.intake, self.process, lambda: self._deadline)
+        self._pipeline = Pipeline(
+            options, self.intake, self.process, lambda: self._deadline, lambda: self._asking_until
+        )
         self._working = threading.Lock()
         self._starting = threading.Lock()
         self._start_after = 0.0
-        self._deadline = math.inf
+        self._deadline = self._asking_until = math.inf
         self._stopping = False
         self._failures = 0
         self._used_at = 0.0
 
     def flush(self, timeout_seconds: float, *, spool: bool = False) -> bool:
         """Store everything taken in so far; what cannot be stored in time is spooled if `spool`."""
-        end = time.monotonic() + timeout_seconds
+        if silent.get():  # the application's `before_send`, which the writer waits for, called this
+            return False
+        end = self._asking_until = time.monotonic() + timeout_seconds
         # If the writer is waiting for the server, it must give up while there is time left to spool.
         self._deadline = end - (0.3 * timeout_seconds if spool else 0.0)
+        try:
+            return self._flushed(end, timeout_seconds, spool=spool)
+        finally:
+            self._deadline = self._asking_until = math.inf
+
+    def _flushed(self, end: float, timeout_seconds: float, *, spool: bool) -> bool:
         if not self._acquired(timeout_seconds, late=LATE if spool else 0):
             if spool and self._pipeline.looking_up:
-                self._pipeline.spool_all()
+                self._spool_all()
             return False
         try:
             while not (stored := self._store_all(end - 0.2 * timeout_seconds)) and time.monotonic() + 0.1 < end:
@@ -75,7 +88,6 @@ class Writer:
                 self._pipeline.spool_down_to(0)
             return stored and not self._pipeline.accounts.spooled
         finally:
-            self._deadline = math.inf
             self._working.release()
 
     def close(self, timeout_seconds: float) -> bool:
@@ -83,7 +95,10 @@ class Writer:
         self._stopping = True
         if self._move.done and uwsgi.loading():
             return True
-        self._deadline = time.monotonic() + 0.7 * timeout_seconds
+        if silent.get():  # as above
+            timeout_seconds = min(timeout_seconds, self._options.exit_timeout_seconds)
+        now = time.monotonic()
+        self._asking_until, self._deadline = now + 0.5 * timeout_seconds, now + 0.7 * timeout_seconds
         if self.intake.running:
             self.intake.rouse()
         if not self._acquired(timeout_seconds, late=LATE):
@@ -209,7 +224,7 @@ class Writer:
         if self._failures >= PATIENCE:
             self._failures = 0
             accounts = self._pipeline.accounts
-            if accounts.hand:
+            if accounts.hand or accounts.unasked:
                 self._pipeline.accounts = accounts.hand_lost("internal")
             elif accounts.pending:
                 batch = accounts.pending[0]
@@ -251,7 +266,7 @@ class Writer:
                 return False
             if not self.intake.waiting and not pipeline.accounts.buffered:
                 break
-            if time.monotonic() > until:
+            if pipeline.accounts.unasked or time.monotonic() > until:
                 return False
         try:
             pipeline.write_ledger()
@@ -265,7 +280,7 @@ class Writer:
             self._end_without_database()
             return False
         stored = self._settled(patience_until)
-        pipeline.spool_all()
+        self._spool_all()
         known = True
         try:
             pipeline.write_ledger()
@@ -276,11 +291,17 @@ class Writer:
         self._end_tally(known=known)
         for store in (pipeline.store, *(other.store for other in pipeline.other_stores)):
             store.close()
+        pipeline.end_asking()
         pipeline.spool.close(keep=not stored or bool(pipeline.accounts.files))
         return stored and not pipeline.accounts.files
 
-    def _end_without_database(self) -> None:
+    def _spool_all(self) -> None:
+        if not self._pipeline.accounts.unasked:  # else the application's `before_send` has had its time
+            self._asking_until = time.monotonic() + ASKING_SECONDS
         self._pipeline.spool_all()
+
+    def _end_without_database(self) -> None:
+        self._spool_all()
         self._end_tally(known=self._pipeline.save_ledger(always=True))
         self._pipeline.spool.close(keep=True)
 
