@@ -15,7 +15,7 @@ from platform_sdk import client, scope
 from platform_sdk.capture.context import freeze
 from platform_sdk.capture.exceptions import Captured, capture, capture_message
 from platform_sdk.delivery import kinds
-from platform_sdk.delivery.intake import Intake
+from platform_sdk.delivery.intake import Event, Intake
 from platform_sdk.delivery.kinds import API_CALL, ERROR, HTTP_REQUEST, SAMPLE, SCRAPING_RUN, USER_ACTIVITY
 from platform_sdk.diagnostics import note
 from platform_sdk.events.base import COMMON, USER_AGENT, EventKind
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from platform_sdk.model_usage import ModelUsage
 
 LONGEST_USER_AGENT = USER_AGENT.longest
+LONGEST_TEXT = 4_000
+"""How many characters of a text travel to the writer, which finds secrets and URLs' queries before it cuts further."""
+
 NO_USAGE = (None,) * 10
 """Of a call that is not to a model: as many as ModelUsage has fields."""
 
@@ -200,7 +203,8 @@ def api_call(
             frozen, cost, rate_limit, rate_limit_remaining, rate_limit_reset, *(NO_USAGE if usage is None else usage),
             scope.consumer() if consumer is None else consumer, *(current_trace() if trace is None else trace),
         )  # fmt: skip
-        intake.put(intake.lanes[API_CALL], event, 700 + size + (len(endpoint) if isinstance(endpoint, str) else 0))
+        event, letters = _bounded(event)
+        intake.put(intake.lanes[API_CALL], event, 700 + size + letters)
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("emit", error)
 
@@ -232,7 +236,8 @@ def scraping_run(
             SCRAPING_RUN, time(), job_id, scraper, site, outcome, reason, block, duration_seconds,
             items_processed, items_failed, items_dropped, response_bytes, *expected,
         )  # fmt: skip
-        intake.put(intake.lanes[SCRAPING_RUN], event, 800 + _letters(event))
+        event, letters = _bounded(event)
+        intake.put(intake.lanes[SCRAPING_RUN], event, 800 + letters)
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("emit", error)
 
@@ -256,8 +261,10 @@ def job_heartbeat(
     if intake is None:
         return
     try:
-        state = (time(), scraper, site, status, progress, total_items, completed_items, started_at, finished_at)
-        intake.put_job(job_id, state)
+        state, _ = _bounded(
+            (job_id, time(), scraper, site, status, progress, total_items, completed_items, started_at, finished_at)
+        )
+        intake.put_job(state[0], state[1:])
     except Exception as error:  # noqa: BLE001 - never into the application
         note("emit", error)
 
@@ -287,9 +294,10 @@ def activity(
             session_id = session_id or said_session
         event = (
             USER_ACTIVITY, time(), name, user_id, role, session_id, module, feature, success, duration_seconds, ip,
-            user_agent[:LONGEST_USER_AGENT] if user_agent else user_agent, frozen,
+            user_agent, frozen,
         )  # fmt: skip
-        intake.put(intake.lanes[USER_ACTIVITY], event, 900 + size + _letters(event))
+        event, letters = _bounded(event)
+        intake.put(intake.lanes[USER_ACTIVITY], event, 900 + size + letters)
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("emit", error)
 
@@ -307,8 +315,8 @@ def sample(
         return
     try:
         frozen, size = freeze(labels)
-        event = (SAMPLE, time(), name, kind, value, unit, frozen)
-        intake.put(intake.lanes[SAMPLE], event, 400 + size + _letters(event))
+        event, letters = _bounded((SAMPLE, time(), name, kind, value, unit, frozen))
+        intake.put(intake.lanes[SAMPLE], event, 400 + size + letters)
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("emit", error)
 
@@ -333,7 +341,8 @@ def event(kind: EventKind, **values: Any) -> None:
             record.append(value)
         if values:
             raise TypeError(f"{kind.name} has no column {', '.join(values)}")
-        intake.put(intake.lanes[number], tuple(record), size + _letters(record))
+        event, letters = _bounded(tuple(record))
+        intake.put(intake.lanes[number], event, size + letters)
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("emit", error)
 
@@ -356,14 +365,21 @@ def _error(
         context = scope.completed(context)
         user_id = scope.user()[0] if user_id is None else user_id
     frozen, size = freeze(context)
-    user_agent = user_agent[:LONGEST_USER_AGENT] if user_agent else user_agent
     event = (
         ERROR, time(), severity, captured, None, None, fingerprint, endpoint, user_id, ip, user_agent, job_id, frozen,
         *(current_trace() if trace is None else trace),
     )  # fmt: skip
-    intake.put(intake.lanes[ERROR], event, 1000 + size + captured.size + _letters(event))
+    event, letters = _bounded(event)
+    intake.put(intake.lanes[ERROR], event, 1000 + size + captured.size + letters)
 
 
-def _letters(event: Iterable[object]) -> int:
-    """Return how long an event's texts are: an application may pass any, and they count against `buffer_bytes`."""
-    return sum([len(value) for value in event if type(value) is str])
+def _bounded(event: Event) -> tuple[Event, int]:
+    """Return an event whose texts are cut, and how long they are: they count against `buffer_bytes`.
+
+    One that an application passes may be of any length, and would take the room of thousands of other events.
+    """
+    letters = sum([len(value) for value in event if type(value) is str])
+    if letters <= LONGEST_TEXT:
+        return event, letters
+    event = tuple([value[:LONGEST_TEXT] if type(value) is str else value for value in event])
+    return event, sum([len(value) for value in event if type(value) is str])

@@ -14,6 +14,8 @@ from platform_sdk.capture.messages import has_words
 from platform_sdk.delivery.intake import silent
 
 LONGEST_CRUMB = 300
+LONGEST_TEXT = 40_000
+"""How much of a text is looked at; of a longer one both ends are kept: its words, and the end of its stack trace."""
 
 MARK = "_platform_sdk_recorded"
 """An attribute of a record that was seen: several handlers get one, and a queue passes it on."""
@@ -80,6 +82,8 @@ def arguments(record: logging.LogRecord) -> dict[str, Any] | None:
 def _structured(record: logging.LogRecord) -> tuple[str, Mapping[str, Any]]:
     """Return text and fields of a record of structlog's, as a mapping or as JSON; "" and nothing for any other."""
     fields: Any = record.msg
+    if type(fields) is str and len(fields) > LONGEST_TEXT:  # to read it as JSON would hold the application up
+        return "", {}
     if not record.args and type(fields) is str and fields.startswith("{") and fields.endswith("}"):
         try:
             fields = json.loads(fields)
@@ -87,7 +91,7 @@ def _structured(record: logging.LogRecord) -> tuple[str, Mapping[str, Any]]:
             return "", {}
     if not isinstance(fields, Mapping):
         return "", {}
-    text = next((str(fields[name]) for name in _TEXTS if fields.get(name)), "")
+    text = next((_both_ends(str(fields[name])) for name in _TEXTS if fields.get(name)), "")
     return text, {key: value for key, value in fields.items() if text and key not in _TEXTS}
 
 
@@ -107,13 +111,18 @@ def _exception(record: logging.LogRecord, fields: Mapping[str, Any]) -> BaseExce
 
 def _text(record: logging.LogRecord) -> str:
     try:
-        return record.getMessage()
+        return _both_ends(record.getMessage())
     except Exception:  # noqa: BLE001 - arguments that do not fit, or whose text cannot be made
         return _template(record)
 
 
 def _template(record: logging.LogRecord) -> str:
-    return record.msg if isinstance(record.msg, str) else type(record.msg).__name__
+    return _both_ends(record.msg) if isinstance(record.msg, str) else type(record.msg).__name__
+
+
+def _both_ends(text: str) -> str:
+    half = LONGEST_TEXT // 2
+    return text if len(text) <= LONGEST_TEXT else f"{text[:half]}\n  ...\n{text[-half:]}"
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ import sysconfig
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from opcode import opmap
 from types import CodeType, TracebackType
 from typing import NamedTuple
@@ -34,6 +34,8 @@ LONGEST_CHAIN = 8
 DEEPEST_CHAIN = 1_000
 MOST_MEMBERS = 32
 """How many different members of a group are kept."""
+MOST_IN_ALL = 100
+"""How many members are kept of all the groups of an error: groups in groups would fill the buffer."""
 MOST_COMPARED = 1_000
 OUTER_FRAMES, INNER_FRAMES = 20, 40
 _KEPT = range(OUTER_FRAMES + INNER_FRAMES)
@@ -85,18 +87,19 @@ def capture(exc: BaseException, error_type: str | None = None) -> Captured | Non
     if earlier.captured:
         return None
     chain: list[CapturedException] = []
+    left = count(MOST_IN_ALL, -1)
     relation, current, seen = "", exc, {id(exc)}
     while True:
-        chain.append(_captured(current, relation, 0, earlier.traceback))
+        chain.append(_captured(current, relation, 0, left, earlier.traceback))
         following, relation = _cause(current)
         if following is None or id(following) in seen:
             break
         seen.add(id(following))
         current = following
         if len(chain) == LONGEST_CHAIN:
-            chain.append(_captured(_first(current, seen), relation, 0))
+            chain.append(_captured(_first(current, seen), relation, 0, left))
             break
-    error_type = chain[0].name if error_type is None else error_type
+    error_type = chain[0].name if error_type is None else _cut(error_type)
     return Captured(tuple(chain), sum(_size(one) for one in chain), error_type, status=_status(exc))
 
 
@@ -120,6 +123,7 @@ def _first(exc: BaseException, seen: set[int]) -> BaseException:
 
 def capture_message(error_type: str, message: object, trace: object = None, template: object = None) -> Captured:
     """Return an error that is not an exception; its stack trace, if any, is a text."""
+    error_type = _cut(error_type)
     text = message[:LONGEST_MESSAGE] if type(message) is str else _text(message)
     stack = trace[-LONGEST_TRACE:] if type(trace) is str and trace else None
     chain = (CapturedException("", error_type, text, ()),)
@@ -127,12 +131,14 @@ def capture_message(error_type: str, message: object, trace: object = None, temp
     return Captured(chain, 200 + len(text) + len(stack or "") + len(shape or ""), error_type, stack, shape)
 
 
-def _captured(exc: BaseException, relation: str, depth: int, stale: TracebackType | None = None) -> CapturedException:
+def _captured(
+    exc: BaseException, relation: str, depth: int, left: "count[int]", stale: TracebackType | None = None
+) -> CapturedException:
     kind = type(exc)
     positions = _positions(exc.__traceback__, stale)
     if not isinstance(exc, BaseExceptionGroup):
         return CapturedException(kind.__module__, kind.__qualname__, _text(exc), positions, relation)
-    members = _members(exc.exceptions, depth + 1) if depth < 3 else ()
+    members = _members(exc.exceptions, depth + 1, left) if depth < 3 else ()
     others = len(exc.exceptions) - len(members)
     return CapturedException(kind.__module__, kind.__qualname__, _text(exc), positions, relation, members, others)
 
@@ -147,17 +153,17 @@ def _status(exc: BaseException) -> int:
         return 0
 
 
-def _members(exceptions: Iterable[BaseException], depth: int) -> tuple[CapturedException, ...]:
-    """Return a group's members that differ in type or stack."""
+def _members(exceptions: Iterable[BaseException], depth: int, left: "count[int]") -> tuple[CapturedException, ...]:
+    """Return a group's members that differ in type or stack, as many as are `left`."""
     found: dict[object, CapturedException] = {}
     for exc in islice(exceptions, MOST_COMPARED):
         key: object = (type(exc), _last(exc.__traceback__))
         if isinstance(exc, BaseExceptionGroup):
             key = id(exc)
         if key not in found:
-            found[key] = _captured(exc, "", depth)
-            if len(found) >= MOST_MEMBERS:
+            if len(found) >= MOST_MEMBERS or next(left) <= 0:
                 break
+            found[key] = _captured(exc, "", depth, left)
     return tuple(found.values())
 
 
@@ -193,6 +199,10 @@ def _innermost(traceback: TracebackType | None, stale: TracebackType | None, bef
         count += 1
     found = [(one.tb_frame.f_code, one.tb_lasti, one.tb_frame.f_globals.get("__name__")) for one in last]
     return [*before, *found][-INNER_FRAMES:]
+
+
+def _cut(text: str) -> str:
+    return text[:LONGEST_MESSAGE] if type(text) is str and len(text) > LONGEST_MESSAGE else text
 
 
 def _text(value: object) -> str:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from platform_sdk.capture.context import freeze
 from platform_sdk.delivery import kinds, uwsgi
 from platform_sdk.delivery.copy_text import NULL, Moments
 from platform_sdk.delivery.encoding import Encoder
@@ -25,6 +26,9 @@ from platform_sdk.options import BeforeSend
 
 if TYPE_CHECKING:
     from platform_sdk.libpq import Deadline
+
+LONGEST_TEXT = 40_000
+"""How many characters of a text are taken: those of a stack trace."""
 
 THREAD = "platform-sdk-before-send"
 
@@ -171,8 +175,15 @@ def _event(event: Event, columns: tuple[str, ...], returned: Any) -> Event:
     at = returned.get("at", event[kinds.AT])
     if Moments()(at) == NULL:
         raise TypeError(f"before_send returned no time as 'at' of {kind}: expected Unix seconds")
-    values = [returned.get(column) for column in columns]
+    values = [_bounded(returned.get(column)) for column in columns]
     for column, was, value in zip(columns, event[kinds.FIRST :], values, strict=True):
         if value is None and was is not None and column in kinds.REQUIRED[event[kinds.KIND]]:
             raise TypeError(f"before_send returned no {column!r} of {kind}: expected the event with all its keys")
     return (event[kinds.KIND], at, *values)
+
+
+def _bounded(value: Any) -> Any:
+    """Return what the application put in, cut as what it logs is."""
+    if isinstance(value, str):
+        return value[:LONGEST_TEXT]
+    return freeze(value)[0] if isinstance(value, dict) else value

@@ -6,6 +6,9 @@ from typing import Any
 
 HIDDEN = "********"
 
+_LONGEST_LABEL = 1_000
+"""How much of a label is searched; less of it is stored."""
+
 # Parts of names whose values are secrets. Not `author`, not `max_tokens`, not `sort_key`.
 _NAMES = (
     r"passw(?:or)?d|passwd|passphrase|pwd|secret|credential|token(?!s|_count|_usage)|csrf|xsrf|jwt|"
@@ -83,7 +86,7 @@ class Redactor:
     @staticmethod
     def label(text: str) -> str:
         """Return a text that may become a label, without users in its URLs."""
-        return _URL_USER.sub(rf"\g<scheme>{HIDDEN}@", text) if "://" in text else text
+        return _URL_USER.sub(rf"\g<scheme>{HIDDEN}@", text[:_LONGEST_LABEL]) if "://" in text else text
 
     def secret_name(self, name: str) -> bool:
         """Return whether the value of a header, parameter or key of this name is a secret."""
