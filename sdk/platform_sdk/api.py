@@ -6,6 +6,7 @@ from typing import Any, cast, get_args
 
 from platform_sdk import emit
 from platform_sdk.actor import actor_of, session_digest
+from platform_sdk.arguments import checked
 from platform_sdk.client import guarded, guarded_otherwise
 from platform_sdk.model_usage import ModelUsage
 from platform_sdk.outgoing import outcomes
@@ -14,6 +15,7 @@ from platform_sdk.typing import Level, SampleKind, Severity
 
 
 @guarded_otherwise(False)
+@checked
 def log_error(
     error: BaseException | str,
     message: str | None = None,
@@ -64,6 +66,7 @@ def log_error(
 
 
 @guarded_otherwise(False)
+@checked
 def capture_exception(
     error: BaseException | tuple[Any, BaseException | None, Any] | str | None = None,
     *,
@@ -85,6 +88,7 @@ def capture_exception(
 
 
 @guarded_otherwise(False)
+@checked
 def capture_message(
     message: str,
     level: Level | Severity = "info",
@@ -102,6 +106,7 @@ def capture_message(
 
 
 @guarded
+@checked
 def log_activity(
     activity: str,
     user_id: object = None,
@@ -141,6 +146,7 @@ def log_activity(
 
 
 @guarded
+@checked
 def log_api_usage(
     api: str,
     endpoint: str | None = None,
@@ -175,6 +181,7 @@ def log_api_usage(
 
 
 @guarded
+@checked
 def sample(name: str, value: float, kind: SampleKind = "gauge", unit: str | None = None, **labels: Any) -> None:
     """Log a value of a custom metric; `kind` is counter (an amount to add), gauge, histogram or summary.
 

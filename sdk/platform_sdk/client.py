@@ -117,7 +117,7 @@ def _seconds(given: float | None, chosen: "Options") -> float:
     if isinstance(given, int | float) and given == given:
         return min(given, MOST_SECONDS)
     if given is not None:
-        note("timeout_seconds", f"invalid {given!r}: expected a number of seconds")
+        note("timeout_seconds", f"invalid {type(given).__name__} for timeout_seconds: expected a number of seconds")
     return chosen.exit_timeout_seconds
 
 

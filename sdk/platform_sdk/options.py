@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from platform_sdk import stores
+from platform_sdk.capture.context import spelled
 from platform_sdk.errors import OptionError
 
 PREFIX = "PLATFORM_SDK_"
@@ -251,7 +252,9 @@ def _parsed(text: str, kind: Any) -> Any:
 def _checked(value: Any, kind: Any, place: str, *, above_zero: bool) -> Any:
     """Return a value in the option's type. Raises OptionError."""
     if kind in (str, str | None):
-        return str(value)
+        if isinstance(value, str | os.PathLike) or spelled(value) is not None:
+            return str(value)
+        raise OptionError(f"invalid {type(value).__name__} for {place}: expected a text")
     if kind in (int, float, float | None):
         expected = f"{'a whole number' if kind is int else 'a number'} {'above 0' if above_zero else 'of 0 or more'}"
         if kind == float | None and value is None:
@@ -288,7 +291,14 @@ def _checked(value: Any, kind: Any, place: str, *, above_zero: bool) -> Any:
         expected = "a mapping of routes to (activity, module, feature), as an argument of init()"
         if isinstance(value, Mapping):
             return value
-    raise OptionError(f"invalid {value!r} for {place}: expected {expected}")
+    raise OptionError(f"invalid {_shown(value)} for {place}: expected {expected}")
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - the application's class
+        return f"<{type(value).__name__}>"
 
 
 def _prices(value: Any, place: str) -> Mapping[str, Mapping[str, float]]:

@@ -28,6 +28,7 @@ from weakref import ref
 
 from platform_sdk import consumers, request_context
 from platform_sdk.actor import UNKNOWN, Actor, actor_of, plain_id, plain_role, session_digest
+from platform_sdk.arguments import checked
 from platform_sdk.capture.context import MOST_ITEMS, freeze, plain_text
 from platform_sdk.diagnostics import note, unfailing
 
@@ -85,6 +86,7 @@ def _nothing() -> None:
 
 
 @unfailing(_nothing)
+@checked
 def set_user(user: object, role: str | None = None, session_id: str | None = None) -> None:
     """Say who the request or task at hand is for; None takes it back.
 
@@ -100,6 +102,7 @@ def set_user(user: object, role: str | None = None, session_id: str | None = Non
 
 
 @unfailing(_nothing)
+@checked
 def set_consumer(consumer: object = None, *, key: str | None = None) -> None:
     """Say on whose behalf the request or task at hand is: a customer, a partner; None takes it back.
 
@@ -110,6 +113,7 @@ def set_consumer(consumer: object = None, *, key: str | None = None) -> None:
 
 
 @unfailing(_nothing)
+@checked
 def set_tag(name: str, value: object) -> None:
     """Add a word about the request or task at hand to its errors; None takes it back. Objects become their class."""
     tags, key = _writable().tags, plain_text(name)[:LONGEST_TAG]
@@ -120,6 +124,7 @@ def set_tag(name: str, value: object) -> None:
 
 
 @unfailing(_nothing)
+@checked
 def set_context(name: str, values: Mapping[str, Any] | None) -> None:
     """Add a mapping about the request or task at hand to its errors, copied now; None takes it back."""
     contexts, key = _writable().contexts, plain_text(name)[:LONGEST_TAG]

@@ -219,7 +219,8 @@ class Pipeline:
                 row = row_of(event, weight)
             except Exception as error:  # noqa: BLE001 - arguments of odd make; the event is counted
                 unwritable += weight
-                note("serialization", f"{kinds.name_of(event)}: {type(error).__name__}: {error}")
+                text = self._encoder.unfit(event) or f"{type(error).__name__}: {error}"
+                note("serialization", f"{kinds.name_of(event)}: {text}")
                 continue
             if row is None:
                 unwanted += weight

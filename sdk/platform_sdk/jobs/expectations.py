@@ -5,6 +5,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import NamedTuple
 
+from platform_sdk.capture.context import plain_text
+
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:\d{1,6}[wdhms])+")
 _PART = re.compile(r"(\d+)([wdhms])")
@@ -36,12 +38,12 @@ def expectations(
             failed(error)
             return 0.0
 
-    period = read("expected_every", every)
+    period, late = read("expected_every", every), read("grace", grace)
     items = least_items if isinstance(least_items, int) and least_items > 0 else 0
     if least_items is not None and not items:
-        failed(ValueError(f"invalid {least_items!r} for least_items: expected a whole number above 0"))
+        failed(ValueError(f"invalid {plain_text(least_items)!r} for least_items: expected a whole number above 0"))
     return Expectations(
-        period + read("grace", grace) if period else 0.0, items, read("shortest", shortest), read("longest", longest)
+        period + late if period else 0.0, items, read("shortest", shortest), read("longest", longest)
     )
 
 
@@ -53,7 +55,9 @@ def seconds_of(name: str, value: Duration) -> float:
         parts = _PART.findall(value) if _DURATION.fullmatch(value) else []
         seconds = float(sum(int(number) * _UNITS[unit] for number, unit in parts))
     else:
-        seconds = float(value)
+        seconds = float(value) if isinstance(value, int | float) else 0.0
     if not 0 < seconds <= LONGEST_SECONDS:
-        raise ValueError(f"invalid {value!r} for {name}: expected a duration such as 90m, 1d or 1h30m, or seconds")
+        raise ValueError(
+            f"invalid {plain_text(value)!r} for {name}: expected a duration such as 90m, 1d or 1h30m, or seconds"
+        )
     return seconds

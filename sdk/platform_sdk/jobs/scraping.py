@@ -18,6 +18,7 @@ from time import perf_counter, time
 from typing import ParamSpec, Self
 
 from platform_sdk import client, emit
+from platform_sdk.arguments import checked
 from platform_sdk.delivery import heartbeats
 from platform_sdk.diagnostics import note, unfailing
 from platform_sdk.jobs.decorator import Function, decorated
@@ -91,6 +92,7 @@ class ScrapingJob:
     _process = 0
 
     @_guarded
+    @checked
     def __init__(
         self,
         scraper: str,
@@ -159,9 +161,10 @@ class ScrapingJob:
     @_guarded
     def downloaded(self, size_bytes: int) -> None:
         """Count bytes of responses."""
-        self._count("_bytes", size_bytes)
+        self._count("_bytes", size_bytes, "size_bytes")
 
     @_guarded
+    @checked
     def response(
         self, response: object, *, url: object = None, size_bytes: int | None = None, retry: bool = False,
         block: str | None = None, proxy: object = None,
@@ -238,6 +241,7 @@ class ScrapingJob:
                 self._done, self._total = done, total
 
     @_guarded
+    @checked
     def fail(self, reason: str = "other") -> None:
         """Report that the job fails though it raises nothing: all was blocked, nothing could be parsed.
 
@@ -262,6 +266,7 @@ class ScrapingJob:
             heartbeats.of_this_process().add(self)
 
     @_guarded
+    @checked
     def end(self, reason: str | None = None) -> None:
         """End the job, as failed where there is a `reason`; a second call does nothing."""
         if not self._mine:
@@ -313,6 +318,7 @@ class ScrapingJob:
         heartbeats.of_this_process().remove(self)
 
     @_guarded
+    @checked
     def end_with(self, exception: BaseException) -> None:
         """End the job as failed for the exception's reason, and record the exception as an error of this job."""
         reason = "other"
@@ -341,9 +347,9 @@ class ScrapingJob:
     def __bool__(self) -> bool:
         return self._usable
 
-    def _count(self, name: str, n: object) -> None:
+    def _count(self, name: str, n: object, argument: str = "n") -> None:
         if self._mine:
-            number = _whole("n", n)
+            number = _whole(argument, n)
             with self._lock:
                 setattr(self, name, (getattr(self, name) or 0) + number)
 

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Never, Self, TypeVar, cast
 
 from platform_sdk import client, emit
+from platform_sdk.arguments import checked
 from platform_sdk.capture.context import plain_text
 from platform_sdk.diagnostics import note, unfailing_methods
 from platform_sdk.outgoing import outcomes, rate_limits
@@ -37,6 +38,7 @@ class APIMonitor:
     application's exceptions pass through; the monitor's own are counted and go no further.
     """
 
+    @checked
     def __init__(
         self,
         api: str = "unknown",
@@ -78,14 +80,16 @@ class APIMonitor:
             note("APIMonitor", error)
         return response
 
+    @checked
     def status(self, code: int) -> None:
         """Report the response's status code, where there is no response to read."""
         try:
             status = int(code)
         except Exception as error:  # of whatever was given
-            raise ValueError(f"invalid {plain_text(code)!r}: expected a status code such as 200") from error
+            raise ValueError(f"invalid {plain_text(code)!r} for code: expected a status such as 200") from error
         self._reported, self._status = True, status
 
+    @checked
     def failed(self, reason: str) -> None:
         """Report that the call failed, whatever its status; reasons are those of `emit.api_call`."""
         self._reason = reason
