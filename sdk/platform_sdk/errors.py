@@ -1,6 +1,7 @@
 """The errors that the SDK raises on purpose. None of them ever reaches the application.
 
 SDKError
+├── HookError               a library lacks what a hook replaces
 ├── OptionError             an option of init() or of the environment
 ├── UnavailableError        the event store accepts no events now
 ├── ConnectionBrokenError   there is no connection to PostgreSQL
@@ -10,6 +11,10 @@ SDKError
 
 class SDKError(Exception):
     """Base class of the SDK's own errors."""
+
+
+class HookError(SDKError):
+    """Raised when this version of a library has no method of the name that a hook replaces."""
 
 
 class OptionError(SDKError):

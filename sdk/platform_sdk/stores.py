@@ -40,9 +40,9 @@ def listed(value: object, expected: str) -> tuple[str, ...]:
     Raises OptionError, which quotes none.
     """
     given = value if isinstance(value, list | tuple) else [value]
-    if odd := [type(one).__name__ for one in given if not isinstance(one, str)]:
-        raise OptionError(f"invalid {odd[0]} for dsn: expected {expected}")
-    texts = [one.strip() for one in given]
+    texts = [one.strip() for one in given if isinstance(one, str)]
+    if len(texts) < len(given):
+        raise OptionError(f"invalid {type(value).__name__} for dsn: expected {expected}")
     found = [one for text in texts for one in (_BETWEEN.split(text) if is_url(text) else [text])]
     if (isinstance(value, list | tuple) and not all(found)) or not all(map(is_valid, found)):
         raise OptionError(f"invalid value for dsn (not shown): expected {expected}")

@@ -119,8 +119,19 @@ def _switch_on(name: str) -> bool:
         import_module(NAMES[name].module).ensure()
         _on.add(name)
     except Exception as error:  # noqa: BLE001 - never into the application, whatever version of the library it has
-        note(f"integration {name}", error)
+        advice = f"it is not recorded; update platform_sdk, or leave it out: '-{name}'"
+        note(f"integration {name}", f"{_version_of(name)} does not fit ({type(error).__name__}: {error}): {advice}")
     return name in _on
+
+
+def _version_of(name: str) -> str:
+    top = NAMES[name].watched.partition(".")[0]
+    try:
+        from importlib.metadata import version  # not loaded where nothing is wrong
+
+        return f"{top} {version(top)}"
+    except Exception:  # noqa: BLE001 - a distribution of another name, or none
+        return top
 
 
 def _switch_off(name: str) -> None:

@@ -24,6 +24,6 @@ def _init(worker: Any, *args: Any, **kwargs: Any) -> None:
 
 
 # SimpleWorker is a sibling of Worker's in newer versions.
-_BASE = next(kind for kind in reversed(Worker.__mro__) if kind is not object and "__init__" in vars(kind))
+_BASE = next((kind for kind in reversed(Worker.__mro__) if kind is not object and "__init__" in vars(kind)), Worker)
 _patch = Patch(_BASE, "__init__", _init)
 ensure, uninstall = _patch.apply, _patch.remove

@@ -42,9 +42,7 @@ def expectations(
     items = least_items if isinstance(least_items, int) and least_items > 0 else 0
     if least_items is not None and not items:
         failed(ValueError(f"invalid {plain_text(least_items)!r} for least_items: expected a whole number above 0"))
-    return Expectations(
-        period + late if period else 0.0, items, read("shortest", shortest), read("longest", longest)
-    )
+    return Expectations(period + late if period else 0.0, items, read("shortest", shortest), read("longest", longest))
 
 
 def seconds_of(name: str, value: Duration) -> float:

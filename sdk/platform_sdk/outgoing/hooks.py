@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from platform_sdk.diagnostics import note
+from platform_sdk.errors import HookError
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,14 @@ class Patch:
         """Replace the method for a hook, unless it is replaced already."""
         self._users.add(user)
         if not self._applied:
+            self.check()
             self.original, self._applied = getattr(self._owner, self._name), True
             setattr(self._owner, self._name, self._replacement)
+
+    def check(self) -> None:
+        """Raise HookError where this version of the library has no such method."""
+        if not any(self._name in vars(kind) for kind in self._owner.__mro__ if kind is not object):
+            raise HookError(f"{self._owner.__module__}.{self._owner.__qualname__} has no {self._name!r}")
 
     def remove(self, user: object = None) -> None:
         """Put the original back when no hook needs it, unless something else was put on top of ours."""
@@ -101,15 +108,27 @@ class Hook:
         self.rules: Rules | None = None
 
     def install(self, apis: Apis = None, *, blocked: Blocked = None, only_named: bool = False) -> None:
-        """Record the library's calls by these rules (see `Rules`); a second call changes the rules."""
-        self.rules = Rules(apis, blocked, only_named)
+        """Record the library's calls by these rules (see `Rules`); a second call changes the rules.
+
+        Where this version of the library lacks one of the methods, none is replaced: the log says so, and nothing is
+        recorded.
+        """
+        try:
+            self._install(Rules(apis, blocked, only_named))
+        except HookError as error:
+            note("install", f"nothing is recorded: {error}")
+
+    def _install(self, rules: Rules) -> None:
+        for patch in self._patches:
+            patch.check()
+        self.rules = rules
         for patch in self._patches:
             patch.apply(self)
 
     def ensure(self) -> None:
         """Record the library's calls, unless the application installed this already."""
         if self.rules is None:
-            self.install()
+            self._install(Rules())
 
     def uninstall(self) -> None:
         """Leave the library as it was found; what was made meanwhile records nothing more."""
