@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import pytest
 from django.test import AsyncClient, Client
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, HTTPException
 from flask import Flask
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -120,6 +120,41 @@ def test_fastapi(recorded: Recorded, path: str) -> None:
     Call(fastapi_app(), f"/{path}").run()
 
     assert said_of(recorded) == SAID
+
+
+def test_a_user_that_a_dependency_returns(recorded: Recorded) -> None:
+    """A dependency of a router names it; also where a later one refuses, or the endpoint fails."""
+    asked: list[str] = []
+
+    def current_user(name: str) -> dict[str, str]:
+        asked.append(name)
+        return {"id": name, "role": "editor"}
+
+    async def known(user: Annotated[dict[str, str], Depends(current_user)]) -> None:
+        platform_sdk.set_user(user)
+
+    def allowed(user: Annotated[dict[str, str], Depends(current_user)]) -> None:
+        if user["id"] == "eve":
+            raise HTTPException(403)
+
+    router = APIRouter(dependencies=[Depends(known), Depends(allowed)])
+
+    @router.get("/{name}")
+    async def endpoint(user: Annotated[dict[str, str], Depends(current_user)]) -> str:
+        if user["id"] == "bob":
+            raise ValueError("broken")
+        return user["id"]
+
+    app = FastAPI()
+    app.include_router(router)
+    app.add_middleware(asgi.PlatformMiddleware)
+    for name in ("ann", "eve", "bob"):
+        Call(app, f"/{name}").run()
+
+    assert asked == ["ann", "eve", "bob"]
+    found = [(request["user_id"], request["role"], request["status"]) for request in recorded.requests]
+    assert found == [("ann", "editor", 200), ("eve", "editor", 403), ("bob", "editor", 500)]
+    assert [error[4] for error in recorded.errors] == ["bob"]
 
 
 def test_starlette_middleware_outside(recorded: Recorded) -> None:
