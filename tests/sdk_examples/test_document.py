@@ -190,6 +190,17 @@ def test_fastapi(store: Store, programs: Programs, tmp_path: Path, empty: None) 
     assert requests_of(store) == [("/papers/{pk}", "GET", 200, None), ("/papers/{pk}", "GET", 422, None)]
 
 
+def test_the_user_of_a_dependency(store: Store, programs: Programs, tmp_path: Path, empty: None) -> None:
+    """The requests of a router's routes are those of the user."""
+    more = '\nfrom routes import router\n\n\n@router.get("/papers")\ndef papers() -> int:\n    return 1\n\n\n'
+    (tmp_path / "routes.py").write_text(block("A user that a dependency returns"))
+    (tmp_path / "main.py").write_text(f"{block('FastAPI and Starlette')}{more}app.include_router(router)\n")
+    with programs.serving("uvicorn", "--host", "{host}", "--port", "{port}", "main:app", cwd=tmp_path) as url:
+        assert requests.get(f"{url}/papers").status_code == 200
+
+    assert store.rows("route, user_id, role", "http_request") == [("/papers", "7", "editor")]
+
+
 def test_flask(store: Store, programs: Programs, tmp_path: Path, empty: None) -> None:
     """Rules are the routes; an exception that Flask answers is recorded."""
     routes = '\n\n@app.get("/papers/<int:pk>")\ndef paper(pk: int) -> str:\n    return str(1 // pk)\n'
