@@ -106,6 +106,14 @@ def file(request: HttpRequest) -> FileResponse:
     return FileResponse(Path(__file__).open("rb"))
 
 
+async def cancel(request: HttpRequest) -> HttpResponse:
+    task = asyncio.create_task(asyncio.sleep(3600))
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
+    return HttpResponse()
+
+
 async def wait(request: HttpRequest) -> HttpResponse:
     await asyncio.sleep(3600)
     return HttpResponse("never")
@@ -126,6 +134,7 @@ urlpatterns = [
     path("async/fail/", fail_async),
     path("async/stream/", stream_async),
     path("async/wait/", wait),
+    path("async/cancel/", cancel),
     path("fail/", fail),
     path("log/<int:pk>/", lambda request, pk: log(request)),
     path("async/log/", log_async),

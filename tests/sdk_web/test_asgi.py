@@ -336,6 +336,27 @@ def test_cancellation_passes_through(recorded: Recorded) -> None:
     assert (recorded.request["status"], recorded.errors) == (499, [])
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_task_that_the_application_cancelled(recorded: Recorded, gone: bool) -> None:
+    """Who awaits it fails, though nobody gave up waiting: a 500 and an error; a 499 where the client has left."""
+
+    async def endpoint(request: Any) -> PlainTextResponse:
+        if gone:
+            await request.is_disconnected()
+        task = asyncio.create_task(asyncio.sleep(3600))
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+        return PlainTextResponse("never")
+
+    incoming = [{"type": "http.disconnect"}] if gone else [{"type": "http.request"}]
+    with pytest.raises(asyncio.CancelledError):
+        Call(serving(endpoint), "/x/1", incoming=incoming).run()
+
+    assert recorded.request["status"] == (499 if gone else 500)
+    assert recorded.error_chains == ([] if gone else [["CancelledError"]])
+
+
 async def talk(websocket: WebSocket) -> None:
     await websocket.accept()
     await asyncio.sleep(0.05)

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -232,6 +233,18 @@ def test_client_that_leaves_while_the_view_works(recorded: Recorded) -> None:
     Call(django_project.asgi_application(), "/async/wait/", incoming=gone).run()
 
     assert (recorded.request["status"], recorded.errors) == (499, [])
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Django leaves the body's file open
+def test_a_task_that_the_view_cancelled(recorded: Recorded) -> None:
+    """Nobody gave up waiting: a 500 and an error, by ASGI and by WSGI."""
+    with pytest.raises(asyncio.CancelledError):
+        Call(django_project.asgi_application(), "/async/cancel/").run()
+    with pytest.raises((asyncio.CancelledError, futures.CancelledError)):
+        call(django_project.wsgi_application(), "/async/cancel/")
+
+    assert [request["status"] for request in recorded.requests] == [500, 500]
+    assert recorded.error_chains == [["CancelledError"], ["CancelledError"]]
 
 
 def test_file_is_sent_as_before(recorded: Recorded) -> None:

@@ -16,7 +16,17 @@ from platform_sdk.trace import of_request
 from platform_sdk.web.address import client_address
 from platform_sdk.web.answered import is_error
 from platform_sdk.web.asgi_routes import Templates
-from platform_sdk.web.record import CLIENT_GONE, KEY, METHODS, options_of, record_activity, record_exception, routed
+from platform_sdk.web.record import (
+    CLIENT_GONE,
+    KEY,
+    METHODS,
+    gave_up,
+    is_failure,
+    options_of,
+    record_activity,
+    record_exception,
+    routed,
+)
 
 Scope = dict[str, Any]
 Message = MutableMapping[str, Any]
@@ -25,8 +35,8 @@ Send = Callable[[Message], Awaitable[None]]
 Identify = Callable[[Scope], Any]
 RouteOf = Callable[[Scope], str | None]
 
-_CLIENT_LEFT = ("ClientDisconnect", "WebSocketDisconnect")
-"""What Starlette raises in an application whose client has left."""
+_CLIENT_LEFT = ("ClientDisconnect", "WebSocketDisconnect", "CancelledError")
+"""What Starlette, and tasks, raise in an application whose client has left."""
 
 SWITCHING_PROTOCOLS, FORBIDDEN, INTERNAL_ERROR = 101, 403, 1011
 
@@ -76,11 +86,9 @@ class AsgiConnection:
 
     def failed(self, error: BaseException) -> None:
         """End what an exception escaped from, and record that, unless it only says that the client has left."""
-        # CancelledError: the server gave up waiting, because the client left or because it shuts down.
-        name = type(error).__name__
-        if name in ("CancelledError", "GeneratorExit") or (
-            self.gone and (name in _CLIENT_LEFT or isinstance(error, OSError))
-        ):
+        # Cancelled: the server gave up waiting, because the client left or because it shuts down.
+        left = self.gone and (type(error).__name__ in _CLIENT_LEFT or isinstance(error, OSError))
+        if left or gave_up(error, asynchronous=True):
             if not self.ended:
                 self.left()
             return
@@ -100,7 +108,7 @@ class AsgiConnection:
             ip, user_agent, traceparent = _client_of(scope, options.trusted_proxies)
             trace = of_request(traceparent)
             route, actor = self._known()
-            if exception is not None and isinstance(exception, Exception):
+            if exception is not None and is_failure(exception):
                 details = RequestDetails(route, method, *actor, ip, user_agent, trace)
                 record_exception(exception, details, self.said)
             if not self.ended:

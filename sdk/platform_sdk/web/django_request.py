@@ -24,6 +24,8 @@ from platform_sdk.web.record import (
     UNMATCHED,
     RequestOptions,
     closed_method,
+    gave_up,
+    is_failure,
     options_of,
     record_activity,
     record_exception,
@@ -66,7 +68,8 @@ class DjangoRequest:
     def failed(self, exception: BaseException) -> None:
         """Emit a request that ended by an exception: Django answers all but those that are to end the process."""
         try:
-            self._end(_status_of(exception), None, exception)
+            gone = gave_up(exception, asynchronous=hasattr(self._request, "scope"))
+            self._end(CLIENT_GONE if gone else 500, None, None if gone else exception)
         except Exception as error:  # noqa: BLE001 - never into the application
             self._intake.fail("django", error)
 
@@ -91,13 +94,15 @@ class DjangoRequest:
         try:
             status: int = response.status_code
             size: int | None = parts.size
+            error: BaseException | None = None
             if parts.error is not None:
-                status = _status_of(parts.error)
+                left = type(parts.error).__name__ in ("CancelledError", "GeneratorExit")
+                status, error = (CLIENT_GONE, None) if left else (500, parts.error)
             elif parts.complete is False and self._request.method != "HEAD":
                 status = CLIENT_GONE
             if parts.complete is None:  # a server that has sent the file itself
                 size = size_of(response["Content-Length"]) if response.has_header("Content-Length") else None
-            self._end(status, size, parts.error, self._first_byte_seconds, self._trace)
+            self._end(status, size, error, self._first_byte_seconds, self._trace)
         except Exception as error:  # noqa: BLE001 - never into the application
             self._intake.fail("django", error)
         finally:
@@ -117,7 +122,7 @@ class DjangoRequest:
         ip, user_agent = address_and_agent(request.META, options.trusted_proxies)
         method = closed_method(request.method)
         trace = of_request(self.traceparent()) if trace is None else trace
-        if isinstance(exception, Exception):
+        if exception is not None and is_failure(exception):
             details = RequestDetails(route, method, *actor, ip, user_agent, trace)
             record_exception(exception, details, self.said, view_of(request))
         if status >= 500 or not _leaves_out(options, request):
@@ -179,10 +184,6 @@ class DjangoRequest:
         route = UNMATCHED if match is None else template(match.route)
         actor = self._requesting() if identify is None else identified(identify, request)
         return route, scope.acting(self.said, actor) if scope.used else actor
-
-
-def _status_of(exception: BaseException) -> int:
-    return CLIENT_GONE if type(exception).__name__ in ("CancelledError", "GeneratorExit") else 500
 
 
 def _leaves_out(options: RequestOptions, request: Request) -> bool:

@@ -85,6 +85,29 @@ def record_activity(
         )  # fmt: skip
 
 
+def is_failure(error: BaseException | None) -> bool:
+    """Return whether an exception is an error, rather than what ends a process or a generator."""
+    return isinstance(error, Exception) or type(error).__name__ == "CancelledError"
+
+
+def gave_up(error: BaseException, *, asynchronous: bool) -> bool:
+    """Return whether an exception says that whoever asked no longer waits.
+
+    A CancelledError may also come from a task that the application itself cancelled and awaits: then the task here is
+    asked nothing of the kind. A thread may serve for a task of an `asynchronous` server, and knows nothing of it.
+    """
+    name = type(error).__name__
+    if name != "CancelledError":
+        return name == "GeneratorExit"
+    from asyncio import current_task  # loaded where there is such an error
+
+    try:
+        task = current_task()
+    except RuntimeError:  # no loop runs in this thread
+        return asynchronous
+    return task is None or task.cancelling() > 0
+
+
 def record_exception(
     error: BaseException, request: RequestDetails, said: scope.Scope | None, view: str | None = None
 ) -> None:

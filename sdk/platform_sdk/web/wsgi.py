@@ -27,6 +27,7 @@ from platform_sdk.web.record import (
     CLIENT_GONE,
     KEY,
     closed_method,
+    is_failure,
     options_of,
     record_activity,
     record_exception,
@@ -214,7 +215,7 @@ class WsgiRequest:
 
     def record_exception(self, exception: BaseException | None) -> None:
         """Emit an exception of this request."""
-        if not isinstance(exception, Exception):
+        if exception is None or not is_failure(exception):
             return
         try:
             self._look_up()
