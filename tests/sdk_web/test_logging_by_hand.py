@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -177,3 +178,23 @@ def test_a_shared_exception_is_an_error_in_each_request(recorded: Recorded) -> N
         Call(app).run()
 
     assert len(recorded.errors) == 3
+
+
+def test_what_a_future_raises_on_after_the_request(recorded: Recorded) -> None:
+    """It is the error of that request, which a server logs once more: Django's streams go through one by WSGI."""
+    future: Future[None] = Future()
+
+    async def endpoint(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            raise ValueError("broken")
+        except ValueError as error:
+            future.set_exception(error)
+            platform_sdk.log_error(error)
+
+    Call(asgi.PlatformMiddleware(endpoint)).run()
+    try:
+        future.result()
+    except ValueError as error:
+        platform_sdk.log_error(error)
+
+    assert len(recorded.errors) == 1

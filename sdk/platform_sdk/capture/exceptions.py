@@ -251,7 +251,7 @@ def _mark(exc: BaseException) -> Earlier:
 def _compared(exc: BaseException, mark: Mark, request: ServedRequest | None) -> Earlier:
     """Return whether an exception was raised a second time since it was marked."""
     marked_in, reached = mark.request, mark.reached
-    elsewhere = request is not None or marked_in is not None
+    elsewhere = request is not None  # after a request its server may log what a future raised on there
     if marked_in is not None and marked_in() is request:
         return Earlier(True)
     if reached is None:  # it was logged before it was raised, or never is
