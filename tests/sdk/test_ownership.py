@@ -62,6 +62,9 @@ def installed(folder: Path, name: str, *, requires: str = "", url: str | None = 
     """Write what pip writes of a distribution with one package."""
     place = folder / f"{name}-1.0.dist-info"
     place.mkdir()
+    (folder / name).mkdir()
+    for file in ("__init__.py", "views.py"):  # from Python 3.12 on only what is there is listed
+        (folder / name / file).touch()
     (place / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{requires}\n")
     (place / "RECORD").write_text(f"{name}/__init__.py,,\n{name}/views.py,,\n{name}-1.0.dist-info/METADATA,,\n")
     if url is not None:
