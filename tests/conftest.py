@@ -8,6 +8,8 @@ import gc
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -160,11 +162,25 @@ def database(postgres: Postgres) -> Iterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def store_template(postgres: Postgres) -> str:
-    """Return the name of a database with the schema, to copy from: applying it takes longer than most tests."""
-    with psycopg.connect(postgres.create_database("store_template"), autocommit=True) as connection:
-        schema.apply(connection)
-    return "store_template"
+def store_templates(postgres: Postgres) -> Callable[[], str]:
+    """Return a function that names a database with the schema, to copy from: applying it takes longer than most tests.
+
+    There is one a day, as its partitions are those of the days around it: a session may last beyond midnight.
+    """
+
+    @cache
+    def made(name: str) -> str:
+        with psycopg.connect(postgres.create_database(name), autocommit=True) as connection:
+            schema.apply(connection)
+        return name
+
+    return lambda: made(f"store_template_{datetime.now(UTC):%Y%m%d}")
+
+
+@pytest.fixture
+def store_template(store_templates: Callable[[], str]) -> str:
+    """Return the name of a database with the schema and the partitions of today."""
+    return store_templates()
 
 
 @pytest.fixture

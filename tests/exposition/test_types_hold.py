@@ -73,10 +73,10 @@ def value(chance: random.Random, column: Column) -> str | None:
 
 
 @pytest.fixture(scope="module")
-def view(postgres: Postgres, store_template: str) -> Iterator[SourceView]:
+def view(postgres: Postgres, store_templates: Callable[[], str]) -> Iterator[SourceView]:
     """Return what a poll makes of rows with any values, of every kind."""
     chance = random.Random(11)
-    with fresh_database(postgres, store_template) as database:
+    with fresh_database(postgres, store_templates()) as database:
         fill(database, chance)
         plan = mapping.plan(Source(sample_labels=("table", "endpoint")))
         worker = Worker(plan, Settings(dsn=Secret(database.dsn)), Limits(series_per_metric=60), Retention())
