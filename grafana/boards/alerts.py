@@ -176,14 +176,14 @@ def _notifications() -> Section:
         "Notifications to the exporter",
         "Firing and resolved alerts that Alertmanager sent to the exporter per minute, and its reminders.",
         {"{{status}}": alerts.RECEIVED, "reminders": alerts.REPEATS},
-        "cpm",
+        columns.PER_MINUTE,
         named=STATES,
     )
     sent = panels.lines(
         "Notifications by integration",
         "Notifications that Alertmanager sent per minute, and those that failed.",
         {"{{integration}} sent": alerts.SENT, "{{integration}} failed": alerts.UNDELIVERED},
-        "cpm",
+        columns.PER_MINUTE,
         named={"failed": colors.RED},
     )
     not_sent = panels.lines(

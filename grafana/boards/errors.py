@@ -9,7 +9,7 @@ from grafana_foundation_sdk.builders import stat
 from grafana_foundation_sdk.models import dashboard as models
 
 from grafana import actions
-from grafana.design import colors, links, panels, tables, variables
+from grafana.design import colors, columns, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.queries import errors, health
 
@@ -64,7 +64,11 @@ def _number(title: str, description: str, sql: str, color: str = colors.BLUE) ->
 
 def _charts() -> Line:
     recorded = panels.bars(
-        "Errors recorded", "Per minute.", {"{{severity}}": errors.RATE_BY_SEVERITY}, "cpm", named=colors.SEVERITIES
+        "Errors recorded",
+        "Per minute.",
+        {"{{severity}}": errors.RATE_BY_SEVERITY},
+        columns.PER_MINUTE,
+        named=colors.SEVERITIES,
     )
     bursts = panels.judged(
         "Compared with usual",
@@ -121,7 +125,11 @@ def _many() -> Line:
 
 def _breakdown() -> Section:
     by_app = panels.lines(
-        "Errors by app", "Errors recorded per minute.", {"{{app}}": errors.RATE_BY_APP}, "cpm", stacked=True
+        "Errors by app",
+        "Errors recorded per minute.",
+        {"{{app}}": errors.RATE_BY_APP},
+        columns.PER_MINUTE,
+        stacked=True,
     )
     types = panels.ranking(
         "Most frequent types", "Errors recorded in the range.", {"{{error_type}}": errors.BUSIEST_TYPES}

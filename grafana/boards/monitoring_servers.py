@@ -1,6 +1,6 @@
 """Prometheus and Alertmanager on the dashboard of the monitoring: load, rules, and the way of alerts."""
 
-from grafana.design import colors, panels, tables
+from grafana.design import colors, columns, panels, tables
 from grafana.design.layout import Line, Section
 from grafana.queries import monitoring
 
@@ -121,7 +121,10 @@ def _alertmanager() -> Section:
         {"{{instance}} {{state}}": monitoring.HELD},
     )
     sent = panels.lines(
-        "Alerts sent", "From Prometheus, per minute.", {"{{instance}} {{alertmanager}}": monitoring.SENT}, "cpm"
+        "Alerts sent",
+        "From Prometheus, per minute.",
+        {"{{instance}} {{alertmanager}}": monitoring.SENT},
+        columns.PER_MINUTE,
     )
     lost = panels.bars(
         "Alerts not sent",

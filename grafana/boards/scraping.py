@@ -7,7 +7,7 @@ and queues.
 from exporter.indicators import INDICATORS
 from grafana.boards import scraping_details
 from grafana.boards.scraping_details import LEGEND, TO_SCRAPER
-from grafana.design import colors, links, panels, tables, variables
+from grafana.design import colors, columns, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.queries import scraping
 
@@ -98,7 +98,7 @@ def _charts() -> Line:
         {LEGEND: scraping.FAILURES},
         "scraping_failure_ratio",
     ).max(1)
-    items = panels.lines("Items per minute", "Over 5 minutes.", {LEGEND: scraping.ITEMS}, "cpm")
+    items = panels.lines("Items per minute", "Over 5 minutes.", {LEGEND: scraping.ITEMS}, columns.PER_MINUTE)
     volume = panels.lines(
         "Volume share",
         "Items of the last hour as a share of the median of the same hour in earlier weeks; lower is worse.",

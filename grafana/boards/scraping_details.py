@@ -49,7 +49,7 @@ def _sites() -> Section:
 def _requests() -> Section:
     codes = panels.bars(
         "Requests by status", "Per minute, over 5 minutes; none where no response came.", {"{{code}}": scraping.CODES},
-        "cpm", named=colors.CODES,
+        columns.PER_MINUTE, named=colors.CODES,
     )  # fmt: skip
     retries = panels.lines(
         "Retries", "Share of the requests of 5 minutes that repeated an earlier one.", {LEGEND: scraping.RETRIES},
@@ -62,11 +62,14 @@ def _requests() -> Section:
         "scraping_blocked_ratio",
     ).max(1)
     blocks = panels.bars(
-        "Blocked by", "Blocked requests per minute, over 5 minutes.", {"{{block}}": scraping.BLOCKS}, "cpm"
+        "Blocked by", "Blocked requests per minute, over 5 minutes.", {"{{block}}": scraping.BLOCKS}, columns.PER_MINUTE
     )
     size = panels.lines("Downloaded", "Per second, over 5 minutes.", {LEGEND: scraping.BYTES}, "binBps")
     dropped = panels.lines(
-        "Dropped items", "Items per minute dropped on purpose, such as duplicates.", {LEGEND: scraping.DROPPED}, "cpm"
+        "Dropped items",
+        "Items per minute dropped on purpose, such as duplicates.",
+        {LEGEND: scraping.DROPPED},
+        columns.PER_MINUTE,
     )
     sites = tables.measured(
         "Requests by site",
@@ -91,7 +94,7 @@ def _requests() -> Section:
 
 def _proxies() -> Section:
     providers = tables.measured(
-        "Requests by provider of proxies",
+        "Requests by proxy provider",
         "In the chosen range, of all scrapers. Refused: status 401, 403, 429 or 503, most of them bans; 407: by the "
         "proxy itself. Cost by the prices of the SDK's option.",
         {
@@ -105,16 +108,16 @@ def _proxies() -> Section:
     ).min_width(70)  # fmt: skip
     cost = tables.measured(
         "Cost by scraper",
-        "In the chosen range: in all, of a request, of a thousand pages that nothing blocked, of a processed item.",
+        "In the chosen range: in all, per request, per thousand pages that nothing blocked, per processed item.",
         {
-            "Cost": scraping.COST, "Of a request": scraping.COST_REQUEST,
-            "Of 1000 pages": scraping.COST_PAGES, "Of an item": scraping.COST_ITEM,
+            "Cost": scraping.COST, "Per request": scraping.COST_REQUEST,
+            "Per 1,000 pages": scraping.COST_PAGES, "Per item": scraping.COST_ITEM,
         },
-        ["app", TO_SCRAPER, ("Cost", {"decimals": 2}), ("Of a request", {"decimals": 5}),
-         ("Of 1000 pages", {"decimals": 2}), ("Of an item", {"decimals": 5})],
+        ["app", TO_SCRAPER, ("Cost", {"decimals": 2}), ("Per request", {"decimals": 5}),
+         ("Per 1,000 pages", {"decimals": 2}), ("Per item", {"decimals": 5})],
     ).min_width(80)  # fmt: skip
     failing = panels.judged(
-        "Proxies without success",
+        "Failing requests by proxy",
         "Share of the requests of 5 minutes that failed, were refused or were blocked.",
         {PROXY: scraping.PROXY_FAILING},
         "scraping_proxy_failure_ratio",
@@ -136,7 +139,10 @@ def _proxies() -> Section:
 
 def _politeness() -> Section:
     requests = panels.lines(
-        "Requests per site", "Per minute, over 5 minutes, of all scrapers.", {SITE: scraping.SITE_RATE}, "cpm"
+        "Requests per site",
+        "Per minute, over 5 minutes, of all scrapers.",
+        {SITE: scraping.SITE_RATE},
+        columns.PER_MINUTE,
     )
     early = panels.judged(
         "Ignored Retry-After",
@@ -235,7 +241,9 @@ def _failures() -> Section:
         {"{{reason}}": scraping.REASON_SHARES},
         named=colors.REASONS,
     )
-    items = panels.lines("Failed items", "Items per minute, over 5 minutes.", {LEGEND: scraping.ITEM_FAILURES}, "cpm")
+    items = panels.lines(
+        "Failed items", "Items per minute, over 5 minutes.", {LEGEND: scraping.ITEM_FAILURES}, columns.PER_MINUTE
+    )
     bans = panels.judged(
         "Ban ratio",
         "Forbidden or blocked runs, over 5 minutes.",
@@ -253,8 +261,14 @@ def _failures() -> Section:
         "Runs that failed in the chosen range, the newest first." + SDK,
         scraping.FAILED,
         [
-            *(ENDED, TO_SCRAPER, tables.column("scraper", width=90), tables.column("site", width=105)),
-            *(tables.column("reason", width=130), "duration_seconds", "items_processed", "items_failed", "app"),
+            *(ENDED, TO_SCRAPER, tables.column("scraper", width=80), tables.column("site", width=120)),
+            *(
+                tables.column("reason", width=115),
+                "duration_seconds",
+                tables.column("items_processed", width=70),
+                "items_failed",
+                "app",
+            ),
             tables.column("job_id", width=115),
         ],
     ).min_width(80)
@@ -362,7 +376,7 @@ def _tasks() -> Section:
         "Background tasks",
         "Attempts per minute at tasks of Celery, RQ and other queues, by outcome, over 5 minutes.",
         {"{{task}} {{outcome}}": scraping.TASKS},
-        "cpm",
+        columns.PER_MINUTE,
     )
     durations = panels.lines(
         "Duration of tasks", "95 % of attempts take at most this time, over 30 minutes.",

@@ -58,7 +58,7 @@ def _logins() -> Line:
         "Logins and logouts",
         "Login attempts, logouts, and failed logins per minute.",
         {"logins": users.LOGINS, "logouts": users.LOGOUTS, "failed": users.FAILED_LOGINS},
-        "cpm",
+        columns.PER_MINUTE,
         named=LOGINS,
     )
     failed = panels.lines(
@@ -75,13 +75,13 @@ def _logins() -> Line:
 
 def _activity() -> Section:
     by_type = panels.lines(
-        "Activity by type", "Activities per minute.", {"{{activity}}": users.BY_TYPE}, "cpm", stacked=True
+        "Activity by type", "Activities per minute.", {"{{activity}}": users.BY_TYPE}, columns.PER_MINUTE, stacked=True
     )
     failures = panels.lines(
         "Failed activity", "Share that failed, over 5 minutes.", {"{{activity}}": users.FAILURES}, "percentunit"
     )
     by_role = panels.lines(
-        "Activity by role", "Activities per minute.", {"{{role}}": users.BY_ROLE}, "cpm", stacked=True
+        "Activity by role", "Activities per minute.", {"{{role}}": users.BY_ROLE}, columns.PER_MINUTE, stacked=True
     )
     roles = panels.doughnut(
         "Users by role", "In the range. A user with two roles counts in both.", users.USERS_BY_ROLE, every_row=True

@@ -8,6 +8,9 @@ from grafana.design import colors
 # Units of times: how long ago, in full, and the time of day alone where it is today.
 AGO, AT, CLOCK = "dateTimeFromNow", "dateTimeAsIso", "dateTimeAsIsoNoDateIfToday"
 
+PER_MINUTE = "suffix:/min"
+"""Grafana's own unit writes "1.2K c/m"."""
+
 # The heading is made of the name (last_seen is "Last seen"), but for these.
 HEADINGS = {
     "alert_source": "Source", "alertname": "Alert", "api": "API", "assignee": "Assigned to", "at": "When",
@@ -35,7 +38,7 @@ _UNITS = (
     ("s", 90, "duration_seconds average minimum maximum p95 remaining"),
     ("s", 125, "mean_seconds silent still"),
     ("bytes", 100, "bytes response_bytes"),
-    ("cpm", 140, "pace"),
+    (PER_MINUTE, 140, "pace"),
     (None, 75, "events users events_ever firings number"),
     (None, 90, "role requests subjects processes items items_processed unsettled produced stored spooled dropped"),
     (None, 75, "method status kind unit runs"),

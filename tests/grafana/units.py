@@ -15,7 +15,9 @@ UNITS = {
     # Time
     "ms", "s", "m", "h", "d", "dtdurations", "dthms",
     # Throughput
-    "cps", "ops", "reqps", "cpm", "opm", "rpm",
+    "cps", "ops", "reqps", "opm", "rpm",
+    # Written behind the number, as for any suffix
+    "suffix:/min",
     # Currency
     "currencyUSD", "currencyEUR",
     # Boolean
