@@ -66,6 +66,14 @@ def test_it_listens_on_loopback_only(postgres: Postgres) -> None:
         assert connection.execute("show listen_addresses").fetchone() == ("127.0.0.1",)
 
 
+def test_its_time_zone_is_not_the_machines(start_postgres: StartPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test runs alike everywhere: in a column without a zone now() is the local time of the server."""
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+
+    with start_postgres().connect() as connection:
+        assert connection.execute("select now()::timestamp = now() at time zone 'UTC'").fetchone() == (True,)
+
+
 def test_it_runs_as_somebody_else_where_we_are_root(postgres: Postgres) -> None:
     """PostgreSQL refuses to run as root."""
     assert postgres.process.pid is not None

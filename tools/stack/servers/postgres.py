@@ -27,9 +27,10 @@ SUPERUSER = "postgres"
 # of the processes alone loses what was committed in the last 0.6 s, and a test of faults finds losses of our making.
 # Killed, it leaves no shared memory behind: mmap has that in the data folder, which goes away with the server.
 # A standby or subscriber looks for its source again at once, not after 5 s.
+# Its time zone is not the machine's, which initdb would take: now() without a zone is in the future east of UTC.
 FAST_SETTINGS = {
     "fsync": "off", "full_page_writes": "off", "jit": "off", "dynamic_shared_memory_type": "mmap",
-    "wal_retrieve_retry_interval": "100ms",
+    "wal_retrieve_retry_interval": "100ms", "timezone": "UTC",
 }  # fmt: skip
 
 # The kernel's limit for the path of a socket is 107 bytes; PostgreSQL's name in the folder takes up to 21 of them.
