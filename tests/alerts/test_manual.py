@@ -208,11 +208,11 @@ def test_without_the_event_store_alerts_are_listed_and_silenced(
     """Alerts cannot be created then, and a silence says that it is not audited."""
     commands.alertmanagers.append(start_alertmanager())
     commands.create("It burns", "--app", "shop")
-    commands.dsn = commands.dsn.replace("port=", "port=1") if "port=" in commands.dsn else "host=127.0.0.1 port=1"
+    commands.dsn = "host=127.0.0.1 port=1"
     rows = commands.json("list")
 
     assert [(row["source"], row["created_by"]) for row in rows] == [("manual", None)]
-    assert "no connection to database" in commands.run("create", "More", "--severity", "low", status=1)
+    assert "no connection to the default database" in commands.run("create", "More", "--severity", "low", status=1)
     said = commands.run("silence", "app=shop", "--for", "1h", "--comment", "known", status=1)
     assert "done, but missing in the audit" in said
     poll_until(lambda: commands.listed() == [("It burns", "silenced")])
