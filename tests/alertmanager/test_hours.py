@@ -23,11 +23,11 @@ MEDIUM = {"alertname": "PlatformApiSuccessLow", "severity": "medium", "app": "sh
 LOW = [{"alertname": "PlatformOpenAlerts", "severity": "low", "app": app} for app in ("shop", "blog", "news")]
 SENTINEL = {"alertname": "PlatformExporterDown", "severity": "high"}
 HOURS = {"weekdays": ["monday:wednesday", "saturday"], "times": [{"start_time": "08:30", "end_time": "17:00"}]}
-ZONES = ("UTC", "Asia/Tokyo", "America/Los_Angeles")
+ZONES = ("UTC", "Asia/Tokyo")
 
 
 def zone_at_daytime() -> str:
-    """Return a time zone in which it is neither night nor soon: an hour around now does not cross midnight there."""
+    """Return a time zone in which no hour used here crosses midnight: there is always one where it is day."""
     return next(zone for zone in ZONES if 3 <= datetime.now(ZoneInfo(zone)).hour <= 20)
 
 
