@@ -128,7 +128,7 @@ def test_a_stopped_exporter_is_told(adopted: Database, run: Run) -> None:
     adopted.execute("UPDATE monitoring.cursor SET advanced_at = now() - interval '1 hour'")
 
     assert run("health", adopted.dsn).exit_code > 0
-    assert re.search(r"(?m)^FAIL   source m +last counted 36\d\d s ago", run("doctor", adopted.dsn).stdout)
+    assert re.search(r"(?m)^FAIL   source m +last counted \d{4} s ago", run("doctor", adopted.dsn).stdout)
 
 
 def test_probes_are_told_once(adopted: Database, run: Run, capfd: pytest.CaptureFixture[str]) -> None:
