@@ -114,7 +114,7 @@ def _quotas() -> Section:
             },
             [
                 *("app", TO_API, "quota", tables.states("State", colors.HEALTH), tables.column("Lasts for", unit="s")),
-                tables.column("Window ends at", None, 150, columns.CLOCK),
+                tables.column("Window ends at", None, 160, columns.CLOCK),
             ],
         )
         .min_width(80)

@@ -74,6 +74,7 @@ class Browser:
     def __init__(self, context: Any, url: str) -> None:
         self._url = url
         self._page = context.new_page()
+        self._page.set_default_timeout(1000 * SETTLED_SECONDS)
         self._screen = context.new_cdp_session(self._page)
         self._address = ""
         self._requests: list[str] = []
