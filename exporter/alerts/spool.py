@@ -19,6 +19,9 @@ from exporter.errors import SpoolError
 SUFFIX, REFUSED = ".post", ".refused"
 KEPT_REFUSED = 20
 
+UNFINISHED_SECONDS = 3600.0
+"""What is older never will be finished. Far more than the clock of a shared folder's server may be behind."""
+
 
 class NotificationSpool:
     """A folder of deliveries, of at most `limit_bytes`."""
@@ -31,7 +34,7 @@ class NotificationSpool:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for unfinished in folder.glob("*.new"):
                 with contextlib.suppress(FileNotFoundError):  # another replica finished it
-                    if time.time() - unfinished.stat().st_mtime > 60:
+                    if time.time() - unfinished.stat().st_mtime > UNFINISHED_SECONDS:
                         unfinished.unlink()
 
     def add(self, delivery: Delivery) -> None:

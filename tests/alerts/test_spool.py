@@ -1,5 +1,7 @@
 """Deliveries on disk: whole, in order, bounded, and none lost."""
 
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -68,6 +70,18 @@ def test_half_a_file_holds_up_nothing(tmp_path: Path) -> None:
 
     assert len(list(spool.deliveries())) == 1
     assert len(list(tmp_path.glob("*.refused"))) == KEPT_REFUSED
+
+
+@pytest.mark.parametrize(("minutes", "kept"), [(10, True), (120, False)])
+def test_a_replica_that_starts_leaves_what_another_may_be_writing(tmp_path: Path, minutes: int, kept: bool) -> None:
+    """The server of a shared folder has a clock of its own; only what is hours old was given up."""
+    unfinished = tmp_path / "1.post.new"
+    unfinished.write_bytes(b"{")
+    then = time.time() - 60 * minutes
+    os.utime(unfinished, (then, then))
+    NotificationSpool(tmp_path, 1_000_000)
+
+    assert unfinished.exists() is kept
 
 
 def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
