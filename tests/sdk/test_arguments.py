@@ -2,6 +2,9 @@
 
 import inspect
 import logging
+import sys
+import types
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from typing import Any
@@ -9,7 +12,7 @@ from typing import Any
 import pytest
 
 import platform_sdk
-from platform_sdk import diagnostics
+from platform_sdk import arguments, diagnostics
 from platform_sdk.options import Options
 from tests.sdk.events import Store, difference
 
@@ -129,6 +132,37 @@ def test_words_that_are_understood(store: Store, start: Start, caplog: pytest.Lo
         "log_error: invalid str 'p1' for severity: expected one of low, medium, high, critical"
     ]
     assert store.count("error") == 4
+
+
+USUAL: list[Callable[[], object]] = [
+    lambda: platform_sdk.set_user(7, role="editor"),
+    lambda: platform_sdk.set_user(uuid.UUID(int=7)),
+    lambda: platform_sdk.set_tag("plan", "pro"),
+    lambda: platform_sdk.log_activity("search", 7, module="papers", duration_seconds=1, details={"a": 1}, page=2),
+    lambda: platform_sdk.log_error(ValueError("x"), severity="high"),
+    lambda: platform_sdk.log_api_usage("arxiv", "/query", 0.5, 200, error=OSError("x")),
+    lambda: platform_sdk.sample("depth", 1, "counter"),
+]
+
+
+@pytest.mark.parametrize("call", USUAL)
+def test_what_is_usual_costs_no_call(start: Start, call: Callable[[], object]) -> None:
+    """From the second time on: the decorator only compares types and words."""
+    called: set[str] = set()
+
+    def profile(frame: types.FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_filename == arguments.__file__:
+            called.add(frame.f_code.co_name)
+
+    start()
+    call()
+    sys.setprofile(profile)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+
+    assert called == {"call"}
 
 
 @pytest.mark.parametrize("option", [each.name for each in fields(Options) if not each.metadata])
