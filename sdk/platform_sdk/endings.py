@@ -42,7 +42,11 @@ def _end_after_threads(end: Callable[[], object]) -> None:
     """Call `end` when all threads have ended that the process waits for, which it does next.
 
     In a thread that it waits for, too: some threads end only when it waits, those of concurrent.futures among them.
+    From Python 3.13 on it has waited before, as the main thread says, and would wait for no other.
     """
+    if not threading.main_thread().is_alive():
+        end()
+        return
     try:
         _Ender(end).start()
     except RuntimeError:  # no more threads

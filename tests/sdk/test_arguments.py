@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import platform_sdk
-from platform_sdk import arguments, diagnostics
+from platform_sdk import arguments, diagnostics, scope
 from platform_sdk.options import Options
 from tests.sdk.events import Store, difference
 
@@ -54,6 +54,12 @@ PUBLIC: dict[str, Callable[..., Any]] = {
     name: getattr(platform_sdk, name) for name in platform_sdk.__all__ if name not in OTHERS
 }
 CLASSES: tuple[type, ...] = (platform_sdk.APIMonitor, platform_sdk.scraping_job)
+
+
+@pytest.fixture(autouse=True)
+def said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that is said of the process here is in another test's events."""
+    monkeypatch.setattr(scope, "_process", scope.Scope(shared=True))
 
 
 def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:

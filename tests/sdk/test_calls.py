@@ -71,7 +71,7 @@ def test_wrong_calls_of_a_monitor(store: Store, start: Start, caplog: pytest.Log
 
     assert store.rows("api, status, outcome", "api_call") == [("arxiv", None, "success")]
     assert platform_sdk.stats().dropped == {"internal": 4}
-    assert "status: ValueError: invalid 'abc': expected a status code such as 200" in caplog.text
+    assert "status: ValueError: invalid 'abc' for code: expected a status such as 200" in caplog.text
     assert "expected failed(reason)" in caplog.text
 
 
