@@ -323,6 +323,17 @@ def test_malformed_variable_is_reported(bad: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "inside", [f"postgresql://app:{SECRET}@db/shop", f" host=db password={SECRET}", f"redis://:{SECRET}@"]
+)
+def test_what_a_brace_holds_may_be_a_secret(inside: str) -> None:
+    """A brace that was opened by mistake before an address shows none of it, wherever it stands."""
+    for ends in ("", "}"):
+        assert refusal(f"database: '${{{inside}{ends}'") == (
+            "invalid variable in `database`: expected ${NAME}, or $$ for a dollar sign"
+        )
+
+
 SECRETS = [
     ("database", "database: {{{key}}}", "dsn", "host=h"),
     ("database", "database: {{dsn: 'host=h', {key}}}", "password", SECRET),

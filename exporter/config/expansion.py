@@ -60,7 +60,8 @@ class Expansion:
                 return "$"
             name, default = match.group("name"), match.group("default")
             if name is None:
-                shown = "" if self.is_secret(where) else f" {match.group(0)!r}"
+                hidden = self.is_secret(where) or may_be_secret(match.group("bad").strip())
+                shown = "" if hidden else f" {match.group(0)!r}"
                 raise ConfigError(f"invalid variable{shown} in `{where}`: expected ${{NAME}}, or $$ for a dollar sign")
             value = self._environment.get(name, default)
             if value is None:

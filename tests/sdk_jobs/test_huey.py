@@ -36,6 +36,7 @@ def consuming(store: Store, redis: Redis, *options: str) -> Iterator[Any]:
     finally:
         huey_app.huey.storage = before
         instance.storage.flush_all()
+        instance.storage.pool.disconnect()
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         process.wait(60)
