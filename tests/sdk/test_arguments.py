@@ -56,10 +56,16 @@ PUBLIC: dict[str, Callable[..., Any]] = {
 CLASSES: tuple[type, ...] = (platform_sdk.APIMonitor, platform_sdk.scraping_job)
 
 
+RUNNING: list[Any] = []
+
+
 @pytest.fixture(autouse=True)
-def said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing that is said of the process here is in another test's events."""
+def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing that is said of the process here is in the events of other tests, and no job of here sends heartbeats."""
     monkeypatch.setattr(scope, "_process", scope.Scope(shared=True))
+    yield
+    while RUNNING:
+        RUNNING.pop().abandon()
 
 
 def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -103,7 +109,8 @@ def test_it_is_named(
 
 
 def job() -> Any:
-    return platform_sdk.scraping_job(scraper="papers").begin()
+    RUNNING.append(platform_sdk.scraping_job(scraper="papers").begin())
+    return RUNNING[-1]
 
 
 @pytest.mark.parametrize(
