@@ -196,7 +196,7 @@ def test_celery(store: Store, run: Run, before: bool) -> None:
     from celery import Celery
     app = Celery("shop", broker="memory://", backend="cache+memory://")
 
-    @app.task(name="shop.add")
+    @app.task(name="shop.add", shared=False)
     def add(a, b):
         return a // b
     """

@@ -151,7 +151,8 @@ def test_task_without_an_end_state_was_cancelled(store: Store, start: Callable[.
 
     start()
     jobs.install()
-    task = Celery("shop", set_as_current=False).task(name="shop.slow")(work)
+    # Not shared: every application made later in this process would get it beside its own of that name.
+    task = Celery("shop", set_as_current=False).task(name="shop.slow", shared=False)(work)
     signals.task_prerun.send(sender=task, task_id="1", task=task)
     signals.task_postrun.send(sender=task, task_id="1", task=task, state=None)
     jobs.uninstall()

@@ -320,7 +320,7 @@ def test_result_that_cannot_be_stored(
 ) -> None:
     """Celery calls that an internal error; the attempt is recorded once, and the error that it ended with."""
     app = Celery("forgetful", set_as_current=False)
-    task = app.task(name=f"shop.{name}")(tasks.scrape if name == "scrape" else tasks.fail)
+    task = app.task(name=f"shop.{name}", shared=False)(tasks.scrape if name == "scrape" else tasks.fail)
     task.backend = Forgetful(app)
     trace = build_tracer(task.name, task, app=app)
     with suppress(ConnectionRefusedError):
