@@ -13,7 +13,7 @@ KNOWN = 20
 FEW = "a table has rows, whatever the traffic"
 
 
-def usual(series: str, name: str) -> Iterator[Record]:
+def median_of_week(series: str, name: str) -> Iterator[Record]:
     """Yield the recording of a series' median in the week before the last quarter of an hour, once it is known."""
     yield Record(
         name,
@@ -96,8 +96,8 @@ FILE = RuleFile(
                     NULLS,
                     f"max by (watch, column) (platform_table_null_ratio)\nand on (watch) {ROWS} >= {MINIMUM}",
                 ),
-                *usual(ROWS, "watch:platform_table_rows:usual"),
-                *usual(NULLS, "watch_column:platform_table_null:usual"),
+                *median_of_week(ROWS, "watch:platform_table_rows:usual"),
+                *median_of_week(NULLS, "watch_column:platform_table_null:usual"),
                 Record(FALLEN.value, f"{ROWS} / (watch:platform_table_rows:usual >= {MINIMUM})"),
                 Record(RISEN.value, f"clamp_min({NULLS} - watch_column:platform_table_null:usual, 0)"),
                 STALE,

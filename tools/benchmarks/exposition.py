@@ -2,12 +2,9 @@
 
 import statistics
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +16,7 @@ from tools.stack.process import poll_until
 from tools.stack.servers import Postgres, Redis
 from tools.testing.databases import Database, fresh_database
 from tools.testing.exporter import Exporter, exporting, value
+from tools.testing.page_server import serving
 
 T = TypeVar("T")
 
@@ -86,33 +84,14 @@ def healthy(exporter: Exporter) -> None:
 
 def peer(database: Database) -> None:
     """Count everything at every scrape, as exporters without rollups do, over the same events and the same HTTP."""
-    with counting_at_scrape(database) as base:
-        took = [timed(lambda: requests.get(base).text)[0] for _ in range(10)]
+
+    def counted() -> str:
+        with psycopg.connect(database.dsn) as connection:
+            return "\n".join(map(str, connection.execute(COUNT_AT_SCRAPE).fetchall()))
+
+    with serving(counted) as address:
+        took = [timed(lambda: requests.get(f"http://{address}/").text)[0] for _ in range(10)]
     report("  peer: count(*) of the same events at scrape, 10 times", quantiles(took), "")
-
-
-@contextmanager
-def counting_at_scrape(database: Database) -> Iterator[str]:
-    """Serve what one GROUP BY over all events gives."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            with psycopg.connect(database.dsn) as connection:
-                body = "\n".join(map(str, connection.execute(COUNT_AT_SCRAPE).fetchall())).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-    finally:
-        server.shutdown()
 
 
 def visible(exporter: Exporter, database: Database) -> None:

@@ -13,13 +13,11 @@ import re
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from exporter.exposition import collector
 from exporter.exposition.families import FAMILIES
 from tools.stack.process import poll_until
 from tools.stack.servers import Prometheus
+from tools.testing.page_server import serving
 
 ROOT = Path(__file__).parents[2]
 APPS, ROUTES, SCRAPE_SECONDS = 50, 200, 5
@@ -108,26 +107,13 @@ def exposing() -> Iterator[str]:
     print(f"{len(series) + sum(1 for _ in constants()):,} series, scraped every {SCRAPE_SECONDS} s")
     started = time.monotonic()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            seconds = int(time.monotonic() - started)
-            grown = f"{seconds}\n".join([*growing, ""]) + f"{seconds / 10}\n".join([*sums, ""])
-            body = (grown + fixed + "\n").encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def page() -> str:
+        seconds = int(time.monotonic() - started)
+        grown = f"{seconds}\n".join([*growing, ""]) + f"{seconds / 10}\n".join([*sums, ""])
+        return grown + fixed + "\n"
 
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
+    with serving(page) as address:
+        yield address
 
 
 @dataclass
