@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 class Captured:
     """What is captured of a stream's table, and the tables of it without all their triggers, the one named included.
 
-    `gone` are the columns that the table no longer has; `pending` the partitions that came with rows.
+    `gone` are the columns that the table no longer has; `pending` the partitions that came with rows; `replicated` the
+    tables that a subscription writes, for which no statement's trigger fires.
     """
 
     number: int
@@ -34,6 +35,7 @@ class Captured:
     bare: tuple[str, ...]
     gone: tuple[str, ...]
     pending: tuple[str, ...]
+    replicated: tuple[str, ...]
 
     @property
     def relation(self) -> Relation:
@@ -47,6 +49,8 @@ def find(connection: psycopg.Connection, stream: Stream) -> Captured:
             ARRAY(SELECT t.relation::text FROM monitoring.captured_tables(c.number) t WHERE NOT t.complete),
             ARRAY(SELECT p.relation::text FROM monitoring.capture_pending p
                 JOIN pg_class existing ON existing.oid = p.relation WHERE p.number = c.number),
+            ARRAY(SELECT t.relation::text FROM monitoring.captured_tables(c.number) t
+                JOIN pg_subscription_rel ON srrelid = t.relation),
             (c.mapping->>'counted_when', c.mapping->>'counted') = (%s, %s)
         FROM monitoring.capture c WHERE (c.source, c.stream, c.relation) = (%s, %s, %s)""",
         [stream.counted_when.replace("%%", "%"), stream.counted, stream.source, stream.name, stream.relation],
@@ -59,7 +63,7 @@ def find(connection: psycopg.Connection, stream: Stream) -> Captured:
             f"{what} is not adopted in database {connection.info.dbname}; "
             f"run `platform-exporter adopt` for source {stream.source}"
         )
-    number, columns, types, watched, key, root, bare, pending, same = row
+    number, columns, types, watched, key, root, bare, pending, replicated, same = row
     if not same:
         raise DatabaseError(
             f"stream {stream.name}: the mapping says otherwise than at its adoption when a row of {stream.relation} "
@@ -82,6 +86,7 @@ def find(connection: psycopg.Connection, stream: Stream) -> Captured:
         bare=tuple(bare),
         gone=tuple(name for name in recorded if root and name not in now),
         pending=tuple(pending),
+        replicated=tuple(replicated),
     )
 
 
@@ -94,6 +99,11 @@ def problem(stream: Stream, captured: Captured) -> str | None:
         return (
             f"stream {stream.name}: triggers on {stream.relation} are missing or disabled, so that changes are not "
             f"counted: {again}"
+        )
+    if captured.replicated:
+        return (
+            f"stream {stream.name}: a subscription writes {', '.join(captured.replicated)}, which fires no trigger: "
+            "its rows are not counted; count them in the database that publishes them"
         )
     if captured.gone:
         names = ", ".join(f"t.{quoted(name)}" for name in captured.gone)
@@ -122,9 +132,10 @@ def changes(stream: Stream, captured: Captured) -> Stream:
             f" CROSS JOIN LATERAL (SELECT ({stream.counted_when}) IS TRUE AS platform_held "
             f"FROM (SELECT {_escaped(', '.join(old))}) t) before"
         )
+    key = capture.short_key("c.key")
     rows = (
         "(SELECT c.tableoid, c.ctid, c.lsn AS platform_lsn, c.tx AS platform_tx, c.cluster AS platform_cluster, "
-        f"c.op AS platform_op, c.key AS platform_key{held}{_escaped(columns)} FROM {captured.relation} c{before})"
+        f"c.op AS platform_op, {key} AS platform_key{held}{_escaped(columns)} FROM {captured.relation} c{before})"
     )
     return replace(stream, relation=captured.relation, changes=rows, where=_condition(stream), counted_when="")
 
@@ -177,7 +188,7 @@ def _remember_all(connection: psycopg.Connection, stream: Stream, held: Captured
     ).fetchone()
     if row != (True,):
         return
-    key = _escaped(capture.key_text([f"t.{quoted(name)}" for name in held.key]))
+    key = _escaped(capture.short_key(capture.key_text([f"t.{quoted(name)}" for name in held.key])))
     for outside in (f"({stream.counted_when}) IS NOT TRUE", "true"):
         query = f"""INSERT INTO monitoring.counted_key SELECT %s, {key} FROM {stream.relation.sql} t
             WHERE {outside} ON CONFLICT DO NOTHING"""
@@ -269,7 +280,8 @@ def uncounted(
         again, *_ = moves(connection, stream, changed, captured.number, window)
         window = without(window, again)
     if captured.key:
-        mine, theirs = capture.key_text([f"held.{quoted(name)}" for name in captured.key]), "t.platform_key"
+        mine = capture.short_key(capture.key_text([f"held.{quoted(name)}" for name in captured.key]))
+        theirs = "t.platform_key"
     else:
         names = [quoted(name) for name in captured.columns if name not in captured.gone]
         mine, theirs = (capture.row_text([f"{alias}.{name}" for name in names]) for alias in ("held", "t"))

@@ -19,7 +19,7 @@ from platform_sdk.events import EVENTS
 from platform_sdk.events.base import Column, EventKind
 from platform_sdk.events.error import SEVERITIES
 
-VERSION = 6 + sum(len(kind.all_columns) for kind in EVENTS)
+VERSION = 7 + sum(len(kind.all_columns) for kind in EVENTS)
 """Grows with every change of the schema, so that an older program refuses a newer schema: by itself with every column
 that a kind declares (none is ever removed), by its first number with any other."""
 

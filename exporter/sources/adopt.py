@@ -3,8 +3,9 @@
 Nothing of a table is changed but its triggers, which write what the mapping reads into a table of ours; see capture.py.
 """
 
+import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 
@@ -70,12 +71,11 @@ def _steps(connection: psycopg.Connection, source: Source, adopted: Mapping) -> 
     granted = dict.fromkeys(grant for table in mapping.tables(adopted) for grant in _grants(connection, table))
     yield from (Step(grant, "allow the exporter to read it") for grant in granted)
     known = _exists(connection, Relation("monitoring.capture"))
-    free = _first_free(connection) if known else 1
+    numbers = _numbers(connection) if known else {}
     for name, stream in adopted.streams.items():
         reads = learn(connection, source, name, stream)
-        number = _number(connection, source, name) if known else None
-        yield from _capture_steps(connection, source, name, stream, reads, number or free)
-        free += number is None
+        number = numbers.setdefault((source.label, name), _new_number(source.label, name, numbers.values()))
+        yield from _capture_steps(connection, source, name, stream, reads, number)
     if known:
         rows = connection.execute("SELECT number, stream FROM monitoring.capture WHERE source = %s", [source.label])
         for number, name in rows.fetchall():
@@ -261,16 +261,21 @@ def _insert(record: Record) -> str:
     )
 
 
-def _number(connection: psycopg.Connection, source: Source, name: str) -> int | None:
-    row = connection.execute(
-        "SELECT number FROM monitoring.capture WHERE (source, stream) = (%s, %s)", [source.label, name]
-    ).fetchone()
-    return row[0] if row else None
+def _numbers(connection: psycopg.Connection) -> dict[tuple[str, str], int]:
+    rows = connection.execute("SELECT source, stream, number FROM monitoring.capture").fetchall()
+    return {(source, stream): number for source, stream, number in rows}
 
 
-def _first_free(connection: psycopg.Connection) -> int:
-    row = connection.execute("SELECT coalesce(max(number), 0) + 1 FROM monitoring.capture").fetchone()
-    return row[0] if row else 1
+def _new_number(source: str, stream: str, taken: Collection[int]) -> int:
+    """Return a stream's number, in every database the same if it is free.
+
+    A dump of the application carries triggers that call a function by it: restored where another stream had the number,
+    they would write their rows to that.
+    """
+    number = int.from_bytes(hashlib.sha256(f"{source}\n{stream}".encode()).digest()[:8]) % 1_000_000
+    while number in taken:
+        number += 1
+    return number
 
 
 def _body(connection: psycopg.Connection, number: int) -> str | None:

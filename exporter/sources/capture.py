@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import psycopg
+from psycopg import sql
 
 from exporter.database import schema
 from exporter.errors import MappingError
@@ -25,6 +26,7 @@ class Reads:
     """The columns of a table that a mapping reads, with their types; those that `counted_when` reads; and the key.
 
     The key is empty where nobody asks which row a change is of. `settings` are what the text of these types depends on.
+    `table` is named where the server has virtual columns, which triggers cannot read.
     """
 
     columns: tuple[str, ...]
@@ -32,6 +34,7 @@ class Reads:
     watched: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
+    table: Relation | None = None
 
 
 def events(stream: StreamMapping) -> str:
@@ -57,6 +60,11 @@ def learn(connection: psycopg.Connection, stream: StreamMapping) -> Reads:
         read = _columns(connection, stream, every, conditions, types)
         watched = _columns(connection, stream, [], conditions[1:], types, join=False) if stream.counted_when else ()
         key = key_of(connection, stream) if _needs_key(connection, stream) else ()
+        if virtual := [f"t.{quoted(name)}" for name in dict.fromkeys([*read, *key]) if name not in types]:
+            raise MappingError(
+                f"{', '.join(virtual)} of {stream.table} is computed when it is read, so that no trigger sees it: "
+                "expected stored columns; write the column's expression in the mapping, or make it STORED"
+            )
         chosen = ", ".join(quoted(name) for name in read) or "1 AS nothing"
         # A change holds these columns only: SQL that needs the whole row's type, or a hidden column, fails here.
         connection.execute(
@@ -64,7 +72,8 @@ def learn(connection: psycopg.Connection, stream: StreamMapping) -> Reads:
             f"WHERE {' AND '.join(f'({text})' for text in conditions)} LIMIT 0".encode()
         )
         settings = _settings(connection, stream.table, read, key)
-        return Reads(read, tuple(types[name] for name in read), watched, key, settings)
+        table = stream.table if connection.info.server_version >= 180_000 else None
+        return Reads(read, tuple(types[name] for name in read), watched, key, settings, table)
 
 
 def _columns(
@@ -172,6 +181,12 @@ def key_text(columns: Sequence[str]) -> str:
         return text_of(columns[0])
     none = f"pg_catalog.num_nulls({', '.join(columns)}) OPERATOR(pg_catalog.=) 0"
     return f"CASE WHEN {none} THEN {row_text(columns)} END"
+
+
+def short_key(key: str) -> str:
+    """Return SQL of a key's text that fits in an index: of a long one its hash."""
+    hashed = f"encode(sha256(convert_to({key}, getdatabaseencoding())), 'hex')"
+    return f"CASE WHEN octet_length({key}) <= 2000 THEN {key} ELSE {hashed} END"
 
 
 def row_text(columns: Sequence[str]) -> str:
@@ -299,12 +314,23 @@ def _without_gone(query: str, names: Sequence[str]) -> str:
         ) x"""
 
 
-def _quoted(names: Sequence[str]) -> list[str]:
-    return [quoted(name) for name in names]
+def _seen(reads: Reads, names: Sequence[str]) -> list[str]:
+    """Return SQL of columns as a trigger may read them.
+
+    A virtual column in a transition table makes the statement fail, and any column may be made again as one. The
+    condition is folded when the statement is planned, which it is again after the table changed.
+    """
+    if not reads.table:
+        return [quoted(name) for name in names]
+    table, *texts = (sql.Literal(text).as_string(None) for text in (str(reads.table), *names))
+    return [
+        f"CASE WHEN monitoring.is_stored({table}, {text}) THEN {quoted(name)} END"
+        for text, name in zip(texts, names, strict=True)
+    ]
 
 
 def _rows(number: int, reads: Reads, operation: str, rows: str) -> str:
-    columns = _key_column(_quoted(reads.key)) | _texts("n", _quoted(reads.columns))
+    columns = _key_column(_seen(reads, reads.key)) | _texts("n", _seen(reads, reads.columns))
     return _into(number, operation, columns, f"FROM {rows}", [*reads.key, *reads.columns])
 
 
@@ -325,7 +351,7 @@ def _deleted(number: int, reads: Reads) -> str:
 
 
 def _forgotten(number: int, reads: Reads) -> str:
-    return _into(number, "D", _key_column(_quoted(reads.key)), "FROM old_rows", reads.key)
+    return _into(number, "D", _key_column(_seen(reads, reads.key)), "FROM old_rows", reads.key)
 
 
 def _truncated(number: int, reads: Reads) -> str:
@@ -344,14 +370,15 @@ def _updated(number: int, reads: Reads) -> str:
     the first statement's few rows say nothing of the next one's.
     """
     names = list(dict.fromkeys([*reads.key, *reads.columns]))
-    raw = ", ".join(f"{quoted(name)} AS r{index}" for index, name in enumerate(names)) or "1 AS nothing"
+    seen = dict(zip(names, _seen(reads, names), strict=True))
+    raw = ", ".join(f"{text} AS r{index}" for index, text in enumerate(seen.values())) or "1 AS nothing"
     at = {name: f"r{index}" for index, name in enumerate(names)}
     old, new = ([f"{alias}.{at[name]}" for name in reads.watched] for alias in "on")
     changed = " OR ".join(map(_differ, old, new)) or "false"
     columns = _key_column([f"n.{at[name]}" for name in reads.key])
     columns |= _texts("n", [f"n.{at[name]}" for name in reads.columns]) | _texts("o", old)
     pairs = "FROM (SELECT {0} FROM old_rows{1}) o {2} (SELECT {0} FROM new_rows{1}) n{3}"
-    watched = ", ".join(f"{quoted(name)} AS {at[name]}" for name in reads.watched) or "1 AS nothing"
+    watched = ", ".join(f"{seen[name]} AS {at[name]}" for name in reads.watched) or "1 AS nothing"
     first = f"SELECT {changed} AS changed {pairs.format(watched, ' LIMIT 2', 'CROSS JOIN', '')}"
     single = pairs.format(raw, "", "CROSS JOIN", "")
     place, on = "pg_catalog.row_number() OVER () AS place", " ON o.place OPERATOR(pg_catalog.=) n.place"

@@ -19,11 +19,14 @@ def relation_kind(connection: psycopg.Connection, table: Relation) -> str | None
 
 
 def column_types(connection: psycopg.Connection, table: Relation) -> dict[str, str]:
-    """Return the columns of a table, in order, and their types; of a domain the type below it, whose checks passed."""
+    """Return the stored columns of a table, in order, and their types.
+
+    Of a domain that is the type below it, whose checks passed.
+    """
     rows = connection.execute(
         """WITH RECURSIVE base AS (
             SELECT a.attname, a.attnum, a.atttypid AS type, a.atttypmod AS modifier FROM pg_attribute a
-            WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
+            WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> 'v'
             UNION ALL SELECT b.attname, b.attnum, t.typbasetype,
                 CASE b.modifier WHEN -1 THEN t.typtypmod ELSE b.modifier END
             FROM base b JOIN pg_type t ON t.oid = b.type WHERE t.typtype = 'd')
@@ -68,6 +71,12 @@ def findings(connection: psycopg.Connection, adopted: Mapping, allow_publication
     What an adoption would break is refused.
     """
     _require_no_publication(connection, allow_publications)
+    limit = connection.execute(_LIMIT).fetchone()
+    if limit:
+        yield (
+            f"temp_file_limit is set ({limit[0]}): a statement that writes more rows than `work_mem` holds keeps them "
+            "in temporary files for the triggers, and fails beyond that limit"
+        )
     for table in dict.fromkeys(stream.table for stream in adopted.streams.values()):
         relations = [str(table), *children(connection, table)]
         _require_local(connection, table, relations)
@@ -79,6 +88,12 @@ def findings(connection: psycopg.Connection, adopted: Mapping, allow_publication
             if row and row[0]:
                 yield text.format(table=table, names=row[0])
 
+
+_LIMIT = """SELECT pg_size_pretty(setting::bigint * 1024) FROM pg_settings
+    WHERE name = 'temp_file_limit' AND setting <> '-1'
+    UNION ALL SELECT substr(one, 17) FROM pg_db_role_setting, unnest(setconfig) one
+    WHERE starts_with(one, 'temp_file_limit=') AND setdatabase IN (
+        0, (SELECT oid FROM pg_database WHERE datname = current_database())) LIMIT 1"""
 
 _FOUND = {
     """SELECT tgname::text AS name FROM pg_trigger WHERE tgrelid = ANY(%(tables)s::text[]::regclass[])

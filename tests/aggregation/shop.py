@@ -48,6 +48,11 @@ class Shop:
             todo = adopt.steps(connection, self.source, mapping.load(self.source.preset))
             adopt.carry_out(connection, todo, lambda _: None)
 
+    @property
+    def captured(self) -> str:
+        """The table of its changes."""
+        return f"monitoring.captured_{self.store.one('SELECT number FROM monitoring.capture')}"
+
     def count(self) -> float:
         """Poll, and return how many runs are counted."""
         self.store.poll()

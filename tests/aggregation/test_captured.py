@@ -142,3 +142,19 @@ def test_deleted_rows_count(shop: Open) -> None:
 
     assert (held, found.count()) == (0, 2)
     assert found.store.series(COUNT) == {("shop", "gonek"): 2}
+
+
+def test_a_long_key(shop: Open) -> None:
+    """A key that no index could hold is remembered as others are."""
+    found = shop(f"{FINISHED}\nkey: [note]")
+    found.execute(
+        """INSERT INTO "ScrapeJobs" (id, note) SELECT i, (SELECT string_agg(md5(random()::text), '')
+            FROM generate_series(1, 300 + i)) FROM generate_series(1, 2) i""",
+        DONE,
+    )
+    counted = [found.count()]
+    for statement in (RUNNING, DONE, RUNNING, DONE):
+        found.execute(statement)
+        counted.append(found.count())
+
+    assert counted == [2] * 5

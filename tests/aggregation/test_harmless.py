@@ -11,6 +11,7 @@ from exporter.database import schema
 from exporter.errors import DatabaseError
 from exporter.sources import adopt, capture, mapping
 from exporter.sources.capture import Reads
+from exporter.sources.mapping import Relation
 from tests.aggregation.counting import Store
 from tests.aggregation.shop import COUNT, FINISHED, NEW, TABLE, Open, Shop
 from tests.servers import Database, poll_until
@@ -96,7 +97,7 @@ def test_an_application_without_any_right(shop: Open) -> None:
         for number in range(7):
             session.execute(INSERT, [number], prepare=True)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            session.execute("SELECT * FROM monitoring.captured_1")
+            session.execute(f"SELECT * FROM {found.captured}".encode())
     found.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
     assert found.count() == 7
@@ -167,7 +168,9 @@ def test_values_are_read_as_they_were_written(database: Database, store: Store) 
 
 def test_nothing_is_found_by_the_search_path() -> None:
     """The function runs with its owner's rights, and without a search path of its own: every name has its schema."""
-    reads = Reads(("a", "at"), ("text", "timestamp with time zone"), watched=("a",), key=("id", "at"))
+    reads = Reads(
+        ("a", "at"), ("text", "timestamp with time zone"), watched=("a",), key=("id", "at"), table=Relation("public.t")
+    )
     made = "".join(capture.function_sql(7, reads, captured) for captured in ("IUDT", "D"))
     body = re.sub(r"'[^']*'|--.*", "''", made.replace("$capture$", ""))
     keywords = {
@@ -221,13 +224,13 @@ DO $$ DECLARE one record; BEGIN
             one.n, one.l, one.r);
     END LOOP;
 END $$;
-CREATE DOMAIN hostile.text AS pg_catalog.text CHECK (VALUE = 'nothing'); CREATE TABLE hostile.captured_1 (n int)"""
+CREATE DOMAIN hostile.text AS pg_catalog.text CHECK (VALUE = 'nothing'); CREATE TABLE hostile.captured (n int)"""
 
 
 def test_no_function_of_a_sessions_schema_runs(shop: Open) -> None:
     """A session that puts its own functions, operators and types before those of the server replaces none of ours."""
     found = shop()
-    found.execute(HOSTILE)
+    found.execute(HOSTILE.replace("hostile.captured", found.captured.replace("monitoring", "hostile")))
     with found.store.connect() as session:
         session.execute("SET search_path = hostile, pg_catalog; SET datestyle = 'German'")
         session.execute('INSERT INTO public."ScrapeJobs" (id) VALUES (1), (2), (3)')
@@ -269,7 +272,7 @@ def test_a_type_that_needs_a_search_path(shop: Open) -> None:
     found.adopt()
     found.execute("""INSERT INTO "ScrapeJobs" (id, kind) VALUES (1, '"ScrapeJobs"')""")
 
-    assert found.store.one("SELECT n2 FROM monitoring.captured_1") == 'public."ScrapeJobs"'
+    assert found.store.one(f"SELECT n2 FROM {found.captured}") == 'public."ScrapeJobs"'
     assert found.count() == 1
 
 
@@ -373,8 +376,8 @@ def test_captured_changes_are_emptied_when_counted(shop: Open) -> None:
     found = shop(ON_INSERT)
     found.execute(NEW)
     slot = "(floor(date_part('epoch', now()) / 86400)::bigint + 1) % 3"
-    found.execute(f"UPDATE monitoring.captured_1 SET slot = {slot}")
-    trim = "SELECT monitoring.trim_captured(1)"
+    found.execute(f"UPDATE {found.captured} SET slot = {slot}")
+    trim = "SELECT monitoring.trim_captured(number) FROM monitoring.capture"
     uncounted = found.store.one(trim)
     counted = found.count()
     with found.store.connect() as writer, writer.transaction():
@@ -383,14 +386,15 @@ def test_captured_changes_are_emptied_when_counted(shop: Open) -> None:
         again = found.store.one(trim)
 
     assert (uncounted, counted, emptied, again) == (False, 4, True, False)
-    assert found.store.one("SELECT count(*) FROM monitoring.captured_1") == 1
+    assert found.store.one(f"SELECT count(*) FROM {found.captured}") == 1
     assert found.count() == 5
 
 
 def test_a_forgotten_adoption_says_what_to_do(shop: Open) -> None:
     """Where the triggers were never made nothing is counted, and the problem says so."""
     found = shop(ON_INSERT)
-    found.execute("DELETE FROM monitoring.cursor", "DROP FUNCTION monitoring.capture_1 CASCADE", NEW)
+    function = found.captured.replace("captured", "capture")
+    found.execute("DELETE FROM monitoring.cursor", f"DROP FUNCTION {function} CASCADE", NEW)
 
     (problem,) = found.problems()
     assert 'the adoption of public."ScrapeJobs"' in problem
@@ -417,7 +421,7 @@ def test_a_stream_that_left_its_mapping(shop: Open) -> None:
     """Its triggers are removed by adopt; what it counted stays."""
     found = shop(ON_INSERT)
     found.execute(NEW)
-    before = found.count()
+    before, table = found.count(), found.captured
     file = Path(found.source.preset)
     file.write_text(file.read_text().replace("  jobs:", "  others:"))
     found.store.plan = mapping.plan(found.source)
@@ -426,9 +430,9 @@ def test_a_stream_that_left_its_mapping(shop: Open) -> None:
 
     assert before == 4
     assert found.store.execute("SELECT DISTINCT tgname FROM pg_trigger WHERE tgname LIKE 'platform%'") == [
-        ("platform_capture_2_i",)
+        (f"{found.captured.replace('monitoring.captured', 'platform_capture')}_i",)
     ]
-    assert found.store.one("SELECT to_regclass('monitoring.captured_1')") is None
+    assert found.store.one("SELECT to_regclass(%s)", [table]) is None
 
 
 def test_undo_leaves_another_source_of_the_table(shop: Open, database: Database) -> None:

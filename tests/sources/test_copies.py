@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import Database, ServerFactory, fresh_database, poll_until
-from tests.sources.applications import TABLE, Application
+from tests.sources.applications import TABLE, Application, mapping
 from tools.stack.servers import Postgres
 
 INSERT = "INSERT INTO jobs (name) VALUES ('new')"
@@ -44,10 +44,11 @@ def filled(app: Application) -> Application:
 class Subscriber:
     """A subscription in a database of another server to what an application publishes."""
 
-    def __init__(self, stack: ExitStack, server: Postgres, app: Application) -> None:
-        self.database = stack.enter_context(fresh_database(server))
-        # IDENTITY would make the subscriber assign ids of its own to rows that it writes itself.
-        self.database.execute(TABLE.format(table="jobs", key=" PRIMARY KEY", partitioned=""))
+    def __init__(self, stack: ExitStack, server: Postgres, app: Application, database: Database | None = None) -> None:
+        self.database = database or stack.enter_context(fresh_database(server))
+        if database is None:
+            # IDENTITY would make the subscriber assign ids of its own to rows that it writes itself.
+            self.database.execute(TABLE.format(table="jobs", key=" PRIMARY KEY", partitioned=""))
         name = f"s_{app.database.name}_{self.database.name}"
         self.database.execute(f"CREATE SUBSCRIPTION {name} CONNECTION '{app.database.dsn}' PUBLICATION p")
         stack.callback(self.database.execute, f"DROP SUBSCRIPTION {name}")
@@ -108,6 +109,22 @@ def test_table_of_a_subscription_is_refused(published: Application, postgres: Po
     assert status == 1
     assert "subscription" in output
     assert subscriber.database.name in output or "public.jobs" in output
+
+
+def test_a_subscription_made_later(published: Application, postgres: Postgres, tmp_path: Path) -> None:
+    """Where an adopted table becomes one that a subscription writes, polls say that those rows are not counted."""
+    published.execute("CREATE PUBLICATION p FOR TABLE jobs")
+    with ExitStack() as stack:
+        here = Application(stack.enter_context(fresh_database(postgres)), tmp_path / "here")
+        here.folder.mkdir()
+        here.execute(TABLE.format(table="jobs", key=" PRIMARY KEY", partitioned=""))
+        here.adopt()
+        before = here.view().problems
+        Subscriber(stack, postgres, published, here.database).wait_for("old")
+        (problem, *_) = here.view().problems
+
+    assert before == ()
+    assert "a subscription writes public.jobs" in problem
 
 
 def test_two_phase_commit(published: Application) -> None:
@@ -235,6 +252,21 @@ def test_restored_over_the_source(app: Application) -> None:
 
     assert app.view().problems == ()
     assert (counted, app.counts()["added"]) == ({"old": 1, "new": 1}, {"old": 1, "new": 1, "later": 1})
+
+
+def test_restored_beside_another_source(app: Application, empty: Database, tmp_path: Path) -> None:
+    """Triggers that a dump carries never write to another source's changes: each has its own name in every database."""
+    app.adopt()
+    dump = client(app.database.server, app.database.name, ["pg_dump", "-t", "public.jobs"])
+    (tmp_path / "other").mkdir()
+    other = Application(empty, tmp_path / "other", mapping("public.orders").replace("  ", "  x"))
+    empty.execute(TABLE.format(table="orders", key=" PRIMARY KEY", partitioned=""))
+    other.adopt()
+    client(empty.server, empty.name, ["psql", "-d", empty.name], dump)
+    empty.execute("INSERT INTO jobs (name) VALUES ('new')")
+
+    assert other.view().problems == ()
+    assert other.counted() == {}
 
 
 def test_a_table_like_an_adopted_one(app: Application) -> None:

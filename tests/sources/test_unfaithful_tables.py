@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Database
+from tests.servers import Database, fresh_database
 from tests.sources.applications import TABLE, Application, mapping
+from tools.stack.servers import Postgres
 
 INSERT = "INSERT INTO jobs (name) VALUES ('new')"
 
@@ -62,6 +63,29 @@ def test_a_changed_table(app: Application, name: str) -> None:
     assert runs["repaired"] == 1
     assert runs["old"] == 1
     assert runs.get("new", 0) <= 1
+
+
+def test_virtual_columns(newest_postgres: Postgres, tmp_path: Path) -> None:
+    """What PostgreSQL 18 computes when it is read no trigger can read: refused, and harmless where it comes later."""
+    virtual = "GENERATED ALWAYS AS (1 + 1) VIRTUAL"
+    with fresh_database(newest_postgres) as database:
+        app = Application(database, tmp_path)
+        app.execute(f"{TABLE.format(table='jobs', key=' PRIMARY KEY', partitioned='')}; ALTER TABLE jobs DROP millis")
+        app.execute(f"ALTER TABLE jobs ADD millis int {virtual}")
+        status, refused = app.try_to_adopt()
+        app.execute("ALTER TABLE jobs DROP millis; ALTER TABLE jobs ADD millis int DEFAULT 1000")
+        app.adopt()
+        with app.connect() as session:
+            session.execute(INSERT)
+            app.execute(f"ALTER TABLE jobs DROP millis; ALTER TABLE jobs ADD millis int {virtual}")
+            session.execute(INSERT)
+            session.execute("UPDATE jobs SET status = 'DONE'")
+            session.execute("DELETE FROM jobs")
+        (problem, *_) = app.view().problems
+
+        assert (status, "t.millis of public.jobs is computed when it is read" in refused) == (1, True)
+        assert "no longer has t.millis" in problem
+        assert app.counted()["removed"] == {"new": 2}
 
 
 BYPASSES = {

@@ -313,6 +313,15 @@ CREATE TABLE IF NOT EXISTS monitoring.counted_key (
     PRIMARY KEY (number, key)
 );
 
+-- Whether a table's column is no virtual one (PostgreSQL 18), which triggers cannot read. IMMUTABLE although a column may be
+-- made again: statements that call it are planned again when their table has changed.
+CREATE OR REPLACE FUNCTION monitoring.is_stored(relation text, name text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT NOT EXISTS (SELECT FROM pg_attribute
+    WHERE attrelid = to_regclass(relation) AND attname = name AND attgenerated = 'v')
+$$;
+
 -- The tables of capture N: the one named, its partitions and its children; and whether all triggers are there, and work.
 CREATE OR REPLACE FUNCTION monitoring.captured_tables(number integer) RETURNS TABLE (relation regclass, complete boolean)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
