@@ -2,12 +2,13 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from exporter.database.schema import ROLES
 from tests.servers import Database, ServerFactory, fresh_database, poll_until
 from tests.sources.applications import TABLE, Application, mapping
 from tools.stack.servers import Postgres
@@ -181,6 +182,29 @@ def test_dump_and_restore(app: Application, empty: Database, options: list[str],
         "ended": {"DONE": 2, "FAILED": 1},
         "changed": {"NEW": 3, "DONE": 2, "FAILED": 1},
     }
+
+
+def test_changes_of_a_row_before_and_after_a_dump(
+    app: Application, start_postgres: Callable[..., Postgres], tmp_path: Path
+) -> None:
+    """What was captured before a dump comes before what a new server captures, whose log is a shorter one."""
+    app.execute("UPDATE jobs SET status = 'DONE'")
+    app.adopt()
+    counted = app.counts()["ended"]
+    app.execute("UPDATE jobs SET status = 'NEW'")
+    archive = str(tmp_path / "whole.dump")
+    with fresh_database(start_postgres()) as empty:
+        empty.execute("; ".join(f"CREATE ROLE {role}" for role in ROLES))
+        client(app.database.server, app.database.name, ["pg_dump", "-Fc", "-f", archive])
+        client(empty.server, empty.name, ["pg_restore", "--exit-on-error", "-d", empty.name, archive])
+        logs = [each.execute("SELECT pg_current_wal_lsn()") for each in (empty, app.database)]
+        copy = Application(empty, app.folder)
+        copy.execute("UPDATE jobs SET status = 'DONE'")
+        again = copy.counts()["ended"]
+        copy.execute("UPDATE jobs SET status = 'NEW'; UPDATE jobs SET status = 'FAILED'")
+
+        assert logs[0] < logs[1]
+        assert (counted, again, copy.counts()["ended"]) == ({"DONE": 1}, {"DONE": 1}, {"DONE": 1})
 
 
 ALONE = (["-n", "public"], ["-N", "monitoring"], ["-t", "public.jobs"])
