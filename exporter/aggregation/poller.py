@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import psycopg
@@ -60,6 +60,7 @@ class Worker:
         self._states = StateReader(plan)
         self._connection: psycopg.Connection | None = None
         self._maintained_at: float | None = None
+        self._maintenance: Iterator[None] | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"source-{plan.name}", daemon=True)
         self.view = SourceView(plan.name, self._shown.totals, approximate=plan.read_only, known=self._shown.known)
@@ -195,17 +196,25 @@ class Worker:
         return self._connection
 
     def _maintain(self, connection: psycopg.Connection) -> None:
-        now = time.monotonic()
-        if self._maintained_at is not None and now - self._maintained_at < retention.INTERVAL_SECONDS:
-            return
-        self._maintained_at = now
+        """Begin maintenance where it is due, or go on with it: one step after each poll."""
+        if self._maintenance is None:
+            now = time.monotonic()
+            if self._maintained_at is not None and now - self._maintained_at < retention.INTERVAL_SECONDS:
+                return
+            self._maintained_at = now
+            self._maintenance = retention.maintain(connection, self.plan, self._retention, self._limits)
+        steps, self._maintenance = self._maintenance, None
         try:
-            retention.maintain(connection, self.plan, self._retention, self._limits)
+            next(steps)
+        except StopIteration:
+            return
         except psycopg.errors.InsufficientPrivilege as error:
             logger.error(
                 "maintenance: %s",
                 explain.missing_right(error, connection, Relation.of("monitoring", "ensure_partition")),
             )
+        else:
+            self._maintenance = steps
 
     def _fail(self, error: Exception) -> None:
         expected = isinstance(error, (PlatformError, psycopg.Error))
@@ -220,7 +229,7 @@ class Worker:
         self._disconnect()  # the next poll checks the schema again, before it reads anything
 
     def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._maintenance = self._connection, None, None
         if connection is not None:
             connection.close()
         if self._reader:

@@ -109,6 +109,6 @@ def test_an_issue_that_expired_is_forgotten(store: Store) -> None:
     add(store, "v2:x", "v1:a")
     store.execute("DELETE FROM monitoring.error_issue")
     with store.connect_as_exporter() as connection:
-        retention.maintain(connection, store.plan, Retention())
+        list(retention.maintain(connection, store.plan, Retention()))
 
     assert store.one("SELECT count(*) FROM monitoring.error_fingerprint") == 0

@@ -29,7 +29,7 @@ def forget(store: Store, selection: Selection) -> int:
 
 def maintain(store: Store) -> None:
     with store.connect_as_exporter() as connection:
-        retention.maintain(connection, store.plan, Retention(), store.limits)
+        list(retention.maintain(connection, store.plan, Retention(), store.limits))
 
 
 def created(store: Store, app: str) -> float:
@@ -178,7 +178,7 @@ def test_a_wrong_clock_ends_nothing(store: Store) -> None:
     """Nor does an exporter whose clock differs from the database's."""
     fill(store)
     with store.connect_as_exporter() as connection:
-        retention.maintain(connection, store.plan, Retention(), store.limits, lambda: time.time() + 3600)
+        list(retention.maintain(connection, store.plan, Retention(), store.limits, lambda: time.time() + 3600))
 
     assert {f"/{number:02}" for number in range(9)} <= routes(store)
 

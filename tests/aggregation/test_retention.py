@@ -155,13 +155,8 @@ def test_a_row_whose_day_changes_is_not_counted_again(store: Store) -> None:
 def maintain(store: Store, *, days_ahead: float = 0, **retention_days: int) -> None:
     """Do a round of maintenance on a host whose clock is so many days ahead of the database's."""
     with store.connect_as_exporter() as connection:
-        retention.maintain(
-            connection,
-            store.plan,
-            Retention(**retention_days),
-            store.limits,
-            lambda: time.time() + days_ahead * 86_400,
-        )
+        days = Retention(**retention_days)
+        list(retention.maintain(connection, store.plan, days, store.limits, lambda: time.time() + days_ahead * 86_400))
 
 
 def days_of(store: Store, kind: str) -> set[int]:

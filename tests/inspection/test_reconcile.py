@@ -61,7 +61,7 @@ def figures(result: Result) -> dict[str, dict[str, Any]]:
 def maintain(store: Store) -> None:
     """Run maintenance as the exporter does."""
     with store.connect_as_exporter() as connection:
-        retention.maintain(connection, store.plan, Retention())
+        list(retention.maintain(connection, store.plan, Retention()))
 
 
 def test_everything_is_exact(store: Store, reconcile: Reconcile) -> None:
