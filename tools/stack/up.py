@@ -182,7 +182,7 @@ class Start:
     def _start_exporter(self) -> None:
         state = self.state
         config = config_files.exporter(state)
-        arguments = ["serve", "--config", str(config)]
+        arguments = ["serve", "--config", str(config), "--web.enable-lifecycle"]
         port = state.ports["exporter"]
         exporter = ExporterCommand(state.folder, arguments, name="exporter", port=port, ready_path="/-/ready")
         folders = [state.folder / name for name in (config_files.SHOWN_FOLDER, config_files.ALERTS_FOLDER)]
