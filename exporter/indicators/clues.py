@@ -29,8 +29,9 @@ FAILING_ROUTE = clue(
     'Most often fails {{ . | first | label "route" }}.',
 )
 SLOWEST_ROUTE = clue(
-    "topk(1, app_route:platform_http_request_duration_seconds:mean5m{app=%q} > 0)",
-    ("app",),
+    "topk(1, increase(app_route:platform_http_request_duration_seconds:sum{app=%q}[5m]) "
+    "/ (increase(app_route:platform_http_request_durations:sum{app=%q}[5m]) > 0))",
+    ("app", "app"),
     'The slowest route is {{ . | first | label "route" }}: {{ . | first | value | humanizeDuration }} on average.',
 )
 

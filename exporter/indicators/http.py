@@ -2,7 +2,7 @@
 
 from exporter.indicators.clues import FAILING_ROUTE, NEW_ERROR, RELEASE, SLOWEST_ROUTE
 from exporter.indicators.declaration import APP, Alert, Band, Group, Indicator, Record, RuleFile
-from exporter.indicators.promql import MINIMUM, increases, mean, part, rate, share, slow, total
+from exporter.indicators.promql import MINIMUM, increases, mean, or_0, part, rate, replicas, share, slow, total
 
 REQUESTS, ERRORS, DURATIONS, SECONDS = (
     "platform_http_requests",
@@ -11,6 +11,7 @@ REQUESTS, ERRORS, DURATIONS, SECONDS = (
     "platform_http_request_duration_seconds",
 )
 CODES = "route, method, code"
+BY_CODE = f"app_code:{REQUESTS}:sum"
 MATCHED = 'route!="(unmatched)"'
 
 LATENCY = Indicator(
@@ -110,8 +111,16 @@ FILE = RuleFile(
             "platform_http",
             "15s",
             (
-                total(APP, REQUESTS, "platform_http_requests_total", CODES),
-                part(APP, ERRORS, 'platform_http_requests_total{code=~"5.."}', REQUESTS, many=CODES),
+                Record(
+                    BY_CODE,
+                    f"sum by (app, code) ({replicas('sum without (route, method) (platform_http_requests_total)')})",
+                    comment="All routes are read once, for requests and errors.",
+                ),
+                Record(f"app:{REQUESTS}:sum", f"sum by (app) ({BY_CODE})"),
+                Record(
+                    f"app:{ERRORS}:sum",
+                    or_0(f'sum by (app) ({BY_CODE}{{code=~"5.."}})', f"app:{ERRORS}:sum", f"app:{REQUESTS}:sum"),
+                ),
                 *increases(APP, REQUESTS, ERRORS),
                 rate(APP, REQUESTS),
                 share(APP, ERRORS, REQUESTS),

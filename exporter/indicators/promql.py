@@ -33,9 +33,13 @@ def total(scope: Scope, name: str, selector: str, many: str = "") -> Record:
 
 def part(scope: Scope, name: str, selector: str, of: str, comment: str = "", many: str = "") -> Record:
     """Return the recording of a sum that is 0 where nothing of it ever happened, but where something of the whole did."""
-    record, whole = total(scope, name, selector, many), f"{scope.level}:{of}:sum"
-    expr = f"{record.expr}\nor last_over_time({record.name}[5m]) and {whole}\nor {whole} * 0"
-    return Record(record.name, expr, comment=comment)
+    record = total(scope, name, selector, many)
+    return Record(record.name, or_0(record.expr, record.name, f"{scope.level}:{of}:sum"), comment=comment)
+
+
+def or_0(expr: str, name: str, whole: str) -> str:
+    """Return what keeps a recorded sum where it is briefly absent, and is 0 where it never was but the whole is."""
+    return f"{expr}\nor last_over_time({name}[5m]) and {whole}\nor {whole} * 0"
 
 
 def increases(scope: Scope, *names: str, before: str = "1m") -> Iterator[Record]:

@@ -66,6 +66,8 @@ PAIRS = (
 )
 DEVIATIONS = 3
 HOURS, DAYS = ("5m", "30m", "1h", "2h", "6h"), ("1d", "3d", "30d")
+OF_HOURS = tuple(pair for pair in PAIRS if pair.long in HOURS)
+OF_DAYS = tuple(pair for pair in PAIRS if pair.long in DAYS)
 
 
 def _increase(name: str, window: str) -> str:
@@ -123,12 +125,12 @@ def _for_panels() -> Iterator[Record]:
     )
 
 
-def _burning() -> Iterator[Record]:
+def _burning(pairs: tuple[Pair, ...]) -> Iterator[Record]:
     half = f"1 - {OBJECTIVE} / 2"
-    for pair in PAIRS:
+    for pair in pairs:
         limit = f"({pair.factor:g} * (1 - {OBJECTIVE}) < {half}) or {half}" if pair.factor > 1 else f"1 - {OBJECTIVE}"
         yield Record(LIMIT, limit, {"window": pair.long})
-    for pair in PAIRS:
+    for pair in pairs:
         limit = f'{LIMIT}{{window="{pair.long}"}}'
         conditions = (
             f"{_share(pair.long)} > {limit}",
@@ -222,7 +224,7 @@ FILE = RuleFile(
             "10m",
             tuple(Record(f"app_slo:{name}:sampled10m", f"app_slo:{name}:sum") for name in (EVENTS, ERRORS)),
         ),
-        Group("platform_slo_days", "2m", tuple(_increases(DAYS, "sampled10m", "1d"))),
+        Group("platform_slo_days", "2m", (*_increases(DAYS, "sampled10m", "1d"), *_for_panels(), *_burning(OF_DAYS))),
         Group(
             "platform_slo",
             "30s",
@@ -230,8 +232,7 @@ FILE = RuleFile(
                 *_totals(),
                 _objective(),
                 *_increases(HOURS, "sum", "1h"),
-                *_for_panels(),
-                *_burning(),
+                *_burning(OF_HOURS),
                 _alert("critical", "1m", "5m"),
                 _alert("medium", "5m", "15m"),
             ),

@@ -58,7 +58,7 @@ BUSIEST = f"topk(7, round({ROUTE_REQUESTS}) > 0)"
 SLOWEST = f"topk(7, {ROUTE_MEAN})"
 MOST_FAILING = f"topk(7, round({ROUTE_ERRORS}) > 0)"
 
-RATE_OVER_TIME = busiest(_route("requests:rate5m"), 6)
+RATE_OVER_TIME = f"({busiest(_route('requests:increase5m'), 6)}) / 300"
 ERRORS_OVER_TIME = busiest(_route("request_errors:ratio5m"), 6)
 P95_OVER_TIME = busiest(_route("request_duration_seconds:p95_5m"), 6)
 
