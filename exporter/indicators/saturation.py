@@ -1,4 +1,4 @@
-"""What can fill up: connections, memory, disks; how full they are, and when they will be full if growth continues."""
+"""What can fill up: connections, transaction ids, memory, disks; how full they are, and when they will be full if growth continues."""
 
 from exporter.indicators.declaration import RESOURCE, Band, Group, Indicator, Record, RuleFile
 
@@ -20,7 +20,7 @@ HIGH = Indicator(
     name="saturation_ratio",
     alert="PlatformSaturationHigh",
     title="Saturation",
-    meaning="Used share of a component's connections, memory or disk; 1 where all will be used within 2 minutes.",
+    meaning="Used share of a component's connections, transaction ids, memory or disk; 1 where all will be used within 2 minutes.",
     scope=RESOURCE,
     value=EXPECTED,
     members=JUDGED,
@@ -35,7 +35,7 @@ PREDICTED = Indicator(
     name="saturation_seconds",
     alert="PlatformSaturationPredicted",
     title="Time until full",
-    meaning="Predicted time until a component's connections, memory or disk are used up.",
+    meaning="Predicted time until a component's connections, transaction ids, memory or disk are used up.",
     scope=RESOURCE,
     value="component_resource:platform_saturation_seconds:deriv",
     members=RATIO,
@@ -78,7 +78,7 @@ def predicted(components: str, series: str, window: str, end: str, start: str, q
 
 FILE = RuleFile(
     "saturation",
-    "What can fill up: connections, memory, disks; how full they are, and when they will be full if growth continues.\n\n"
+    "What can fill up: connections, transaction ids, memory, disks; how full they are, and when they will be full if growth continues.\n\n"
     "component, name and resource identify each. PlatformComponentDown with the same component and name is the cause of all "
     "of these; PlatformSaturationHigh replaces PlatformSaturationPredicted of the same component, name and resource.",
     (
@@ -94,6 +94,10 @@ FILE = RuleFile(
                                 "max by (name) (platform_postgresql_connections)"
                                 " / (max by (name) (platform_postgresql_connections_limit) > 0)",
                                 *("postgresql", "connections"),
+                            ),
+                            labelled(
+                                "max by (name) (platform_postgresql_transaction_ids_used_ratio)",
+                                *("postgresql", "transaction ids"),
                             ),
                             labelled(
                                 "max by (name) (platform_redis_memory_used_bytes)"

@@ -17,6 +17,8 @@ from exporter.probes.base import (
     Target,
 )
 from exporter.probes.certificate import CertificateWatch, Peer
+from exporter.probes.postgresql_replication import FAMILIES, Replication
+from exporter.probes.postgresql_state import STATE_SQL, State
 from exporter.sections import Problem, Ratio, Secret, dsn_problems
 from platform_sdk.errors import ConnectionBrokenError, ServerError
 
@@ -32,28 +34,8 @@ APPLICATION_NAME = "platform-exporter"
 SIZE_EVERY_SECONDS = 60.0
 """How often the sizes are asked for: PostgreSQL looks at every file of every database."""
 
-STATE_SQL = """
-SELECT pg_is_in_recovery(),
-       current_setting('transaction_read_only') = 'on',
-       CASE WHEN current_setting('transaction_read_only') = 'on'
-            THEN (SELECT source FROM pg_settings WHERE name = 'default_transaction_read_only') END,
-       current_setting('max_connections')::int
-           - current_setting('superuser_reserved_connections')::int
-           - coalesce(current_setting('reserved_connections', true), '0')::int,
-       count(*) FILTER (WHERE is_client),
-       CASE WHEN pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') THEN greatest(
-           0,
-           extract(epoch FROM now() - min(xact_start) FILTER (WHERE is_client AND pid <> pg_backend_pid())),
-           (SELECT extract(epoch FROM now() - min(prepared)) FROM pg_prepared_xacts)
-       ) END
-  FROM (SELECT pid, xact_start,
-               coalesce(backend_type = 'client backend', datid IS NOT NULL AND usesysid IS NOT NULL) AS is_client
-          FROM pg_stat_activity) AS backends
-"""
-"""One row: in recovery, read-only, where default_transaction_read_only was set (NULL unless read-only), connections
-that ordinary roles may open, connections open, age in seconds of the oldest transaction, prepared ones too (0 where
-there is none; NULL where this role may not see those of others). `backend_type` is NULL where this role may not see
-it; then what belongs to a database and a role is taken for a client."""
+RECHECK_SECONDS = 600.0
+"""For how long it is believed that a server says nothing of replication: hosted ones lack some of the functions."""
 
 SIZE_SQL = """
 SET LOCAL statement_timeout = {limit_milliseconds:d};
@@ -62,9 +44,6 @@ SELECT sum(pg_database_size(oid))
  WHERE pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') OR has_database_privilege(oid, 'CONNECT')
 """
 """One row: bytes of all databases that this role may ask about. The two statements are one transaction."""
-
-_OURS_ONLY = frozenset({"user", "database user", "client", "session"})
-"""Where a role or this very connection was made read-only, others can still write."""
 
 _REASONS = {
     "08": Reason.PROTOCOL,
@@ -126,6 +105,8 @@ class PostgresqlProbe(Probe):
         GaugeFamily("postgresql_connections_limit", "Client connections that ordinary users may have."),
         GaugeFamily("postgresql_oldest_transaction_seconds", "Age of the oldest open transaction."),
         GaugeFamily("postgresql_size_bytes", "Size of all databases of the server."),
+        GaugeFamily("postgresql_transaction_ids_used_ratio", "Used share of transaction ids; VACUUM frees them."),
+        *FAMILIES,
     )
     reasons = (TOO_MANY_CONNECTIONS,)
     weaknesses = ("recovery", "read_only", "connections")
@@ -142,12 +123,15 @@ connections_degraded_ratio: 0.9
         self._certificate = CertificateWatch()
         self._size: float | None = None
         self._size_due = 0.0
+        self._replication = Replication()
+        self._no_replication_until = 0.0
 
     def check(self, timeout_seconds: float) -> Answer:
         """Ask for the state, and now and then for the sizes. Raises ProbeError."""
         end = time.monotonic() + timeout_seconds
         try:
             state = State(*self._state(lambda: end))
+            replication = self._ask_replication(lambda: end)
             self._measure_size(lambda: end)
         except TimeoutError as error:
             self.close()
@@ -163,7 +147,7 @@ connections_degraded_ratio: 0.9
         server = self._connection.tls_server if self._connection else None
         peer = None if server is None else Peer(server.address, server.port, server.host, postgresql=True)
         seen = self._certificate.gauges(peer)
-        return Answer(tuple(self._degradations(state)), (*self._gauges(state), *seen))
+        return Answer(tuple(self._degradations(state)), (*self._gauges(state), *replication, *seen))
 
     def close(self) -> None:
         """Drop the connection."""
@@ -191,6 +175,16 @@ connections_degraded_ratio: 0.9
             overrides["password"] = self.settings.password.reveal()
         return overrides
 
+    def _ask_replication(self, deadline: "libpq.Deadline") -> tuple[Gauge, ...]:
+        if self._connection is None or time.monotonic() < self._no_replication_until:
+            return ()
+        try:
+            rows = self._connection.run(self._replication.sql(), deadline)
+        except ServerError:
+            self._no_replication_until = time.monotonic() + RECHECK_SECONDS
+            return ()
+        return tuple(self._replication.gauges(rows))
+
     def _measure_size(self, deadline: "libpq.Deadline") -> None:
         """Ask for the sizes if they are due, in half of the time left: a large cluster may take longer."""
         now = time.monotonic()
@@ -204,7 +198,7 @@ connections_degraded_ratio: 0.9
         self._size = None if size is None else float(size)
         self._size_due = now + SIZE_EVERY_SECONDS
 
-    def _degradations(self, state: "State") -> Iterator[Degradation]:
+    def _degradations(self, state: State) -> Iterator[Degradation]:
         if self.settings.primary and state.in_recovery:
             cause = "in recovery: a standby where a primary is expected, so nothing can be written"
             yield Degradation("recovery", cause)
@@ -221,25 +215,14 @@ connections_degraded_ratio: 0.9
                 f"(degraded from {self.settings.connections_degraded_ratio:.0%})",
             )
 
-    def _gauges(self, state: "State") -> Iterator[Gauge]:
+    def _gauges(self, state: State) -> Iterator[Gauge]:
         yield Gauge("postgresql_connections", state.connections)
         yield Gauge("postgresql_connections_limit", state.connections_limit)
         if state.oldest_transaction_seconds is not None:
             yield Gauge("postgresql_oldest_transaction_seconds", state.oldest_transaction_seconds)
         if self._size is not None:
             yield Gauge("postgresql_size_bytes", self._size)
-
-
-class State:
-    """The row of STATE_SQL."""
-
-    def __init__(self, *row: str | None) -> None:
-        recovery, read_only, self.read_only_source, limit, used, oldest = row
-        self.in_recovery = recovery == "t"
-        self.refuses_writes = read_only == "t" and self.read_only_source not in _OURS_ONLY
-        self.connections_limit = int(limit or 0)
-        self.connections = int(used or 0)
-        self.oldest_transaction_seconds = None if oldest is None else float(oldest)
+        yield Gauge("postgresql_transaction_ids_used_ratio", state.transaction_ids_used_ratio)
 
 
 def reason_of_failure(error: ServerError | ConnectionBrokenError) -> str:

@@ -4,6 +4,7 @@ From top to bottom: are they up, what is wrong and why, what fills up when, then
 """
 
 from exporter.probes import REASONS, WEAKNESSES
+from grafana.boards import components_postgresql
 from grafana.design import colors, links, panels, tables, variables
 from grafana.design.layout import Board, Line, Section
 from grafana.queries import components
@@ -27,14 +28,14 @@ def _figures() -> list[Line]:
     )
     fullest = panels.number_tile(
         "Fullest",
-        "The highest used share of connections, memory or a disk, except caches, which are meant to be full.",
+        "The highest used share of connections, transaction ids, memory or a disk, except of caches: they are full.",
         {"{{name}} {{resource}}": components.FULLEST},
         "percentunit",
     ).decimals(0)
     fullest.text_mode(panels.options.BigValueTextMode.VALUE_AND_NAME)
     full = panels.number_tile(
         "Full in",
-        "Time until the first of connections, memory or disks is used up, if growth continues.",
+        "Time until the first of connections, transaction ids, memory or disks is used up, if growth continues.",
         {"Full in": components.FIRST_FULL},
         "dtdurations",
     ).no_value(panels.NONE)
@@ -72,7 +73,7 @@ def _states() -> Line:
 def _charts() -> Line:
     full = panels.lines(
         "Used share",
-        "Used share of connections, memory and disks; MinIO and hosts by their address.",
+        "Used share of connections, transaction ids, memory and disks; MinIO and hosts by their address.",
         {LEGEND + " {{resource}}": components.SATURATION},
         "percentunit",
         indicator="saturation_ratio",
@@ -121,24 +122,6 @@ def _forecast() -> Section:
     ).max(1)
     below = Line(9, [available.decimals(2), failures], (9, 15))
     return Section("Forecast and availability", [Line(8, [tables.sorted_by(table, "Used")]), below])
-
-
-def _postgresql() -> Section:
-    connections = panels.lines(
-        "Connections",
-        "Client connections in use, and the limit for ordinary users (dashed).",
-        {NAME: components.CONNECTIONS, "{{name}} limit": components.CONNECTIONS_LIMIT},
-        dashed="limit",
-    )
-    transaction = panels.lines(
-        "Oldest transaction",
-        "How long the oldest transaction of each server is open: it holds locks and keeps dead rows.",
-        {NAME: components.OLDEST_TRANSACTION},
-        "s",
-        indicator="transaction_age_seconds",
-    )
-    size = panels.lines("Database size", "All databases of each server.", {NAME: components.DATABASE_BYTES}, "bytes")
-    return Section("PostgreSQL", [Line(8, [connections, transaction, size])])
 
 
 def _redis() -> Section:
@@ -227,12 +210,16 @@ BOARD = Board(
         _states(),
         _charts(),
         _forecast(),
-        _postgresql(),
+        components_postgresql.section(),
         _redis(),
         _minio(),
         _dependencies(),
         _certificates(),
     ],
     VARIABLES,
-    may_be_empty={"Host free space": "No node_exporter runs."},
+    may_be_empty={
+        "Host free space": "No node_exporter runs.",
+        "Replication lag": "No standby.",
+        "WAL kept for slots": "No replication slot.",
+    },
 )

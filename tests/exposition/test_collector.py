@@ -33,6 +33,11 @@ platform_postgresql_connections gauge name
 platform_postgresql_connections_limit gauge name
 platform_postgresql_oldest_transaction_seconds gauge name
 platform_postgresql_size_bytes gauge name
+platform_postgresql_transaction_ids_used_ratio gauge name
+platform_postgresql_standbys gauge name
+platform_postgresql_standby_lag_seconds gauge name standby
+platform_postgresql_replay_lag_seconds gauge name
+platform_postgresql_slot_retained_bytes gauge name slot
 platform_redis_memory_used_bytes gauge name
 platform_redis_memory_limit_bytes gauge name
 platform_redis_cache gauge name

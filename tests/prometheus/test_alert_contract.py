@@ -68,6 +68,7 @@ EXEMPT: dict[tuple[str, str], str] = (
             "PlatformScrapingTooFewItems",
             "PlatformMinioDrivesOffline",
             "PlatformNoAlertmanager",
+            "PlatformPostgresqlStandbyGone",
             "PlatformNotificationsFailing",
             "PlatformOutageRecovering",
             "PlatformPrometheusNotificationQueueFull",
