@@ -314,6 +314,11 @@ def extend(connection: psycopg.Connection, captured: Captured) -> str | None:
                 connection.execute("SELECT monitoring.capture_table(%s, %s::regclass)", [captured.number, table])
         except psycopg.errors.LockNotAvailable:
             logger.info("partition %s is in use: its triggers are made by the next poll", table)
+        except psycopg.errors.WrongObjectType:
+            return (
+                f"partition {table} is a foreign table, whose rows triggers cannot read: statements that write it "
+                "fail; detach it, or run `platform-exporter adopt --undo`"
+            )
         except psycopg.errors.InsufficientPrivilege as error:
             return f"partition {table}: no triggers could be made ({error.diag.message_primary}): run adopt again"
     return None

@@ -4,6 +4,7 @@ The SQL may run any number of times and from any earlier version: it adds the ta
 """
 
 import random
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -133,6 +134,7 @@ def check_cluster_id(connection: psycopg.Connection) -> None:
 def check_version(connection: psycopg.Connection, part: str, *, missing_ok: bool = False) -> None:
     """Raise SchemaError where `part` of the schema is missing, older or newer than this program expects.
 
+    With `missing_ok` where it is newer, or where a schema of another's has that name and tables of those names.
     Raises DatabaseError where this user has no right to the schema.
     """
     found = _version_of(connection, part)
@@ -141,12 +143,29 @@ def check_version(connection: psycopg.Connection, part: str, *, missing_ok: bool
             f"schema `monitoring` in database {connection.info.dbname} is version {found}, this program knows "
             f"{VERSION}; upgrade platform-exporter"
         )
+    if missing_ok and found is None:
+        _require_ours(connection)
     if not missing_ok and (found is None or found < VERSION):
         state = "is missing" if found is None else f"is version {found}, expected {VERSION}"
         command = "schema apply --config FILE" if part == "store" else "adopt PRESET --config FILE"
         raise SchemaError(
             f"schema `monitoring` ({part}) {state} in database {connection.info.dbname}; "
             f"run `platform-exporter {command}`"
+        )
+
+
+def _require_ours(connection: psycopg.Connection) -> None:
+    names = re.findall(r"CREATE TABLE IF NOT EXISTS monitoring\.(\w+)", counting_sql() + store_sql())
+    row = connection.execute(
+        """SELECT string_agg(relname, ', ' ORDER BY relname) FROM pg_class
+        WHERE relnamespace = to_regnamespace('monitoring') AND relname = ANY(%s)
+            AND to_regproc('monitoring.cluster_id') IS NULL""",
+        [names],
+    ).fetchone()
+    if row and row[0]:
+        raise SchemaError(
+            f"schema `monitoring` in database {connection.info.dbname} is not ours and has tables of our names "
+            f"({row[0]}): expected a database without them; rename those tables, or the schema"
         )
 
 

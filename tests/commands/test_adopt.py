@@ -476,6 +476,18 @@ def test_what_was_found_is_said(database: Database, call: Adopt, table: str, sai
     assert ours == 0
 
 
+def test_a_schema_of_our_name_is_refused(database: Database, call: Adopt) -> None:
+    """An application's own schema `monitoring` stays as it is where a table in it has a name of ours."""
+    database.execute(f"{PLAIN}; CREATE SCHEMA monitoring; CREATE TABLE monitoring.source (id int)")
+    status, output = call()
+    made = database.execute("SELECT relname FROM pg_class WHERE relnamespace = 'monitoring'::regnamespace")
+    database.execute("ALTER TABLE monitoring.source RENAME TO sources")
+
+    assert (status, made) == (1, [("source",)])
+    assert "is not ours and has tables of our names (source)" in output
+    assert call()[0] == 0
+
+
 def test_a_publication_of_all_tables_is_refused(database: Database, call: Adopt) -> None:
     """Its subscribers would stop at tables that they lack; who made them there may go on."""
     database.execute(PLAIN)

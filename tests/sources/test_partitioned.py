@@ -99,6 +99,19 @@ def test_partition_dropped_and_truncated(app: Application) -> None:
     assert app.counts()["added"] == {"old": 1, "new": 1}
 
 
+def test_foreign_table_attached(app: Application) -> None:
+    """PostgreSQL refuses to write such a partition of a table with our triggers: polls say so, and what to do."""
+    app.execute("CREATE FOREIGN DATA WRAPPER w; CREATE SERVER far FOREIGN DATA WRAPPER w")
+    app.execute("CREATE FOREIGN TABLE jobs_far PARTITION OF jobs FOR VALUES IN ('FAR') SERVER far")
+    app.execute("INSERT INTO jobs (name) VALUES ('new')")
+    (problem, *_) = app.view().problems
+    app.execute("ALTER TABLE jobs DETACH PARTITION jobs_far")
+
+    assert "partition public.jobs_far is a foreign table" in problem
+    assert "detach it" in problem
+    assert app.counts()["added"] == {"old": 1, "new": 1}
+
+
 def test_undo(app: Application) -> None:
     """--undo leaves a partitioned table and its partitions without a trigger of ours, and writers work."""
     app.execute("CREATE TABLE jobs_late PARTITION OF jobs FOR VALUES IN ('LATE')")
