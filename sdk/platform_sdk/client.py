@@ -31,6 +31,8 @@ current: "Intake | None" = None
 
 _writer: "Writer | None" = None
 _options: "Options | None" = None
+_ended: "tuple[int, Stats] | None" = None
+"""The process that closed its client last, and what became of its events."""
 _hooked = False
 
 
@@ -82,12 +84,15 @@ def close(timeout_seconds: float | None = None) -> bool:
     Return whether everything was stored. Blocks for at most `timeout_seconds` (None: the option
     exit_timeout_seconds). Runs at exit by itself.
     """
-    global current, _writer, _options
+    global current, _writer, _options, _ended
     writer, chosen = _own_writer(), _options
     current = _writer = _options = None
     if writer is None or chosen is None:
         return True
-    return writer.close(_seconds(timeout_seconds, chosen))
+    try:
+        return writer.close(_seconds(timeout_seconds, chosen))
+    finally:
+        _ended = os.getpid(), writer.stats()
 
 
 @unfailing(bool)
@@ -129,9 +134,11 @@ def _no_stats() -> "Stats":
 
 @unfailing(_no_stats)
 def stats() -> "Stats":
-    """Return this process's ledger (see `Stats`), all zero if the SDK is off."""
+    """Return this process's ledger (see `Stats`): after `close` the last one, all zero if the SDK was never on."""
     writer = _own_writer()
-    return _no_stats() if writer is None else writer.stats()
+    if writer is not None:
+        return writer.stats()
+    return _ended[1] if _ended is not None and _ended[0] == os.getpid() else _no_stats()
 
 
 def refuse(call: str, problem: Exception | str) -> None:

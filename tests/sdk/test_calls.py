@@ -1,6 +1,7 @@
 """Calls of the public functions whose arguments do not fit: nothing is raised, and the log says what was expected."""
 
 import inspect
+import multiprocessing
 from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
 
@@ -91,8 +92,9 @@ def test_closed_lists_are_typed() -> None:
     assert get_args(typing.TaskOutcome) == OUTCOMES
 
 
-def test_stats() -> None:
-    """The ledger is an object whose names can be read as keys; all is zero while recording is off."""
+def test_stats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger is an object whose names can be read as keys; all is zero where recording was never on."""
+    monkeypatch.setattr(client, "_ended", None)
     stats = platform_sdk.stats()
 
     assert stats == Stats()
@@ -100,6 +102,27 @@ def test_stats() -> None:
     assert Stats(dropped={"overflow": 2, "poison": 1}).lost == 3
     with pytest.raises(KeyError, match="lots"):
         _ = stats["lots"]
+
+
+def test_stats_after_the_end(start: Start) -> None:
+    """What was stored and what was spooled can be read after `close`, but not in a child, which emitted nothing."""
+    start()
+    platform_sdk.log_api_usage("arxiv")
+    assert platform_sdk.close()
+
+    assert (platform_sdk.stats().produced, platform_sdk.stats().stored) == (1, 1)
+
+    start(dsn="postgresql://x@127.0.0.1:1/x", exit_timeout_seconds=2.0)
+    platform_sdk.log_api_usage("arxiv")
+    platform_sdk.log_api_usage("arxiv")
+    assert not platform_sdk.close()
+
+    assert (platform_sdk.stats().produced, platform_sdk.stats().spooled) == (2, 2)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply(platform_sdk.stats).produced == 0
+
+    start()
+    assert platform_sdk.stats().produced == 0
 
 
 def test_version() -> None:

@@ -28,9 +28,8 @@ def main(dsn: str, app: str, per_second: float, spool: str) -> None:
         for _ in range(emitted, int((time.monotonic() - began) * per_second)):
             platform_sdk.log_api_usage(f"api{emitted % 20}", duration_seconds=0.1, status=200)
             emitted += 1
-    platform_sdk.flush_now()  # once it is closed, the SDK has no figures
-    ledger = platform_sdk.stats()
     platform_sdk.close()
+    ledger = platform_sdk.stats()
     print(json.dumps({"emitted": emitted, "dropped": ledger.lost, "spooled": ledger.spooled}), flush=True)
 
 
