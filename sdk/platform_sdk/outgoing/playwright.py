@@ -22,7 +22,14 @@ from typing import Any, Self
 
 from platform_sdk import client, emit
 from platform_sdk.diagnostics import note
-from platform_sdk.outgoing.blocks import LONG_BYTES, LONGEST_WALL_BYTES, START_BYTES, Page, block_of, headers_of
+from platform_sdk.outgoing.blocks import (
+    LONGEST_GOOD_BYTES,
+    LONGEST_REFUSAL_BYTES,
+    START_BYTES,
+    Page,
+    block_of,
+    headers_of,
+)
 from platform_sdk.outgoing.current_job import Counting, running
 from platform_sdk.outgoing.hooks import ApiResponse, Blocked, Patch, Rules
 from platform_sdk.outgoing.proxies import provider_of
@@ -177,7 +184,7 @@ class _Navigation(_Step):
         size = size_of(result.headers.get("content-length")) or 0
         html = "html" in result.headers.get("content-type", "html")
         shown = result.status >= 400 or (_rules is not None and _rules.blocked is not None)
-        longest = LONGEST_WALL_BYTES if shown else LONG_BYTES  # of longer good pages nothing but their size counts
+        longest = LONGEST_REFUSAL_BYTES if shown else LONGEST_GOOD_BYTES
         return html and size <= longest and self._options.get("wait_until") != "commit"
 
     @_guarded
