@@ -3,8 +3,10 @@
 import hmac
 import re
 from collections.abc import Iterator
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, NamedTuple
+from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Meta, Struct
 
@@ -68,6 +70,18 @@ class Secret:
 def is_port(text: str) -> bool:
     """Tell whether a text is the number of a port."""
     return text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) <= 65535
+
+
+def is_host(text: str) -> bool:
+    """Tell whether a text is a name that can be looked up, or an address, of IPv6 in brackets."""
+    try:
+        if text.startswith("["):
+            IPv6Address(text[1:-1])
+            return text.endswith("]")
+        text.encode("idna")  # as whoever looks it up does
+    except ValueError:
+        return False
+    return text != ""
 
 
 def duplicates(key: str, names: list[str]) -> Iterator[Problem]:
@@ -141,3 +155,14 @@ def sign_in_problems(username: str | None, password: Secret | None, bearer_token
         yield Problem("username", "both `username` and `password_file`, or neither", username)
     if bearer_token and username:
         yield Problem("bearer_token", "either `bearer_token_file`, or `username` and `password_file`")
+
+
+def http_parts(url: str) -> SplitResult | None:
+    """Return the parts of an address of http or https with a host, None for anything else."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    host = parts.hostname or ""
+    return parts if good and is_host(f"[{host}]" if ":" in host else host) else None

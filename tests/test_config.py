@@ -790,6 +790,34 @@ def test_bad_redis_url_is_reported(url: str) -> None:
     )
 
 
+PLACES = {
+    "minio[0].endpoint": "probes: {{minio: [{{name: a, endpoint: '{host}:9000', access_key: k, secret_key: s}}]}}",
+    "redis[0].url": "probes: {{redis: [{{name: a, url: 'redis://{host}:6379/0'}}]}}",
+    "redis[0].sentinels": "probes: {{redis: [{{name: a, url: 'redis://main/0', sentinels: ['{host}:26379']}}]}}",
+    "http[0].url": "probes: {{http: [{{name: a, url: 'https://{host}/'}}]}}",
+    "listen": "listen: '{host}:9847'",
+    "urls[0]": "alertmanager: {{urls: ['http://{host}:9093']}}",
+    "webhook.address": "watchdog: {{token: t, webhook: {{address: 'https://{host}/hook?key=1'}}}}",
+    "mail.server": "watchdog: {{token: t, mail: {{to: [a@b.c], sender: a@b.c, server: '{host}:25'}}}}",
+}
+"""Where an address is configured, by the end of its key."""
+
+
+@pytest.mark.parametrize("host", ["[....]", "[::::]", "[1.2.3.4]", "a..b", "a" * 64 + ".example"])
+@pytest.mark.parametrize("key", PLACES)
+def test_host_that_cannot_be_looked_up_is_reported(key: str, host: str) -> None:
+    """Wherever there is one: Python raises on some only when it is used."""
+    assert f"{key}`: expected " in refusal(STORE + PLACES[key].format(host=host))
+
+
+@pytest.mark.parametrize("host", ["[::1]", "127.0.0.1", "a.example", "höst.example"])
+@pytest.mark.parametrize("key", PLACES)
+def test_host_that_can_be_looked_up_is_taken(key: str, host: str) -> None:
+    """Names of other letters, too, but in what HTTP asks for."""
+    if key != "http[0].url" or host.isascii():
+        parse(STORE + PLACES[key].format(host=host), {}, Path("/etc/platform"))
+
+
 @pytest.mark.parametrize("label", ["app", "le", "quantile", "__name__"])
 def test_reserved_sample_label_is_reported(label: str) -> None:
     """A sample's label may not take the place of one that every series or bucket has."""

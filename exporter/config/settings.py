@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -26,6 +25,8 @@ from exporter.sections import (
     dsn_parts,
     dsn_problems,
     duplicates,
+    http_parts,
+    is_host,
     is_port,
     sign_in_problems,
 )
@@ -282,8 +283,8 @@ class WatchdogWebhook(Section, frozen=True):
     ca_file: FilePath | None = None
 
     def problems(self) -> Iterator[Problem]:
-        if urlsplit(self.address.reveal()).scheme not in ("http", "https"):
-            yield Problem("address", "http://... or https://...")
+        if http_parts(self.address.reveal()) is None:
+            yield Problem("address", "http://HOST... or https://HOST...")
         yield from authority_problems(self.ca_file)
 
 
@@ -472,14 +473,8 @@ def _cycle(needs: Mapping[str, Sequence[str]], start: str) -> tuple[str, ...]:
 
 def _is_http(url: str) -> bool:
     """Tell whether an address is http or https, with a host and no query."""
-    try:
-        parts = urlsplit(url)
-        return (
-            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-            and not parts.query and not parts.fragment
-        )  # fmt: skip
-    except ValueError:
-        return False
+    parts = http_parts(url)
+    return parts is not None and not parts.query and not parts.fragment
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -487,10 +482,8 @@ def parse_address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not (is_port(port) or port == "0") or (":" in host and not host.startswith("[")):
         raise ValueError("expected HOST:PORT such as 127.0.0.1:9847, [::1]:9847 or :9847")
-    try:
-        host.encode("idna")
-    except UnicodeError:
-        raise ValueError("expected a host whose name has parts of 1 to 63 characters") from None
+    if host and not is_host(host):
+        raise ValueError("expected an address, or a host whose name has parts of 1 to 63 characters")
     return host.strip("[]"), int(port)
 
 

@@ -21,7 +21,7 @@ from exporter import __version__
 from exporter.probes.base import Answer, Degradation, Gauge, GaugeFamily, Probe, ProbeError, Reason, Target
 from exporter.probes.certificate import CertificateWatch, Peer
 from exporter.probes.reasons import reason_of
-from exporter.sections import FilePath, Problem, Secret, authority_problems, sign_in_problems
+from exporter.sections import FilePath, Problem, Secret, authority_problems, http_parts, sign_in_problems
 
 READ_BYTES = 65_536
 """How much of a body is searched for the expected text."""
@@ -227,12 +227,10 @@ def _remaining(deadline: float) -> float:
 
 
 def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
+    parts = http_parts(text)
+    if parts is None or "@" in parts.netloc or parts.fragment:
         return False
-    return good and "@" not in parts.netloc and not parts.fragment and re.fullmatch(r"[!-~]+", text) is not None
+    return re.fullmatch(r"[!-~]+", text) is not None
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:

@@ -14,7 +14,7 @@ from msgspec import Meta
 from exporter.probes.base import Answer, Degradation, Driver, Gauge, GaugeFamily, Probe, ProbeError, Reason, Target
 from exporter.probes.certificate import CertificateWatch, Peer
 from exporter.probes.reasons import reason_of
-from exporter.sections import FilePath, Problem, Secret, authority_problems, is_port
+from exporter.sections import FilePath, Problem, Secret, authority_problems, is_host, is_port
 
 if TYPE_CHECKING:
     import minio
@@ -74,8 +74,8 @@ class MinioTarget(Target, frozen=True):
     buckets: tuple[str, ...] = ()
 
     def problems(self) -> Iterator[Problem]:
-        match = re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(\d+))?", self.endpoint)
-        if not match or (match[1] and not is_port(match[1])):
+        match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(\d+))?", self.endpoint)
+        if not match or not is_host(match[1]) or (match[2] and not is_port(match[2])):
             shown = None if "@" in self.endpoint else self.endpoint
             yield Problem("endpoint", "HOST:PORT without scheme, user or path", shown)
         yield from authority_problems(self.ca_file)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from exporter.probes.base import Driver
-from exporter.sections import Secret, is_port
+from exporter.sections import Secret, is_host, is_port
 
 if TYPE_CHECKING:
     import redis
@@ -76,7 +76,7 @@ def parse_url(url: Secret) -> Url:
         valid = not match["host"] and port is None and len(path) > 1
     else:
         place = {"host": match["host"].strip("[]"), "port": int(port or PORT)}
-        valid = bool(match["host"]) and (port is None or is_port(port))
+        valid = is_host(match["host"] or "") and (port is None or is_port(port))
         query += [("db", path[1:])] if len(path) > 1 else []
     if not valid:
         raise ValueError(URL_EXPECTED)
@@ -105,6 +105,8 @@ def parse_address(text: str, port: int) -> Address | None:
     """Return a host and its port, or `port`, of HOST:PORT; None where that is something else."""
     match = _ADDRESS.fullmatch(text)
     if match is None or not (match["port"] is None or is_port(match["port"])):
+        return None
+    if not is_host(match["host"] or f"[{match['ipv6']}]"):
         return None
     return match["ipv6"] or match["host"], int(match["port"] or port)
 
