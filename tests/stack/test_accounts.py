@@ -130,3 +130,16 @@ def test_a_server_that_does_not_start_as_the_account_starts_as_root(
     assert server.answers()
     assert _users(server) == {os.geteuid()}
     assert (f"does not start as {OTHER} and is tried as root" in capsys.readouterr().out) == refused
+
+
+def test_a_file_belongs_to_whom_its_folder_belongs(tmp_path: Path) -> None:
+    """What is written for a server that runs as someone else can be read by it."""
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    if ROOT:
+        os.chown(folder, 65534, 65534)
+
+    secret = StackState.open(tmp_path).write("secrets/key", "secret", mode=0o600)
+
+    assert secret.stat().st_uid == folder.stat().st_uid
+    assert secret.stat().st_mode & 0o777 == 0o600

@@ -95,12 +95,17 @@ class StackState:
         return path.read_text()
 
     def write(self, name: str, text: str, *, mode: int = 0o644) -> Path:
-        """Write a file of the folder in one step, never open to more than this mode; several threads may."""
+        """Write a file of the folder in one step, never open to more than this mode; several threads may.
+
+        Where we are root it belongs to whom its folder belongs: the account of a server that is to read it.
+        """
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, new = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
         with os.fdopen(descriptor, "w") as file:
             os.fchmod(descriptor, mode)
+            if os.geteuid() == 0:
+                os.fchown(descriptor, path.parent.stat().st_uid, path.parent.stat().st_gid)
             file.write(text)
         return Path(new).replace(path)
 
