@@ -121,7 +121,7 @@ QUEUE_SHARE = "max by (instance) (prometheus_notifications_queue_length / promet
 WATCHDOG_AGE = "time() - max by (instance) (platform_exporter_watchdog_last_seen_timestamp_seconds)"
 WATCHDOG_MESSAGES = "min by (instance, channel) (platform_exporter_watchdog_last_message_successful)"
 NOT_STORED_SECONDS = "time() - global:platform_prometheus_stored_timestamp_seconds:last"
-RESTARTS = "job_instance:process_restarts:resets15m"
+RESTARTS = "job_instance:process_restarts:changes15m"
 
 # The servers.
 HEAD_SERIES = "max by (instance) (prometheus_tsdb_head_series)"

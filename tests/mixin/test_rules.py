@@ -75,7 +75,7 @@ def test_series_that_others_have_too_are_asked_of_our_jobs_only() -> None:
         ('node_filesystem_size_bytes{fstype!~"tmpfs"}', f'node_filesystem_size_bytes{{fstype!~"tmpfs", {OURS}}}'),
         ('process_open_fds{job=~"prometheus|alertmanager"}', 'process_open_fds{job=~"prometheus|alert\\\\.manager"}'),
         ("last_over_time(platform_open_alerts[1m])", "last_over_time(platform_open_alerts[60s])"),
-        ("job_instance:process_restarts:resets15m >= 3", "job_instance:process_restarts:resets15m >= 3"),
+        ("job_instance:process_restarts:changes15m >= 3", "job_instance:process_restarts:changes15m >= 3"),
         ("sum by (job, instance, alertmanager) (a:b:c)", "sum by (job, instance, alertmanager) (a:b:c)"),
         ("max without (instance, pod, node) (x)", "max without (instance, pod, node, replica) (x)"),
     ],
