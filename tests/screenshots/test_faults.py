@@ -42,11 +42,11 @@ def test_each_kind_of_fault_of_a_panel(facts: dict[str, Any], expected: Fault) -
     assert expected.kind in KINDS
 
 
-def test_tables_may_be_wider_than_a_phone() -> None:
+def test_tables_and_legends_may_be_larger_than_a_phone() -> None:
     """On a laptop they may not."""
-    panels = [panel("Firing alerts", columns_beyond=[300])]
+    panels = [panel("Firing alerts", **{beyond: [300]}) for beyond in ("columns_beyond", "legends_beyond")]
 
-    assert [len(judge(Seen(view, panels), {})) for view in (PHONE, VIEW)] == [0, 1]
+    assert [len(judge(Seen(view, panels), {})) for view in (PHONE, VIEW)] == [0, 2]
 
 
 def test_a_reason_excuses_a_panel_without_data_and_nothing_else() -> None:

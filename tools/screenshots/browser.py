@@ -53,7 +53,7 @@ def sign_in(url: str, *, user: str, password: str | None, token: str | None) -> 
     try:
         health = session.get(f"{url}/api/health", timeout=10)
         if health.status_code != 200 or "database" not in health.text:
-            raise ScreenshotError(f"{url} is not a health scorey Grafana (status {health.status_code}): {advice}")
+            raise ScreenshotError(f"{url} is not a healthy Grafana (status {health.status_code}): {advice}")
         if token:
             session.headers["Authorization"] = f"Bearer {token}"
         else:

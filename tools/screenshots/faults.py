@@ -13,7 +13,7 @@ view below a chart. request, console: what the browser reports."""
 
 NO_DATA = "No data"
 PHONE = 500
-"""Up to this width, people expect to scroll tables sideways."""
+"""Up to this width, people expect to scroll tables sideways, and legends, which all are below their charts."""
 LEAST_COLOURED = 0.05
 """Share of what is drawn: marks across grey bars make up 0.02, lines and thresholds beside their axes 0.9."""
 
@@ -74,7 +74,7 @@ def judge(seen: Seen, may_be_empty: Mapping[str, str]) -> list[Fault]:
         found += [Fault(cut["kind"], title, f"'{cut['text']}' is cut off", cut["pixels"]) for cut in panel["cut"]]
         if seen.view.width > PHONE:
             found += [Fault("columns", title, "wider than its panel", pixels) for pixels in panel["columns_beyond"]]
-        found += [Fault("legend", title, "entries out of view", pixels) for pixels in panel["legends_beyond"]]
+            found += [Fault("legend", title, "entries out of view", pixels) for pixels in panel["legends_beyond"]]
     return found
 
 
