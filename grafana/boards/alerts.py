@@ -53,7 +53,7 @@ def _firing() -> list[Line]:
         "Since when, including muted alerts. A name opens the runbook, filters, or opens a silence (Editors only).",
         alerts.SINCE,
         [
-            *("severity", tables.column("alertname", width=300)),
+            *("rank", tables.hidden("severity"), tables.column("alertname", width=300)),
             tables.links("alertname", links.RUNBOOK, ONLY, ("Silence it", links.silence("alertname", "severity"))),
             *(tables.wrapped("subject"), tables.column("Value", "Since", 140, columns.AGO)),
         ],
@@ -72,7 +72,7 @@ def _firing() -> list[Line]:
         stacked=True,
         named=colors.SEVERITIES,
     ).decimals(0)
-    return [Line(9, [tables.sorted_by(firing, "Severity", descending=False)]), Line(10, [course, count], (14, 10))]
+    return [Line(9, [tables.sorted_by(firing, "Severity")]), Line(10, [course, count], (14, 10))]
 
 
 def _noise() -> Section:
@@ -81,11 +81,11 @@ def _noise() -> Section:
         "Alerts with notifications in the chosen range, the most frequent first, and how long they lasted.",
         alerts.RULES,
         [
-            *(tables.wrapped("alertname"), tables.links("alertname", ONLY, links.RUNBOOK), "severity"),
+            *("alertname", tables.links("alertname", ONLY, links.RUNBOOK), "severity"),
             *(tables.column(name, width=80) for name in ("firings", "subjects")),
             *(tables.column("still_firing", "Firing", 75), tables.column("mean_to_resolve", "Mean time", 110)),
             *(tables.column("longest", width=100), tables.column("firing_seconds", width=110)),
-            tables.column("last_fired", width=135),
+            tables.column("last_fired", width=125),
         ],
     )
     rankings = [

@@ -53,7 +53,7 @@ def _success() -> Line:
         "api_success_ratio",
         by_api=True,
     ).max(1)
-    return Line(9, [timeline, ratio], (10, 14))
+    return Line(9, [timeline, ratio])
 
 
 def _golden() -> Line:
@@ -155,19 +155,13 @@ def _usage() -> Section:
         .min_width(80)
         .decimals(2)
     )
-    shares = [
-        panels.doughnut(title, text, {legend: query})
-        for title, text, legend, query in (
-            ("Calls by API", "Calls in the chosen range.", "{{api}}", apis.CALL_SHARES),
-            ("Calls by app", "Calls in the chosen range.", "{{app}}", apis.APP_SHARES),
-            ("Cost by API", "Cost of the calls in the chosen range.", "{{api}}", apis.COST_SHARES),
-        )
-    ]
     cost = panels.lines(
         "Cost per hour", "In the hour before, in the account's currency." + MOST, {EACH: apis.COST_PER_HOUR}
     )
-    lines = [Line(8, [tables.sorted_by(providers, "Calls")]), Line(12, shares), Line(10, [cost])]
-    return Section("Usage and cost", lines)
+    shares = panels.doughnut("Calls by app", "Calls in the chosen range.", {"{{app}}": apis.APP_SHARES})
+    return Section(
+        "Usage and cost", [Line(8, [tables.sorted_by(providers, "Calls")]), Line(10, [cost, shares], (17, 7))]
+    )
 
 
 def _budgets() -> Section:

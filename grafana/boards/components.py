@@ -197,7 +197,7 @@ def _dependencies() -> Section:
         "While a component is down, the alerts of these are muted. Declared in the exporter's configuration or implied "
         "by what its sources and queries read. An app that is not here needs nothing: its alerts are always sent.",
         components.DEPENDENCIES,
-        ["component", "name", "app", "endpoint", "source", "query", "origin"],
+        ["component", "name", "app", tables.wrapped("endpoint", 150), "source", "query", "origin"],
     )
     return Section("Dependencies", [Line(8, [table])], collapsed=True)
 

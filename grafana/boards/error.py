@@ -106,9 +106,9 @@ def _history() -> Section:
         "Alerts of the same app in the range, and how often the issue occurred while each fired or 5 minutes before.",
         error.ALERTS,
         [
-            *("severity", tables.wrapped("alertname")),
+            *(tables.column("severity", width=80), "alertname"),
             tables.link("alertname", "The alert's history", links.to("alerts", alertname="${__data.fields.alertname}")),
-            *(tables.column("starts_at", unit=columns.AGO, width=140), "events"),
+            *(tables.column("starts_at", unit=columns.AGO, width=100), tables.column("events", width=65)),
         ],
     )
     similar = tables.table(

@@ -145,7 +145,7 @@ def _consumers() -> Section:
             *(tables.column(name, unit="percentunit") for name in ("Rejected", "API errors")),
             tables.column("p95", unit="s"),
         ],
-    ).min_width(80).decimals(2).no_value("No consumer found")  # fmt: skip
+    ).min_width(90).decimals(2).no_value("No consumer found")  # fmt: skip
     rate = panels.lines("Requests by consumer", "Per second." + most, {each: consumers.RATE_OVER_TIME}, "reqps")
     errors = panels.judged(
         "Failing by consumer",
@@ -168,7 +168,7 @@ def _consumers() -> Section:
     )
     return Section(
         "Consumers",
-        [Line(9, [tables.sorted_by(table, "Requests")]), Line(9, [rate, errors, cost]), Line(9, [asked])],
+        [Line(9, [tables.sorted_by(table, "Requests")]), Line(12, [rate, errors, cost]), Line(9, [asked])],
     )
 
 

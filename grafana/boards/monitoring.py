@@ -49,21 +49,17 @@ def _glance() -> list[Line]:
 
 
 def _problems() -> Line:
-    firing = (
-        tables.of_series(
-            "Alerts about the monitoring",
-            "Firing alerts about exporter, sources, SDK, Prometheus and Alertmanager. A name opens the runbook.",
-            monitoring.ALERTS,
-            ["severity", tables.link("alertname", *links.RUNBOOK), "source", "app", "job", "instance"],
-            hidden=("indicator",),
-        )
-        .min_width(80)
-        .no_value("No such alert found")
+    firing = tables.of_series(
+        "Alerts about the monitoring",
+        "Firing alerts about exporter, sources, SDK, Prometheus and Alertmanager. A name opens the runbook.",
+        monitoring.ALERTS,
+        ["rank", tables.link("alertname", *links.RUNBOOK), tables.wrapped("subject", 150)],
     )
+    firing = tables.sorted_by(firing, "Severity").no_value("No such alert found")
     targets = panels.health_timeline(
         "Targets over time", "Whether each is scraped.", {monitoring_servers.TARGET: monitoring.TARGETS}, colors.UP_DOWN
     )
-    return Line(7, [firing, targets], (13, 11))
+    return Line(7, [firing, targets])
 
 
 def _sources() -> Section:
@@ -188,7 +184,7 @@ def _sdk() -> Section:
         "Those that dropped most first. Produced events are stored, spooled to disk, dropped, or unsettled: still in "
         "memory, or lost if the process was killed.",
         monitoring.LEDGER,
-        [*(*counts, tables.wrapped("process"), "why", "unsettled", "updated_at")],
+        [*(*counts, tables.wrapped("process", 150), "why", "unsettled", "updated_at")],
     ).no_value("No application with the SDK found")
     return Section(
         "SDK",
@@ -210,12 +206,11 @@ def _replicas() -> Section:
             "Open files": monitoring.OPEN_FILES,
         },
         [
-            *("instance", "version", "python_version"),
+            *("instance", "version", "python_version", tables.hidden("Version")),
             *(tables.states("State", colors.UP_DOWN), tables.states("Reload", colors.YES_NO)),
             *(tables.column(name, unit=columns.AGO) for name in ("Started", "Reloaded")),
             *(tables.column("Memory", unit="bytes"), tables.column("Open files", unit="percentunit")),
         ],
-        hidden=("Value #A",),
     ).min_width(80)
     scrape, samples, cpu, memory, posts = (
         panels.lines(title, text, {REPLICA: query}, unit)

@@ -104,7 +104,6 @@ def _groups() -> tables.tables.Panel:
             tables.warned("Failed", colors.RED),
             tables.warned("Skipped", colors.ORANGE),
         ],
-        hidden=("rule_group",),
     )
 
 

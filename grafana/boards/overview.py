@@ -37,7 +37,7 @@ def _firing() -> table.Panel:
         "Alerts of the chosen apps, and of what belongs to no app. Where opens a dashboard, What to do the runbook.",
         health.firing_alerts(),
         [
-            _refined(tables.states("rank", colors.RANKS), displayName="Severity", custom__width=85),
+            "rank",
             _refined(tables.link("subject", "Dashboard", dashboard), displayName="Where", custom__width=200),
             _refined(
                 ("meaning", {"mappings": _meanings(), "custom.cellOptions": WRAPPED}),
@@ -87,16 +87,15 @@ def _matrix() -> table.Panel:
         [targets.rows(query) for query in queries],
         [_refined(tables.link("app", "Only this app", links.to("overview", app=here)), custom__width=118), *looks],
     )
-    values = [f"Value #{chr(ord('A') + number)}" for number in range(len(queries))]
-    steps = [
-        ("merge", {}),
-        # Both sorts keep the order of equals: the worst first, and the equally bad by name.
-        *(("sortBy", {"sort": [{"field": name, "desc": name != "app"}]}) for name in ("app", values[-1])),
-    ]
-    for name, chosen in steps:
-        panel.with_transformation(models.DataTransformerConfig(id_val=name, options=chosen))
-    names = ("app", *(column.label for column in matrix.COLUMNS))
-    return panel.with_transformation(tables.arranged(*names, hidden=("Time", *values))).no_value("No app found")
+    names = ["app", *(column.label for column in matrix.COLUMNS)]
+    worst = f"Value #{chr(ord('A') + len(matrix.COLUMNS))}"
+    for step in tables.merged(names, [worst]):
+        panel.with_transformation(step)
+    # Both sorts keep the order of equals: the worst first, and the equally bad by name.
+    for name in ("app", tables.last(worst)):
+        order = {"sort": [{"field": name, "desc": name != "app"}]}
+        panel.with_transformation(models.DataTransformerConfig(id_val="sortBy", options=order))
+    return panel.with_transformation(tables.arranged(*names, hidden=[tables.last(worst)])).no_value("No app found")
 
 
 def _components() -> stat.Panel:

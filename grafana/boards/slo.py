@@ -55,7 +55,7 @@ def _objectives() -> Line:
     asked = {
         "Objective": slo.OBJECTIVE,
         "Attained": slo.ATTAINED,
-        "Remaining budget": slo.REMAINING,
+        "Budget left": slo.REMAINING,
         "Used up in": slo.USED_UP_IN,
         "Still allowed": slo.STILL_ALLOWED,
     }
@@ -70,7 +70,7 @@ def _objectives() -> Line:
             tables.link("slo", "Only this", only),
             tables.column("slo", width=130),
             *(tables.column(name, None, 90, "percentunit") for name in ("Objective", "Attained")),
-            *(_remaining(), tables.column("Used up in", unit="s")),
+            *(_remaining(), ("Still allowed", {"decimals": 0}), tables.column("Used up in", unit="s")),
             *(
                 tables.bounds(f"Burn {pair.long}", (None, "text"), (pair.factor, colors.SEVERITIES[pair.severity]))
                 for pair in PAGING
@@ -78,12 +78,12 @@ def _objectives() -> Line:
         ],
     ).min_width(80)
     table.no_value("No objective with enough events found").decimals(2)
-    return Line(8, [tables.sorted_by(table, "Remaining budget", descending=False)])
+    return Line(8, [tables.sorted_by(table, "Budget left", descending=False)])
 
 
 def _remaining() -> tables.Column:
-    name, found = tables.gauge("Remaining budget", *colors.LEFT)
-    return name, found | {"mappings": colors.USED_UP, "custom.width": 140}
+    name, found = tables.gauge("Budget left", *colors.LEFT)
+    return name, found | {"mappings": colors.USED_UP, "custom.width": 120}
 
 
 def _courses() -> Line:

@@ -8,6 +8,9 @@ from grafana.design import colors
 # Units of times: how long ago, in full, and the time of day alone where it is today.
 AGO, AT, CLOCK = "dateTimeFromNow", "dateTimeAsIso", "dateTimeAsIsoNoDateIfToday"
 
+LONG_PIXELS = 180
+"""What the words of a wrapped text need on a phone, where the table is as wide as its columns ask for."""
+
 PER_MINUTE = "suffix:/min"
 """Grafana's own unit writes "1.2K c/m"."""
 
@@ -20,7 +23,7 @@ HEADINGS = {
     "events_ever": "Total", "firing_seconds": "Fired for", "firings": "Fired", "ignored_for": "Ignored for events",
     "items_failed": "Failed items", "items_processed": "Items", "job_id": "Job", "last_asked": "Last requested",
     "mean_seconds": "Mean duration", "ninety": "90 % within", "p95": "p95", "pace": "Items per minute",
-    "processes": "Running", "python_version": "Python", "repeats": "Reminders", "resolved_at": "Resolved",
+    "processes": "Running", "rank": "Severity", "python_version": "Python", "repeats": "Reminders", "resolved_at": "Resolved",
     "resolved_release": "Resolved in", "response_bytes": "Size", "session_id": "Session", "slo": "SLO",
     "starts_at": "Fired",
     "still": "Last progress", "silent": "Last heartbeat", "updated_at": "Last write",
@@ -39,6 +42,7 @@ _UNITS = (
     ("s", 125, "mean_seconds silent still"),
     ("bytes", 100, "bytes response_bytes"),
     (PER_MINUTE, 140, "pace"),
+    (None, 125, "api"),
     (None, 75, "events users events_ever firings number"),
     (None, 90, "role requests subjects processes items items_processed unsettled produced stored spooled dropped"),
     (None, 75, "method status kind unit runs"),
@@ -55,9 +59,16 @@ _LOOKS = {
     for name in names.split()
 }
 # These are long, and it is their end that differs.
-_LOOKS |= {
-    name: {"custom.cellOptions": {"type": "auto", "wrapText": True}} for name in ("route", "endpoint", "site", "job_id")
+_WRAPPED: dict[str, Any] = {"custom.cellOptions": {"type": "auto", "wrapText": True}}
+_LOOKS |= dict.fromkeys(("site", "job_id"), _WRAPPED)
+_LOOKS |= dict.fromkeys(("route", "endpoint"), _WRAPPED | {"custom.minWidth": 210})
+_LOOKS["rank"] = {
+    "custom.width": 85,
+    "mappings": colors.RANKS,
+    "custom.cellOptions": {"type": "color-background", "mode": "basic"},
 }
+# One word, which is never wrapped.
+_LOOKS["alertname"] = {"custom.minWidth": 250}
 _LOOKS["severity"] = {
     "custom.width": 85,
     "mappings": colors.words(colors.SEVERITIES),

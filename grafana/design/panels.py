@@ -62,8 +62,8 @@ def health_tile(
     text = options.BigValueTextMode.VALUE if alone else options.BigValueTextMode.VALUE_AND_NAME
     panel.graph_mode(options.BigValueGraphMode.NONE).text_mode(text)
     if not alone:
-        # The size that Grafana chooses for boxes beside each other cuts the last letter of "Warning".
-        panel.text(common.VizTextDisplayOptions().title_size(14).value_size(22))
+        # The size that Grafana chooses for boxes beside each other cuts the last letters of "Warning" and "Unknown".
+        panel.text(common.VizTextDisplayOptions().title_size(14).value_size(18))
     return _linked(panel.justify_mode(options.BigValueJustifyMode.CENTER).reduce_options(last()), link)
 
 
@@ -164,7 +164,10 @@ def bars(title: str, description: str, asked: Asked, unit: str = "short", **more
 def health_timeline(
     title: str, description: str, asked: Asked, mappings: list[ValueMapping] = colors.HEALTH, link: Link | None = None
 ) -> statetimeline.Panel:
-    """Return states over time, a bar per series; a gap means that nothing was recorded."""
+    """Return states over time, a bar per series; a gap means that nothing was recorded.
+
+    Names have two fifths of the width: more is cut off.
+    """
     found = targets.over_time(asked)
     panel: statetimeline.Panel = asked_panel(statetimeline.Panel(), title, description, "none", found)
     # A mapping of null would fill the gaps.

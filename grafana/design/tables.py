@@ -13,7 +13,7 @@ from grafana_foundation_sdk.models import dashboard as models
 
 from grafana.design import colors, targets
 from grafana.design import links as addresses
-from grafana.design.columns import usual
+from grafana.design.columns import LONG_PIXELS, usual
 from grafana.design.panels import COUNT, NONE, asked_panel
 from grafana.design.targets import Target
 
@@ -42,49 +42,58 @@ def table(
     for one in columns:
         name, properties = (one, {}) if isinstance(one, str) else one
         looks.setdefault(name, {} if "custom.hidden" in properties else usual(name)).update(properties)
+    seen = [look for look in looks.values() if "custom.hidden" not in look]
+    if seen and all("custom.width" in look for look in seen):
+        # Otherwise the table would end before its panel does.
+        seen[0]["custom.minWidth"] = seen[0].pop("custom.width")
     for name, properties in looks.items():
         if properties.get("unit") == "dtdurations":
             # With decimals it names the smaller units too: 1 hour, 27 minutes, 12 seconds.
             properties.setdefault("decimals", 0)
-        shown = [models.DynamicConfigValue(id_val=key, value=value) for key, value in properties.items()]
-        panel.override_by_name(name, shown)
+        if properties:
+            shown = [models.DynamicConfigValue(id_val=key, value=value) for key, value in properties.items()]
+            panel.override_by_name(name, shown)
     return panel
 
 
-def of_series(
-    title: str, description: str, query: str, columns: Sequence[Column | str], *, hidden: Sequence[str] = ()
-) -> tables.Panel:
+def of_series(title: str, description: str, query: str, columns: Sequence[Column | str]) -> tables.Panel:
     """Return a table of PromQL, a row per series: its labels, those listed first, and Value where it is listed."""
     names = _names(columns)
-    unseen = {"Time", "Value", "__name__", "alertstate", *hidden} - set(names)
+    unseen = {"Time", "Value", "__name__", "alertstate"} - set(names)
     panel = table(title, description, [targets.rows(query)], columns)
     return panel.with_transformation(arranged(*names, hidden=sorted(unseen)))
 
 
 def measured(
-    title: str,
-    description: str,
-    asked: Mapping[str, str],
-    columns: Sequence[Column | str],
-    *,
-    hidden: Sequence[str] = (),
+    title: str, description: str, asked: Mapping[str, str], columns: Sequence[Column | str]
 ) -> tables.Panel:
     """Return a table of several figures about the same things: a column per PromQL, named by its key.
 
-    The other columns listed are labels, which all queries share and which come first; hide labels of single queries.
+    The other columns listed are the labels that make a row, and come first; those not listed are left out.
     """
-    panel = table(title, description, [targets.rows(query) for query in asked.values()], columns)
+    panel = table(title, description, [targets.rows(query) for query in asked.values()], [*columns, *asked])
     values = [f"Value #{chr(ord('A') + number)}" for number in range(len(asked))] if len(asked) > 1 else ["Value"]
-    named = dict(zip(values, asked, strict=True))
     labels = [name for name in _names(columns) if name not in asked]
-    # Where it stays, each query's rows are rows of their own.
-    unnamed = models.DataTransformerConfig(id_val="filterFieldsByName", options={"exclude": {"names": ["__name__"]}})
-    merge = models.DataTransformerConfig(id_val="merge", options={})
-    return (
-        panel.with_transformation(unnamed)
-        .with_transformation(merge)
-        .with_transformation(arranged(*labels, *values, renamed=named, hidden=("Time", *hidden)))
-    )
+    for step in merged(labels, values):
+        panel.with_transformation(step)
+    named = {last(value): name for value, name in zip(values, asked, strict=True)}
+    return panel.with_transformation(arranged(*labels, *named, renamed=named))
+
+
+def merged(labels: Sequence[str], values: Sequence[str]) -> list[models.DataTransformerConfig]:
+    """Return the transformations that make one table of several queries: a row per labels; of a value see `last`.
+
+    A query that finds nothing has no label to group by and is left out: where all are, `no_value` is shown.
+    """
+    fields: Json = dict.fromkeys(labels, {"operation": "groupby", "aggregations": []})
+    fields |= dict.fromkeys(values, {"operation": "aggregate", "aggregations": ["lastNotNull"]})
+    steps = {"groupBy": {"fields": fields}, "merge": {}}
+    return [models.DataTransformerConfig(id_val=name, options=chosen) for name, chosen in steps.items()]
+
+
+def last(value: str) -> str:
+    """Return what `merged` calls a value."""
+    return f"{value} (lastNotNull)"
 
 
 def column(name: str, heading: str | None = None, width: int | None = None, unit: str | None = None) -> Column:
@@ -139,8 +148,8 @@ def severity_and_state() -> Column:
 
 def wrapped(name: str, width: int | None = None) -> Column:
     """Return a column whose cells show all of a text, over as many lines as it needs."""
-    found: Json = {"custom.cellOptions": {"type": "auto", "wrapText": True}}
-    return name, found | ({"custom.width": width} if width else {})
+    room = {"custom.width": width} if width else {"custom.minWidth": LONG_PIXELS}
+    return name, {"custom.cellOptions": {"type": "auto", "wrapText": True}, **room}
 
 
 def states(name: str, mappings: list[models.ValueMapping]) -> Column:

@@ -3,7 +3,7 @@
 Prometheus knows what fires, Alertmanager what is muted, and the event store what Alertmanager reported: the history.
 """
 
-from grafana.queries.health import with_subject
+from grafana.queries.health import with_rank, with_subject
 from grafana.queries.shared import counted, increase, quantile, replica_safe
 from platform_sdk.events.error import SEVERITIES
 
@@ -15,7 +15,7 @@ _NAMED = 'severity=~"$severity", alertname=~"(?i).*$alertname.*"'
 _FIRING = f'ALERTS{{alertstate="firing", {_NAMED}}}'
 # ALERTS_FOR_STATE is when it began, in Unix seconds; Grafana takes milliseconds.
 _SINCE = f"1000 * (ALERTS_FOR_STATE{{{_NAMED}}} and ignoring (alertstate) {_FIRING})"
-SINCE = f"max by (severity, alertname, subject) ({with_subject(_SINCE)})"
+SINCE = f"max by (rank, severity, alertname, subject) ({with_rank(with_subject(_SINCE))})"
 BY_SEVERITY = f"count by (severity) ({_FIRING})"
 PENDING = f'count(ALERTS{{alertstate="pending", {_NAMED}}}) or vector(0)'
 RANKS = {severity: rank for rank, severity in enumerate(SEVERITIES, 1)}

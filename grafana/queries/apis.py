@@ -66,8 +66,6 @@ COST_PER_HOUR = busiest(_recorded("cost:increase1h"), MOST)
 COST_PER_DAY = _recorded("cost:increase1d")
 COST = increase(_COST, "app, api")
 CHOSEN_COST = f"sum({COST})"
-COST_SHARES = increase(_COST, "api") + " > 0"
-CALL_SHARES = counted(_CALLS, "api")
 APP_SHARES = counted(_CALLS, "app")
 
 _MODELS = "app, api, model"

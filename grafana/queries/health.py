@@ -44,9 +44,8 @@ def firing_alerts() -> str:
     """
     severities = "|".join(SEVERITIES)
     fires = _FIRING % f'=~"{severities}"{_CHOSEN}'
-    found = with_subject(f"1000 * (ALERTS_FOR_STATE and ignoring (alertstate) {fires})")
-    replaced = [("rank", str(rank), "severity", severity) for rank, severity in enumerate(SEVERITIES, 1)]
-    replaced += [("board", board, "alertname", "|".join(names)) for board, names in boards().items()]
+    found = with_rank(with_subject(f"1000 * (ALERTS_FOR_STATE and ignoring (alertstate) {fires})"))
+    replaced = [("board", board, "alertname", "|".join(names)) for board, names in boards().items()]
     replaced += [
         ("chosen", "$1", "app", "(.*)"),
         ("chosen", "$$__all", "app", ""),
@@ -61,6 +60,13 @@ def firing_alerts() -> str:
 def with_subject(series: str) -> str:
     """Return series of alerts with the label `subject`: all that says what an alert is about."""
     return f'label_join({series}, "subject", " ", {", ".join(f"{chr(34)}{label}{chr(34)}" for label in _SUBJECT)})'
+
+
+def with_rank(series: str) -> str:
+    """Return series of alerts with the label `rank`, 4 critical to 1 low: severities by name are not in their order."""
+    for rank, severity in enumerate(SEVERITIES, 1):
+        series = f'label_replace({series}, "rank", "{rank}", "severity", "{severity}")'
+    return series
 
 
 @cache

@@ -1,5 +1,6 @@
 """Queries on the monitoring itself: exporter, sources, SDK, Prometheus and Alertmanager."""
 
+from grafana.queries.health import with_rank, with_subject
 from grafana.queries.shared import counted, rate
 
 _SOURCE = '{source=~"$source"}'
@@ -8,10 +9,11 @@ _EXPORTER = '{job="platform-exporter"}'
 # At a glance.
 EXPORTER_UP = f"max(up{_EXPORTER}) or vector(0)"
 ALL_SOURCES_UP = f"min(source:platform_exporter_source_up:max{_SOURCE})"
-ALERTS = (
+_ALERTS = (
     'ALERTS{alertstate="firing", alertname=~"Platform(Exporter|Target|Thresholds|Config|Source|Rollup|Query|Rows|Series'
     '|Rule|Alertmanager|NoAlertmanager|Notifications|Sdk|Prometheus|CrashLoop|Clock|Watchdog.+).*"}'
 )
+ALERTS = f"max by (rank, alertname, subject) ({with_rank(with_subject(_ALERTS))})"
 
 # Sources.
 SOURCE_UP = f"source:platform_exporter_source_up:max{_SOURCE}"

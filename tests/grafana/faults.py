@@ -134,15 +134,11 @@ def _regions(board: Json) -> Iterator[str]:
 
 
 def _rows(board: Json) -> Iterator[str]:
-    """Queries whose rows have their series' name make a row each of what should be one."""
+    """Merged as they are, series with other names make a row each of what should be one, and none make headings."""
     for panel in _of(board, "table"):
-        steps = panel.get("transformations", [])
-        ids = [step["id"] for step in steps]
-        if "merge" not in ids or "__name__" in json.dumps(steps[: ids.index("merge")]):
-            continue
-        for target in panel["targets"]:
-            if not re.match(r"(?:max|min|sum|count|group) by ", target["expr"]):
-                yield f"{panel['title']}: rows of {target['refId']} have the name of their series"
+        ids = [step["id"] for step in panel.get("transformations", [])]
+        if "merge" in ids and "groupBy" not in ids[: ids.index("merge")]:
+            yield f"{panel['title']}: merged without groupBy"
 
 
 def _titles(board: Json) -> Iterator[str]:

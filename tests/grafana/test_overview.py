@@ -192,7 +192,7 @@ def test_the_worst_app_is_first(shown: Shown) -> None:
     sorts = [one["options"]["sort"] for one in _panel("Apps")["transformations"] if one["id"] == "sortBy"]
     last = chr(ord("A") + len(matrix.COLUMNS))
     assert _panel("Apps")["targets"][-1]["expr"] == matrix.worst()
-    assert sorts == [[{"field": "app", "desc": False}], [{"field": f"Value #{last}", "desc": True}]]
+    assert sorts == [[{"field": "app", "desc": False}], [{"field": f"Value #{last} (lastNotNull)", "desc": True}]]
 
 
 def test_firing_alerts_have_subject_and_place(shown: Shown) -> None:

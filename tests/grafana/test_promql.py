@@ -73,6 +73,18 @@ def test_only_existing_labels(parser: Prometheus, hour: Hour, name: str) -> None
     assert lacking == []
 
 
+@every_dashboard
+def test_merged_tables_leave_out_no_row(hour: Hour, name: str) -> None:
+    """Rows that differ in nothing but a label that the table does not list would be one."""
+    for panel in panels(DASHBOARDS[name]):
+        grouped_by = next((one["options"] for one in panel.get("transformations", []) if one["id"] == "groupBy"), None)
+        for target in panel["targets"] if grouped_by else ():
+            listed = {label for label, how in grouped_by["fields"].items() if how["operation"] == "groupby"}
+            found_rows = [one["metric"] for one in hour.at_end(filled(target["expr"]))]
+            shown = {tuple(row.get(label) for label in listed) for row in found_rows}  # type: ignore[attr-defined]
+            assert len(shown) == len(found_rows), (panel["title"], target["refId"])
+
+
 def found(hour: Hour, query: Query) -> list[dict[str, object]]:
     """Return what a query finds in the hour, at its end where it is an instant one."""
     ask = hour.at_end if query.instant else hour.over
