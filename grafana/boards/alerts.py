@@ -60,7 +60,8 @@ def _firing() -> list[Line]:
     ).no_value("No firing alert found")
     course = panels.health_timeline(
         "Firing alerts over time",
-        "The worst severity at which each alert fired. A gap means that it did not fire.",
+        f"The worst severity at which each alert fired, of the {alerts.MOST} that fired longest. A gap means that it "
+        "did not fire.",
         {"{{alertname}}": alerts.COURSE},
         colors.RANKS,
         SERIES_ONLY,
@@ -110,8 +111,8 @@ def _history() -> Section:
         "Alerts that Alertmanager reported in the chosen range: those that fire still, then the newest.",
         alerts.HISTORY,
         [
-            *(tables.words("state", STATES, 80), "severity", tables.wrapped("alertname", 265)),
-            *(tables.links("alertname", ONLY, links.RUNBOOK), tables.wrapped("subject", 115)),
+            *(tables.words("state", STATES, 75), "severity", tables.wrapped("alertname", 250)),
+            *(tables.links("alertname", ONLY, links.RUNBOOK), tables.wrapped("subject", 130)),
             *(tables.wrapped("summary"), "starts_at", tables.column("lasted", width=105)),
         ],
     )
@@ -161,12 +162,12 @@ def _other_sources() -> Section:
         "Open ones, and those created in the chosen range. `platform-exporter alerts` creates and resolves them.",
         alerts.MANUAL,
         [
-            *(tables.words("state", STATES, 80), "severity", tables.wrapped("app", 100), tables.wrapped("summary")),
+            *(tables.words("state", STATES, 75), "severity", tables.wrapped("app", 100), tables.wrapped("summary")),
             *(tables.wrapped(name, 100) for name in ("created_by", "resolved_by")),
             *(tables.column(name, unit=columns.AGO, width=112) for name in ("created_at", "resolved_at")),
-            tables.column("id", "ID", 130),
+            tables.column("id", "ID", 120),
         ],
-    )
+    ).no_value("No manual alert found")
     lines = [Line(8, [at_alertmanager, silences, in_apps], (8, 6, 10)), Line(8, [manual])]
     return Section("Silences, manual alerts and alerts of applications", lines)
 

@@ -72,7 +72,7 @@ def _golden() -> Line:
         "s",
         named=colors.PERCENTILES,
     )
-    return Line(10, [rate, failures, durations])
+    return Line(12, [rate, failures, durations])
 
 
 def _reasons() -> Section:

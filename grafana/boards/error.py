@@ -97,8 +97,9 @@ def _history() -> Section:
         "The releases in which it occurred in the chosen range, and when each release was first seen.",
         error.RELEASES,
         [
-            *(tables.wrapped("release"), tables.column("release_first_seen", "Released", 108), "events"),
-            *("users", tables.column("last_occurrence", "Last seen", 115)),
+            *(tables.wrapped("release", 110), tables.column("release_first_seen", "Released", 120)),
+            *(tables.column(name, width=65) for name in ("events", "users")),
+            tables.column("last_occurrence", "Last seen", 120),
         ],
     )
     alerts = tables.table(
@@ -106,9 +107,9 @@ def _history() -> Section:
         "Alerts of the same app in the range, and how often the issue occurred while each fired or 5 minutes before.",
         error.ALERTS,
         [
-            *(tables.column("severity", width=80), "alertname"),
+            *("severity", "alertname"),
             tables.link("alertname", "The alert's history", links.to("alerts", alertname="${__data.fields.alertname}")),
-            *(tables.column("starts_at", unit=columns.AGO, width=100), tables.column("events", width=65)),
+            *(tables.column("starts_at", unit=columns.AGO, width=130), "events"),
         ],
     )
     similar = tables.table(
@@ -117,10 +118,11 @@ def _history() -> Section:
         error.SIMILAR,
         [
             *(tables.severity_and_state(), tables.wrapped("issue"), tables.to_issue("issue")),
-            *(tables.column("last_seen", width=140), "events", tables.hidden("app"), tables.hidden("fingerprint")),
+            *(tables.wrapped("last_seen", 90), tables.column("events", width=65)),
+            *map(tables.hidden, ("app", "fingerprint")),
         ],
-    )
-    return Section("History and related", [Line(9, [history, releases], (12, 12)), Line(9, [alerts, similar])])
+    ).no_value("No similar issue found")
+    return Section("History and related", [Line(9, [history, releases]), Line(9, [alerts, similar], (13, 11))])
 
 
 def _users() -> Section:

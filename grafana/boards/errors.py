@@ -94,8 +94,9 @@ def _issues() -> Line:
         errors.ISSUES,
         [
             *(tables.severity_and_state(), tables.link("severity", "Add to the picked issues", PICK)),
-            *(tables.wrapped("issue"), tables.to_issue("issue"), tables.wrapped("last_seen", 100)),
-            *(tables.column("course", width=108), tables.column("events", width=64), tables.column("users", width=58)),
+            *(tables.wrapped("issue"), ("issue", {"custom.minWidth": 245}), tables.to_issue("issue")),
+            *(tables.wrapped("last_seen", 100), tables.column("course", width=108)),
+            *(tables.column("events", width=64), tables.column("users", width=58)),
             *(tables.wrapped("assignee"), tables.column("assignee", "Assignee", 85)),
             tables.actions("change", [one for one in actions.of_row() if one["title"] in IN_A_ROW]),
             *(tables.column("change", width=262), *map(tables.hidden, ("app", "fingerprint", "id"))),
@@ -110,10 +111,10 @@ def _many() -> Line:
         "Editors change the picked issues, or all listed above: all of them or none. The history shows who did it.",
         errors.MANY,
         [
-            *(tables.wrapped("which"), "number"),
+            *(tables.wrapped("which", 160), "number"),
             tables.actions("change", [one for one in actions.of_listed() if one["title"] in OF_MANY]),
             *(
-                tables.column("change", width=620),
+                tables.column("change", width=690),
                 tables.column("pick", "Picked", 90),
                 tables.link("pick", "Clear the picked issues", PICK_NONE),
             ),

@@ -8,7 +8,7 @@ from grafana.design import colors
 # Units of times: how long ago, in full, and the time of day alone where it is today.
 AGO, AT, CLOCK = "dateTimeFromNow", "dateTimeAsIso", "dateTimeAsIsoNoDateIfToday"
 
-LONG_PIXELS = 180
+LONG_PIXELS = 210
 """What the words of a wrapped text need on a phone, where the table is as wide as its columns ask for."""
 
 PER_MINUTE = "suffix:/min"
@@ -43,8 +43,8 @@ _UNITS = (
     ("bytes", 100, "bytes response_bytes"),
     (PER_MINUTE, 140, "pace"),
     (None, 125, "api"),
-    (None, 75, "events users events_ever firings number"),
-    (None, 90, "role requests subjects processes items items_processed unsettled produced stored spooled dropped"),
+    (None, 75, "events users events_ever firings number issues"),
+    (None, 90, "role requests addresses subjects processes items items_processed unsettled produced stored spooled dropped"),
     (None, 75, "method status kind unit runs"),
     (None, 115, "app component repeats regressions outcome reason"),
     (
@@ -61,7 +61,7 @@ _LOOKS = {
 # These are long, and it is their end that differs.
 _WRAPPED: dict[str, Any] = {"custom.cellOptions": {"type": "auto", "wrapText": True}}
 _LOOKS |= dict.fromkeys(("site", "job_id"), _WRAPPED)
-_LOOKS |= dict.fromkeys(("route", "endpoint"), _WRAPPED | {"custom.minWidth": 210})
+_LOOKS |= dict.fromkeys(("route", "endpoint"), _WRAPPED | {"custom.minWidth": LONG_PIXELS})
 _LOOKS["rank"] = {
     "custom.width": 85,
     "mappings": colors.RANKS,

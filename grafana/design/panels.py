@@ -219,6 +219,8 @@ def ranking(
     panel: bargauge.Panel = asked_panel(bargauge.Panel(), title, description, unit, targets.at_end(asked))
     panel.orientation(options.VizOrientation.HORIZONTAL).display_mode(options.BarGaugeDisplayMode.BASIC).min(0)
     panel.value_mode(options.BarGaugeValueMode.TEXT).show_unfilled(True).reduce_options(last())
+    # A single bar would be as high as the panel.
+    panel.sizing(options.BarGaugeSizing.MANUAL).min_viz_height(16).max_viz_height(40)
     # Beside its bar a name has a fifth of the width: above it, all.
     panel.name_placement(options.BarGaugeNamePlacement.TOP).text(
         common.VizTextDisplayOptions().title_size(12).value_size(12)

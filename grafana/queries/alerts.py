@@ -3,8 +3,8 @@
 Prometheus knows what fires, Alertmanager what is muted, and the event store what Alertmanager reported: the history.
 """
 
-from grafana.queries.health import with_rank, with_subject
-from grafana.queries.shared import counted, increase, quantile, replica_safe
+from grafana.queries.health import SUBJECT, with_rank, with_subject
+from grafana.queries.shared import counted, greatest, increase, quantile, replica_safe
 from platform_sdk.events.error import SEVERITIES
 
 _WORST_FIRST = ", ".join(f"'{severity}'" for severity in SEVERITIES[::-1])
@@ -19,11 +19,13 @@ SINCE = f"max by (rank, severity, alertname, subject) ({with_rank(with_subject(_
 BY_SEVERITY = f"count by (severity) ({_FIRING})"
 PENDING = f'count(ALERTS{{alertstate="pending", {_NAMED}}}) or vector(0)'
 RANKS = {severity: rank for rank, severity in enumerate(SEVERITIES, 1)}
-COURSE = "max by (alertname) ({})".format(
+_COURSE = "max by (alertname) ({})".format(
     " or ".join(
         f'{rank} * ALERTS{{alertstate="firing", severity="{severity}", {_NAMED}}}' for severity, rank in RANKS.items()
     )
 )
+MOST = 14
+COURSE = f"{_COURSE} and on (alertname) {greatest(f'sum by (alertname) (count_over_time({_FIRING}[$__range]))', MOST)}"
 
 # Members of a cluster have the same alerts: the greatest counts.
 MUTED = 'max(alertmanager_alerts{state="suppressed"})'
@@ -60,7 +62,7 @@ def time_to_resolve(share: float) -> str:
 # A firing and its end are separate rows, for each group of Alertmanager: together they are one alert.
 _FIRED = """fired AS (
     SELECT fingerprint, starts_at, labels->>'alertname' AS alertname, labels->>'severity' AS severity,
-        coalesce(labels->>'app', labels->>'component', labels->>'source', labels->>'instance') AS subject,
+        concat_ws(' ', """ + ", ".join(f"labels->>'{label}'" for label in SUBJECT) + """) AS subject,
         max(annotations->>'summary') AS summary,
         max(ends_at) FILTER (WHERE status = 'resolved') AS ends_at
     FROM monitoring_views.alert_notification

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from exporter.indicators import INDICATORS
 from grafana.queries.shared import UNKNOWN
 from platform_sdk.events.error import SEVERITIES
 
@@ -20,10 +21,9 @@ KIND_PAUSES = 'app_kind:platform_events_idle:ratio{app=~"$app"}'
 # Others mute, or say that something is over.
 _FIRING = 'ALERTS{alertstate="firing", alertname!="PlatformAlertEnded", severity%s}'
 _CHOSEN = ', app=~"$app|"'
-_SUBJECT = (
-    *("app", "api", "scraper", "task", "kind", "slo", "component", "name", "resource", "queue", "group", "source"),
-    *("query", "storm", "alert_source", "job", "instance"),
-)
+# What an alert may be about: what indicators are about, and what alerts without one are.
+SUBJECT = tuple(dict.fromkeys(label for one in INDICATORS.values() for label in one.scope.labels))
+SUBJECT += ("slo", "query", "storm", "alert_source", "job", "instance")
 
 
 def indicator(name: str) -> str:
@@ -59,7 +59,7 @@ def firing_alerts() -> str:
 
 def with_subject(series: str) -> str:
     """Return series of alerts with the label `subject`: all that says what an alert is about."""
-    return f'label_join({series}, "subject", " ", {", ".join(f"{chr(34)}{label}{chr(34)}" for label in _SUBJECT)})'
+    return f'label_join({series}, "subject", " ", {", ".join(f"{chr(34)}{label}{chr(34)}" for label in SUBJECT)})'
 
 
 def with_rank(series: str) -> str:
