@@ -113,7 +113,8 @@ def _proxies() -> Section:
             "Cost": scraping.COST, "Per request": scraping.COST_REQUEST,
             "Per 1,000 pages": scraping.COST_PAGES, "Per item": scraping.COST_ITEM,
         },
-        ["app", TO_SCRAPER, ("Cost", {"decimals": 2}), ("Per request", {"decimals": 5}),
+        ["app", TO_SCRAPER, tables.link("Cost", "Budgets", links.to("apis", app="$app")), ("Cost", {"decimals": 2}),
+         ("Per request", {"decimals": 5}),
          ("Per 1,000 pages", {"decimals": 2}), ("Per item", {"decimals": 5})],
     ).min_width(80)  # fmt: skip
     failing = panels.judged(
@@ -128,11 +129,10 @@ def _proxies() -> Section:
         {PROXY: scraping.PROXY_UNAUTHORIZED},
         "scraping_proxy_unauthorized_ratio",
     ).max(1)
-    budgets = links.data_link("Budgets", links.to("apis", app="$app"))
     lines = [
         Line(6, [tables.sorted_by(providers, "Requests")]),
         Line(8, [failing, unauthorized]),
-        Line(6, [tables.sorted_by(cost, "Cost").data_links([budgets])]),
+        Line(6, [tables.sorted_by(cost, "Cost")]),
     ]
     return Section("Proxies and cost", lines)
 
@@ -193,7 +193,7 @@ def _fields() -> Section:
         ["app", TO_SCRAPER, "field", *(tables.column(name, unit="percentunit") for name in ("Before", "Now"))],
     ).no_value("No such field found")  # fmt: skip
     lines = [
-        Line(9, [tables.sorted_by(fields, "Of usual")]),
+        Line(9, [tables.sorted_by(fields, "Of usual", descending=False)]),
         Line(8, [course, types]),
         Line(6, [tables.sorted_by(drift, "Now")]),
     ]

@@ -23,7 +23,8 @@ HEADINGS = {
     "events_ever": "Total", "firing_seconds": "Fired for", "firings": "Fired", "ignored_for": "Ignored for events",
     "items_failed": "Failed items", "items_processed": "Items", "job_id": "Job", "last_asked": "Last requested",
     "mean_seconds": "Mean duration", "ninety": "90 % within", "p95": "p95", "pace": "Items per minute",
-    "processes": "Running", "rank": "Severity", "python_version": "Python", "repeats": "Reminders", "resolved_at": "Resolved",
+    "processes": "Running", "rank": "Severity", "python_version": "Python", "repeats": "Reminders",
+    "resolved_at": "Resolved",
     "resolved_release": "Resolved in", "response_bytes": "Size", "session_id": "Session", "slo": "SLO",
     "starts_at": "Fired",
     "still": "Last progress", "silent": "Last heartbeat", "updated_at": "Last write",
@@ -44,7 +45,11 @@ _UNITS = (
     (PER_MINUTE, 140, "pace"),
     (None, 125, "api"),
     (None, 75, "events users events_ever firings number issues"),
-    (None, 90, "role requests addresses subjects processes items items_processed unsettled produced stored spooled dropped"),
+    (
+        None,
+        90,
+        "role requests addresses subjects processes items items_processed unsettled produced stored spooled dropped",
+    ),
     (None, 75, "method status kind unit runs"),
     (None, 115, "app component repeats regressions outcome reason"),
     (
@@ -60,7 +65,7 @@ _LOOKS = {
 }
 # These are long, and it is their end that differs.
 _WRAPPED: dict[str, Any] = {"custom.cellOptions": {"type": "auto", "wrapText": True}}
-_LOOKS |= dict.fromkeys(("site", "job_id"), _WRAPPED)
+_LOOKS |= {"site": _WRAPPED | {"custom.minWidth": 118}, "job_id": _WRAPPED}
 _LOOKS |= dict.fromkeys(("route", "endpoint"), _WRAPPED | {"custom.minWidth": LONG_PIXELS})
 _LOOKS["rank"] = {
     "custom.width": 85,

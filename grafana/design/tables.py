@@ -64,9 +64,7 @@ def of_series(title: str, description: str, query: str, columns: Sequence[Column
     return panel.with_transformation(arranged(*names, hidden=sorted(unseen)))
 
 
-def measured(
-    title: str, description: str, asked: Mapping[str, str], columns: Sequence[Column | str]
-) -> tables.Panel:
+def measured(title: str, description: str, asked: Mapping[str, str], columns: Sequence[Column | str]) -> tables.Panel:
     """Return a table of several figures about the same things: a column per PromQL, named by its key.
 
     The other columns listed are the labels that make a row, and come first; those not listed are left out.
@@ -85,8 +83,8 @@ def merged(labels: Sequence[str], values: Sequence[str]) -> list[models.DataTran
 
     A query that finds nothing has no label to group by and is left out: where all are, `no_value` is shown.
     """
-    fields: Json = dict.fromkeys(labels, {"operation": "groupby", "aggregations": []})
-    fields |= dict.fromkeys(values, {"operation": "aggregate", "aggregations": ["lastNotNull"]})
+    fields = {name: {"operation": "groupby", "aggregations": []} for name in labels}
+    fields |= {name: {"operation": "aggregate", "aggregations": ["lastNotNull"]} for name in values}
     steps = {"groupBy": {"fields": fields}, "merge": {}}
     return [models.DataTransformerConfig(id_val=name, options=chosen) for name, chosen in steps.items()]
 

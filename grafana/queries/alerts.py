@@ -60,9 +60,12 @@ def time_to_resolve(share: float) -> str:
 
 
 # A firing and its end are separate rows, for each group of Alertmanager: together they are one alert.
-_FIRED = """fired AS (
+_FIRED = (
+    """fired AS (
     SELECT fingerprint, starts_at, labels->>'alertname' AS alertname, labels->>'severity' AS severity,
-        concat_ws(' ', """ + ", ".join(f"labels->>'{label}'" for label in SUBJECT) + """) AS subject,
+        concat_ws(' ', """
+    + ", ".join(f"labels->>'{label}'" for label in SUBJECT)
+    + """) AS subject,
         max(annotations->>'summary') AS summary,
         max(ends_at) FILTER (WHERE status = 'resolved') AS ends_at
     FROM monitoring_views.alert_notification
@@ -70,6 +73,7 @@ _FIRED = """fired AS (
         AND position(lower(trim(${alertname:sqlstring})) IN lower(labels->>'alertname')) > 0
     GROUP BY 1, 2, 3, 4, 5
 )"""
+)
 _SECONDS = "extract(epoch FROM ends_at - starts_at)"
 HISTORY = f"""WITH {_FIRED}
 SELECT CASE WHEN ends_at IS NULL THEN 'firing' ELSE 'resolved' END AS state, severity, alertname, subject, summary,

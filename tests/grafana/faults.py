@@ -3,7 +3,6 @@
 Each rule yields the panels with the fault, and what it is.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator
 
