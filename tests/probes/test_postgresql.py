@@ -391,6 +391,7 @@ def test_least_rights(database: Database, role: str) -> None:
             "postgresql_connections",
             "postgresql_connections_limit",
             "postgresql_size_bytes",
+            "postgresql_transaction_ids_used_ratio",
         }
 
 
