@@ -20,7 +20,7 @@ from platform_sdk.events import EVENTS
 from platform_sdk.events.base import Column, EventKind
 from platform_sdk.events.error import SEVERITIES
 
-VERSION = 7 + sum(len(kind.all_columns) for kind in EVENTS)
+VERSION = 8 + sum(len(kind.all_columns) for kind in EVENTS)
 """Grows with every change of the schema, so that an older program refuses a newer schema: by itself with every column
 that a kind declares (none is ever removed), by its first number with any other."""
 
@@ -48,9 +48,8 @@ def store_sql() -> str:
     tables = (statement for kind in EVENTS for statement in _table(kind))
     views = (statement for kind in EVENTS for statement in _view(kind))
     state = _read("state.sql").replace("{severities}", ", ".join(f"'{severity}'" for severity in SEVERITIES))
-    return "\n".join(
-        (*tables, _read("partitions.sql"), state, _read("writers.sql"), *views, *_store_grants(), _version("store"))
-    )
+    writers = _read("writers.sql").replace("{kinds}", ", ".join(f"'{kind.name}'" for kind in EVENTS))
+    return "\n".join((*tables, _read("partitions.sql"), state, writers, *views, *_store_grants(), _version("store")))
 
 
 def show() -> str:
@@ -306,7 +305,21 @@ EXCEPTION
 END $$;"""
 
 
+# PostgreSQL lets everyone execute a new function, and whoever may execute a trigger's function may put it on a table of
+# theirs. Only the number of the cluster is everyone's: it is the default of a column, and takes no argument.
+_CLOSED = """
+DO $$ DECLARE open regprocedure; BEGIN
+    FOR open IN SELECT oid FROM pg_proc WHERE pronamespace = 'monitoring'::regnamespace AND prosecdef
+        AND proname <> 'cluster_id' AND pg_has_role(proowner, 'USAGE')
+        AND EXISTS (SELECT FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) WHERE grantee = 0)
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', open);
+    END LOOP;
+END $$;"""
+
+
 def _counting_grants() -> Iterator[str]:
+    yield _CLOSED
     yield f"GRANT USAGE ON SCHEMA monitoring TO {EXPORTER}, {WRITER};"
     yield f"GRANT SELECT ON ALL TABLES IN SCHEMA monitoring TO {EXPORTER};"
     counted = ("source", "cursor", "former_cluster", "rollup", "removed", "unknown_value")
@@ -316,16 +329,12 @@ def _counting_grants() -> Iterator[str]:
     yield f"GRANT INSERT, DELETE ON monitoring.counted_key TO {EXPORTER};"
     yield f"GRANT DELETE ON monitoring.capture_pending TO {EXPORTER};"
     for function in ("has_uncounted(text, text)", "capture_table(integer, regclass)", "trim_captured(integer)"):
-        yield from _reserved(function)
-
-
-def _reserved(function: str) -> Iterator[str]:
-    """Yield what leaves a function to the exporter."""
-    yield f"REVOKE EXECUTE ON FUNCTION monitoring.{function} FROM PUBLIC;"
-    yield f"GRANT EXECUTE ON FUNCTION monitoring.{function} TO {EXPORTER};"
+        yield f"GRANT EXECUTE ON FUNCTION monitoring.{function} TO {EXPORTER};"
 
 
 def _store_grants() -> Iterator[str]:
+    yield _CLOSED
+    yield f"GRANT EXECUTE ON FUNCTION monitoring.is_own(text, text) TO {WRITER}, {EXPORTER};"  # policies call it
     yield f"GRANT SELECT ON ALL TABLES IN SCHEMA monitoring TO {EXPORTER};"
     yield f"GRANT INSERT, UPDATE, DELETE ON monitoring.alert_notification, monitoring.scraping_job TO {EXPORTER};"
     yield f"GRANT INSERT, UPDATE ON monitoring.manual_alert TO {EXPORTER};"
@@ -339,7 +348,7 @@ def _store_grants() -> Iterator[str]:
         "trim_default(text, timestamptz, pg_snapshot)",
     )
     for function in functions:
-        yield from _reserved(function)
+        yield f"GRANT EXECUTE ON FUNCTION monitoring.{function} TO {EXPORTER};"
     for table in _STATE_VIEWS:
         yield f"DROP VIEW IF EXISTS monitoring_views.{table};"
         yield f"CREATE VIEW monitoring_views.{table} AS SELECT * FROM monitoring.{table};"

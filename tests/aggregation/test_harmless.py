@@ -276,20 +276,44 @@ def test_a_type_that_needs_a_search_path(shop: Open) -> None:
     assert found.count() == 1
 
 
-def test_no_code_of_a_types_owner_runs(shop: Open) -> None:
-    """The function runs with its owner's rights: a cast that a table's owner made is not called."""
-    found = shop(ON_INSERT)
+@pytest.mark.parametrize(("made", "value"), [("ENUM ('n')", "'n'"), ("(x int)", "row(1)")])
+def test_no_code_of_a_types_owner_runs(shop: Open, made: str, value: str) -> None:
+    """The function runs with its owner's rights: a cast that a table's owner made is not called, by no trigger."""
+    found = shop(FINISHED)
     found.execute(
-        "CREATE TYPE mine AS ENUM ('n'); CREATE TABLE called (n int)",
+        f"CREATE TYPE mine AS {made}; CREATE TABLE called (n int)",
         "CREATE FUNCTION steal(mine) RETURNS text LANGUAGE plpgsql AS "
         "$$ BEGIN INSERT INTO public.called VALUES (1); RETURN 'stolen'; END $$",
         "CREATE CAST (mine AS text) WITH FUNCTION steal(mine) AS IMPLICIT",
-        'ALTER TABLE "ScrapeJobs" ALTER "Name" DROP DEFAULT, ALTER "Name" TYPE mine USING \'n\'::mine',
-        'INSERT INTO "ScrapeJobs" (id, "Name") VALUES (1, \'n\')',
-    )
+        *(f'ALTER TABLE "ScrapeJobs" ALTER {name} DROP DEFAULT, ALTER {name} TYPE mine USING NULL'
+          for name in ('"Name"', '"Status"')),
+        'INSERT INTO "ScrapeJobs" (id, "Name", "Status") '
+        f"SELECT n, {value}::mine, {value}::mine FROM generate_series(1, 3) n",
+        f'UPDATE "ScrapeJobs" SET "Status" = NULL, "Name" = {value}::mine',
+        f'UPDATE "ScrapeJobs" SET "Status" = {value}::mine WHERE id = 1',
+        'DELETE FROM "ScrapeJobs" WHERE id = 1',
+    )  # fmt: skip
 
     assert found.store.one("SELECT count(*) FROM called") == 0
-    assert found.store.one('SELECT count(*) FROM "ScrapeJobs"') == 1
+    assert found.store.one('SELECT count(*) FROM "ScrapeJobs"') == 2
+
+
+@pytest.mark.parametrize("bound_first", [True, False])
+def test_a_bound_writer_disturbs_no_adopted_table(shop: Open, store: Store, bound_first: bool) -> None:
+    """Whichever came first, and where the schema is applied afterwards."""
+    with store.connect() as connection:
+        login = f"bound_{connection.info.dbname}"
+        bind = f"CREATE ROLE {login} LOGIN; SELECT monitoring.bind_writer('{login}', 'x')"
+        if bound_first:
+            connection.execute(bind)
+        found = shop(ON_INSERT)
+        if not bound_first:
+            connection.execute(bind)
+        schema.apply(connection)
+        found.execute(NEW)
+
+        assert found.count() == 4
+        connection.execute(f"DROP ROLE {login}")
 
 
 def test_cached_plans_stay_valid(store: Store, shop: Open) -> None:

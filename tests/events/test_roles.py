@@ -11,6 +11,7 @@ from exporter.aggregation import poll
 from exporter.aggregation.poller import Worker
 from exporter.config.settings import Database as Settings
 from exporter.config.settings import Limits, Retention, Source
+from exporter.database import schema
 from exporter.database.connection import connect
 from exporter.sections import Secret
 from exporter.sources import mapping
@@ -181,12 +182,101 @@ def test_a_login_that_is_bound_keeps_the_state_of_its_apps(
         "drop_partition('error', '2020-01-01')",
         "trim_default('error', now())",
         "has_uncounted('error_default', 'error')",
+        "has_newer('error_default', pg_current_snapshot())",
+        "may_write('x')",
     ],
 )
 def test_only_the_exporter_keeps_partitions(as_role: As, role: str, function: str) -> None:
     """Functions with their owner's rights are not for everyone."""
     with as_role(role) as connection:
         assert refused(connection, f"SELECT monitoring.{function}")
+
+
+FOR_ALL = {
+    "cluster_id()": "takes no argument, says the cluster's number, and is a column's default for whoever inserts"
+}
+OPEN = """SELECT p.oid::regprocedure::text FROM pg_proc p
+    CROSS JOIN LATERAL aclexplode(coalesce(proacl, acldefault('f', proowner))) a
+    WHERE pronamespace = 'monitoring'::regnamespace AND prosecdef AND a.grantee = 0"""
+
+
+def test_no_function_with_rights_is_everyones(applied: Database) -> None:
+    """Not after an upgrade of an installation where all were, a function of `adopt` among them."""
+    applied.execute(
+        "CREATE FUNCTION monitoring.capture_7() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN END'; "
+        "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA monitoring TO PUBLIC; "
+        "UPDATE monitoring.schema_version SET version = 1"
+    )
+    before = applied.execute(OPEN)
+    with psycopg.connect(applied.dsn, autocommit=True) as connection:
+        schema.apply(connection)
+
+    assert len(before) > len(FOR_ALL) + 5
+    assert applied.execute(OPEN) == [(f"monitoring.{function}",) for function in FOR_ALL]
+
+
+STEAL = """
+    CREATE TYPE pg_temp.event AS (x int);
+    CREATE FUNCTION pg_temp.steal(pg_temp.event) RETURNS text LANGUAGE plpgsql AS
+        $$ BEGIN EXECUTE format('ALTER ROLE %I SUPERUSER', session_user); RETURN 'x'; END $$;
+    CREATE CAST (pg_temp.event AS text) WITH FUNCTION pg_temp.steal(pg_temp.event) AS IMPLICIT;
+    CREATE TEMP TABLE mine (app pg_temp.event);
+    CREATE TRIGGER mine AFTER INSERT ON mine REFERENCING NEW TABLE AS added
+        FOR EACH STATEMENT EXECUTE FUNCTION monitoring.check_app();
+    INSERT INTO mine VALUES (row(1))"""
+
+
+@pytest.mark.parametrize("granted", [False, True])
+def test_no_login_takes_the_owners_rights(
+    logins: Callable[[str], Connection], applied: Database, granted: bool
+) -> None:
+    """Not by the check's trigger on a table of its own, whose type has a cast; not even where it may make one."""
+    if granted:
+        applied.execute("GRANT EXECUTE ON FUNCTION monitoring.check_app() TO PUBLIC")
+    shop = logins("shop")
+
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="for tables of schema" if granted else "function"):
+        shop.execute(STEAL)
+    assert applied.execute("SELECT rolsuper FROM pg_roles WHERE rolname = %s", [shop.info.user]) == [(False,)]
+
+
+def test_new_state_has_its_writer(logins: Callable[[str], Connection]) -> None:
+    """A row that names none would be everyone's."""
+    shop = logins("shop")
+
+    assert refused(
+        shop, JOB.format("shop").replace("status)", "status, writer)").replace("'running'", "'running', NULL")
+    )
+    assert refused(shop, PROCESS.format("shop").replace("produced)", "produced, writer)").replace("1)", "1, NULL)"))
+
+
+def test_a_role_that_cannot_sign_in_is_not_bound(applied: Database) -> None:
+    """It would bind none of its members."""
+    with pytest.raises(psycopg.errors.WrongObjectType, match=r"cannot sign in.*expected a login"):
+        applied.execute("SELECT monitoring.bind_writer('platform_writer', 'shop')")
+    applied.execute("SELECT monitoring.bind_writer('platform_writer')")
+
+
+@pytest.mark.parametrize("applied_again", [False, True])
+def test_only_tables_of_events_are_checked(
+    logins: Callable[[str], Connection], applied: Database, applied_again: bool
+) -> None:
+    """What is captured of an application's table has no app; a check that an earlier version put there is removed."""
+    applied.execute("CREATE TABLE monitoring.captured_7 (slot smallint) PARTITION BY LIST (slot)")
+    bind = f"SELECT monitoring.bind_writer('writer_shop_{applied.name}', 'x')"
+    if applied_again:
+        applied.execute(
+            f"{bind}; CREATE TRIGGER check_app AFTER INSERT ON monitoring.captured_7 REFERENCING NEW TABLE AS added "
+            "FOR EACH STATEMENT EXECUTE FUNCTION monitoring.check_app()"
+        )
+        with psycopg.connect(applied.dsn, autocommit=True) as connection:
+            schema.apply(connection)
+    else:
+        applied.execute(bind)
+
+    checked = applied.execute("SELECT relname FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid "
+                              "WHERE tgname = 'check_app' AND tgparentid = 0 ORDER BY 1")  # fmt: skip
+    assert checked == [(kind,) for kind in sorted(KINDS)]
 
 
 def test_the_exporter_serves(as_role: As, applied: Database) -> None:

@@ -44,16 +44,24 @@ BEGIN
         EXECUTE format('DROP POLICY IF EXISTS writer ON monitoring.%I', state);
         EXECUTE format('CREATE POLICY writer ON monitoring.%I USING ((SELECT monitoring.has_role(''platform_writer'')) '
             'AND monitoring.is_own(app, writer))', state);
+        -- A new row without its writer would be everyone's, as those of earlier versions are.
+        EXECUTE format('DROP POLICY IF EXISTS writer_known ON monitoring.%I', state);
+        EXECUTE format('CREATE POLICY writer_known ON monitoring.%I AS RESTRICTIVE FOR INSERT WITH CHECK (writer IS NOT NULL)', state);
     END LOOP;
 END $$;
 
--- Refuses events of apps that are not the login's. A trigger, as COPY does not work with row-level security.
+-- Refuses events of apps that are not the login's. A trigger, as COPY does not work with row-level security. On another's
+-- table a cast of its column's type would run with our rights: there it reads nothing.
 CREATE OR REPLACE FUNCTION monitoring.check_app() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
     other text;
 BEGIN
+    IF TG_TABLE_SCHEMA <> 'monitoring' THEN
+        RAISE EXCEPTION 'monitoring.check_app() is for tables of schema monitoring, not for %.%', TG_TABLE_SCHEMA, TG_TABLE_NAME
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
     SELECT added.app INTO other FROM added WHERE NOT monitoring.may_write(added.app) LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'login % may not write events of app %', session_user, quote_literal(left(other, 100))
@@ -62,7 +70,7 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- The check is there only while a login is bound: where none is, events are stored without.
+-- The check is on the tables of events only while a login is bound, and on no other table: captured_N has no app.
 CREATE OR REPLACE FUNCTION monitoring.set_checks() RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS $$
@@ -70,13 +78,13 @@ DECLARE
     bound boolean := EXISTS (SELECT FROM monitoring.writer_app);
     kind record;
 BEGIN
-    FOR kind IN SELECT relname, EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgname = 'check_app') AS checked
+    FOR kind IN SELECT relname, bound AND relname IN ({kinds}) AS to_check, EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgname = 'check_app') AS checked
         FROM pg_class c WHERE relnamespace = 'monitoring'::regnamespace AND relkind = 'p'
     LOOP
-        IF bound AND NOT kind.checked THEN
+        IF kind.to_check AND NOT kind.checked THEN
             EXECUTE format('CREATE TRIGGER check_app AFTER INSERT ON monitoring.%I REFERENCING NEW TABLE AS added '
                 'FOR EACH STATEMENT EXECUTE FUNCTION monitoring.check_app()', kind.relname);
-        ELSIF kind.checked AND NOT bound THEN
+        ELSIF kind.checked AND NOT kind.to_check THEN
             EXECUTE format('DROP TRIGGER check_app ON monitoring.%I', kind.relname);
         END IF;
     END LOOP;
@@ -90,6 +98,9 @@ CREATE OR REPLACE FUNCTION monitoring.bind_writer(login text, VARIADIC apps text
 BEGIN
     IF to_regrole(quote_ident(login)) IS NULL THEN
         RAISE EXCEPTION 'login % does not exist', quote_literal(login) USING ERRCODE = 'undefined_object';
+    ELSIF cardinality(apps) > 0 AND NOT (SELECT rolcanlogin FROM pg_roles WHERE rolname = $1) THEN
+        RAISE EXCEPTION 'role % cannot sign in, and its members would not be bound: expected a login', quote_literal(login)
+            USING ERRCODE = 'wrong_object_type', HINT = 'Bind each login that is a member of it.';
     END IF;
     DELETE FROM monitoring.writer_app entry WHERE entry.login = $1;
     INSERT INTO monitoring.writer_app SELECT DISTINCT $1, app FROM unnest(apps) app;
