@@ -152,12 +152,28 @@ ANTHROPIC = {
             "": (50.0, 1700000030.0, None), "daily": (7.0, 1700000060.0, None),
         }),
         ({"RateLimit": "limit=100, remaining=50, reset=5"}, {"": (50.0, 1700000005.0, 100.0)}),
-        ({"RateLimit-Policy": '"burst";q=100;w=60', "X-RateLimit-Used": "3", "X-RateLimit-Resource": "core"}, {}),
+        ({"RateLimit-Policy": '"burst";q=100;w=60', "X-RateLimit-Used": "3", "X-RateLimit-Resource": "core"},
+         {"burst": (None, None, 100.0)}),
         ({**OPENAI, "Retry-After": "9"}, {
             "": (59.0, 1700000001.0, 60.0), "tokens": (149984.0, 1700000360.0, 150000.0),
         }),
         ({f"x-ratelimit-remaining-w{number}": "1" for number in "abcdefghijk"},
          {f"w{number}": (1.0, None, None) for number in "abcdefgh"}),
+        (
+            {"RateLimit-Policy": '"burst";q=100;w=60,"daily";q=5000;w=86400',
+             "RateLimit": '"burst";r=50;t=30, "daily";r=4000;t=900'},
+            {"burst": (50.0, 1_700_000_030.0, 100.0), "daily": (4000.0, 1_700_000_900.0, 5000.0)},
+        ),
+        (
+            {"Ratelimit": '"default";r=50;t=30', "Ratelimit-Policy": '"default";q=100;w=60'},
+            {"": (50.0, 1_700_000_030.0, 100.0)},
+        ),
+        ({"RateLimit-Policy": "100;w=60"}, {}),
+        ({"X-Shopify-Shop-Api-Call-Limit": "32/40"}, {"": (8.0, None, 40.0)}),
+        ({"X-Shopify-Shop-Api-Call-Limit": "many"}, {}),
+        ({"retry-after-ms": "1500", "retry-after": "2"}, {"": (None, 1_700_000_001.5, None)}),
+        ({"x-ms-retry-after-ms": "250"}, {"": (None, 1_700_000_000.25, None)}),
+        ({"retry-after-ms": "soon", "Retry-After": "2"}, {"": (None, 1_700_000_002.0, None)}),
     ],
 )  # fmt: skip
 def test_windows(headers: dict[str, str], expected: dict[str, tuple[float | None, ...]]) -> None:

@@ -1,8 +1,10 @@
 """The provider's rate limits in a response's headers: of each window the limit, what is left, and until when.
 
-Known are `X-RateLimit-*` and its spellings, OpenAI's (`x-ratelimit-remaining-tokens`, `6m0s`) and Anthropic's
-(`anthropic-ratelimit-input-tokens-remaining`), the IETF draft's `RateLimit` and `RateLimit-*` fields
-(https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/), and `Retry-After` (RFC 9110, 10.2.3).
+Known are `X-RateLimit-*` and its spellings, OpenAI's (`x-ratelimit-remaining-tokens`, `6m0s`), Anthropic's
+(`anthropic-ratelimit-input-tokens-remaining`), Shopify's (`32/40`, calls made of those allowed), the IETF draft's
+`RateLimit`, `RateLimit-Policy` and `RateLimit-*` fields
+(https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/), and `Retry-After` (RFC 9110, 10.2.3), in
+milliseconds, too, as OpenAI and Azure send it.
 """
 
 import re
@@ -23,7 +25,9 @@ CALLS = ""
 _FIELDS = ("limit", "remaining", "reset")
 _NOT_NAMES = ("after", "request", "requests", "default")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_ITEM = re.compile(r"""(?:^|[;,\s])(limit|remaining|reset|[rt])\s*=\s*(\d+)""")
+_ITEM = re.compile(r"""(?:^|[;,\s])(limit|remaining|reset|[qrt])\s*=\s*(\d+)""")
+_OF = re.compile(r"\s*(\d{1,12})\s*/\s*(\d{1,12})\s*")
+_MILLISECONDS = ("retry-after-ms", "x-ms-retry-after-ms")
 _NAMED = re.compile(r"""^\s*"([^"]*)"\s*;""")
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?", re.ASCII)
 _EPOCH_FROM = 1e9  # a larger number of seconds is a date, a smaller one a delay
@@ -55,7 +59,9 @@ def windows(headers: Mapping[str, str] | None, now: float | None = None) -> dict
         value = _moment(text, now) if field == "reset" else _number(text)
         if value is not None and (name in found or len(found) < MOST_WINDOWS):
             found.setdefault(name, {}).setdefault(field, value)
-    retry = _moment(_get(headers, "retry-after"), now)
+    retry = next((now + ms / 1000 for name in _MILLISECONDS if (ms := _number(_get(headers, name))) is not None), None)
+    if retry is None:
+        retry = _moment(_get(headers, "retry-after"), now)
     if retry is not None:
         found.setdefault(CALLS, {}).setdefault("reset", retry)
     return {name: Window(**fields) for name, fields in found.items()}
@@ -91,8 +97,11 @@ def _told(headers: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     for header, value in headers.items():
         key, text = str(header).lower().replace("rate-limit", "ratelimit"), str(value)
         _, mark, rest = key.partition("ratelimit-")
-        if key == "ratelimit":
+        if key in ("ratelimit", "ratelimit-policy"):
             yield from _items(text)
+        elif key.endswith("-call-limit") and (calls := _OF.fullmatch(text)):
+            yield CALLS, "limit", calls[2]
+            yield CALLS, "remaining", str(int(calls[2]) - int(calls[1]))
         elif mark:
             words = rest.split("-")
             fields = [word for word in words if word in _FIELDS]
@@ -103,7 +112,7 @@ def _told(headers: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
 
 def _items(text: str) -> Iterator[tuple[str, str, str]]:
     """Yield what the draft's one header says, in its newer form or the older one."""
-    letters = {"r": "remaining", "t": "reset"}
+    letters = {"q": "limit", "r": "remaining", "t": "reset"}
     for part in text.split(",") if '"' in text else [text]:
         named = _NAMED.match(part)
         name = named[1].lower().replace("-", "_") if named else CALLS
