@@ -299,7 +299,14 @@ def _durations() -> Section:
             *(ENDED, "job_id", tables.hidden("app")),
         ],
     )
-    return Section("Duration of runs", [Line(8, [heatmap, percentiles, each]), Line(8, [slowest])], collapsed=True)
+    usual = panels.lines(
+        "Durations against the usual",
+        "Mean duration of runs as a multiple of the most that is usual. No line before a day is known.",
+        {LEGEND: scraping.SLOWER},
+        indicator="scraping_duration_rise_ratio",
+    )
+    lines = [Line(8, [heatmap, percentiles, each]), Line(8, [usual, slowest], (8, 16))]
+    return Section("Duration of runs", lines, collapsed=True)
 
 
 def _volume() -> Section:

@@ -113,6 +113,7 @@ DURATIONS = increase(f"platform_scraping_run_duration_seconds_bucket{_CHOSEN}", 
 P95 = quantile(0.95, _DURATION, "app, scraper", "30m")
 
 # Items of the last hour, and of the same hour in earlier weeks.
+SLOWER = f"app_scraper:platform_scraping_run_duration_seconds:of_most_usual{_CHOSEN}"
 VOLUME = f"app_scraper:platform_scraping_items:ratio1h{_CHOSEN}"
 EMPTY_RUNS = f"app_scraper:platform_scraping_empty_runs_judged:count{_CHOSEN}"
 VOLUME_NOW = f"app_scraper:platform_scraping_items:increase1h{_CHOSEN}"
