@@ -78,6 +78,7 @@ SLOW = Indicator(
     summary="{{ $value | humanizePercentage }} of the calls of {{ $labels.app }} to {{ $labels.api }} take more than 10 s",
     text="{{ $value | humanizePercentage }} of the calls of {{ $labels.app }} to {{ $labels.api }} took more than 10 s over 5 minutes",
     subject="apis",
+    covered_by=LATENCY.alert,
 )
 
 FILE = RuleFile(

@@ -73,6 +73,8 @@ class Indicator:
         members, and unknown where there is no value. None where no state is recorded.
     clues: what may explain it, as templates from exporter.indicators.clues; sentences after the description.
     enough: PromQL that must hold too, for all bands but the mildest.
+    covered_by: alerts of the same subject, as a regular expression, that say it already: it does not begin while one of
+        them fires, nor for 5 minutes after, in which its own window still contains what is over.
     few: why the alert does not depend on the amount of traffic; empty where the value is unknown below minimum_events.
     column: of the overview's matrix, if it is about an app; by default that of its subject.
     """
@@ -95,6 +97,7 @@ class Indicator:
     about: Mapping[str, str] = field(default_factory=dict)
     state: str | None = ""
     enough: str = ""
+    covered_by: str = ""
     few: str = ""
     comment: str = ""
     clues: tuple[str, ...] = ()

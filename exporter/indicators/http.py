@@ -57,6 +57,7 @@ SLOW = Indicator(
     text="{{ $value | humanizePercentage }} of the requests to {{ $labels.app }} took more than 2.5 s over 5 minutes",
     subject="http",
     column="latency",
+    covered_by=LATENCY.alert,
 )
 ROUTES = "app_route:platform_http_request_errors"
 FAILING_ROUTES = Record(

@@ -180,7 +180,15 @@ def firing(indicator: Indicator, severity: str) -> str:
     graver = severities[severities.index(severity) + 1 :]
     own = _band(indicator, severity)
     unless = "".join(f"\nunless on ({labels})\n({_band(indicator, one)})" for one in graver)
+    if indicator.covered_by:
+        unless += f"\nunless on ({labels})\n({_covering(indicator.covered_by)})"
     return f"({own}){unless}" if unless else own
+
+
+def _covering(alerts: str) -> str:
+    """Return what is covered by other alerts, but not by those on a trial, which notify no one."""
+    fired = f'max_over_time(ALERTS{{alertname=~"{alerts}", alertstate="firing"}}[5m])'
+    return f"{fired} unless on (alertname) alertname:platform_alerts:trial"
 
 
 def _band(indicator: Indicator, severity: str) -> str:

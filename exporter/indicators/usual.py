@@ -64,7 +64,9 @@ def rise(
     )
 
 
-def slower(name: str, alert: str, title: str, what: str, scope: Scope, of: str, who: str, subject: str) -> Indicator:
+def slower(
+    name: str, alert: str, title: str, what: str, scope: Scope, of: str, who: str, subject: str, covered_by: str
+) -> Indicator:
     """Return the indicator of durations above their band."""
     return Indicator(
         name=name,
@@ -82,6 +84,7 @@ def slower(name: str, alert: str, title: str, what: str, scope: Scope, of: str, 
         times=" times",
         subject=subject,
         column="latency" if subject == "http" else "",
+        covered_by=covered_by,
     )
 
 
@@ -111,7 +114,7 @@ LOGINS_HIGH = rise(
 )
 REQUESTS_SLOW = slower(
     *("http_latency_rise_ratio", "PlatformHttpLatencyUnusual", "Unusual response time", "requests", APP),
-    *(REQUEST_SECONDS, "Requests to {{ $labels.app }} take", "http"),
+    *(REQUEST_SECONDS, "Requests to {{ $labels.app }} take", "http", "PlatformHttp(LatencyHigh|SlowRequests)"),
 )
 CALLS_SLOW = slower(
     *(
@@ -121,7 +124,12 @@ CALLS_SLOW = slower(
         "calls to an external API",
         APP_API,
     ),
-    *(CALL_SECONDS, "Calls of {{ $labels.app }} to {{ $labels.api }} take", "apis"),
+    *(
+        CALL_SECONDS,
+        "Calls of {{ $labels.app }} to {{ $labels.api }} take",
+        "apis",
+        "PlatformApi(LatencyHigh|SlowCalls)",
+    ),
 )
 
 
