@@ -16,6 +16,7 @@ TOKEN = re.compile(r"(?<![\w:.$-])[a-zA-Z_][\w:]*")
 
 FOREIGN = {
     "up": "Prometheus, of every scrape",
+    "scrape_duration_seconds": "Prometheus, of every scrape",
     "ALERTS": "the rules themselves, of alerts that are pending or fire",
     "prometheus_rule_evaluation_failures_total": "Prometheus, rules/manager.go",
     "prometheus_rule_group_last_duration_seconds": "Prometheus, rules/manager.go",

@@ -60,6 +60,7 @@ EXEMPT: dict[tuple[str, str], str] = (
             "PlatformExporterAbsent",
             "PlatformExporterDown",
             "PlatformExporterReplicaDown",
+            "PlatformExporterScrapeSlow",
             "PlatformExporterReplicasDisagree",
             "PlatformJobMissed",
             "PlatformScraperOverdue",
