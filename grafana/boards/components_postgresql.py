@@ -28,7 +28,7 @@ def section() -> Section:
         {"{{name}} {{standby}}": components.REPLICATION_LAG},
         "s",
         indicator="replication_lag_seconds",
-    ).no_value("No standby found")
+    )
     standbys = panels.lines("Standbys", "Standbys that stream from each server.", {NAME: components.STANDBYS}).decimals(
         0
     )
@@ -38,6 +38,6 @@ def section() -> Section:
         {"{{name}} {{slot}}": components.SLOT_BYTES},
         "bytes",
         indicator="slot_retained_bytes",
-    ).no_value("No replication slot found")
+    )
     replication = Line(8, [lag, standbys, retained])
     return Section("PostgreSQL", [Line(8, [connections, transaction, size]), replication])
