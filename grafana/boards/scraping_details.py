@@ -397,4 +397,4 @@ def _tasks() -> Section:
         "Wait in the queue", "95 % of attempts wait at most this time for their start, over 30 minutes.",
         {"{{queue}}": scraping.TASK_WAIT}, "s",
     )  # fmt: skip
-    return Section("Tasks of queues", [Line(8, [finished, repeated]), Line(8, [durations, waits])], collapsed=True)
+    return Section("Tasks of queues", [Line(8, [finished]), Line(8, [repeated, durations, waits])], collapsed=True)

@@ -114,21 +114,23 @@ SELECT * FROM (
 ) found ORDER BY at DESC LIMIT 300"""
 _STEPS = 'SELECT $__timeGroup(at, $__interval) AS "time", '
 COURSE = f"""{_USER}
-SELECT "time", metric, count(*) AS value FROM (
-    {_STEPS}'activity' AS metric FROM monitoring_restricted.user_activity WHERE {_OF_USER}
-    UNION ALL {_STEPS}'request' FROM monitoring_restricted.http_request WHERE {_OF_USER}
-    UNION ALL {_STEPS}'error' FROM monitoring_restricted.error WHERE {_OF_USER}
+SELECT "time", metric, round(sum(weight)) AS value FROM (
+    {_STEPS}'activity' AS metric, 1 AS weight FROM monitoring_restricted.user_activity WHERE {_OF_USER}
+    UNION ALL {_STEPS}'request', coalesce(weight, 1) FROM monitoring_restricted.http_request WHERE {_OF_USER}
+    UNION ALL {_STEPS}'error', 1 FROM monitoring_restricted.error WHERE {_OF_USER}
 ) found GROUP BY 1, 2 ORDER BY 1 LIMIT 20000"""
 ABOUT = f"""{_USER}, seen AS (
-    SELECT at, role, session_id, ip, 'activity' AS kind FROM monitoring_restricted.user_activity WHERE {_OF_USER}
+    SELECT at, role, session_id, ip, 'activity' AS kind, 1 AS weight
+    FROM monitoring_restricted.user_activity WHERE {_OF_USER}
     UNION ALL
-    SELECT at, role, session_id, ip, 'request' FROM monitoring_restricted.http_request WHERE {_OF_USER}
+    SELECT at, role, session_id, ip, 'request', coalesce(weight, 1)
+    FROM monitoring_restricted.http_request WHERE {_OF_USER}
     UNION ALL
-    SELECT at, NULL, NULL, ip, 'error' FROM monitoring_restricted.error WHERE {_OF_USER}
+    SELECT at, NULL, NULL, ip, 'error', 1 FROM monitoring_restricted.error WHERE {_OF_USER}
 )
 SELECT (SELECT id FROM chosen) AS user_id, string_agg(DISTINCT role, ', ') AS roles, min(at) AS first_seen,
     max(at) AS last_seen, count(DISTINCT session_id) AS sessions,
     count(*) FILTER (WHERE kind = 'activity') AS activities,
-    count(*) FILTER (WHERE kind = 'request') AS requests, count(*) FILTER (WHERE kind = 'error') AS errors,
-    count(DISTINCT ip) AS addresses
+    coalesce(round(sum(weight) FILTER (WHERE kind = 'request')), 0) AS requests,
+    count(*) FILTER (WHERE kind = 'error') AS errors, count(DISTINCT ip) AS addresses
 FROM seen LIMIT 1"""

@@ -19,6 +19,23 @@ def test_panels_find_rows(viewer: Viewer, name: str) -> None:
         assert answer.rows or panel["title"] in BOARDS[name].may_be_empty, panel["title"]
 
 
+def test_a_sampled_request_counts_as_many_as_it_stands_for(viewer: Viewer) -> None:
+    """One row may stand for ten requests: of one user there are as many as in the list of all."""
+    found = {panel["title"]: target["rawSql"] for panel, target in targets("users")}
+
+    def requests(title: str, user: str = "") -> tuple[str, float]:
+        chosen = viewer.chosen("users") | {"user": [user]}
+        answer = viewer.ask("${restricted}", found[title], chosen)
+        first = dict(zip(answer.columns, answer.rows[0], strict=True))
+        return first["user_id"], first["requests"]
+
+    user, expected = requests("Top users")
+    course = viewer.ask("${restricted}", found["Activity of one user"], viewer.chosen("users") | {"user": [user]})
+
+    assert requests("One user", user) == (user, expected)
+    assert sum(value for _, metric, value in course.rows if metric == "request") == expected
+
+
 @every_dashboard
 def test_variables_offer_something(viewer: Viewer, name: str) -> None:
     """A choice without values leaves every panel empty."""

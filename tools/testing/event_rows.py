@@ -24,7 +24,7 @@ KINDS: dict[str, tuple[float, dict[str, str]]] = {
         "user_id": "'user' || i % 2000", "role": "(ARRAY['reader', 'editor', 'admin'])[1 + i % 3]",
         "session_id": "'session' || i % 5000", "ip": "('203.0.113.' || i % 250)::inet",
         "user_agent": "'Mozilla/5.0 (X11; Linux x86_64) Firefox/' || 100 + i % 30",
-        "consumer": "CASE WHEN i % 4 = 0 THEN 'partner-' || i % 9 END",
+        "consumer": "CASE WHEN i % 4 = 0 THEN 'partner-' || i % 9 END", "weight": "CASE WHEN i % 8 = 1 THEN 10 END",
     }),
     "api_call": (0.08, {
         "api": "(ARRAY['arxiv', 'crossref', 'openai'])[1 + i % 3]", "endpoint": "'/v1/works'", "method": "'GET'",
