@@ -36,7 +36,7 @@ CHOICES = {
     "themes": ("dark", "light"),
 }
 PICTURES, PICTURE_NAME = CHECKOUT / "docs/pictures", "{0.board}"
-PICTURE_RANGE, PICTURE_WIDTH, MAIL_WIDTH = "3h", 1180, 700
+PICTURE_RANGE, PICTURE_WIDTH, PICTURE_HEIGHT, MAIL_WIDTH = "3h", 1180, 3000, 700
 README, README_HEIGHT = ("overview", "http", "scraping", "error"), 800
 """The dashboards whose tops, of this many pixels, the README shows."""
 PICTURE_FRAME = "&kiosk=true&_dash.hideTimePicker=true"
@@ -93,7 +93,7 @@ def _look(
         if home:
             browser.replace(home, "/srv")
         if folder:
-            browser.picture(folder / f"{name.format(view)}.webp")
+            browser.picture(folder / f"{name.format(view)}.webp", PICTURE_HEIGHT if name == PICTURE_NAME else None)
         if folder and name == PICTURE_NAME and view.board in README:
             browser.picture(folder / f"{view.board}-top.webp", README_HEIGHT)
     return judged

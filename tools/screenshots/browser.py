@@ -18,6 +18,8 @@ from tools.screenshots.faults import Seen, View
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SETTLED_SECONDS = 180.0
 """How long a dashboard may take until all its panels are drawn."""
+HIGHEST_WEBP = 16_383
+"""In pixels: of what is higher a browser writes nothing."""
 PICTURE_QUALITY = 45
 """Of WebP, in percent: text is clear, and all pictures are below 2 MB."""
 FACTS, UNDRAWN = (files("tools.screenshots").joinpath(name).read_text() for name in ("facts.js", "undrawn.js"))
@@ -124,10 +126,11 @@ class Browser:
         self._page.evaluate(REPLACE, [text, other])
 
     def picture(self, path: Path, height: int | None = None) -> None:
-        """Write what is shown, the whole page or its top, as WebP: a third of a PNG."""
+        """Write what is shown, the whole page or at most so much of its top, as WebP: a third of a PNG."""
         path.parent.mkdir(parents=True, exist_ok=True)
         size = self._page.viewport_size
-        shown = {"x": 0, "y": 0, "scale": 1, "width": size["width"], "height": height or size["height"]}
+        height = min(height or HIGHEST_WEBP, size["height"])
+        shown = {"x": 0, "y": 0, "scale": 1, "width": size["width"], "height": height}
         options = {"format": "webp", "quality": PICTURE_QUALITY, "clip": shown}
         path.write_bytes(base64.b64decode(self._screen.send("Page.captureScreenshot", options)["data"]))
 
