@@ -219,6 +219,7 @@ BOARD = Board(
     VARIABLES,
     may_be_empty={
         "Host free space": "No node_exporter runs.",
+        "Failed probes": "None failed.",
         "Replication lag": "No standby.",
         "WAL kept for slots": "No replication slot.",
     },

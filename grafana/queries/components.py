@@ -15,7 +15,7 @@ LEAST_AVAILABILITY = f"min({AVAILABILITY})"
 PROBLEMS = f"max by (component, name, reason) (platform_component_problem{_CHOSEN})"
 DEPENDENCIES = f"max by (app, endpoint, source, query, component, name, origin) (platform_dependency{_CHOSEN})"
 PROBE_SECONDS = f"max by (component, name) (platform_component_probe_duration_seconds{_CHOSEN})"
-PROBE_FAILURES = counted(f"platform_component_probe_failures_total{_CHOSEN}", "component, name, reason", "5m")
+PROBE_FAILURES = counted(f"platform_component_probe_failures_total{_CHOSEN}", "component, name, reason", "5m") + " > 0"
 
 SATURATION = f"component_resource:platform_saturation:ratio{_SATURATED}"
 SECONDS_TO_FULL = f"component_resource:platform_saturation_seconds:deriv{_SATURATED}"
