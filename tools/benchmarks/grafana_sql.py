@@ -3,9 +3,9 @@
     python -m tools.benchmarks.grafana_sql [--rows N] [--state DIR]
 
 10 million rows, spread over the retention of their kinds, and every query of panels and variables at the default range
-of 6 hours, as the role of its data source; the best of three, as a page that refreshes every 30 s finds its data
-cached. Loading takes five minutes: with --state the server's data stay in that folder and the next run begins at once.
-Exit status 1 where a query takes longer than it may.
+of 6 hours and at 7 days, as the role of its data source; the best of three, as a page that refreshes every 30 s finds
+its data cached. Loading takes five minutes: with --state the server's data stay in that folder and the next run begins
+at once. Exit status 1 where a query takes longer than it may.
 """
 
 import argparse
@@ -22,7 +22,8 @@ from tools.testing import event_rows
 from tools.testing.dashboard_sql import DASHBOARDS, Viewer, targets
 
 ROWS = 10_000_000
-BOUND_SECONDS = 0.2
+BOUNDS_SECONDS = {6 * 3600: 0.2, 7 * 86400: 1.0}
+"""What a query may take, by range."""
 REPEATS = 3
 
 
@@ -42,7 +43,8 @@ def main() -> int:
             slow = _slow(server.dsn_of("postgres"), options.rows)
         finally:
             server.stop() if options.state else server.destroy()
-    print(f"{len(slow)} over {BOUND_SECONDS * 1000:.0f} ms")
+    print(f"{len(slow)} take longer than they may")
+    print(*slow, sep="\n")
     return 1 if slow else 0
 
 
@@ -56,7 +58,11 @@ def _slow(dsn: str, rows: int) -> list[str]:
         # Where they were loaded earlier, the viewer looks at that time.
         row = connection.execute("SELECT extract(epoch FROM max(at)) FROM monitoring.http_request").fetchone()
     assert row
-    return [line for line, seconds in _measured(Viewer(dsn, float(row[0]))) if seconds > BOUND_SECONDS]
+    slow = []
+    for span, bound in BOUNDS_SECONDS.items():
+        print(f"range of {span / 3600:.0f} h, at most {bound * 1000:.0f} ms each")
+        slow += [line for line, seconds in _measured(Viewer(dsn, float(row[0]), span)) if seconds > bound]
+    return slow
 
 
 def _exists(connection: psycopg.Connection[Any], table: str) -> bool:

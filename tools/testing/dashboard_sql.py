@@ -23,7 +23,6 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 ROLES = {"${postgresql}": "platform_grafana", "${restricted}": "platform_grafana_restricted"}
 RANGE_SECONDS = 6 * 3600
 POSTGRESQL = "grafana-postgresql-datasource"
-INTERVAL_SECONDS = 60
 UNITS_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 DASHBOARDS: dict[str, Json] = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
 
@@ -72,11 +71,11 @@ class Answer:
 
 
 class Viewer:
-    """Asks what dashboards ask at their default range of 6 hours, everything chosen."""
+    """Asks what dashboards ask at a range, by default their own of 6 hours, everything chosen."""
 
-    def __init__(self, dsn: str, now: float) -> None:
+    def __init__(self, dsn: str, now: float, range_seconds: int = RANGE_SECONDS) -> None:
         self._dsn = dsn
-        self._range = (now - RANGE_SECONDS, now)
+        self._range = (now - range_seconds, now)
 
     def ask(self, uid: str, text: str, chosen: dict[str, Sequence[str]]) -> Answer:
         """Return the answer to one query of a data source. Raises psycopg.Error where the server refuses it."""
@@ -137,8 +136,10 @@ def expanded(text: str, start: float, end: float, variables: Mapping[str, Sequen
     Raises AssertionError for macros and variables that are not known, and for variables outside ${NAME:sqlstring},
     which would let a viewer write SQL.
     """
-    text = re.sub(r"\$(?:__interval_ms\b|\{__interval_ms\})", str(INTERVAL_SECONDS * 1000), text)
-    text = re.sub(r"\$(?:__interval\b|\{__interval\})", f"{INTERVAL_SECONDS}s", text)
+    # A point every minute, and at most a thousand.
+    interval_seconds = max(60, round((end - start) / 60_000) * 60)
+    text = re.sub(r"\$(?:__interval_ms\b|\{__interval_ms\})", str(interval_seconds * 1000), text)
+    text = re.sub(r"\$(?:__interval\b|\{__interval\})", f"{interval_seconds}s", text)
     for name, values in variables.items():
         text = text.replace(f"${{{name}:sqlstring}}", ",".join("'" + one.replace("'", "''") + "'" for one in values))
     text = re.sub(r"\$(__\w+)\(((?:[^()]|\([^()]*\))*)\)", lambda match: _macro(match, start, end), text)
