@@ -40,7 +40,7 @@ def _issue() -> list[Line]:
         "Its state, and what Editors may do now. A resolved issue that occurs again is a regression.",
         error.STATE,
         [
-            *(tables.wrapped("state"), tables.actions("change", actions.of_row())),
+            *(tables.wrapped("state", 150), tables.actions("change", actions.of_row())),
             *(tables.column("change", width=835), tables.hidden("id")),
         ],
     ).no_value("Choose an issue")
@@ -109,7 +109,7 @@ def _history() -> Section:
         [
             *("severity", "alertname"),
             tables.link("alertname", "The alert's history", links.to("alerts", alertname="${__data.fields.alertname}")),
-            *(tables.column("starts_at", unit=columns.AGO, width=130), "events"),
+            *(tables.column("starts_at", unit=columns.AGO, width=125), "events"),
         ],
     )
     similar = tables.table(

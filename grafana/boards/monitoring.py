@@ -206,9 +206,9 @@ def _replicas() -> Section:
             "Open files": monitoring.OPEN_FILES,
         },
         [
-            *("instance", "version", "python_version", tables.hidden("Version")),
+            *(tables.column("instance", width=120), "version", "python_version", tables.hidden("Version")),
             *(tables.states("State", colors.UP_DOWN), tables.states("Reload", colors.YES_NO)),
-            *(tables.column(name, unit=columns.AGO) for name in ("Started", "Reloaded")),
+            *(tables.column(name, None, 130, columns.AGO) for name in ("Started", "Reloaded")),
             *(tables.column("Memory", unit="bytes"), tables.column("Open files", unit="percentunit")),
         ],
     ).min_width(80)

@@ -96,7 +96,7 @@ def _groups() -> tables.tables.Panel:
             "Skipped": monitoring.GROUP_MISSED,
         },
         [
-            "group",
+            ("group", {"custom.minWidth": 185}),
             tables.column("Duration", None, 100, "s"),
             *(tables.column(name, width=75) for name in ("Failed", "Skipped")),
             tables.column("Of interval", width=110),

@@ -295,17 +295,17 @@ def _durations() -> Section:
         "The runs in the chosen range that took longest." + SDK,
         scraping.SLOWEST,
         [
-            *("duration_seconds", TO_SCRAPER, "site", tables.words("outcome", colors.JOBS)),
+            *("duration_seconds", TO_SCRAPER, "site", tables.words("outcome", colors.JOBS, 80)),
             *(ENDED, "job_id", tables.hidden("app")),
         ],
-    )
+    ).min_width(80)
     usual = panels.lines(
-        "Durations against the usual",
+        "Durations against usual",
         "Mean duration of runs as a multiple of the most that is usual. No line before a day is known.",
         {LEGEND: scraping.SLOWER},
         indicator="scraping_duration_rise_ratio",
     )
-    lines = [Line(8, [heatmap, percentiles, each]), Line(8, [usual, slowest], (8, 16))]
+    lines = [Line(8, [heatmap, percentiles, each]), Line(8, [usual, slowest], (7, 17))]
     return Section("Duration of runs", lines, collapsed=True)
 
 
