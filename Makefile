@@ -124,35 +124,36 @@ distclean: clean ## Remove the virtual environment and the programs obtained, to
 	@for record in .tools/*.location; do [ -f $$record ] && rm -rf "$$(cat $$record)" || true; done
 	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache
 
-# Again where pyproject.toml has changed, which takes a second where nothing is missing.
+# Again where pyproject.toml has changed, which takes a second where nothing is missing. Standard output is the target's own:
+# `make sbom > sbom.json`.
 $(VENV)/stack.stamp: pyproject.toml sdk/pyproject.toml
-	@$(MAKE) $(VENV)/bin/pip
-	@echo "Installing what the stack needs into $(VENV)"
-	@$(PIP) --editable ./sdk --editable '.[stack]'
+	@$(MAKE) $(VENV)/bin/pip >&2
+	@echo "Installing what the stack needs into $(VENV)" >&2
+	@$(PIP) --editable ./sdk --editable '.[stack]' >&2
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml sdk/pyproject.toml
-	@$(MAKE) $(VENV)/bin/pip
-	@echo "Installing what the tests need into $(VENV)"
-	@$(PIP) --editable ./sdk --editable '.[stack,dev]'
+	@$(MAKE) $(VENV)/bin/pip >&2
+	@echo "Installing what the tests need into $(VENV)" >&2
+	@$(PIP) --editable ./sdk --editable '.[stack,dev]' >&2
 	@touch $(VENV)/stack.stamp $@
 
 $(VENV)/screenshots.stamp: $(VENV)/dev.stamp
-	@$(PIP) --editable '.[screenshots]'
+	@$(PIP) --editable '.[screenshots]' >&2
 	@touch $@
 
 $(VENV)/kubernetes.stamp: $(VENV)/dev.stamp
-	@$(PIP) --editable '.[kubernetes]'
+	@$(PIP) --editable '.[kubernetes]' >&2
 	@touch $@
 
 $(VENV)/docs.stamp: $(VENV)/dev.stamp
-	@$(PIP) --editable '.[docs]'
+	@$(PIP) --editable '.[docs]' >&2
 	@touch $@
 
 $(VENV)/audit.stamp: $(VENV)/dev.stamp
-	@$(PIP) 'pip-audit>=2.7'
+	@$(PIP) 'pip-audit>=2.7' >&2
 	@touch $@
 
 $(VENV)/bin/pip:
-	@python=$$($(FIND_PYTHON)); echo "Making $(VENV) with $$python ($$($$python --version))"; \
-		$$python -m tools.stack.programs.virtualenv $(VENV)
+	@python=$$($(FIND_PYTHON)); echo "Making $(VENV) with $$python ($$($$python --version))" >&2; \
+		$$python -m tools.stack.programs.virtualenv $(VENV) >&2

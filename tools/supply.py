@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 
@@ -74,23 +75,41 @@ def _component(name: str, distribution: metadata.Distribution) -> dict[str, obje
 def audit() -> int:
     """Ask PyPI's database of vulnerabilities for every distribution that the product needs here.
 
-    Return 0 if none is known, 1 if one is, 3 if the database could not be asked.
+    Return 0 if none is known, 1 if one is, 3 if not all of them could be asked for.
     """
     lines = [f"{name}=={one.version}" for name, one in installed(PRODUCT).items() if name not in OWN]
     with tempfile.TemporaryDirectory() as folder:
         (listed := Path(folder) / "installed.txt").write_text("\n".join(lines))
         run = subprocess.run(
-            [sys.executable, "-m", "pip_audit", "--progress-spinner=off", "--no-deps", "--disable-pip",
+            [sys.executable, "-m", "pip_audit", "--progress-spinner=off", "--no-deps", "--disable-pip", "--format=json",
              "--requirement", listed], capture_output=True, text=True, check=False,
         )  # fmt: skip
-    if "known vulnerabilit" not in run.stdout + run.stderr:  # in both of its verdicts
+    try:
+        answers = json.loads(run.stdout)["dependencies"]
+    except (ValueError, LookupError):
         cause = run.stderr.strip().splitlines()[-1:] or [f"exit status {run.returncode}"]
-        print(
-            f"audit: nothing was checked, the database of vulnerabilities does not answer: {cause[0]}", file=sys.stderr
-        )
+        print(f"{_NOTHING} the database of vulnerabilities does not answer: {cause[0]}", file=sys.stderr)
         return NOT_CHECKED
-    print(f"{run.stdout}{run.stderr}".strip())
-    return FOUND if run.returncode else 0
+    return _judged(answers, len(lines))
+
+
+_NOTHING = "audit: nothing was checked,"
+
+
+def _judged(answers: list[dict[str, Any]], asked: int) -> int:
+    """Print what is known of each distribution and which were left out; return the exit status."""
+    known = [one for one in answers if "vulns" in one]
+    found = [(one, weakness) for one in known for weakness in one["vulns"]]
+    for one, weakness in found:
+        fixed = ", ".join(weakness["fix_versions"]) or "no version"
+        print(f"{one['name']} {one['version']}: {weakness['id']}, fixed in {fixed}")
+    print(f"audit: {len(known)} of {asked} distributions were checked, {len(found)} known vulnerabilities were found")
+    skipped = [f"{one['name']} ({one['skip_reason']})" for one in answers if "vulns" not in one]
+    if not known:
+        print(f"{_NOTHING} {'; '.join(skipped[:1]) or 'the answer names no distribution'}", file=sys.stderr)
+    elif skipped:
+        print(f"audit: not checked: {'; '.join(skipped)}", file=sys.stderr)
+    return FOUND if found else NOT_CHECKED if len(known) < asked else 0
 
 
 def main() -> int:
