@@ -39,4 +39,5 @@ EXPOSE 9847
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
     CMD ["python", "/opt/platform-exporter/healthcheck.py", "http://127.0.0.1:9847/-/healthy"]
 ENTRYPOINT ["platform-exporter"]
-CMD ["serve", "--config", "/etc/platform-exporter/platform-exporter.yml", "--listen", "0.0.0.0:9847"]
+CMD ["serve", "--config", "/etc/platform-exporter/platform-exporter.yml", "--listen", "0.0.0.0:9847", \
+     "--web.allowed-host", "exporter", "--web.allowed-host", "platform-exporter"]

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     "allowed_hosts",
     metavar="HOST",
     multiple=True,
-    help="A name that a proxy on this machine has in Host, besides localhost; may be repeated.",
+    help="Answer for this name in Host, besides localhost and addresses; may be repeated.",
 )
 @click.option(
     "--log-level",
@@ -97,7 +97,7 @@ def serve(
         notifications = history_api.route(lambda: (service.alerts.token, service.alerts.history))
         watchdog = watchdog_api.route(lambda: (service.alerts.watchdog_token, service.alerts.watchdog))
         more = [notifications, watchdog, *issues.routes(lambda: service.config)]
-        app = build_app(service, more, lambda: lifecycle or bool(web and web.identifies()))
+        app = build_app(service, more, lifecycle=lifecycle, identifies=lambda: bool(web and web.identifies()))
         serve_http(app, host, port, web, _quietly(service.reload), allowed_hosts=allowed_hosts)
     finally:
         service.stop()

@@ -28,11 +28,22 @@ def is_json(request: Request) -> bool:
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/json"
 
 
-def is_foreign(request: Request) -> bool:
-    """Tell whether a browser sends this for a page of another site, or of another port of this one."""
+HOST_CHECKED = "platform.host_checked"
+"""Set in a request's scope: whether its Host is known to be one of this server's."""
+
+
+def is_foreign(request: Request, *, identified: bool = False) -> bool:
+    """Tell whether a browser may send this for a page of another site, or of another port of this one.
+
+    Any page may, where nobody has checked that Host is ours, as its name may lead here; unless clients are
+    `identified`.
+    """
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "none")
+    if origin is None and site == "none":
+        return False
     own = origin is None or origin.partition("://")[2].lower() == request.headers.get("Host", "").lower()
-    return not own or site not in ("none", "same-origin")
+    known = identified or request.scope.get(HOST_CHECKED, False)
+    return not (own and known and site in ("none", "same-origin"))
 
 
 async def read_body(request: Request, most_bytes: int) -> bytes | None:

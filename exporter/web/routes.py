@@ -56,9 +56,14 @@ class Site(Protocol):
         """Read the configuration again. Blocks. Raises ConfigError and keeps the old configuration."""
 
 
-def build_app(site: Site, more: Sequence[Route] = (), may_reload: Callable[[], bool] = lambda: True) -> Starlette:
-    """Return the ASGI application for `site`, with the routes of other parts; `may_reload` allows `/-/reload`."""
-    handlers = _Handlers(site, may_reload)
+def build_app(
+    site: Site, more: Sequence[Route] = (), *, lifecycle: bool = True, identifies: Callable[[], bool] = lambda: False
+) -> Starlette:
+    """Return the ASGI application for `site`, with the routes of other parts.
+
+    `/-/reload` is for everyone with `lifecycle`, otherwise while every client `identifies` itself.
+    """
+    handlers = _Handlers(site, lifecycle, identifies)
     app = Starlette(
         routes=[
             Route("/", handlers.landing),
@@ -76,9 +81,10 @@ def build_app(site: Site, more: Sequence[Route] = (), may_reload: Callable[[], b
 
 
 class _Handlers:
-    def __init__(self, site: Site, may_reload: Callable[[], bool]) -> None:
+    def __init__(self, site: Site, lifecycle: bool, identifies: Callable[[], bool]) -> None:
         self._site = site
-        self._may_reload = may_reload
+        self._lifecycle = lifecycle
+        self._identifies = identifies
         self._scrapes = asyncio.Semaphore(MOST_SCRAPES)
         self._health_reports = asyncio.Semaphore(MOST_HEALTH_REPORTS)
         self._reloading = asyncio.Lock()
@@ -123,10 +129,11 @@ class _Handlers:
 
     async def reload(self, request: Request) -> Response:
         """Answer 500 with the reason where the file is refused, as Prometheus does."""
-        if not self._may_reload():
+        identified = self._identifies()
+        if not (self._lifecycle or identified):
             return text("reloading by HTTP is off: start with --web.enable-lifecycle or users, or send SIGHUP", 403)
-        if is_foreign(request):
-            return text("a page of another site may not reload the configuration", 403)
+        if is_foreign(request, identified=identified):
+            return text("a page of another site may not reload the configuration: see --web.allowed-host", 403)
         async with self._reloading:
             try:
                 await in_thread(self._site.reload)

@@ -62,12 +62,18 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests under way and return. Blocks; needs the main thread.
 
-    `on_sighup` is called in a thread at every SIGHUP. On a loopback address requests for other hosts than this machine
-    and `allowed_hosts` are refused. Raises PlatformError, naming `setting`, where the address cannot be bound.
+    `on_sighup` is called in a thread at every SIGHUP. On a loopback address, and anywhere with `allowed_hosts`,
+    requests for other hosts than this machine and those are refused. Raises PlatformError, naming `setting`, where
+    the address cannot be bound.
     """
     with bind(host, port, setting) as listener:
-        is_local = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
-        WebServer(Admission(app, (host, *allowed_hosts) if is_local else None), listener, web, on_sighup).run()
+        WebServer(admitted(app, listener, host, allowed_hosts), listener, web, on_sighup).run()
+
+
+def admitted(app: ASGIApp, listener: socket.socket, host: str, allowed_hosts: Collection[str]) -> Admission:
+    """Return `app` for the requests that `serve` takes at this address."""
+    is_local = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
+    return Admission(app, (host, *allowed_hosts) if is_local or allowed_hosts else None, any_address=not is_local)
 
 
 def bind(host: str, port: int, setting: str = LISTEN_SETTING) -> socket.socket:

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from exporter.errors import ConfigError
 from exporter.web.admission import Admission
-from exporter.web.server import WebServer, bind
+from exporter.web.server import WebServer, admitted, bind
 from exporter.web.web_config import WebConfig
 from tests.servers import PATIENCE_SECONDS
 
@@ -87,12 +87,13 @@ class Running:
 
 @contextlib.contextmanager
 def serving(
-    app: ASGIApp, web_config: Path | None = None, allowed_hosts: Collection[str] | None = None
+    app: ASGIApp, web_config: Path | None = None, allowed_hosts: Collection[str] | None = None, host: str = "127.0.0.1"
 ) -> Iterator[Running]:
-    """Serve `app` on a free port until the block ends; with `allowed_hosts` for this machine and for those alone."""
+    """Serve `app` on a free port until the block ends; without `allowed_hosts` whatever a request's Host says."""
     web = WebConfig(web_config) if web_config else None
-    with bind("127.0.0.1", 0) as listener:
-        server = WebServer(Admission(app, allowed_hosts), listener, web, lambda: None)
+    with bind(host, 0) as listener:
+        taken = Admission(app, None) if allowed_hosts is None else admitted(app, listener, host, allowed_hosts)
+        server = WebServer(taken, listener, web, lambda: None)
         thread = threading.Thread(target=server.run)
         thread.start()
         try:

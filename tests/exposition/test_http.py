@@ -19,7 +19,7 @@ from tests.exposition.serving import OPENMETRICS, FakeSite, Running, poll, servi
 def shared() -> Iterator[tuple[FakeSite, Running]]:
     """Start one server for all: what a test sets is on the site, which is reset."""
     site = FakeSite()
-    with serving(build_app(site)) as running:
+    with serving(build_app(site), allowed_hosts=("x",)) as running:
         yield site, running
 
 
@@ -94,7 +94,11 @@ def test_landing_page_loads_nothing(running: Running) -> None:
         ("127.9.9.9", 200),
         ("[::1]:9847", 200),
         ("exporter.example.org:9847", 200),
-        ("", 200),
+        ("", 421),
+        (":9847", 421),
+        ("[::1]evil.example.org", 400),
+        ("[localhost]", 400),
+        ("[]", 400),
         ("evil.example.org:9847", 421),
         ("localhost.evil.example.org", 421),
         ("evil-localhost", 421),
@@ -110,6 +114,49 @@ def test_only_this_machine_is_served_on_a_loopback_address(host: str, status: in
         head, _ = raw(running, f"GET /metrics HTTP/1.1\nhost: {host}\n")
 
     assert head.startswith(f"http/1.1 {status} ".encode())
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("exporter:9847", 200),
+        ("localhost:9847", 200),
+        ("10.0.0.1:9847", 200),
+        ("[fd00::1]:9847", 200),
+        ("evil.example.org:9847", 421),
+        ("exporter.evil.example.org", 421),
+        ("", 421),
+    ],
+)
+def test_allowed_hosts_hold_on_any_address(host: str, status: int) -> None:
+    """As in a container, which others reach by its address, too: that is no page's name."""
+    with serving(build_app(FakeSite()), allowed_hosts=("exporter",), host="0.0.0.0") as running:
+        head, _ = raw(running, f"GET /metrics HTTP/1.1\nhost: {host}\n")
+
+    assert head.startswith(f"http/1.1 {status} ".encode())
+
+
+@pytest.mark.parametrize(
+    ("identified", "allowed", "host", "browser", "status"),
+    [
+        (False, (), "evil.example:{port}", True, 403),
+        (False, (), "evil.example:{port}", False, 200),
+        (True, (), "exporter.example:{port}", True, 200),
+        (False, ("exporter.example",), "exporter.example:{port}", True, 200),
+        (False, ("exporter.example",), "evil.example:{port}", True, 421),
+    ],
+)
+def test_no_page_reloads_by_a_name_that_was_made_to_lead_here(
+    site: FakeSite, identified: bool, allowed: tuple[str, ...], host: str, browser: bool, status: int
+) -> None:
+    """To its browser it is the exporter's own page: only the name, or the user's password, says otherwise."""
+    app = build_app(site, identifies=lambda: identified)
+    with serving(app, allowed_hosts=allowed, host="0.0.0.0") as running:
+        name = host.replace("{port}", str(running.port))
+        sent = {"Origin": f"http://{name}", "Sec-Fetch-Site": "same-origin"} if browser else {}
+        answer = requests.post(running.url("/-/reload"), headers={"Host": name, **sent}, timeout=60)
+
+    assert (answer.status_code, site.reloads) == (status, int(status == 200))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +187,7 @@ def test_pages_of_other_sites_do_not_reload(
 def test_reload_may_be_off() -> None:
     """Where nobody has to sign in and nobody allowed it, reloading is refused, and the answer says what to do."""
     site = FakeSite()
-    with serving(build_app(site, may_reload=lambda: False)) as running:
+    with serving(build_app(site, lifecycle=False)) as running:
         answer = requests.post(running.url("/-/reload"), timeout=60)
 
     assert (answer.status_code, site.reloads) == (403, 0)
