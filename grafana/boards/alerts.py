@@ -83,10 +83,10 @@ def _noise() -> Section:
         alerts.RULES,
         [
             *("alertname", tables.links("alertname", ONLY, links.RUNBOOK), "severity"),
-            *(tables.column(name, width=80) for name in ("firings", "subjects")),
+            *(tables.column("firings", width=70), tables.column("subjects", width=80)),
             *(tables.column("still_firing", "Firing", 75), tables.column("mean_to_resolve", "Mean time", 110)),
             *(tables.column("longest", width=100), tables.column("firing_seconds", width=110)),
-            tables.column("last_fired", width=125),
+            tables.column("last_fired", width=135),
         ],
     )
     rankings = [

@@ -2,7 +2,7 @@
 
 from grafana.design import colors, columns, links, panels, tables, targets, variables
 from grafana.design.layout import Board, Line, Section
-from grafana.queries import consumers, health, http
+from grafana.queries import consumers, health, http, shared
 
 # SQL is asked for routes as well: All is the list of them.
 VARIABLES = (
@@ -15,7 +15,6 @@ ONLY_ROUTE = "Only this route"
 TO_ROUTE = links.to("http", app="${__data.fields.app}", route="${__data.fields.route}")
 TO_ERRORS = links.to("errors", app="${__data.fields.app}", endpoint="${__data.fields.route}")
 BAD = colors.bands("http_error_ratio")
-BOUNDED = " At most the last 24 hours of the range."
 
 
 def _tiles() -> Line:
@@ -112,7 +111,8 @@ def _routes() -> Section:
 def _endpoints() -> Section:
     table = tables.table(
         "Endpoints",
-        "From the stored requests, by route and method. A stream counts with the time to its first byte." + BOUNDED,
+        "From the stored requests, by route and method. A stream counts with the time to its first byte."
+        + shared.BOUNDED,
         http.ENDPOINTS,
         [
             *("app", tables.link("route", ONLY_ROUTE, TO_ROUTE), tables.link("method", "Its errors", TO_ERRORS)),
@@ -159,7 +159,7 @@ def _consumers() -> Section:
     )  # fmt: skip
     asked = tables.table(
         "What consumers ask for",
-        "From the stored requests, of all consumers, by route." + BOUNDED,
+        "From the stored requests, of all consumers, by route." + shared.BOUNDED,
         consumers.ASKED,
         [
             *("app", tables.column("consumer", width=180), tables.link("route", ONLY_ROUTE, TO_ROUTE), "requests"),
@@ -192,7 +192,7 @@ def _requests() -> Section:
         *("duration_seconds", tables.column("response_bytes", width=85), "role", tables.column("release", width=105)),
         *tables.to_trace("duration_seconds"),
     ]
-    bounded = BOUNDED + " The dashboard of users shows who sent them."
+    bounded = shared.BOUNDED + " The dashboard of users shows who sent them."
     slow = tables.table("Slowest requests", "The 50 that took longest." + bounded, http.SLOW_ONES, shown)
     failed = tables.table("Newest failed requests", "The last 50 with 5xx." + bounded, http.FAILED_ONES, shown)
     return Section("Single requests", [Line(12, [slow]), Line(12, [failed])], collapsed=True)

@@ -35,7 +35,7 @@ def _sites() -> Section:
         "The worst sites first, with the most frequent reason of failures. Items per minute of run time." + SDK,
         scraping.SITES,
         [
-            *(TO_SCRAPER, "site", "runs", tables.gauge("success", *GOOD), tables.column("success", width=130)),
+            *(TO_SCRAPER, "site", "runs", tables.gauge("success", *GOOD), tables.column("success", width=125)),
             *(tables.column("reason", "Main reason", 115), "items", "pace", "p95", "last_run"),
             tables.hidden("app"),
         ],

@@ -8,7 +8,7 @@ from grafana_foundation_sdk.builders import stat
 
 from grafana.design import colors, columns, links, panels, tables, targets, variables
 from grafana.design.layout import Board, Line, Section
-from grafana.queries import health, users
+from grafana.queries import health, shared, users
 
 VARIABLES = (variables.labels("app", "App", "platform_user_activity_total"), variables.text("user", "User id"))
 LOGINS = {"logins": colors.GREEN, "logouts": colors.BLUE, "failed": colors.RED}
@@ -114,7 +114,7 @@ def _endpoints() -> tables.tables.Panel:
     there = links.to("http", app="${__data.fields.app:percentencode}", route="${__data.fields.route:percentencode}")
     return tables.table(
         "Top endpoints",
-        "The most requested endpoints in the chosen range, and how they responded.",
+        "The most requested endpoints, and how they responded." + shared.BOUNDED,
         users.ENDPOINTS,
         [
             *("app", tables.link("route", "The endpoint in detail", there), "requests"),
@@ -126,7 +126,7 @@ def _endpoints() -> tables.tables.Panel:
 def _who() -> Section:
     top = tables.table(
         "Top users",
-        "The most active users in the chosen range. Sessions are those with activities. An id opens the timeline.",
+        "The most active users. Sessions are those with activities. An id opens the timeline." + shared.BOUNDED,
         targets.restricted(users.TOP),
         [
             *(TO_USER, "roles", "activities", "requests", tables.column("failed", "5xx responses"), "sessions"),
@@ -134,11 +134,11 @@ def _who() -> Section:
         ],
     )
     browsers = panels.doughnut(
-        "Browsers", "Requests in the range, by client software.", targets.restricted(users.BROWSERS), every_row=True
+        "Browsers", "Requests by client software." + shared.BOUNDED, targets.restricted(users.BROWSERS), every_row=True
     )
     agents = tables.table(
         "User agents",
-        "The names that clients gave themselves in the chosen range.",
+        "The names that clients gave themselves." + shared.BOUNDED,
         targets.restricted(users.AGENTS),
         [tables.trace("user_agent"), "requests", "users", "last_seen"],
     )

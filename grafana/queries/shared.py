@@ -9,6 +9,7 @@ from platform_sdk.events import EVENTS
 UNKNOWN = "or vector(-1)"
 NONE_REPORTED = "or max(platform_exporter_source_up) * 0"
 """0 where the exporter reports none; nothing while it is away, when how many there are is not known."""
+BOUNDED = " At most the last 24 hours of the range."
 FEW = " No line below the minimum of events."
 
 

@@ -34,6 +34,8 @@ def active(window: str, what: str = "users") -> str:
 
 
 _HERE = "$__timeFilter(at) AND app IN (${app:sqlstring})"
+# Of requests, at most the last day of the range: there are many rows.
+_LAST_DAY = f"{_HERE} AND at > $__timeTo()::timestamptz - interval '24 hours'"
 
 USERS_BY_ROLE = f"""SELECT coalesce(nullif(role, ''), 'no role') AS role, count(DISTINCT user_hash) AS users
 FROM monitoring_views.user_activity WHERE {_HERE} AND user_hash IS NOT NULL GROUP BY 1 ORDER BY 2 DESC LIMIT 12"""
@@ -60,15 +62,15 @@ FROM counted GROUP BY 1, 2, 3 ORDER BY events DESC LIMIT 50"""
 ENDPOINTS = f"""SELECT app, route, round(sum(coalesce(weight, 1))) AS requests,
     coalesce(sum(coalesce(weight, 1)) FILTER (WHERE status >= 500), 0) / sum(coalesce(weight, 1)) AS errors,
     sum(duration_seconds * coalesce(weight, 1)) / sum(coalesce(weight, 1)) AS mean_seconds, max(at) AS last_asked
-FROM monitoring_views.http_request WHERE {_HERE} GROUP BY 1, 2 ORDER BY requests DESC LIMIT 25"""
+FROM monitoring_views.http_request WHERE {_LAST_DAY} GROUP BY 1, 2 ORDER BY requests DESC LIMIT 25"""
 
 # Everything below is for the restricted data source.
 TOP = f"""WITH seen AS (
     SELECT user_id, role, session_id, count(*) AS activities, 0 AS requests, 0 AS failed, max(at) AS at
-    FROM monitoring_restricted.user_activity WHERE {_HERE} AND user_id <> '' GROUP BY 1, 2, 3
+    FROM monitoring_restricted.user_activity WHERE {_LAST_DAY} AND user_id <> '' GROUP BY 1, 2, 3
     UNION ALL
     SELECT user_id, max(role), NULL, 0, sum(coalesce(weight, 1)), count(*) FILTER (WHERE status >= 500), max(at)
-    FROM monitoring_restricted.http_request WHERE {_HERE} AND user_id <> '' GROUP BY 1
+    FROM monitoring_restricted.http_request WHERE {_LAST_DAY} AND user_id <> '' GROUP BY 1
 )
 SELECT user_id, string_agg(DISTINCT role, ', ') AS roles, sum(activities) AS activities,
     round(sum(requests)) AS requests, sum(failed) AS failed, count(DISTINCT session_id) AS sessions,
@@ -82,12 +84,12 @@ _FAMILY = """CASE WHEN user_agent ~* 'bot|crawl|spider' THEN 'Bots'
     WHEN user_agent LIKE '%Safari/%' THEN 'Safari' WHEN user_agent <> '' THEN 'Other' ELSE 'Unknown' END"""
 BROWSERS = f"""WITH counted AS (
     SELECT user_agent, sum(coalesce(weight, 1)) AS requests
-    FROM monitoring_restricted.http_request WHERE {_HERE} GROUP BY 1
+    FROM monitoring_restricted.http_request WHERE {_LAST_DAY} GROUP BY 1
 )
 SELECT {_FAMILY} AS browser, round(sum(requests)) AS requests FROM counted GROUP BY 1 ORDER BY 2 DESC LIMIT 12"""
 AGENTS = f"""WITH counted AS (
     SELECT user_agent, user_id, sum(coalesce(weight, 1)) AS requests, max(at) AS at
-    FROM monitoring_restricted.http_request WHERE {_HERE} AND user_agent <> '' GROUP BY 1, 2
+    FROM monitoring_restricted.http_request WHERE {_LAST_DAY} AND user_agent <> '' GROUP BY 1, 2
 )
 SELECT user_agent, round(sum(requests)) AS requests, count(user_id) AS users, max(at) AS last_seen
 FROM counted GROUP BY 1 ORDER BY requests DESC LIMIT 50"""
