@@ -204,11 +204,11 @@ def without(window: Window, again: list[str]) -> Window:
     """Return the window without the changes in these places."""
     if not again:
         return window
-    others = f"({window.sql}) AND {_PLACE} NOT IN (SELECT unnest(%(again)s::text[]))"
+    others = f"({window.sql}) AND {PLACE} NOT IN (SELECT unnest(%(again)s::text[]))"
     return Window(others, {**window.parameters, "again": again})
 
 
-_PLACE = "(t.tableoid::text || t.ctid::text)"
+PLACE = "(t.tableoid::text || t.ctid::text)"
 """Where a change is stored: it is never updated, and only a whole partition is emptied."""
 
 Moves = tuple[list[str], bool, list[str], list[str], bool]
@@ -241,7 +241,7 @@ def moves(connection: psycopg.Connection, stream: Stream, changed: Stream, numbe
 def _moves(stream: Stream, changed: Stream, window: Window) -> str:
     known = "SELECT FROM monitoring.counted_key k WHERE k.number = %(number)s AND k.key = {}"
     return f"""WITH change AS MATERIALIZED (
-    SELECT t.platform_lsn AS lsn, {_PLACE} AS place, t.platform_key AS key, t.platform_op AS op,
+    SELECT t.platform_lsn AS lsn, {PLACE} AS place, t.platform_key AS key, t.platform_op AS op,
         CASE t.platform_op WHEN 'U' THEN t.platform_held END AS held,
         CASE t.platform_op WHEN 'U' THEN ({stream.counted_when}) IS TRUE END AS holds
     FROM {changed.rows} t

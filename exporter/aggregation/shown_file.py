@@ -25,6 +25,7 @@ LOCK_SECONDS = 10.0
 
 _SCHEMA = """
 PRAGMA locking_mode = EXCLUSIVE;
+PRAGMA secure_delete = ON;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 BEGIN IMMEDIATE;
@@ -91,13 +92,23 @@ class ShownFile:
                 execute("DELETE FROM series WHERE source = ?", [source])
             executemany("INSERT OR REPLACE INTO series VALUES (?, ?, ?)",
                         ((source, key, _encode(total)) for key, total in changed))  # fmt: skip
-            executemany("DELETE FROM series WHERE (source, key) = (?, ?)", ((source, key) for key in gone or ()))
+            ended = executemany(
+                "DELETE FROM series WHERE (source, key) = (?, ?)", ((source, key) for key in gone or ())
+            )
+        if gone is None or ended.rowcount > 0:
+            self._truncate()
 
     def forget(self, source: str) -> None:
         """Remove all that is known of a source. Raises StateError."""
         with self._lock, self._explain(), self._connection:
             for table, column in (("series", "source"), ("source", "name")):
                 self._connection.execute(f"DELETE FROM {table} WHERE {column} = ?", [source])
+        self._truncate()
+
+    def _truncate(self) -> None:
+        """Empty the write-ahead log, where what was removed, as a consumer who is erased, would stay until a stop."""
+        with self._lock, self._explain():
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close it, so that another exporter may open it."""

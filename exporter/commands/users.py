@@ -5,20 +5,22 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
-from exporter.aggregation import label_sets
+from exporter.aggregation import captured_users, label_sets
 from exporter.commands.common import by_option, config_option, load, reports_errors
-from exporter.config.settings import Config, Database, Source
+from exporter.config.settings import Config, Database
 from exporter.database import personal, schema
 from exporter.database.connection import connect
-from exporter.database.personal import Connection
+from exporter.database.personal import Connection, Person
 from exporter.errors import ConfigError, DatabaseError, UnreachableError
 from exporter.printing import plural
 from exporter.sources import mapping
+from exporter.sources.mapping import Stream
 
 
 @click.group()
@@ -53,10 +55,9 @@ _consumer = click.option("--consumer", is_flag=True, help="USER_ID is the name o
 def export(user_id: str, path: Path, app: str | None, consumer: bool, output: Path | None) -> None:
     """Write all rows of USER_ID as JSON: {TABLE: [ROW, ...]}. Exit status 0, also where there is none."""
     found: dict[str, list[dict[str, Any]]] = {}
-    with _stores(load(path), user_id) as connections:
-        for connection in connections:
-            for table, rows in personal.rows_of(connection, user_id, app, consumer=consumer).items():
-                found.setdefault(table, []).extend(rows)
+    with _everywhere(load(path), Person(user_id, app, consumer)) as stored:
+        for table, row in stored.rows():
+            found.setdefault(table, []).append(row)
     text = json.dumps(found, indent=2, ensure_ascii=False)
     if output is None:
         click.echo(text)
@@ -82,51 +83,100 @@ def erase(user_id: str, path: Path, app: str | None, consumer: bool, yes: bool, 
     stores that it was done, without the id. Exit status 1 if it was not done.
     """
     config = load(path)
-    erased: Counter[str] = Counter()
-    with _stores(config, user_id) as connections, contextlib.ExitStack() as stack:
-        counting = [_counting(stack, config, source) for source in config.sources] if consumer else []
-        held = [personal.rows_of(connection, user_id, app, consumer=consumer) for connection in connections]
-        count = sum(len(rows) for tables in held for rows in tables.values())
+    with _everywhere(config, Person(user_id, app, consumer)) as stored:
+        counting = [stored.connect(mapping.store_of(config, source), source.label) for source in config.sources]
+        count = sum(1 for _ in stored.rows())
         if not yes and not (sys.stdin.isatty() and click.confirm(f"Erase this user in {plural(count, 'row')}?")):
             raise ConfigError(f"{plural(count, 'row')} hold this user: nothing was changed; give --yes to erase it")
-        for connection in connections:
-            erased.update(personal.erase(connection, user_id, app, by, consumer=consumer))
-        erased["series"] = sum(label_sets.forget_consumer(one, user_id, app, by) for one in counting)
+        erased, waiting = stored.erase(by)
+        for one in counting if consumer else []:
+            erased["series"] += label_sets.forget_consumer(one, user_id, app, by)
     units = {"series": "label set"}
     found = (f"{of}: {plural(number, units.get(of, 'row'))}" for of, number in erased.items() if number)
     click.echo(", ".join(found) or "no rows")
+    if waiting:
+        changes = plural(waiting, "captured change")
+        click.echo(f"{changes} of an adopted table must be counted first: run this again in a minute", err=True)
 
 
-def _counting(stack: contextlib.ExitStack, config: Config, source: Source) -> Connection:
-    """Return a connection to the counters of a source. Raises UnreachableError, DatabaseError."""
-    return _connected(stack, mapping.store_of(config, source), source.label)
+@dataclass
+class _Stored:
+    """Where a person's rows are: event stores, and databases of adopted tables with the changes captured there."""
 
+    person: Person
+    stack: contextlib.ExitStack
+    stores: list[Connection] = field(default_factory=list)
+    adopted: list[tuple[Connection, list[Stream]]] = field(default_factory=list)
+    sessions: list[str] = field(default_factory=list)
 
-def _connected(stack: contextlib.ExitStack, database: Database, source: str | None) -> Connection:
-    """Return a connection, of which all are opened before anything is changed. Raises UnreachableError."""
-    try:
-        return stack.enter_context(connect(database, "users"))
-    except UnreachableError as error:
-        where = f"source {source}: " if source else ""
-        raise UnreachableError(
-            f"{where}{error}; nothing was exported or erased, as that needs all databases of `sources`"
-        ) from error
+    def connect(self, database: Database, source: str | None) -> Connection:
+        """Return a connection, of which all are opened before anything is changed. Raises UnreachableError."""
+        try:
+            return self.stack.enter_context(connect(database, "users"))
+        except UnreachableError as error:
+            where = f"source {source}: " if source else ""
+            raise UnreachableError(
+                f"{where}{error}; nothing was exported or erased, as that needs all databases of `sources`"
+            ) from error
+
+    def collect_sessions(self) -> None:
+        """Collect the person's sessions first: a store may have rows of one whose user another store names."""
+        found = {one for store in self.stores for one in personal.sessions_of(store, self.person)}
+        for connection, streams in self.adopted:
+            found |= {one for stream in streams for one in captured_users.sessions(connection, stream, self.person)}
+        self.sessions = sorted(found)
+
+    def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each row with its table's name."""
+        for store in self.stores:
+            for table, rows in personal.rows_of(store, self.person, self.sessions).items():
+                yield from ((table, row) for row in rows)
+        for connection, streams in self.adopted:
+            for stream in streams:
+                rows = captured_users.rows_of(connection, stream, self.person, self.sessions)
+                yield from ((f"captured {stream.source}/{stream.name}", row) for row in rows)
+
+    def erase(self, by: str) -> tuple[Counter[str], int]:
+        """Return how many rows were changed by table, and how many changes have to be counted first."""
+        erased: Counter[str] = Counter()
+        waiting = 0
+        for store in self.stores:
+            erased.update(personal.erase(store, self.person, self.sessions, by))
+        for connection, streams in self.adopted:
+            done = {"captured": 0}
+            with connection.transaction():
+                for stream in streams:
+                    removed, left = captured_users.erase(connection, stream, self.person, self.sessions)
+                    done["captured"] += removed
+                    waiting += left
+                done["actor"] = personal.forget_actors(connection, self.person, self.sessions)
+                if any(done.values()):
+                    personal.note(connection, done, self.person, by)
+            erased.update(done)
+        return erased, waiting
 
 
 @contextlib.contextmanager
-def _stores(config: Config, user_id: str) -> Iterator[list[Connection]]:
-    """Yield connections to all event stores, as their owner. Raises ConfigError, DatabaseError."""
-    if not user_id:
+def _everywhere(config: Config, person: Person) -> Iterator[_Stored]:
+    """Yield all places of the configuration, as their owner. Raises ConfigError, DatabaseError."""
+    if not person.name:
         raise ConfigError("invalid USER_ID '': expected the id as the application gave it to the SDK")
     with contextlib.ExitStack() as stack:
-        found = []
+        stored = _Stored(person, stack)
         for store in config.stores:
-            connection = _connected(stack, store, config.store_name(store))
+            connection = stored.connect(store, config.store_name(store))
             schema.check_version(connection, "store")
             if not personal.may_change(connection):
                 raise DatabaseError(
                     f"user {connection.info.user} may not read and change events in {store.place}: "
                     "run this as the owner of the schema monitoring, as `schema apply`"
                 )
-            found.append(connection)
-        yield found
+            stored.stores.append(connection)
+        for source in config.sources:
+            plan = mapping.plan(source)
+            if source.preset != "native":
+                connection = stored.connect(mapping.store_of(config, source), source.label)
+                if schema.exists(connection, "counting"):
+                    stored.adopted.append((connection, captured_users.streams_of(connection, plan)))
+        stored.collect_sessions()
+        yield stored

@@ -153,6 +153,14 @@ def check_version(connection: psycopg.Connection, part: str, *, missing_ok: bool
         )
 
 
+def exists(connection: psycopg.Connection, part: str) -> bool:
+    """Return whether a database has `part` of the schema. Raises SchemaError where it is older or newer."""
+    if _version_of(connection, part) is None:
+        return False
+    check_version(connection, part)
+    return True
+
+
 def _require_ours(connection: psycopg.Connection) -> None:
     names = re.findall(r"CREATE TABLE IF NOT EXISTS monitoring\.(\w+)", counting_sql() + store_sql())
     row = connection.execute(

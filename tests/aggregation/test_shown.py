@@ -9,8 +9,10 @@ import pytest
 
 from exporter.aggregation.poller import Worker
 from exporter.aggregation.scrapers import Scrapers
+from exporter.aggregation.series import Total
 from exporter.aggregation.shown import ShownSources
-from exporter.aggregation.shown_file import NAME
+from exporter.aggregation.shown_file import NAME, ShownFile
+from exporter.aggregation.snapshot import StoreState
 from exporter.config.settings import Limits, Retention
 from exporter.errors import StateError
 from tests.aggregation.counting import Store, add_runs, settings
@@ -429,3 +431,20 @@ def test_the_count_of_falls_never_falls(lagging: tuple[Store, Store], start: Sta
 
     assert fallen == sorted(fallen)
     assert fallen[-1] > fallen[1]
+
+
+def test_what_has_ended_is_on_no_disk(tmp_path: Path) -> None:
+    """A consumer who was erased: neither in the file nor in its log, while the exporter runs."""
+    state = StoreState(None, None, None, ())
+    file = ShownFile(tmp_path)
+    try:
+        total = Total("m", "counter", {"consumer": "ada-lovelace"}, 1.0)
+        file.save("s", state, [("ada-lovelace", total)], ())
+        before = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+        file.save("s", state, (), ["ada-lovelace"])
+        after = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    finally:
+        file.close()
+
+    assert b"ada-lovelace" in before
+    assert b"ada-lovelace" not in after

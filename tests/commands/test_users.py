@@ -10,14 +10,16 @@ from click.testing import CliRunner, Result
 
 from exporter.__main__ import main
 from exporter.aggregation import poll
+from exporter.alerts import manual
 from exporter.config.settings import Database as Settings
 from exporter.config.settings import Limits, Source
-from exporter.database import personal
+from exporter.database import personal, schema
 from exporter.database.connection import connect
 from exporter.inspection.reconcile import reconcile
 from exporter.sections import Secret
-from exporter.sources import mapping
+from exporter.sources import adopt, mapping
 from platform_sdk.events import EVENTS
+from tests.aggregation.counting import Store
 from tests.servers import Database
 
 USER, OTHER = "user-4711", "user-4712"
@@ -224,3 +226,82 @@ def test_every_column_that_tells_who_it_is_is_erased() -> None:
 
     assert columns - erased == {"stack_trace"}
     assert {"user_id", "session_id", "ip", "user_agent"} <= erased
+
+
+def test_a_session_is_found_in_another_store(config: Path, store_database: Database, database: Database) -> None:
+    """Its user is named in one store only; what was asked for before signing in was stored in another."""
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        schema.apply(connection)
+    database.execute("INSERT INTO monitoring.http_request (at, app, route, status, duration_seconds, session_id, ip) "
+                     "VALUES (now(), 'shop', '/', 200, 0.1, %s, '192.0.2.9')", [f"s-{USER}"])  # fmt: skip
+    sources = f"[{{preset: native}}, {{preset: native, name: second, database: {{dsn: '{database.dsn}'}}}}]"
+    config.write_text(f"database: {{dsn: '{store_database.dsn}'}}\nsources: {sources}\n")
+    exported = run("export", USER, "--config", config).stdout
+    run("erase", USER, "--config", config, "--yes")
+
+    assert "192.0.2.9" in exported
+    assert database.execute("SELECT session_id, ip FROM monitoring.http_request") == [(None, None)]
+
+
+VISITS = """
+app: shop
+streams:
+  visits:
+    table: public.visits
+    kind: user_activity
+    columns:
+      at: t.at
+      activity: t.what
+      user_id: t.who::text
+      session_id: t.session
+"""
+
+
+def test_what_is_captured_of_an_adopted_table_is_erased(
+    config: Path, store_database: Database, database: Database
+) -> None:
+    """Once it is counted, which counts it once; what is not counted yet is named. The hashes there are removed, too."""
+    database.execute("CREATE TABLE public.visits (at timestamptz DEFAULT now(), what text, who text, session text)")
+    mapped = config.with_name("visits.yml")
+    mapped.write_text(VISITS)
+    source = Source(preset=str(mapped))
+    shop = Store(database.dsn, mapping.plan(source))
+    with shop.connect() as connection:
+        adopt.carry_out(connection, adopt.steps(connection, source, mapping.load(source.preset)), lambda _: None)
+    database.execute(f"INSERT INTO visits (what, who, session) VALUES ('in', '{USER}', 's'), ('in', '{OTHER}', 'o'), "
+                     "('see', NULL, 's')")  # fmt: skip
+    config.write_text(
+        f"database: {{dsn: '{store_database.dsn}'}}\n"
+        f"sources: [{{preset: '{mapped}', database: {{dsn: '{database.dsn}'}}}}]\n"
+    )
+    exported = json.loads(run("export", USER, "--config", config).stdout)
+    early = run("erase", USER, "--config", config, "--yes")
+    shop.poll()
+    actors = shop.one("SELECT count(*) FROM monitoring.actor")
+    number = shop.one("SELECT number FROM monitoring.capture")
+    late = run("erase", USER, "--config", config, "--yes")
+    shop.poll()
+
+    assert len(exported["captured visits/visits"]) == 2
+    assert "2 captured changes of an adopted table must be counted first" in early.stderr
+    assert (late.stdout, late.stderr) == ("actor: 2 rows, captured: 2 rows\n", "")
+    assert shop.value("platform_user_activity_total") == 3
+    assert (actors, shop.one("SELECT count(*) FROM monitoring.actor")) == (4, 2)
+    assert USER not in str(shop.execute(f"SELECT * FROM monitoring.captured_{number}"))
+    assert OTHER in run("export", OTHER, "--config", config).stdout
+
+
+def test_a_manual_alert_about_a_consumer_is_erased(config: Path, store_database: Database) -> None:
+    """It goes on for nobody, without its texts; the audit of who made it does not name the consumer either."""
+    alert = manual.new(summary="ada waits", severity="low", by="ops", labels={"consumer": "ada"})
+    with psycopg.connect(store_database.dsn, autocommit=True) as connection:
+        manual.create(connection, alert)
+    exported = json.loads(run("export", "ada", "--config", config, "--consumer").stdout)
+    run("erase", "ada", "--config", config, "--consumer", "--yes")
+    left = store_database.execute("SELECT to_jsonb(m) FROM monitoring.manual_alert m")
+    audit = store_database.execute("SELECT to_jsonb(a) FROM monitoring.audit a")
+
+    assert [row["labels"] for row in exported["manual_alert"]] == [{"consumer": "ada"}]
+    assert "ada" not in str(left) + str(audit)
+    assert left[0][0]["labels"] == {"consumer": "_other_"}
+    assert len(audit) == 2
