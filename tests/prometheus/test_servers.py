@@ -134,6 +134,8 @@ def test_starts_are_counted(
     victim = start_alertmanager(binary=prometheus_binaries.alertmanager)
     prometheus = watching(start_prometheus, tmp_path, prometheus_binaries, victim)
     started = 'process_start_time_seconds{job="alertmanager"}'
+    # Old enough for its successor to be younger at the next evaluation, 5 s later.
+    poll_until(lambda: prometheus.query('job_instance:process_age:seconds{job="alertmanager"} > 6'))
     for _ in range(4):
         before = poll_until(lambda: prometheus.query(started))[0]["value"][1]
         victim.kill()
