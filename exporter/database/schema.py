@@ -314,11 +314,11 @@ END $$;"""
 
 
 # PostgreSQL lets everyone execute a new function, and whoever may execute a trigger's function may put it on a table of
-# theirs. Only the number of the cluster is everyone's: it is the default of a column, and takes no argument.
+# theirs. Everyone's are the number of the cluster, the default of a column, and what policies ask of whoever reads.
 _CLOSED = """
 DO $$ DECLARE open regprocedure; BEGIN
     FOR open IN SELECT oid FROM pg_proc WHERE pronamespace = 'monitoring'::regnamespace AND prosecdef
-        AND proname <> 'cluster_id' AND pg_has_role(proowner, 'USAGE')
+        AND proname NOT IN ('cluster_id', 'is_own') AND pg_has_role(proowner, 'USAGE')
         AND EXISTS (SELECT FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) WHERE grantee = 0)
     LOOP
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', open);
@@ -342,7 +342,6 @@ def _counting_grants() -> Iterator[str]:
 
 def _store_grants() -> Iterator[str]:
     yield _CLOSED
-    yield f"GRANT EXECUTE ON FUNCTION monitoring.is_own(text, text) TO {WRITER}, {EXPORTER};"  # policies call it
     yield f"GRANT SELECT ON ALL TABLES IN SCHEMA monitoring TO {EXPORTER};"
     yield f"GRANT INSERT, UPDATE, DELETE ON monitoring.alert_notification, monitoring.scraping_job TO {EXPORTER};"
     yield f"GRANT INSERT, UPDATE ON monitoring.manual_alert TO {EXPORTER};"

@@ -193,11 +193,12 @@ def test_only_the_exporter_keeps_partitions(as_role: As, role: str, function: st
 
 
 FOR_ALL = {
-    "cluster_id()": "takes no argument, says the cluster's number, and is a column's default for whoever inserts"
+    "cluster_id()": "takes no argument, says the cluster's number, and is a column's default for whoever inserts",
+    "is_own(text,text)": "policies ask it of whoever reads a row, and it tells sessions of their own login only",
 }
 OPEN = """SELECT p.oid::regprocedure::text FROM pg_proc p
     CROSS JOIN LATERAL aclexplode(coalesce(proacl, acldefault('f', proowner))) a
-    WHERE pronamespace = 'monitoring'::regnamespace AND prosecdef AND a.grantee = 0"""
+    WHERE pronamespace = 'monitoring'::regnamespace AND prosecdef AND a.grantee = 0 ORDER BY 1"""
 
 
 def test_no_function_with_rights_is_everyones(applied: Database) -> None:
