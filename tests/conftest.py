@@ -18,6 +18,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 from exporter.database import schema
+from platform_sdk import client
 from tests.servers import (
     PROMETHEUS_SUITES,
     SESSION_PREFIX,
@@ -93,6 +94,12 @@ def pytest_collection_finish() -> None:
     """Leave what was imported out of all garbage collections to come: one takes 2 ms then instead of 200."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def no_ledger_of_earlier_tests() -> None:
+    """Forget the events of a client that an earlier test closed."""
+    client._ended = None
 
 
 @pytest.fixture(autouse=True)

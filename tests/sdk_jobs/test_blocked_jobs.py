@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import aiohttp
+import brotli
 import httpx
 import pytest
 import requests
 
 import platform_sdk
+from platform_sdk.jobs.responses import decoded
 from platform_sdk.jobs.scraping import scraping_job
 from platform_sdk.outgoing import aiohttp as aiohttp_hook
 from platform_sdk.outgoing import httpx as httpx_hook
 from platform_sdk.outgoing import requests as requests_hook
+from platform_sdk.outgoing.blocks import Page
 from tests.sdk_jobs.store import Store
 
 CHALLENGE = b"<html><head><title>Just a moment...</title></head><body></body></html>"
@@ -120,6 +123,43 @@ def test_good_pages_are_not(store: Store, address: str, get: Callable[[list[str]
 
     assert store.rows("status, block, requests, response_bytes > 0", "scraping_request") == [(200, None, 2, True)]
     assert store.rows("outcome, reason, block") == [("success", None, None)]
+
+
+def page(status: int, path: str = "/items/17", **headers: str) -> Page:
+    """Return a page as a hook hands it over."""
+    start = b"<html><body><p>A chair</p></body></html>"
+    return Page("GET", path, status, {"content-type": "text/html", **headers}, start, len(start))
+
+
+LOGIN = {"location": "/login?next=/items/17"}
+
+
+@pytest.mark.parametrize(
+    ("chain", "outcome"),
+    [
+        ([page(301, location="/items/17/"), page(302, **LOGIN), page(200, "/login")], ("failure", "blocked", "login")),
+        ([page(302, **LOGIN)], ("failure", "blocked", "login")),
+        ([page(301, location="/items/17/"), page(403)], ("failure", "forbidden", None)),
+        ([page(301, location="/items/17/"), page(200)], ("success", None, None)),
+        ([page(301, location="/items/17/")], ("success", None, None)),
+    ],
+)
+def test_redirects_are_not_pages(store: Store, chain: list[Page], outcome: tuple[str, str | None, str | None]) -> None:
+    """What a site answers in the end decides, however many redirects are before it, and whatever robots.txt says."""
+    with scraping_job(scraper="redirected") as job:
+        job.observe("shop.example", page(200, "/robots.txt"), size_bytes=10, retry=False)
+        for _ in range(5):
+            for each in chain:
+                job.observe("shop.example", each, size_bytes=40, retry=False)
+    assert platform_sdk.flush(60)
+
+    assert store.rows("outcome, reason, block") == [outcome]
+
+
+@pytest.mark.parametrize("text", [CHALLENGE, CHALLENGE + b" " * 1_000_000, PAGE])
+def test_bodies_in_brotli_are_decoded(text: bytes) -> None:
+    """As far as they are looked at, where there is the library that made the client ask for it."""
+    assert decoded(brotli.compress(text), "br") == text[:4096]
 
 
 def test_a_stream_is_not_read(store: Store, address: str) -> None:

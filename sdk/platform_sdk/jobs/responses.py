@@ -6,8 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 from platform_sdk.outgoing.blocks import START_BYTES, Page, headers_of
+from platform_sdk.outgoing.gen_ai import decoder_of
 from platform_sdk.outgoing.outcomes import status_of
 from platform_sdk.parsing import split_url
+
+_PART_BYTES = 512
+"""How much is decoded at a time where a decoder has no bound of its own: it may become a thousand times as long."""
 
 
 def page_of(response: object, url: object = None, size_bytes: int | None = None) -> tuple[str, Page]:
@@ -47,13 +51,20 @@ def loaded_body(response: object) -> bytes | None:
 
 
 def decoded(body: bytes, encoding: str, most: int = START_BYTES) -> bytes | None:
-    """Return the beginning of a body that is compressed, None where that cannot be read. Raises zlib.error."""
+    """Return the beginning of a compressed body, None where that cannot be read. Raises its library's errors."""
     if not encoding or encoding == "identity":
         return body[:most]
     if encoding in ("gzip", "x-gzip", "deflate"):
         raw = encoding == "deflate" and body[:1] != b"\x78"
         return zlib.decompressobj(-zlib.MAX_WBITS if raw else zlib.MAX_WBITS | 32).decompress(body, most)
-    return None
+    if (decode := decoder_of(encoding)) is None:
+        return None
+    start = b""
+    for place in range(0, len(body), _PART_BYTES):
+        start += decode(body[place : place + _PART_BYTES])
+        if len(start) >= most:
+            break
+    return start[:most]
 
 
 def pairs(headers: Iterable[tuple[bytes, list[bytes]]]) -> Iterable[tuple[Any, Any]]:

@@ -213,8 +213,9 @@ class ScrapingJob:
             WAITS.take(site, page)
             with self._lock:
                 self._traffic.add(
-                    site or None, page.status or None, size_bytes, retry=retry, block=block, proxy=proxy, early=early
-                )
+                    site or None, page.status or None, size_bytes, retry=retry, block=block, proxy=proxy, early=early,
+                    passage=(300 <= page.status < 400 and page.status != 304) or page.path == "/robots.txt",
+                )  # fmt: skip
                 if self._traffic.due:
                     self._report()
         except Exception as error:  # noqa: BLE001 - never into the application
@@ -264,6 +265,11 @@ class ScrapingJob:
         self._emit_state("running")
         if client.current is not None:
             heartbeats.of_this_process().add(self)
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether at least half of the pages that it asked for were refused, or useless."""
+        return self._traffic.block is not None
 
     @_guarded
     @checked

@@ -231,6 +231,8 @@ class Monitor:
             return None
         if finish == "closespider_timeout":
             return "timeout"
+        if self._job.is_blocked:
+            return None  # the job knows by what
         if self._errors:
             return "parse"
         if any(status < 300 or status == 304 for status in self._pages):

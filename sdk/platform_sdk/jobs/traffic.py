@@ -39,19 +39,20 @@ class Traffic:
         self._alike: dict[Kind, _Count] = {}
         self._reported_at = monotonic()
         self.bytes: int | None = None
-        self.requests = 0
+        self.requests = self._pages = 0
         self.blocks: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
 
     def add(
         self, site: str | None, status: int | None, size_bytes: int | None, *, retry: bool, block: str | None = None,
-        proxy: str | None = None, early: bool = False,
+        proxy: str | None = None, early: bool = False, passage: bool = False,
     ) -> None:  # fmt: skip
-        """Count a request."""
+        """Count a request; a `passage`, such as a redirect, is followed by the page that it was for."""
         self.requests += 1
+        self._pages += not passage
         if block is not None:
             self.blocks[block] += 1
-        reason = "blocked" if block is not None else _failure(status)
+        reason = "blocked" if block is not None else None if passage else _failure(status)
         if reason is not None:
             self._failures[reason] += 1
         count = self._count(site, status, block, proxy)
@@ -79,15 +80,15 @@ class Traffic:
 
     @property
     def block(self) -> str | None:
-        """Return what blocked at least half of the requests, None where that is not so."""
-        if not self.requests or 2 * sum(self.blocks.values()) < self.requests:
+        """Return what blocked at least half of the pages, None where that is not so."""
+        if not self.blocks or 2 * self.blocks.total() < self._pages:
             return None
         return self.blocks.most_common(1)[0][0]
 
     @property
     def failure(self) -> str | None:
-        """Return why none of the requests got anything: refusals, server errors, silence; None where one did."""
-        if not self.requests or self._failures.total() < self.requests:
+        """Return why none of the pages came: refusals, server errors, silence; None where one did."""
+        if not self._failures or self._failures.total() < self._pages:
             return None
         return self._failures.most_common(1)[0][0]
 

@@ -23,7 +23,7 @@ START_BYTES = 4096
 """How much of a body is looked at: challenges say what they are at their beginning."""
 MARKED_BYTES = 2048
 """Marks are within the first 2 KB."""
-LONGEST_GOOD_BYTES, MOST_WORDS, MOST_BESIDE_WIDGET = 10_000, 800, 200
+LONGEST_GOOD_BYTES, MOST_WORDS, MOST_BESIDE_WIDGET = 10_000, 800, 300
 """A page that says that all is well is not looked at if it is longer; one with a mark is not a challenge if it has more
 letters to read; with no more letters than the last beside a captcha it is one, in whatever language."""
 LONG_REFUSAL_BYTES, LONGEST_REFUSAL_BYTES = 16_000, 100_000
@@ -33,25 +33,40 @@ _CHALLENGES = re.compile(
     rb"not a robot|are (?:a )?human|unusual traffic|security check|automated (?:access|quer|requests|traffic)|\ba bot\b"
     rb"|(?:complete|enter|fill|solve|type)\b[^.]{0,40}captcha"
 )
-_OTHER_FIELDS = (b'type="email"', b'type="password"', b"<textarea", b'type="tel"', b"<article", b"<select")
+_OTHER_FIELDS = (
+    b'type="email"', b'name="email', b'name="mail', b"newsletter", b"mailto:", b'type="password"', b"<textarea",
+    b'type="tel"', b"<article", b"<select",
+)  # fmt: skip
 _DATA = (
     b"<img", b"<frame", b"<iframe", b"<input", b"<video", b"<object", b"<embed", b"application/json",
     b"application/ld+json", b"__next_data__", b"__nuxt",
     b"__initial_state__", b"window.__",
 )  # fmt: skip
 
-_LOGIN = re.compile(r"(?:^|[/._-])(?:log[-_]?in|sign[-_]?in|authwall|sso|checkpoint/lg)(?:[/._?-]|$)", re.IGNORECASE)
+_LOGIN = re.compile(
+    r"(?:^|/)(?:(?:accounts?|auth|customers?|members?|service|users?|wp)[-_]?)?(?:log[-_]?in|sign[-_]?in|authwall|sso)"
+    r"(?:\.\w{1,5})?(?:[/;]|$)|/checkpoint/lg(?:/|$)",
+    re.IGNORECASE,
+)
 _LOGIN_HOST = re.compile(r"(?:https?:)?//(?:login|signin|sso|accounts|auth)\.")
 _ACCOUNT = re.compile(
     r"log[-_]?(?:in|out)|sign[-_]?(?:in|out|up)|auth|account|session|password|register|sso|anmeld|einlogg|connexion"
     r"|sesion|acceder|entrar|accedi|inlog|zaloguj",
     re.IGNORECASE,
 )
+_LOGIN_WORDS = tuple(
+    word.encode()
+    for word in (
+        "anmeld", "einlogg", "se connecter", "connexion", "iniciar sesi", "inicia sesi", "acceder", "accedi", "entrar",
+        "inloggen", "zaloguj", "logga in", "log ind", "logg inn", "kirjaudu", "přihl", "bejelentkez", "giriş yap",
+        "đăng nhập", "Đăng nhập", "masuk", "вход", "Вход", "войти", "Войти", "登录", "登入", "ログイン", "로그인",
+        "تسجيل الدخول",
+    )
+)  # fmt: skip
+"""How titles of login pages begin elsewhere."""
 _LOGIN_TITLE = re.compile(
-    rb"\s*(?:(?:please )?(?:log ?in|sign ?in|connexion|se connecter|acceder|entrar|accedi|inloggen)\b"
-    rb"|anmeld|einlogg|inicia(?:r)? sesi|zaloguj|"
-    + "|".join(("Вход", "вход", "Войти", "登录", "登入", "ログイン", "로그인")).encode()
-    + rb")"
+    rb"^(?:please )?(?:log ?into\b|(?:log ?in|sign[ -]?in)(?:\s*(?:$|[|:\xc2\xe2]|- )|\s+to\b))"
+    rb"|(?:[|:-]\s*|^\w+ )(?:log ?in|sign[ -]?in)$"
 )
 _LOGIN_ASKED = re.compile(
     rb"(?:must|need to|have to) (?:be )?(?:logged|signed|log|sign) ?in\b"
@@ -66,6 +81,8 @@ _TAG = re.compile(rb"<[^>]*>")
 _CONTENT = re.compile(
     rb"<(?!/|!|(?:html|head|meta|title|body|link|style|base|noscript|div|span|p|br|main)\b)|http-equiv=.?refresh"
 )
+_WHOLE = re.compile(rb"<html\b|<!doctype|<body\b")
+_SCRIPT_DATA = re.compile(rb"(?:\b(?:var|let|const)\s+\w+|window\.\w+)\s*=\s*(?:[\[{]|json\.parse)")
 _HOST = re.compile(r"^(?:https?:)?//([^/?:]+)[^/]*")
 
 
@@ -117,13 +134,16 @@ def block_of(page: Page) -> str | None:
     start = page.start
     if start is None or page.status in (204, 304) or page.method == "HEAD":
         return None
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        start = start.decode("utf-16", "replace").encode()
+        page = page._replace(start=start, size=(page.size or 0) // 2)
     size, html = page.size or 0, page.is_html
     longest = LONGEST_REFUSAL_BYTES if page.status >= 400 else LONGEST_GOOD_BYTES
     if size > longest or (not html and size > START_BYTES):
         return None
     text = start[:MARKED_BYTES].lower()
     title = _title(text) if html else b""
-    if (found := signs.TITLES.get(title)) and (found := _certain(page, text, found)):
+    if (found := signs.TITLES.get(title)) and (found := _certain(page, text, found, said=title in signs.ARTICLES)):
         return found
     return _by_body(page, text, title, html=html) if size <= LONG_REFUSAL_BYTES else None
 
@@ -168,13 +188,13 @@ def _by_body(page: Page, text: bytes, title: bytes, *, html: bool) -> str | None
                 return found
             break
     for part, name in signs.TITLE_PARTS if title else ():
-        if (title.startswith(part) or title.endswith(part)) and (found := _certain(page, text, name)):
+        if (title.startswith(part) or title.endswith(part)) and (found := _certain(page, text, name, said=True)):
             return found
     if html and page.status == 200:
         if b'type="password"' in text and not _is_asked_for(page.path) and _is_login(text, title):
             return "login"
         if page.method == "GET" and _is_empty(page, text):
-            return _by_marks(page, text, html=html) or "empty"
+            return _by_marks(page, text, html=html) or (None if _SCRIPT_DATA.search(text) else "empty")
     return None
 
 
@@ -182,28 +202,38 @@ def _by_marks(page: Page, text: bytes, *, html: bool) -> str | None:
     for mark, name in signs.MARKS:
         if mark in text and (found := _certain(page, text, name)):
             return found
+    for sentence, name in signs.SENTENCES:
+        read = sentence in text and (page.status >= 400 or sentence in _words(text))  # not in its title alone
+        if read and (found := _certain(page, text, name, said=True)):
+            return found
     if html and any(mark in text for mark in signs.CAPTCHAS) and _is_captcha_wall(page, text):
         return "captcha"
     return None
 
 
-def _certain(page: Page, text: bytes, name: str) -> str | None:
-    """Return whose mark it is: some are on good pages, too, and any may be quoted by an article."""
+def _certain(page: Page, text: bytes, name: str, *, said: bool = False) -> str | None:
+    """Return whose mark it is: some are on good pages, too, and any may be quoted by an article.
+
+    What is `said` to a reader may be the subject of an article, whose text may begin behind what is known of it.
+    """
     if name == "cloudflare_or_page":  # Cloudflare's scripts are on pages that it lets through, too
         return "cloudflare" if page.status >= 400 else None
     if name == "perimeterx_or_page":
         return "perimeterx" if page.status >= 400 or b"px-captcha" in text else None
     if name == "cloudfront":
         return "other" if page.status == 403 and b"request blocked" in text else None
-    if name == "soft_refusal":
-        return "other" if page.status == 200 and len(_words(text)) < MOST_WORDS else None
+    if name == "other_of_200":
+        name, said = "other", True
+        if page.status != 200:
+            return None
     if name.endswith("_refusal"):  # the same page says that the site behind it does not answer
         if page.status >= 500 or (name == "akamai_refusal" and b"access denied" not in text):
             return None
         name = name.removesuffix("_refusal")
-    if page.status < 400 and len(_words(text)) > MOST_WORDS:
-        return None
-    return name
+    long = page.status < 400 and (
+        (said and (page.size or 0) > START_BYTES) or len(_words((page.start or b"").lower())) > MOST_WORDS
+    )
+    return None if long else name
 
 
 def _words(text: bytes) -> bytes:
@@ -215,13 +245,13 @@ def _is_captcha_wall(page: Page, text: bytes) -> bool:
     if any(mark in text for mark in _OTHER_FIELDS):
         return False
     words = _words(text)
-    if len(words) < MOST_BESIDE_WIDGET and (widget := signs.WIDGET.search(text)):
+    if len(words.decode(errors="ignore")) < MOST_BESIDE_WIDGET and (widget := signs.WIDGET.search(text)):
         return b"invisible" not in widget[0]
     return len(words) < 700 and _CHALLENGES.search(words) is not None
 
 
 def _is_login(text: bytes, title: bytes) -> bool:
-    if _LOGIN_TITLE.match(title):
+    if title.startswith(_LOGIN_WORDS) or _LOGIN_TITLE.search(title):
         return True
     words = _words(text)
     return len(words) < MOST_WORDS and _LOGIN_ASKED.search(words) is not None
@@ -232,7 +262,9 @@ def _is_empty(page: Page, text: bytes) -> bool:
         return False
     if not text.strip():
         return True
-    if any(mark in text for mark in _DATA) or (b"<script" not in text and _CONTENT.search(text)):
+    if any(mark in text for mark in _DATA):
+        return False
+    if b"<script" not in text and (_CONTENT.search(text) or not _WHOLE.search(text)):  # a fragment, the last of a list
         return False
     words = _words(_NOSCRIPT.sub(b" ", text))
     return _LOADING.fullmatch(words.strip()) is not None
@@ -252,7 +284,7 @@ def _refusing_redirect(page: Page) -> str | None:
     found = signs.REFUSING_PATH.search(_HOST.sub("", to))
     if found is None or "captcha" in page.path or "blocked" in page.path:
         return None
-    return "captcha" if found["captcha"] else "other"
+    return "captcha" if found["captcha"] or found["first"] else "other"
 
 
 def _login_redirect(page: Page) -> str | None:

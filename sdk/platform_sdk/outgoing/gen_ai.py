@@ -67,7 +67,7 @@ class Answer:
         """Take the head of the response."""
         kind = headers.get("content-type") or ""
         self._streamed = "event-stream" in kind
-        self._decode = _decoder_of((headers.get("content-encoding") or "identity").lower())
+        self._decode = decoder_of((headers.get("content-encoding") or "identity").lower())
 
     def decoded(self) -> None:
         """Note that the library decodes what comes of the body."""
@@ -133,7 +133,7 @@ def _plain(chunk: bytes) -> bytes:
     return chunk
 
 
-def _decoder_of(encoding: str) -> Callable[[bytes], bytes] | None:
+def decoder_of(encoding: str) -> Callable[[bytes], bytes] | None:
     """Return what decodes a body in parts, None for what only the application can read.
 
     A client asks for br and zstd where it has a library for them.
