@@ -101,7 +101,7 @@ class Answer:
         text = self._kept.decode("utf-8", "replace")
         for part in self._parts(text):
             _take(part, found)
-        if self._streamed and not whole and not _LAST.search(text):
+        if not whole and self._goes_on(text):
             found.pop("output_tokens", None)
         model = found.pop("model", None) or self._requested()
         if model is None:
@@ -112,11 +112,19 @@ class Answer:
     def _parts(self, text: str) -> Iterator[Any]:
         """Yield the JSON objects of the body that may say what was used."""
         if not self._streamed:
-            yield _whole(text)
+            parsed = _whole(text)
+            yield from parsed if isinstance(parsed, list) else (parsed,)  # a stream of Gemini's without alt=sse
             return
-        for line in text.splitlines():
+        # Not splitlines: U+2028, U+2029 and U+0085 are parts of the texts within.
+        for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
             if line.startswith("data:") and any(word in line for word in ('"usage', '"error"', '"model')):
                 yield _parsed(line[5:])
+
+    def _goes_on(self, text: str) -> bool:
+        """Tell whether a stream, of which this came, was not at its end."""
+        if self._streamed:
+            return not _LAST.search(text)
+        return self._path.rstrip("/").endswith(":streamGenerateContent") and not text.rstrip().endswith("]")
 
     def _requested(self) -> str | None:
         """Return the model that the request named."""
@@ -159,7 +167,7 @@ def _whole(text: str) -> Any:
     if parsed is not None:
         return parsed
     found: dict[str, Any] = {}
-    for name in ("model", "usage", "service_tier"):
+    for name in ("model", "modelVersion", "usage", "usageMetadata", "service_tier"):
         for place in re.finditer(rf'(?<!\\)"{name}"\s*:\s*', text):
             try:
                 found[name] = json.JSONDecoder().raw_decode(text, place.end())[0]
