@@ -159,12 +159,14 @@ def log_api_usage(
     method: str | None = None,
     params: Mapping[str, Any] | None = None,
     response_bytes: int | None = None,
+    cost: float | None = None,
     usage: ModelUsage | None = None,
     **more: Any,
 ) -> None:
     """Log a call to an external API that was timed elsewhere.
 
-    `usage` is what a language model used. If `success` is None, the status or the error decides. Other keyword
+    `cost` is what the provider charges for it, `usage` what a language model used, by which the cost is known where it
+    has a price. If `success` is None, the status or the error decides. Other keyword
     arguments become part of `params`.
     """
     if reason is None and success is not True:
@@ -176,7 +178,7 @@ def log_api_usage(
     emit.api_call(
         api, endpoint, "success" if reason is None else "failure", duration_seconds, method=method, status=status,
         reason=reason, response_bytes=response_bytes, query={**_mapping(params), **more} if more else params,
-        usage=usage,
+        cost=emit.cost_of(usage) if cost is None else cost, usage=usage,
     )  # fmt: skip
 
 

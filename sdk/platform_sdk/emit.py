@@ -185,7 +185,7 @@ def api_call(
     (timeout, connection, rate_limited, forbidden, client_error, server_error, blocked, cancelled, other).
 
     `endpoint` may be a URL: its query goes to `query`, redacted, and ids in it become placeholders. `rate_limit_reset`
-    is in Unix seconds. `usage` is of a call to a model, whose cost is known by the option `prices` unless it is given.
+    is in Unix seconds. `usage` is of a call to a model, whose cost `cost_of` knows.
     Without a `trace` it belongs to that of the request or span in which it is emitted, without a `consumer` it is on
     behalf of whom that is. `APIMonitor` does all of this for a call.
     """
@@ -196,8 +196,6 @@ def api_call(
         frozen, size = freeze(query) if query is not None else (None, 0)
         if endpoint is not None and type(endpoint) is not str:
             endpoint = url_text(endpoint) or endpoint
-        if usage is not None and cost is None and (options := client.active_options()) is not None:
-            cost = usage.cost(options.prices)
         event = (
             API_CALL, time(), api, endpoint, method, status, outcome, reason, attempt, duration_seconds, response_bytes,
             frozen, cost, rate_limit, rate_limit_remaining, rate_limit_reset, *(NO_USAGE if usage is None else usage),
@@ -207,6 +205,12 @@ def api_call(
         intake.put(intake.lanes[API_CALL], event, 700 + size + letters)
     except Exception as error:  # noqa: BLE001 - never into the application
         intake.fail("emit", error)
+
+
+def cost_of(usage: "ModelUsage | None") -> float | None:
+    """Return what a call to a model cost by the option `prices`, None where nobody knows."""
+    options = None if usage is None else client.active_options()
+    return None if usage is None or options is None else usage.cost(options.prices)
 
 
 def scraping_run(

@@ -4,9 +4,10 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/: `model` is gen_ai.response.
 gen_ai.request.model), `operation` gen_ai.operation.name, `input_tokens` gen_ai.usage.input_tokens, and so on.
 """
 
+import math
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 PLAIN_TIERS = ("default", "standard", "auto", "on_demand")
 """What providers call the tier that has the list's price."""
@@ -42,11 +43,6 @@ class ModelUsage(NamedTuple):
     first_token_seconds: float | None = None
     error_type: str | None = None
 
-    def after(self, earlier: "ModelUsage") -> "ModelUsage":
-        """Return what this call and an earlier one used, under this one's name: calls within a monitor are one row."""
-        counts = {name: _sum(getattr(self, name), getattr(earlier, name)) for name in COUNTS}
-        return self._replace(**counts)  # type: ignore[arg-type]  # by name: all of them are numbers of tokens
-
     def cost(self, prices: Mapping[str, Price]) -> float | None:
         """Return what a call costs by a price table, None where the price, the tier's or a number of tokens is unknown.
 
@@ -69,5 +65,38 @@ class ModelUsage(NamedTuple):
         return factor * sum(count * price[kind] for kind, count in tokens.items() if count) / PER_TOKENS
 
 
-def _sum(one: int | None, other: int | None) -> int | None:
+class Bill(NamedTuple):
+    """What the calls within a monitor used and cost, which are one row; each has the price of its own model.
+
+    The row is named after the call that cost most, or after one whose cost is unknown, as the sum is then: that model
+    is the one that needs a price.
+    """
+
+    usage: ModelUsage
+    cost: float | None
+    largest: float
+    """What the call that it is named after cost; infinite where nobody knows, below 0 where it was not billed."""
+
+    @classmethod
+    def of(cls, usage: ModelUsage, cost: float | None, *, failed: bool) -> "Bill":
+        """Return the bill of one call. One that failed without a number of tokens was not billed."""
+        if failed and usage.input_tokens is None:
+            return cls(usage, None, -1.0)
+        return cls(usage, cost, math.inf if cost is None else cost)
+
+    def then(self, later: "Bill") -> "Bill":
+        """Return the bill of these calls and a later one, whose error is that of the row."""
+        named = max(later, self, key=lambda bill: bill.largest).usage
+        counts: dict[str, Any] = {name: _sum(getattr(self.usage, name), getattr(later.usage, name)) for name in COUNTS}
+        usage = later.usage._replace(
+            model=named.model, operation=named.operation, service_tier=named.service_tier, **counts
+        )
+        unknown = math.inf in (self.largest, later.largest)
+        return Bill(usage, None if unknown else _sum(self.cost, later.cost), max(self.largest, later.largest))
+
+
+Number = TypeVar("Number", int, float)
+
+
+def _sum(one: Number | None, other: Number | None) -> Number | None:
     return other if one is None else one if other is None else one + other

@@ -206,6 +206,17 @@ def test_log_api_usage(store: Store, start: Start) -> None:
     ]  # fmt: skip
 
 
+def test_the_cost_of_a_call(store: Store, start: Start) -> None:
+    """What the application knows that the provider charges, of a monitor and of a call that was timed elsewhere."""
+    start()
+    with platform_sdk.APIMonitor("maps", cost=0.02):
+        pass
+    platform_sdk.log_api_usage("maps", "/v1/route", status=200, cost=0.01)
+    assert platform_sdk.flush(60)
+
+    assert store.rows("cost, query", "api_call") == [(0.02, None), (0.01, None)]
+
+
 @pytest.mark.parametrize(
     ("args", "named", "said"),
     [

@@ -1,4 +1,4 @@
-"""The APIs of OpenAI and Anthropic on loopback: answers as their documents show them, whole and streamed."""
+"""The APIs of OpenAI, Anthropic and Gemini on loopback: answers as their documents show them, whole and streamed."""
 
 import gzip
 import json
@@ -13,6 +13,7 @@ import brotli
 from platform_sdk.model_usage import ModelUsage
 
 OPENAI, CLAUDE, EMBEDDER = "gpt-4o-2024-08-06", "claude-sonnet-4-20250514", "text-embedding-3-small"
+GEMINI = "gemini-2.0-flash"
 
 
 class ModelServer:
@@ -58,6 +59,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.owner.failing:
             self.owner.failing -= 1
             self._answer(529, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})
+        elif ":streamGenerateContent" in self.path:
+            self._gemini()
         elif asked["model"] == "too-long":
             error = {"type": "invalid_request_error", "code": "context_length_exceeded", "message": "m", "param": None}
             self._answer(400, {"error": error})
@@ -152,6 +155,23 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._stream(texts)
 
+    def _gemini(self) -> None:
+        """Answer in two parts: as a stream of events, or without alt=sse as an array. No character is escaped."""
+        self._bill(GEMINI, 100, 47, operation="generate_content", reasoning_tokens=7)
+        parts = [
+            {
+                "candidates": [{"content": {"parts": [{"text": "a\u2028b\u2029c\u0085d"}], "role": "model"}}],
+                "usageMetadata": {"promptTokenCount": 100, "candidatesTokenCount": answered, "thoughtsTokenCount": 7},
+                "modelVersion": GEMINI,
+            }
+            for answered in (5, 40)
+        ]
+        texts = [json.dumps(part, ensure_ascii=False) for part in parts]
+        if self.path.endswith("alt=sse"):
+            self._stream([f"data: {text}\r\n\r\n" for text in texts])
+        else:
+            self._stream([f"[{texts[0]}\n", f",\r\n{texts[1]}", "]"], kind="application/json")
+
     def _answer(self, status: int, body: object, *, zipped: bool = False) -> None:
         content = json.dumps(body).encode()
         encoding = "br" if self.headers["Accept-Encoding"] == "br" else "gzip"
@@ -165,10 +185,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def _stream(self, events: list[str], *, cut: bool = False) -> None:
+    def _stream(self, events: list[str], *, cut: bool = False, kind: str = "text/event-stream") -> None:
         """Send events; `cut` breaks off in place of the end."""
         self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Content-Type", kind)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         try:

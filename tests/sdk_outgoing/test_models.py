@@ -17,7 +17,7 @@ from platform_sdk.outgoing import httpx as httpx_hook
 from platform_sdk.outgoing import httpx2 as hook
 from tests.aggregation.counting import Store
 from tests.sdk_outgoing.conftest import DATABASE
-from tests.sdk_outgoing.model_server import CLAUDE, EMBEDDER, OPENAI, ModelServer
+from tests.sdk_outgoing.model_server import CLAUDE, EMBEDDER, GEMINI, OPENAI, ModelServer
 from tools.stack.servers import Postgres
 
 Recorded = Callable[[], list[dict[str, Any]]]
@@ -213,6 +213,79 @@ def test_calls_within_a_monitor(server: ModelServer, gpt: openai.OpenAI, priced:
 
     assert (row["api"], row["input_tokens"]) == ("answers", sum(usage.input_tokens or 0 for usage in server.billed))
     assert row["cost"] == pytest.approx(2 * COST_OF_CHAT)
+
+
+ORDERS = pytest.mark.parametrize("backwards", [False, True])
+
+
+@ORDERS
+def test_models_within_a_monitor(
+    gpt: openai.OpenAI, claude: anthropic.Anthropic, priced: Recorded, backwards: bool
+) -> None:
+    """Each call has its own model's price, in whichever order; the row is named after the one that cost most."""
+    calls = [lambda: gpt.chat.completions.create(model="gpt-4o", messages=QUESTION), lambda: ask_claude(claude)]
+    with platform_sdk.APIMonitor("answers"):
+        for call in calls[::-1] if backwards else calls:
+            call()
+    [row] = priced()
+
+    assert row["cost"] == pytest.approx(COST_OF_CHAT + COST_OF_MESSAGE)
+    assert (row["model"], row["input_tokens"], row["output_tokens"]) == (CLAUDE, 3000, 550)
+
+
+@ORDERS
+def test_a_model_without_a_price_within_a_monitor(gpt: openai.OpenAI, priced: Recorded, backwards: bool) -> None:
+    """What all of them cost is unknown then, and the row is named after the model that needs a price."""
+    calls = [
+        lambda: gpt.chat.completions.create(model="gpt-4o", messages=QUESTION),
+        lambda: gpt.embeddings.create(model=EMBEDDER, input="hello", encoding_format="float"),
+    ]
+    with platform_sdk.APIMonitor("answers"):
+        for call in calls[::-1] if backwards else calls:
+            call()
+    [row] = priced()
+
+    assert (row["model"], row["operation"], row["cost"]) == (EMBEDDER, "embeddings", None)
+    assert (row["input_tokens"], row["output_tokens"]) == (1008, 300)
+
+
+def test_failed_calls_within_a_monitor_cost_nothing(server: ModelServer, gpt: openai.OpenAI, priced: Recorded) -> None:
+    """Retries that were not answered were not billed."""
+    server.failing = 2
+    with platform_sdk.APIMonitor("answers"):
+        gpt.chat.completions.create(model="gpt-4o", messages=QUESTION)
+    [row] = priced()
+
+    assert (row["model"], row["error_type"]) == (OPENAI, None)
+    assert row["cost"] == pytest.approx(COST_OF_CHAT)
+
+
+@pytest.mark.parametrize("query", ["?alt=sse", ""])
+def test_streams_of_gemini(server: ModelServer, priced: Recorded, query: str) -> None:
+    """As events or as an array, also where a text contains what Unicode calls the end of a line."""
+    httpx_hook.install()
+    with httpx.Client(trust_env=False) as client:
+        answer = client.post(f"{server.url}/v1beta/models/{GEMINI}:streamGenerateContent{query}", json={})
+    [row] = priced()
+
+    assert "a\u2028b\u2029c\u0085d" in answer.text
+    assert row["model"] == GEMINI
+    assert used(row) == of(server.billed[0])
+
+
+def test_an_array_of_gemini_that_is_left(server: ModelServer, priced: Recorded) -> None:
+    """What was given is known, what would have been billed of the answer is not."""
+    httpx_hook.install()
+    url = f"{server.url}/v1beta/models/{GEMINI}:streamGenerateContent"
+    with httpx.Client(trust_env=False) as client, client.stream("POST", url, json={}) as response:
+        read = ""
+        for piece in response.iter_text(1):
+            read += piece
+            if read.endswith(",\r\n"):
+                break
+    [row] = priced()
+
+    assert (row["model"], row["input_tokens"], row["output_tokens"]) == (GEMINI, 100, None)
 
 
 def test_plain_httpx(server: ModelServer, priced: Recorded) -> None:

@@ -16,7 +16,7 @@ from platform_sdk.outgoing.rate_limits import Window
 from platform_sdk.parsing import size_of
 
 if TYPE_CHECKING:
-    from platform_sdk.model_usage import ModelUsage
+    from platform_sdk.model_usage import Bill, ModelUsage
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -65,7 +65,7 @@ class APIMonitor:
         self._status: int | None = None
         self._reason: str | None = None
         self._bytes: int | None = None
-        self._usage: ModelUsage | None = None
+        self._bill: Bill | None = None
         self._limits: dict[str, Window] = {}
         self._began = perf_counter()
         self.duration_seconds = 0.0
@@ -104,10 +104,14 @@ class APIMonitor:
     ) -> None:
         """Take what a hook saw of the call, unless `response` or `status` reported it; the last exchange counts.
 
-        What models used is added up: each exchange is billed.
+        What models used and cost is added up: each exchange is billed, at its own model's price.
         """
         if usage is not None:
-            self._usage = usage if self._usage is None else usage.after(self._usage)
+            from platform_sdk.model_usage import Bill  # loaded with the first call to a model
+
+            failed = (reason or outcomes.reason_of_status(status)) is not None
+            bill = Bill.of(usage, emit.cost_of(usage), failed=failed)
+            self._bill = bill if self._bill is None else self._bill.then(bill)
         if not self._reported:
             self._status, self._bytes, self._limits = status, size, limits
             self._reason = reason if reason == "blocked" else self._reason
@@ -133,11 +137,13 @@ class APIMonitor:
             if reason is None:
                 reason = outcomes.reason_of_status(status)
             api, endpoint, params = self._given
+            usage, cost = (None, None) if self._bill is None else self._bill[:2]
+            given = self._options["cost"]
             emit.api_call(
                 api, endpoint, "success" if reason is None else "failure", self.duration_seconds,
                 method=self._options["method"], status=status, reason=reason, attempt=self._options["attempt"],
-                response_bytes=self._bytes, query=params, cost=self._options["cost"],
-                usage=self._usage, **rate_limits.of_calls(self._limits),
+                response_bytes=self._bytes, query=params,
+                cost=cost if given is None else given, usage=usage, **rate_limits.of_calls(self._limits),
             )  # fmt: skip
             if self._limits:
                 rate_limits.record(api, self._limits)

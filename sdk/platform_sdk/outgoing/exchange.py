@@ -264,8 +264,8 @@ class Exchange:
             emit.api_call(
                 self._api, self._endpoint, "success" if reason is None else "failure", duration,
                 method=self._method, status=self.status, reason=reason, attempt=self._attempt,
-                response_bytes=self.bytes, usage=usage, trace=None if self._trace is NO_TRACE else self._trace,
-                consumer=self._consumer,
+                response_bytes=self.bytes, usage=usage, cost=emit.cost_of(usage),
+                trace=None if self._trace is NO_TRACE else self._trace, consumer=self._consumer,
                 **rate_limits.of_calls(self._limits),
             )  # fmt: skip
             if self._limits:
