@@ -59,6 +59,8 @@ def init(
         chosen = settings.read({"dsn": dsn, "app": app, "release": release, **options})
         for unknown in settings.unknown_variables():
             note_each("init", f"nothing reads {unknown}")
+        for mistake in chosen.left_out:
+            note_each("init", f"left out: {mistake}")
         integrations = checked(chosen)
         if _options is not None:
             close()

@@ -71,6 +71,8 @@ def _all(options: Options) -> Iterator[Finding]:
     yield Finding("options", OK, f"app {options.app}, release {options.release or 'not set: set PLATFORM_SDK_RELEASE'}")
     for unknown in settings.unknown_variables():
         yield Finding("environment", TO_DO, f"nothing reads {unknown}")
+    for mistake in options.left_out:
+        yield Finding("options", TO_DO, f"left out: {mistake}")
     if options.other_dsns:
         others = ", ".join(map(stores.name, options.other_dsns))
         yield Finding("store", OK, f"{stores.name(options.dsn)} is that of this app and host; others have {others}")

@@ -4,7 +4,7 @@ import os
 import re
 import socket
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypedDict
@@ -102,6 +102,8 @@ class Options:
     # What follows from the options above.
     other_dsns: tuple[str, ...] = field(default=(), repr=False, metadata={"derived": True})
     """The stores that were given beside `dsn`."""
+    left_out: tuple[str, ...] = field(default=(), repr=False, metadata={"derived": True})
+    """What is wrong with `prices`: what they are about is recorded without a cost."""
 
 
 Texts = list[str] | tuple[str, ...] | set[str] | frozenset[str]
@@ -169,8 +171,11 @@ def read(given: Mapping[str, Any], environment: Mapping[str, str] | None = None)
             value = _parsed(text, kind)
         if name == "integrations" and isinstance(value, str):
             value = _parsed(value, kind)
-        if name in _TABLES:
-            values[name] = _TABLES[name](value, place)
+        if name == "prices":
+            values[name], values["left_out"] = _prices(value, place)
+            continue
+        if name == "proxy_providers":
+            values[name] = _proxy_providers(value, place)
             continue
         if name == "dsn":
             values[name] = stores.listed(value, _DSN)
@@ -301,14 +306,51 @@ def _shown(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
-def _prices(value: Any, place: str) -> Mapping[str, Mapping[str, float]]:
-    """Return a table of prices, read from a file if it is a path. Raises OptionError."""
+def _prices(value: Any, place: str) -> tuple[Mapping[str, Mapping[str, float]], tuple[str, ...]]:
+    """Return a table of prices, read from a file if it is a path, and what is wrong with it, which is left out."""
     expected = "models with a price of 0 or more for input, output, cache_read or cache_creation"
-    place, table = _table(value, place, expected)
-    for model, price in table.items():
-        if not isinstance(price, Mapping) or not price or not all(map(_is_price, price.values())):
-            raise OptionError(f"invalid {price!r} for {place}, model {model!r}: expected {expected}")
-    return {str(model): dict(price) for model, price in table.items()}
+    prices: dict[str, Mapping[str, float]] = {}
+    wrong = []
+    try:
+        place, table = _table(value, place, expected)
+    except OptionError as error:
+        return {}, (str(error),)
+    for model, price in _models(table):
+        if "*" in model:
+            wrong.append(f"invalid model {model!r} for {place}: expected a model's name, with or without its date")
+        elif not isinstance(price, Mapping) or not price or not all(map(_is_price, price.values())):
+            wrong.append(f"invalid {_shown(price)} for {place}, model {model!r}: expected {expected}")
+        elif misspelt := _misspelt(price):
+            wrong.append(f"invalid {misspelt[0]!r} for {place}, model {model!r}: expected {misspelt[1]}")
+        else:
+            prices[model] = dict(price)
+    return prices, tuple(wrong)
+
+
+def _models(table: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield models and their prices. To TOML [gpt-4.1] is a table in another one, which may be a model, too."""
+    for name, value in table.items():
+        inner = (
+            {key: one for key, one in value.items() if isinstance(one, Mapping)} if isinstance(value, Mapping) else {}
+        )
+        yield from _models(inner, f"{prefix}{name}.")
+        if not inner:
+            yield f"{prefix}{name}", value
+        elif own := {key: one for key, one in value.items() if key not in inner}:
+            yield f"{prefix}{name}", own
+
+
+def _misspelt(price: Mapping[Any, float]) -> tuple[Any, str] | None:
+    """Return a kind of tokens that is none, and what it may be meant to be; the names of tiers are the provider's."""
+    from platform_sdk.model_usage import KINDS
+
+    known = (*KINDS, "batch", "flex", "priority")
+    if not (unknown := [name for name in price if name not in known]):
+        return None
+    from difflib import get_close_matches  # not loaded where all is well
+
+    alike = ((name, match) for name in unknown for match in get_close_matches(str(name), known, n=1))
+    return next(alike, None if any(kind in price for kind in KINDS) else (unknown[0], " or ".join(KINDS)))
 
 
 def _proxy_providers(value: Any, place: str) -> Mapping[str, Mapping[str, Any]]:
@@ -342,7 +384,6 @@ def _check_providers(place: str, providers: Mapping[str, Sequence[str]]) -> None
 
 
 _PAID = ("request", "page", "gigabyte")
-_TABLES: dict[str, Callable[[Any, str], Any]] = {"prices": _prices, "proxy_providers": _proxy_providers}
 
 
 def _is_host(value: object) -> bool:

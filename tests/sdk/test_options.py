@@ -1,9 +1,12 @@
 """Options are checked by `init`, not when the first event comes."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 import platform_sdk
-from platform_sdk import options
+from platform_sdk import client, diagnostics, options
 from platform_sdk.errors import OptionError
 
 
@@ -111,6 +114,60 @@ def test_a_variable_that_names_no_option_is_logged(
 
     assert on
     assert caplog.messages == [f"init: nothing reads {expected}"]
+
+
+def test_models_with_a_dot(tmp_path: Path) -> None:
+    """TOML reads their names as tables in tables, quoted or not, also beside a model of the first part's name."""
+    file = tmp_path / "prices.toml"
+    file.write_text('[gpt-4]\ninput = 30\n[gpt-4.1]\ninput = 2\n["o.3"]\ninput = 1\n[a.b.c]\ninput = 4\nbatch = 0.5\n')
+    read = options.read({"dsn": "none", "app": "shop", "prices": str(file)}, {})
+
+    assert (dict(read.prices), read.left_out) == (
+        {"gpt-4": {"input": 30}, "gpt-4.1": {"input": 2}, "o.3": {"input": 1}, "a.b.c": {"input": 4, "batch": 0.5}}, (),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("prices", "said"),
+    [
+        ({"big": {"inptu": 1}}, "invalid 'inptu' for prices, model 'big': expected input"),
+        ({"big": {"input": 1, "outputs": 2}}, "invalid 'outputs' for prices, model 'big': expected output"),
+        ({"big": {"fast": 2}}, "invalid 'fast' for prices, model 'big': expected input or cache_read or"),
+        ({"gpt-4o*": {"input": 1}}, "invalid model 'gpt-4o*' for prices: expected a model's name"),
+        ({"big": 3}, "invalid 3 for prices, model 'big': expected models with a price"),
+        ({"big": {"input": "1"}}, "invalid {'input': '1'} for prices, model 'big': expected models with a price"),
+    ],
+)
+def test_prices_that_are_wrong_are_left_out(prices: Any, said: str, caplog: pytest.LogCaptureFixture) -> None:
+    """They are logged by name, and recording goes on with the others."""
+    diagnostics._last.clear()
+    good = {"good": {"input": 1.0, "performance": 2.0}}
+    on = platform_sdk.init(dsn="postgresql://x@127.0.0.1:1/x", app="shop", spool_folder="", prices={**prices, **good})
+    read = client.active_options()
+    platform_sdk.close(0)
+
+    assert on
+    assert read is not None
+    assert read.prices == good
+    [message] = caplog.messages
+    assert message.startswith(f"init: left out: {said}")
+
+
+@pytest.mark.parametrize("text", ["[big", None])
+def test_a_file_of_prices_that_cannot_be_read(
+    tmp_path: Path, text: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It costs the prices, not what is recorded."""
+    file = tmp_path / "prices.toml"
+    if text is not None:
+        file.write_text(text)
+    monkeypatch.setenv("PLATFORM_SDK_PRICES", str(file))
+    on = platform_sdk.init(dsn="postgresql://x@127.0.0.1:1/x", app="shop", spool_folder="")
+    platform_sdk.close(0)
+
+    assert on
+    [message] = caplog.messages
+    assert message.startswith(f"init: left out: invalid '{file}' for PLATFORM_SDK_PRICES: expected a TOML file")
 
 
 def test_each_invalid_start_is_logged(caplog: pytest.LogCaptureFixture) -> None:
