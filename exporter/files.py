@@ -1,8 +1,11 @@
 """Files: those that several processes write, read and remove, and texts that people write."""
 
+import contextlib
+import errno
 import os
 import re
 import stat
+import tempfile
 from pathlib import Path
 
 from exporter.errors import UnreadableError
@@ -29,8 +32,8 @@ def read_text(path: Path, most_bytes: int, errors: str = "strict") -> str:
     try:
         # Not blocking: to open a pipe would wait for whoever writes to it.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_dev == _kernel():
                 raise UnreadableError("not a regular file")
             content = file.read(most_bytes + 1)
         if len(content) > most_bytes:
@@ -43,6 +46,14 @@ def read_text(path: Path, most_bytes: int, errors: str = "strict") -> str:
     if NO_TEXT.search(text):
         raise UnreadableError("it holds a NUL character")
     return text
+
+
+def _kernel() -> int | None:
+    """Return the device of the kernel's own files, such as /proc/kmsg: they say that they are regular."""
+    try:
+        return os.stat("/proc").st_dev
+    except OSError:
+        return None
 
 
 def write(path: Path, content: bytes, *, mode: int = 0o600, durable: bool = False) -> None:
@@ -64,6 +75,26 @@ def write(path: Path, content: bytes, *, mode: int = 0o600, durable: bool = Fals
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that is missing, with those above it, open to its owner only. Raises OSError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
+
+
+def try_folder(folder: Path) -> None:
+    """Raise OSError where a folder cannot be made, or a file in it, by trying; what was missing is missing again."""
+    missing = [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
+    try:
+        make_folder(folder)
+        tempfile.TemporaryFile(dir=folder).close()
+    finally:
+        for one in missing:
+            with contextlib.suppress(OSError):
+                one.rmdir()
 
 
 def size(path: Path) -> int:

@@ -1,7 +1,7 @@
 """Keep secrets out of what people see: causes, messages, addresses."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from exporter.sections import Secret
@@ -17,10 +17,19 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"'<>,;)}]*[^\s\"'<>,;)}:.]", re.IGN
 _PAGES = re.compile(r"(?P<before>.*?)(?P<page>/metrics|/-/(?:ready|healthy|reload)|/api/health|/api/v[12]/\w+)/?")
 """What the servers around the exporter are asked for, and what stands before it in an address."""
 
-_CREDENTIALS = re.compile(r"[^\s@]:[^\s@]*@|passw|secret|token|\w=\S", re.IGNORECASE)
+_SIGN_IN = re.compile(r"[^\s@]:[^\s@]*@")
+_CREDENTIALS = re.compile(rf"{_SIGN_IN.pattern}|passw|secret|token|\w=\S|-----BEGIN", re.IGNORECASE)
 _PASSWORD = re.compile(r"(?=\S*[A-Z])(?=\S*[0-9])\S{6,}|(?=\S*[A-Za-z])(?=\S*[0-9])[A-Za-z0-9_+=-]{16,}")
 """What no word of a configuration looks like: capitals and digits mixed, or letters and digits of some length."""
 
+
+_SECRET_WORD = re.compile(r"(?=\S*[A-Z])(?=\S*[0-9])\S{6,}|(?=\S*[A-Za-z])(?=\S*[0-9])[A-Za-z0-9+=]{16,}")
+"""The same of a word in a longer text, such as a path: names there are longer, with _ and -."""
+_WORD = re.compile(r"""[^\s/,;|(){}\[\]<>'"`]+""")
+
+LONGEST_VALUE = 300
+SHORTEST_SECRET = 4
+"""A shorter one would be found in every word; as a value of its own it is not shown either."""
 
 _NAMES = ("access_key",)
 
@@ -34,7 +43,9 @@ class Redactor:
     name that a store's access key is stays.
     """
 
-    def __init__(self, settings: object, more: Iterable[str] = (), shortest: int = 1, *, names: bool = True) -> None:
+    def __init__(
+        self, settings: object, more: Iterable[str] = (), shortest: int = SHORTEST_SECRET, *, names: bool = True
+    ) -> None:
         known = (*_secrets(settings, () if names else _NAMES), *more)
         secrets = {text for secret in known for text in _spellings(secret) if len(text) >= shortest}
         self._secrets = sorted(secrets, key=len, reverse=True)  # a secret that contains another goes first
@@ -49,6 +60,39 @@ class Redactor:
         return text
 
 
+def shown_value(value: object) -> str:
+    """Return a value as errors show it, after a space; nothing where it may be a secret or is too long to read."""
+    texts = [item for item in (value if isinstance(value, list | tuple) else [value]) if isinstance(item, str)]
+    shown = repr(value)
+    return "" if len(shown) > LONGEST_VALUE or any(map(may_be_secret, texts)) else f" {shown}"
+
+
+def without_secrets(message: str, tree: object, known: Collection[str] = ()) -> str:
+    """Return an error's message about plain values without the words, in keys too, that may be secrets.
+
+    Words that are `known` stay.
+    """
+    words = {word for text in _texts(tree) for word in _WORD.findall(text) if _is_secret(word)} - set(known)
+    return Redactor(None, words).known(message)
+
+
+def _texts(tree: object) -> Iterator[str]:
+    """Yield the texts in plain values, and the keys."""
+    if isinstance(tree, str):
+        yield tree
+    for item in (*tree.keys(), *tree.values()) if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
+        yield from _texts(item)
+
+
+def _is_secret(word: str) -> bool:
+    return bool(_SECRET_WORD.fullmatch(word) or _SIGN_IN.search(word))
+
+
+def shown_name(name: str) -> str:
+    """Return a name as errors show it, unless it may be a secret."""
+    return NOT_SHOWN if may_be_secret(name) else name
+
+
 def shown_key(key: str) -> str:
     """Return a key as errors show it; one that does not look like a key may be a DSN or a password."""
     return f"`{key}`" if re.fullmatch(r"[\w.-]{1,64}", key) and not _PASSWORD.fullmatch(key) else NOT_SHOWN
@@ -56,7 +100,10 @@ def shown_key(key: str) -> str:
 
 def may_be_secret(text: str) -> bool:
     """Tell whether a text may be a secret that stands where none is expected."""
-    return bool(_CREDENTIALS.search(text) or _PASSWORD.fullmatch(text)) or hide_addresses(text) != text
+    words = _WORD.findall(text)
+    if _CREDENTIALS.search(text) or _PASSWORD.fullmatch(text):
+        return True
+    return any(map(_is_secret, words)) or hide_addresses(text) != text
 
 
 def hide_users(text: str) -> str:

@@ -28,6 +28,7 @@ from exporter.probes import build
 from exporter.probes.base import Status
 from exporter.probes.run import ProbeRunner
 from exporter.queries import QueryView, QueryWorker
+from exporter.redaction import shown_name
 from exporter.sources import mapping
 
 logger = logging.getLogger(__name__)
@@ -327,7 +328,7 @@ def _workers(
         try:
             plan = mapping.plan(source)
         except MappingError as error:
-            raise ConfigError(f"`sources`, {source.label}: {error}") from error
+            raise ConfigError(f"`sources`, {shown_name(source.label)}: {error}") from error
         tables = config.database_of(source)
         store = config.database if plan.read_only else tables
         new = Worker(plan, store, config.limits, config.retention_days, published, shown, tables, claims)

@@ -910,6 +910,19 @@ LEAKS = [
     STORE + f"watchdog: {{mail: {{to: ['{SECRET}'], sender: a, server: b}}}}",
     f"database: {{dsn: 'postgresql:///u:{SECRET}@h/d'}}",
     f"{SECRET}: 1\n{SECRET}: 2",
+    STORE + f"errors: {{token_file: 'wJalrXUtnFEMI/{SECRET}/bPxRfiCYEXAMPLEKEY'}}",
+    STORE + f"errors: {{token_file: '/{SECRET}'}}",
+    STORE + f'alertmanager: {{urls: ["http://h"], ca_file: "-----BEGIN PRIVATE KEY-----\\n{SECRET}"}}',
+    STORE + f"queries: [{{name: '{SECRET} x', sql: SELECT 1, value: a}}]",
+    STORE + f"queries: [{{name: a, sql: SELECT 1, value: a, labels: ['{SECRET} x']}}]",
+    STORE + f"sources: [{{name: 'a b {SECRET}'}}]",
+    STORE + f"sources: [{{preset: 'a {SECRET}', labels: {{{SECRET}: 5}}}}]",
+    STORE + f"probes: {{http: [{{name: a, url: 'http://h', headers: {{'{SECRET} x': a}}}}]}}",
+    STORE + f"thresholds: {{saturation_ratio: {{components: {{'redis/{SECRET}': {{high: 5}}}}}}}}",
+    STORE + f"thresholds: {{saturation_ratio: {{components: {{'redis/{SECRET}': 5}}}}}}",
+    STORE + f"labels: {{{SECRET}: 5}}",
+    STORE + f"labels: {{a: {{{SECRET}: 5}}}}",
+    STORE + f"state_folder: ['{SECRET}/x']",
 ]
 
 
@@ -1034,3 +1047,25 @@ def test_where_a_dsn_points(dsn: str, environment: dict[str, str], place: str, m
         monkeypatch.setenv(name, value)
 
     assert convert({"database": {"dsn": dsn}}).database.place == place
+
+
+def test_a_secret_has_no_byte_order_mark(tmp_path: Path) -> None:
+    """Some editors of Windows write one; it is nothing that anybody typed."""
+    (tmp_path / "token").write_bytes(b"\xef\xbb\xbfabcd\r\n")
+
+    token = parse(STORE + "errors: {token_file: token}", folder=tmp_path).errors.token
+    assert token is not None
+    assert token.reveal() == "abcd"
+
+
+def test_a_file_of_the_kernels_is_no_regular_file() -> None:
+    """It says that it is one, and reading the log of its messages takes them away."""
+    assert "not a regular file" in refusal(STORE + "errors: {token_file: /proc/self/cmdline}")
+
+
+@pytest.mark.parametrize("missing", ["token", "secrets/token", "/tmp/no-such-token"])
+def test_a_path_is_shown_where_its_folder_is(missing: str, tmp_path: Path) -> None:
+    """It is then no secret that stands in the place of its file."""
+    (tmp_path / "secrets").mkdir()
+
+    assert missing in refusal(STORE + f"errors: {{token_file: {missing}}}", folder=tmp_path)

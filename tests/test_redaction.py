@@ -104,3 +104,10 @@ def test_the_name_of_a_store_s_key_stays_where_names_are_shown() -> None:
     settings = MinioTarget(name="main", endpoint="s3:9000", access_key=Secret("platform"), secret_key=Secret("shhh"))
 
     assert Redactor(settings, names=False)("database platform: shhh") == "database platform: ********"
+
+
+def test_a_secret_of_some_letters_garbles_no_message() -> None:
+    """It would be found in every word."""
+    redact = Redactor(RedisTarget(name="main", url=Secret("redis://cache/0"), password=Secret("a")))
+
+    assert redact("a failed answer") == "a failed answer"

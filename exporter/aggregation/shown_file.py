@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from exporter import files
 from exporter.aggregation.series import Total
 from exporter.aggregation.snapshot import StoreState
 from exporter.errors import StateError
@@ -49,7 +50,7 @@ class ShownFile:
         self._path = folder / NAME
         self._lock = threading.Lock()
         with self._explain():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.make_folder(folder)
             try:
                 self._connection = self._open()
             except sqlite3.OperationalError:

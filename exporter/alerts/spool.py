@@ -31,7 +31,7 @@ class NotificationSpool:
         self._folder = folder
         self._limit_bytes = limit_bytes
         with self._explain():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.make_folder(folder)
             for unfinished in folder.glob("*.new"):
                 with contextlib.suppress(FileNotFoundError):  # another replica finished it
                     if time.time() - unfinished.stat().st_mtime > UNFINISHED_SECONDS:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from exporter import files
 from exporter.commands.common import FILE, load, reports_errors
 from exporter.config.settings import Config, Source, parse_address
 from exporter.dependencies import dependencies
@@ -14,7 +15,7 @@ from exporter.errors import ConfigError, MappingError
 from exporter.exposition import queries
 from exporter.printing import plural
 from exporter.probes import build
-from exporter.redaction import Redactor
+from exporter.redaction import Redactor, shown_name, shown_value
 from exporter.sources import mapping
 from exporter.sources.mapping import SourcePlan
 
@@ -74,7 +75,7 @@ def _parts(config: Config) -> list[tuple[Source, SourcePlan]]:
         try:
             plans.append((source, mapping.plan(source)))
         except MappingError as error:
-            raise ConfigError(f"`sources`, {source.label}: {error}") from error
+            raise ConfigError(f"`sources`, {shown_name(source.label)}: {error}") from error
     list(dependencies(config))
     for probe in build(config.probes):
         probe.close()
@@ -87,13 +88,14 @@ def _parts(config: Config) -> list[tuple[Source, SourcePlan]]:
 
 def _check_folder(key: str, folder: Path) -> None:
     """Raise ConfigError where a folder can neither be written to nor made."""
-    existing = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        problem = "cannot be written to" if existing.is_dir() else "is not a folder"
+    try:
+        files.try_folder(folder)
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or "no path"
         raise ConfigError(
-            f"invalid value {str(folder)!r} for `{key}` ({existing} {problem}): expected a folder that user id "
+            f"invalid value{shown_value(str(folder))} for `{key}` ({problem}): expected a folder that user id "
             f"{os.geteuid()} may write to, or make"
-        )
+        ) from None
 
 
 def _check_address(listen: str) -> None:

@@ -31,8 +31,6 @@ from exporter.redaction import Redactor, hide_addresses, parts_of_url
 from exporter.sources import mapping
 
 TIMEOUT_SECONDS = 5
-SHORTEST_SECRET = 4
-"""Shorter parts of addresses, such as `/am`, and passwords are in every word."""
 
 
 class Verdict(StrEnum):
@@ -68,7 +66,7 @@ def doctor(path: Path) -> None:
     stack = (config.stack.prometheus_url, config.stack.alertmanager_url, config.stack.grafana_url)
     addresses = (*config.alertmanager.urls, *(url for url in stack if url))
     parts = (part for url in addresses for part in parts_of_url(url))
-    ok, hide = True, Redactor(config, parts, SHORTEST_SECRET, names=False)
+    ok, hide = True, Redactor(config, parts, names=False)
     for finding in examine(config):
         ok = ok and finding.verdict is OK
         text = " ".join(hide(hide_addresses(finding.text)).split())

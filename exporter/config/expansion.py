@@ -25,6 +25,8 @@ class Expansion:
         self._secrets = secrets
         self.found: set[str] = set()
         """The secrets met so far: every text at a key that holds one, or at a key of its file."""
+        self.texts: set[str] = set()
+        """Other texts that variables were expanded in."""
 
     def __call__(self, value: Any, where: str = "") -> Any:
         """Return the value with all that it names. Raises ConfigError."""
@@ -32,6 +34,8 @@ class Expansion:
             text = self._expand(value, where)
             if self.is_secret(where):
                 self.found |= {value, text}
+            elif text != value:
+                self.texts.add(text)
             return text
         if isinstance(value, list):
             return [self(item, f"{where}[{index}]") for index, item in enumerate(value)]
@@ -83,16 +87,21 @@ def _read_secret(item: object, where: str, folder: Path) -> str:
         raise ConfigError(f"invalid path {given} for `{where}`: {expected}")
     path, secret = folder / item, ""
     try:
-        secret = read_text(path, SECRET_BYTES).rstrip("\r\n")
+        secret = read_text(path, SECRET_BYTES).removeprefix("\ufeff").rstrip("\r\n")
         problem = "" if secret else "it is empty"
     except UnreadableError as error:
         problem = str(error)
     if problem:
-        shown = "" if _is_no_path(item) else f" {str(path)!r}"
+        shown = "" if _is_no_path(item, path) else f" {str(path)!r}"
         raise ConfigError(f"invalid path{shown} for `{where}` ({problem}): {expected}")
     return secret
 
 
-def _is_no_path(item: str) -> bool:
-    """Tell whether it may be the secret itself that was given as the path of its file."""
-    return ("/" not in item or "://" in item or "@" in item or "=" in item) and may_be_secret(item)
+def _is_no_path(item: str, path: Path) -> bool:
+    """Tell whether it may be the secret itself that was given as the path of its file: a key may have slashes."""
+    if os.path.lexists(path):
+        return False
+    bare = item.strip("/")
+    if may_be_secret(bare) and ("/" not in bare or "://" in item or "@" in item or "=" in item):
+        return True
+    return not os.path.isdir(path.parent)  # pathlib's raises where a name is too long

@@ -19,13 +19,8 @@ from exporter.config.places import Place, look_up, place_of
 from exporter.config.settings import Config, convert
 from exporter.errors import ConfigError, UnreadableError
 from exporter.files import YAML_BYTES, read_text
-from exporter.redaction import Redactor, may_be_secret, shown_key
+from exporter.redaction import Redactor, shown_key, shown_value, without_secrets
 from exporter.sections import Secret, Section
-
-SHORTEST_SECRET = 4
-"""A shorter one would be found in every word; as a value of its own it is not shown either."""
-
-LONGEST_VALUE = 300
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
@@ -41,17 +36,17 @@ def parse(text: str, path: Path, environment: Mapping[str, str]) -> Config:
     """Turn the text of a configuration file into a Config; `path` names it in errors. Raises ConfigError."""
     expansion = Expansion(path.parent, environment, SECRET_KEYS)
     try:
-        return _parse(text, path.parent, expansion)
-    except ConfigError as error:
-        hide = Redactor(None, expansion.found, SHORTEST_SECRET).known
-        raise ConfigError(f"{path}: {hide(str(error))}") from None
-
-
-def _parse(text: str, folder: Path, expansion: Expansion) -> Config:
-    try:
         tree = strict_yaml.load(text)
     except strict_yaml.StrictYamlError as error:
-        raise ConfigError(f"invalid YAML: {error}") from error
+        raise ConfigError(f"{path}: invalid YAML: {error}") from error
+    try:
+        return _parse(tree, path.parent, expansion)
+    except ConfigError as error:
+        message = Redactor(None, expansion.found).known(str(error))
+        raise ConfigError(f"{path}: {without_secrets(message, [tree, *expansion.texts], _KEYS)}") from None
+
+
+def _parse(tree: Any, folder: Path, expansion: Expansion) -> Config:
     if not isinstance(tree, dict):
         kind = "nothing" if tree is None else type(tree).__name__
         raise ConfigError(f"invalid configuration, holds {kind}: expected a mapping with at least the key `database`")
@@ -135,13 +130,6 @@ def _explain_unknown(key: str, where: str) -> str:
     return f"unknown key {shown_key(key)}{f' in `{where}`' if where else ''}: {advice}"
 
 
-def shown_value(value: object) -> str:
-    """Return a value as errors show it, after a space; nothing where it may be a secret or is too long to read."""
-    texts = [item for item in (value if isinstance(value, list | tuple) else [value]) if isinstance(item, str)]
-    shown = repr(value)
-    return "" if len(shown) > LONGEST_VALUE or any(map(may_be_secret, texts)) else f" {shown}"
-
-
 def _section_at(where: str) -> type[Section]:
     """Return the section that a path such as `probes.redis[0]` leads to."""
     section: type[Section] = Config
@@ -168,3 +156,15 @@ def _secret_keys(section: type[Section]) -> Iterator[str]:
 
 SECRET_KEYS = frozenset(_secret_keys(Config))
 """The keys that may be given as `X_file: PATH` instead, and whose values are never shown."""
+
+
+def _keys(section: type[Section]) -> Iterator[str]:
+    """Yield the keys of a section and of those in it."""
+    for key, hint in get_type_hints(section).items():
+        yield key
+        for inner in _sections_in(hint):
+            yield from _keys(inner)
+
+
+_KEYS = frozenset(_keys(Config))
+"""What no secret is, whatever it looks like."""

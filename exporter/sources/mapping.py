@@ -18,7 +18,7 @@ from exporter.config.places import Place, place_of
 from exporter.config.settings import Config, Database, Source
 from exporter.errors import MappingError, UnreadableError
 from exporter.files import YAML_BYTES, read_text
-from exporter.redaction import may_be_secret, shown_key
+from exporter.redaction import may_be_secret, shown_key, without_secrets
 from exporter.sections import Section
 from platform_sdk.events import EVENTS, KINDS
 from platform_sdk.events.base import EventKind
@@ -333,9 +333,17 @@ def load(preset: str) -> Mapping:
         text = resources.files("exporter.sources").joinpath(f"{preset}.yml").read_text(encoding="utf-8")
     try:
         tree = strict_yaml.load(text)
-        mapping = _converted(tree)
     except strict_yaml.StrictYamlError as error:
         raise MappingError(f"mapping {preset}: {error}") from error
+    try:
+        return _checked(preset, tree)
+    except MappingError as error:
+        raise MappingError(without_secrets(str(error), tree)) from None
+
+
+def _checked(preset: str, tree: object) -> Mapping:
+    try:
+        mapping = _converted(tree)
     except msgspec.ValidationError as error:
         place = place_of(error, tree, _converted)
         where = (

@@ -13,11 +13,18 @@ STORE = "database: {dsn: 'postgresql://nobody@127.0.0.1:1/none'}\n"
 BAD = {
     "an unknown preset": "sources: [{preset: gone}]",
     "a mapping that is not a mapping": "sources: [{preset: ./other.yml}]",
+    "an unknown preset that is a secret": "sources: [{preset: a S3CRETpw12}]",
     "a label with a meaning": "labels: {app: x}",
     "a label of a source with a meaning": "sources: [{labels: {le: x}}]",
     "a metric's name of our own": "queries: [{name: platform_http_requests_total, sql: SELECT 1, value: a}]",
     "a state folder that is a file": "state_folder: other.yml",
     "a state folder below a file": "state_folder: other.yml/below",
+    "a state folder that is a loop": "state_folder: loop",
+    "a state folder that is a link to nothing": "state_folder: nothing",
+    "a state folder below a loop": "state_folder: loop/below",
+    "a state folder with a long name": f"state_folder: {'a' * 300}",
+    "a state folder of the kernel": "state_folder: /proc/x",
+    "a spool that is a loop": "alerts: {token: tttttt, spool_folder: loop}",
     "a spool that is a file": "alerts: {token: x, spool_folder: other.yml}",
     "an address of another machine": "listen: 192.0.2.1:9847",
     "an address that is not a name": "listen: 'a b.:9847'",
@@ -30,6 +37,8 @@ BAD = {
 def config(tmp_path: Path) -> Path:
     """Return where to write a configuration; beside it is a file that is not a mapping."""
     (tmp_path / "other.yml").write_text("x: 1\n")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "nothing").symlink_to("gone/away")
     return tmp_path / "c.yml"
 
 
@@ -47,6 +56,7 @@ def test_what_serve_refuses_is_not_good(config: Path, text: str) -> None:
 
     assert checked[0] == 2
     assert served[0] != 0
+    assert "S3CRETpw12" not in checked[1] + served[1]
     assert (checked[1].count("\n"), "Traceback" in checked[1] + served[1]) == (1, False)
 
 
@@ -56,6 +66,7 @@ def test_what_is_good_is_served(config: Path) -> None:
         f"{STORE}state_folder: new/state\nalerts: {{token: x, spool_folder: new/spool}}\nlisten: 127.0.0.1:0"
     )
     checked = said("check-config", config)
+    assert not (config.parent / "new").exists()
     with subprocess.Popen(command("serve", "--config", config), stderr=subprocess.PIPE, text=True) as served:
         try:
             assert served.stderr is not None

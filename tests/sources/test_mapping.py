@@ -75,3 +75,23 @@ def test_when_a_row_counts_is_checked(tmp_path: Path, line: str, message: str) -
     """A mapping that cannot mean anything is refused."""
     with pytest.raises(MappingError, match=message):
         load(tmp_path, line)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('public."ScrapeJobs"', '"postgresql://u:S3CRETpw12@h/x"'),
+        ("kind: scraping_run", "kind: S3CRETpw12"),
+        ("columns: {at", "columns: {S3CRETpw12: x, at"),
+        ("  jobs:", "  jobs S3CRETpw12:\n    {}\n  more:"),
+        ("where: t.test IS NOT TRUE", "S3CRETpw12: x"),
+    ],
+)
+def test_no_error_shows_a_secret(tmp_path: Path, before: str, after: str) -> None:
+    """A DSN or a password that was pasted in a wrong place."""
+    assert before in MAPPING
+    (tmp_path / "m.yml").write_text(MAPPING.replace(before, after, 1))
+
+    with pytest.raises(MappingError) as caught:
+        mapping.load(str(tmp_path / "m.yml"))
+    assert "S3CRETpw12" not in str(caught.value)
