@@ -100,3 +100,9 @@ def test_no_text_takes_long(part: str, start: str) -> None:
         strict_yaml.load(text)
 
     assert time.process_time() - began < 20
+
+
+@pytest.mark.parametrize("number", ["0x" + "f" * 5000, "0b" + "1" * 20000, "-0x" + "f" * 5000, "0" + "7" * 6000])
+def test_a_number_that_cannot_be_written_is_refused(number: str) -> None:
+    """Python reads it and ends in an error wherever it is shown."""
+    assert refusal(f"a: [{number}]").endswith("invalid date or number: put quotes around a text")

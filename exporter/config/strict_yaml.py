@@ -133,7 +133,9 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep=deep)
+            value = super().construct_object(node, deep=deep)
+            str(value if isinstance(value, int) else "")  # hexadecimal is read at any length, and written at none
+            return value
         except (ValueError, OverflowError):  # such as the date 2026-13-45
             raise _Refusal("invalid date or number: put quotes around a text", node) from None
 
