@@ -11,8 +11,12 @@ from typing import Any, TypeVar
 import yaml
 
 from alertmanager.channels import KINDS, Channel, ChannelsError, Version
+from exporter.config import strict_yaml
+from exporter.errors import UnreadableError
+from exporter.files import YAML_BYTES, read_text
 from exporter.mixin import hours
 from exporter.mixin.hours import Interval
+from exporter.redaction import shown_key, shown_value, without_secrets
 from platform_sdk.events.error import SEVERITIES
 
 Value = TypeVar("Value")
@@ -89,15 +93,16 @@ def read(path: Path, history: dict[str, Any] | None = None) -> ChannelSettings:
     Raises ChannelsError, with a line for each problem.
     """
     try:
-        return _read(yaml.safe_load(path.read_text(encoding="utf-8")), history)
-    except yaml.YAMLError as error:
-        raise ChannelsError(f"{path}: {error}") from error
+        content = strict_yaml.load(read_text(path, YAML_BYTES))
+    except strict_yaml.StrictYamlError as error:
+        raise ChannelsError(f"{path}: invalid YAML: {error}") from None
+    except UnreadableError as error:
+        raise ChannelsError(f"{path}: cannot be read: {error}") from error
+    try:
+        return _read(content, history)
     except ChannelsError as error:
-        raise ChannelsError("\n".join(f"{path}: {problem}" for problem in str(error).splitlines())) from error
-    except OSError as error:
-        raise ChannelsError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ChannelsError(f"{path}: cannot be read: expected UTF-8") from error
+        problems = without_secrets(str(error), content).splitlines()
+        raise ChannelsError("\n".join(f"{path}: {problem}" for problem in problems)) from None
 
 
 class _Problems:
@@ -169,6 +174,8 @@ def _secret_problem(file: Path) -> str:
     """Return what is wrong with a secret's file, without its content; nothing where it can be used."""
     if not file.is_file() or not (text := file.read_bytes()).strip():
         return "expected a file that is not empty"
+    if text.startswith(b"\xef\xbb\xbf"):
+        return "it begins with a byte order mark, which would be sent: expected none, as by printf %s KEY > FILE"
     if b"\n" in text or b"\r" in text:
         return "it has a line break, which some versions send: expected none, as by printf %s KEY > FILE"
     return ""
@@ -178,13 +185,15 @@ def _trial(names: Any) -> str:
     if names == "all":
         return "Platform.+"
     if not isinstance(names, list) or not all(re.fullmatch(r"[A-Za-z_]\w*", str(name)) for name in names):
-        raise ChannelsError(f"invalid value {names!r} for `trial`: expected a list of names of alerts, or all")
+        raise ChannelsError(
+            f"invalid value{shown_value(names)} for `trial`: expected a list of names of alerts, or all"
+        )
     known = _notifying()
     unknown = [name for name in map(str, names) if (name.startswith(OURS) and name not in known) or name == "all"]
     if unknown:
         raise ChannelsError(
             "\n".join(
-                f"invalid value {name!r} in `trial`: expected an alert that notifies{_meant(name, known)}"
+                f"invalid value{shown_value(name)} in `trial`: expected an alert that notifies{_meant(name, known)}"
                 for name in unknown
             )
         )
@@ -223,12 +232,12 @@ def _teams(content: Any, channels: dict[str, Channel]) -> list[Team]:
 def _team(name: str, keys: Any, channels: dict[str, Channel]) -> Team:
     where = f"teams.{name}"
     if not re.fullmatch(r"[\w-]+", name):
-        raise ChannelsError(f"invalid name {name!r} in `teams`: expected letters, digits, _ and -")
+        raise ChannelsError(f"invalid name{shown_value(name)} in `teams`: expected letters, digits, _ and -")
     _check_keys(where, keys, {"apps", "notify"}, {"apps", "notify"})
     apps = keys["apps"]
     # What would end a matcher, or a class of characters in it.
     if not isinstance(apps, list) or not apps or any(re.search(r"""["'\\^\]\n]|^$""", str(app)) for app in apps):
-        raise ChannelsError(f"invalid value {apps!r} for `{where}.apps`: expected a list of names of apps")
+        raise ChannelsError(f"invalid value{shown_value(apps)} for `{where}.apps`: expected a list of names of apps")
     _check_keys(f"{where}.notify", keys["notify"], set(), set(SEVERITIES))
     notify = {
         severity: _channels_of(f"{where}.notify.{severity}", keys["notify"][severity], channels)
@@ -241,18 +250,20 @@ def _team(name: str, keys: Any, channels: dict[str, Channel]) -> Team:
 def _channels_of(where: str, names: Any, channels: dict[str, Channel]) -> list[Channel]:
     if not isinstance(names, list) or (not names and where.removeprefix("notify.") not in MAY_BE_EMPTY):
         raise ChannelsError(
-            f"invalid value {names!r} for `{where}`: expected a list of at least one name of `channels`"
+            f"invalid value{shown_value(names)} for `{where}`: expected a list of at least one name of `channels`"
         )
     if unknown := [one for one in names if one not in channels]:
         expected = f"expected one of {', '.join(channels)}"
-        raise ChannelsError("\n".join(f"unknown channel {one!r} in `{where}`: {expected}" for one in unknown))
+        raise ChannelsError("\n".join(f"unknown channel{shown_value(one)} in `{where}`: {expected}" for one in unknown))
     return [channels[one] for one in names]
 
 
 def _channel(name: str, keys: Any, secrets: PurePosixPath, version: tuple[int, ...]) -> Channel:
     keys = _mapping(f"channels.{name}", keys)
     if keys.get("kind") not in KINDS:
-        raise ChannelsError(f"invalid `channels.{name}.kind` {keys.get('kind')!r}: expected one of {', '.join(KINDS)}")
+        raise ChannelsError(
+            f"invalid `channels.{name}.kind`{shown_value(keys.get('kind'))}: expected one of {', '.join(KINDS)}"
+        )
     kind = KINDS[keys["kind"]]
     _check_keys(f"channels.{name}", keys, kind.required | {"kind"}, kind.required | kind.optional | {"kind"})
     for one, other in kind.together:
@@ -262,7 +273,7 @@ def _channel(name: str, keys: Any, secrets: PurePosixPath, version: tuple[int, .
         pattern, expected = VALUES.get(key, (r".*\S.*", "a value"))
         if value is None or not re.fullmatch(pattern, str(value)):
             # An address may contain a secret.
-            given = "" if key == "url" else f" {value!r}"
+            given = "" if key == "url" else shown_value(value)
             raise ChannelsError(f"invalid `channels.{name}.{key}`{given}: expected {expected}")
     channel = Channel(name, keys, secrets, version)
     channel.requires(kind.since, f"kind `{keys['kind']}`" + (f" (until then: {kind.before})" if kind.before else ""))
@@ -284,7 +295,9 @@ def _digest(keys: Any) -> Interval:
 
 def _version(value: Any) -> tuple[int, ...]:
     if not isinstance(value, str) or not re.fullmatch(r"0\.\d+", value) or _numbers(value) < (0, 25):
-        raise ChannelsError(f'invalid version {value!r} for `alertmanager`: expected e.g. "0.25", in quotes, or newer')
+        raise ChannelsError(
+            f'invalid version{shown_value(value)} for `alertmanager`: expected e.g. "0.25", in quotes, or newer'
+        )
     return _numbers(value)
 
 
@@ -294,7 +307,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _mapping(where: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ChannelsError(f"invalid value {value!r} for `{where}`: expected keys and values")
+        raise ChannelsError(f"invalid value{shown_value(value)} for `{where}`: expected keys and values")
     return value
 
 
@@ -303,7 +316,7 @@ def _check_keys(
 ) -> None:
     keys = set(_mapping(where, value))
     expected = f"expected one of {', '.join(sorted(allowed))}"
-    problems = [f"unknown key `{key}` in `{where}`: {expected}" for key in sorted(map(str, keys - allowed))]
+    problems = [f"unknown key {shown_key(key)} in `{where}`: {expected}" for key in sorted(map(str, keys - allowed))]
     problems += [f"missing key `{key}` in `{where}`" for key in sorted(required - keys)]
     if problems:
         raise ChannelsError("\n".join(problems))
