@@ -50,9 +50,13 @@ def _myself() -> str:
 
 
 def _actor(context: click.Context, option: click.Parameter, by: str) -> str:
-    if not by or len(by) > LONGEST_ACTOR or not by.isprintable():
-        raise click.BadParameter(f"invalid name {by!r}: expected 1 to {LONGEST_ACTOR} printable characters")
-    return by
+    from exporter.issues.parsing import actor_named  # only commands that change something need it
+
+    if (name := actor_named(by)) is None:
+        raise click.BadParameter(
+            f"invalid name {by!r}: expected 1 to {LONGEST_ACTOR} printable characters of one alphabet, not `exporter`"
+        )
+    return name
 
 
 by_option = click.option(

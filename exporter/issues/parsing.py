@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from exporter.errors import ChangeError, TimeTextError
+from exporter.files import NO_TEXT
 from exporter.issues.change import LONGEST_NAME, MOST, Action, Change
 from exporter.issues.selection import Selection
 from exporter.times import parse_duration, parse_time
@@ -167,7 +168,10 @@ def _values(text: str) -> list[str]:
             parsed = json.loads(text)
         except (ValueError, RecursionError):
             return [text]
-        return parsed if isinstance(parsed, list) else [parsed]
+        values = parsed if isinstance(parsed, list) else [parsed]
+        if any(NO_TEXT.search(value) for value in values if isinstance(value, str)):
+            raise ChangeError("invalid text in the query: expected no NUL and no lone surrogate")
+        return values
     return [text]
 
 
@@ -178,16 +182,21 @@ def _once(tree: dict[str, Any], name: str, text: str) -> None:
 
 
 def actor_of(names: Sequence[str]) -> str | None:
-    """Return the user whom Grafana names in its header, or None where that is missing, given twice or invalid.
-
-    Invalid is what could be taken for someone else in the audit: the exporter's own name, control and invisible
-    characters, letters of two alphabets that look alike, and other forms of letters.
-    """
+    """Return the user whom Grafana names in its header, or None where that is missing, given twice or invalid."""
     # Starlette decodes headers as latin-1; Grafana writes UTF-8.
-    given = [name.encode("latin-1").decode("utf-8", "replace").strip() for name in names]
-    if len(given) != 1 or not given[0] or len(given[0]) > LONGEST_NAME or not given[0].isprintable():
+    given = [name.encode("latin-1").decode("utf-8", "replace") for name in names]
+    return actor_named(given[0]) if len(given) == 1 else None
+
+
+def actor_named(given: str) -> str | None:
+    """Return the name of someone who acts as the audit stores it, or None where it is invalid.
+
+    Invalid is what could be taken for someone else there: the exporter's own name, control and invisible characters,
+    letters of two alphabets that look alike, and other forms of letters.
+    """
+    name = unicodedata.normalize("NFC", given.strip())
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
         return None
-    name = unicodedata.normalize("NFC", given[0])
     alphabets = {unicodedata.name(letter, "").partition(" ")[0] for letter in name if letter.isalpha()}
     if name != unicodedata.normalize("NFKC", name) or len(alphabets & LOOKALIKE_ALPHABETS) > 1:
         return None

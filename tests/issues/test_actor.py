@@ -1,7 +1,9 @@
 """Whom the audit names: one person, distinguished from every other."""
 
 import pytest
+from click.testing import CliRunner
 
+from exporter.__main__ import main
 from exporter.issues.parsing import actor_of
 
 
@@ -46,6 +48,15 @@ def test_a_letter_has_one_form() -> None:
 def test_what_is_no_text_is_refused() -> None:
     """Bytes that are not UTF-8."""
     assert actor_of(["\xff"]) is None
+
+
+@pytest.mark.parametrize("name", ["exporter", " Exporter ", "\u0435xporter", "a\u202enn"])
+def test_the_command_line_refuses_them_too(name: str) -> None:
+    """Before anything is read."""
+    result = CliRunner().invoke(main, ["users", "erase", "x", "--config", "/gone.yml", "--yes", "--by", name])
+
+    assert result.exit_code == 2
+    assert "invalid name" in result.stderr
 
 
 def sent(name: str) -> str:

@@ -309,6 +309,8 @@ def test_parameters_are_strict(exporter: Exporter, store: Store) -> None:
     for rest in ("", "&action=delete", "&action=resolve&x=1", "&action=resolve&action=reopen",
                  "&action=ignore&for=1d&for=2d", "&action=ignore&events=many"):  # fmt: skip
         assert post(exporter, base + rest).status_code == 400
+    half = "/api/v1/errors/grafana/api/v2/alerts?action=resolve&app=%5B%22%5Cud800%22%5D&expected=0"
+    assert post(exporter, half).status_code == 400
     assert post(exporter, f"{base}&action=resolve", [{"labels": {}}]).status_code == 400
     assert set(statuses(store).values()) == {"open"}
 
