@@ -2,9 +2,10 @@
 
 from collections import namedtuple
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import date
-from typing import Any
+from decimal import Decimal
+from typing import Any, ClassVar
 
 import attrs
 import pytest
@@ -48,6 +49,10 @@ class Chair:
     price: float | None = None
 
 
+class Real(float):
+    """A number as numpy's float64 is one."""
+
+
 class Table(scrapy.Item):  # type: ignore[misc]
     """An item."""
 
@@ -73,7 +78,8 @@ def test_types_are_told_apart(store: Store) -> None:
     """0 and False are values; NaN, blank texts and empty containers are none."""
     item: dict[str, Any] = {
         "a": 0, "b": False, "c": date(2026, 1, 1), "d": [1], "e": "x", "f": object(),
-        "nan": float("nan"), "blank": " ", "none": None, "list": [], "object": {},
+        "nan": float("nan"), "decimal": Decimal("nan"), "numpy": Real("nan"), "bytes": b"",
+        "blank": " ", "none": None, "list": [], "object": {},
     }  # fmt: skip
 
     assert found(store, item) == {
@@ -115,4 +121,55 @@ def test_an_item_that_fails_harms_nothing(store: Store) -> None:
         def items(self) -> Any:
             raise ValueError("no items")
 
-    assert found(store, Faulty(), {"title": "a"}) == {None: (None, 1), "title": ("text", 1)}
+    @dataclass
+    class Lazy:
+        a: int
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == "a":
+                raise RuntimeError("detached")
+            return object.__getattribute__(self, name)
+
+    items = (Faulty(), Lazy.__new__(Lazy), {"title": "a"})
+    assert found(store, *items) == {None: (None, 1), "title": ("text", 1)}
+    assert store.rows("items_processed") == [(3,)]
+
+
+def test_fields_of_the_item_come_first(store: Store) -> None:
+    """Where a nested mapping's keys are data: also a field that only a later item has."""
+    specs = {"specs": {f"key-{number}": "x" for number in range(150)}}
+    fields = found(store, {**specs, "title": "a"}, {**specs, "title": "b", "price": 1})
+
+    assert (fields["title"], fields["price"]) == (("text", 2), ("number", 1))
+    assert fields["_other_"] == ("text", 2)
+
+
+def test_objects_in_a_list_of_different_types(store: Store) -> None:
+    """A field is filled once in an item, with what the first of them has."""
+    assert found(store, {"offers": [{"price": 1}, {"price": "x"}]})["offers[].price"] == ("number", 1)
+    assert store.rows("items", "scraping_field", "field = 'offers[].price'") == [(1,)]
+
+
+def test_what_is_no_field_of_a_dataclass(store: Store) -> None:
+    """Constants of the class and arguments of its construction."""
+
+    @dataclass
+    class Item:
+        title: str
+        kind: ClassVar[str] = "x"
+        given: InitVar[int] = 5
+
+    assert found(store, Item("a")) == {None: (None, 1), "title": ("text", 1)}
+
+
+def test_a_field_without_a_name(store: Store) -> None:
+    """A label cannot show it: it is among the others."""
+    assert found(store, {"": 5}) == {None: (None, 1), "_other_": ("number", 1)}
+
+
+@pytest.mark.parametrize("number", [10**30, -5])
+def test_numbers_that_no_row_can_hold(store: Store, number: int) -> None:
+    """They are refused: the run's row would be."""
+    found(store, 2, number)
+
+    assert store.rows("items_processed") == [(2,)]

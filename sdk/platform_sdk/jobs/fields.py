@@ -7,6 +7,7 @@ depth of three; MOST_FIELDS of them in all, so that an item whose keys are data 
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from datetime import date, time
 from decimal import Decimal
 from math import isnan
@@ -16,9 +17,11 @@ from platform_sdk import emit
 from platform_sdk.events.scraping_field import SCRAPING_FIELD
 
 MOST_FIELDS, DEEPEST, LONGEST_LIST = 100, 3, 3
+KEPT = 20
+"""How many of MOST_FIELDS only the item's own fields may be: those of later items, where nested keys are data."""
 """How many fields a job has at most, how deep, and of how many objects of a list the fields are looked at."""
 REST = "_other_"
-"""What the fields beyond MOST_FIELDS are counted as."""
+"""What the fields beyond MOST_FIELDS are counted as, and one without a name, which a label cannot show."""
 
 _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (bool, "boolean"), ((int, float, Decimal), "number"), ((date, time), "time"),
@@ -38,12 +41,15 @@ class Fields:
 
     def add(self, item: Pairs) -> None:
         """Look at an item, of which `pairs_of` gave names and values."""
+        found: dict[str, str] = {}
+        for field, kind, depth in _filled(item, "", 1):
+            found.setdefault(self._bounded(field, depth), kind)  # once an item, of the objects in a list the first
         self._items += 1
-        self._filled.update({(self._bounded(field), kind) for field, kind in _filled(item, "", 1)})
+        self._filled.update(found.items())
 
-    def _bounded(self, field: str) -> str:
+    def _bounded(self, field: str, depth: int) -> str:
         if field not in self._known:
-            if len(self._known) >= MOST_FIELDS:
+            if not field or len(self._known) >= (MOST_FIELDS if depth == 1 else MOST_FIELDS - KEPT):
                 return REST
             self._known.add(field)
         return field
@@ -61,9 +67,11 @@ class Fields:
 def pairs_of(item: object) -> Pairs | None:
     """Return the names and values of an item, None for what is none."""
     if isinstance(item, Mapping):
-        return item.items()
+        return _items_of(item)
     kind = type(item)
-    for declared in ("__dataclass_fields__", "model_fields", "_fields"):
+    if is_dataclass(kind):
+        return ((one.name, getattr(item, one.name, None)) for one in fields(kind))
+    for declared in ("model_fields", "_fields"):
         if (names := getattr(kind, declared, None)) and not isinstance(item, type):
             return ((name, getattr(item, name, None)) for name in names)
     if attributes := getattr(kind, "__attrs_attrs__", None):
@@ -71,28 +79,37 @@ def pairs_of(item: object) -> Pairs | None:
     return None
 
 
-def _filled(pairs: Pairs, prefix: str, depth: int) -> Iterator[tuple[str, str]]:
+def _items_of(item: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
+    yield from item.items()  # of the application's class: what it raises comes when the item is looked at
+
+
+def _filled(pairs: Pairs, prefix: str, depth: int) -> Iterator[tuple[str, str, int]]:
+    """Yield name, type and depth of what is filled, an object's own fields before those of the objects in it."""
+    inner: list[tuple[Any, str]] = []
     for name, value in pairs:
         kind = _kind(value)
         if kind is None:
             continue
         field = f"{prefix}{name}"
-        yield field, kind
+        yield field, kind, depth
         if depth >= DEEPEST or kind not in ("list", "object"):
             continue
         if kind == "object":
-            yield from _filled(pairs_of(value) or (), f"{field}.", depth + 1)
+            inner.append((value, f"{field}."))
         elif isinstance(value, list | tuple):
-            for each in value[:LONGEST_LIST]:
-                yield from _filled(pairs_of(each) or (), f"{field}[].", depth + 1)
+            inner += ((each, f"{field}[].") for each in value[:LONGEST_LIST])
+    for each, begin in inner:
+        yield from _filled(pairs_of(each) or (), begin, depth + 1)
 
 
 def _kind(value: object) -> str | None:
     """Return the type of a value, None where the field is not filled."""
-    if value is None or (type(value) is float and isnan(value)):
+    if value is None or (isinstance(value, float) and isnan(value)) or (isinstance(value, Decimal) and value.is_nan()):
         return None
     if isinstance(value, str):
         return "text" if value.strip() else None
+    if isinstance(value, bytes | bytearray):
+        return "other" if value else None
     for types, name in _KINDS:
         if isinstance(value, types) and not hasattr(value, "_fields"):
             return None if name == "list" and not value else name

@@ -21,6 +21,7 @@ from platform_sdk import client, emit
 from platform_sdk.arguments import checked
 from platform_sdk.delivery import heartbeats
 from platform_sdk.diagnostics import note, unfailing
+from platform_sdk.events.base import MAXIMUM
 from platform_sdk.jobs.decorator import Function, decorated
 from platform_sdk.jobs.expectations import Duration, Expectations, expectations
 from platform_sdk.jobs.fields import Fields, pairs_of
@@ -143,10 +144,10 @@ class ScrapingJob:
         Of an item (a mapping, a dataclass, an object of attrs or pydantic) is counted which of its fields are filled.
         """
         pairs = None if type(n) is int else pairs_of(n)
+        self._count("_items", 1 if pairs is not None else n)
         if pairs is not None and self._mine:
             with self._lock:
-                self._fields.add(pairs)
-        self._count("_items", 1 if pairs is not None else n)
+                self._fields.add(pairs)  # may raise what the item's own code does: it is an item all the same
 
     @_guarded
     def failed(self, n: int = 1) -> None:
@@ -356,6 +357,8 @@ class ScrapingJob:
     def _count(self, name: str, n: object, argument: str = "n") -> None:
         if self._mine:
             number = _whole(argument, n)
+            if not 0 <= number <= MAXIMUM:  # the run's row would be rejected
+                raise ValueError(f"invalid number for {argument}: expected 0 to {MAXIMUM:g}")
             with self._lock:
                 setattr(self, name, (getattr(self, name) or 0) + number)
 
