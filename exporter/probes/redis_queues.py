@@ -18,6 +18,9 @@ STREAM = "XLEN"
 LENGTHS = ("LLEN", STREAM, "ZCARD", "HLEN", "SCARD")
 """The commands that return a key's length, by its type: Celery and RQ keep lists, arq a sorted set, others streams."""
 
+PRIORITIES = tuple(f"\x06\x16{step}" for step in (3, 6, 9))
+"""What kombu adds to a list's name for messages of a priority, by its default `priority_steps`: one queue's, too."""
+
 GROUPS_MOST = 20
 """How many consumer groups of a stream are shown by name, the first of the alphabet; the others are one, `_other_`."""
 
@@ -123,12 +126,28 @@ class Queues:
                 of_groups = self._groups(queue, reply, deadline)
                 found += [gauge for group, waiting in of_groups.items() for gauge in waiting.gauges(queue, group)]
                 lengths[queue] = None
-        stamped = self._stamped(lengths, deadline)
+        parts = self._priorities(lengths, deadline)
+        stamped = self._stamped({**lengths, **parts}, deadline)
+        for key, waiting in parts.items():
+            queue = key.partition(PRIORITIES[0][0])[0]
+            lengths[queue] = int(str(lengths[queue])) + waiting
+            if key in stamped:
+                stamped[queue] = min(stamped[key], stamped.get(queue, stamped[key]))
         for queue, length in lengths.items():
             if isinstance(length, int):
                 oldest = self._oldest(queue, b"-", deadline) if queue in streams and length else None
                 found += Waiting(length, oldest_seconds=_added(oldest) or stamped.get(queue)).gauges(queue, "")
         return found
+
+    def _priorities(self, lengths: dict[str, object], deadline: float) -> dict[str, int]:
+        """Return the lengths of the lists that hold the messages of lists' priorities, by their keys."""
+        keys = [
+            f"{queue}{end}" for queue, length in lengths.items()
+            if isinstance(length, int) and self._commands[queue] == LENGTHS[0] and PRIORITIES[0][0] not in queue
+            for end in PRIORITIES if f"{queue}{end}" not in self._commands
+        ]  # fmt: skip
+        replies = self._servers.ask_keys([(key, (LENGTHS[0], key)) for key in keys], deadline)
+        return {key: reply for key, reply in zip(keys, replies, strict=True) if isinstance(reply, int) and reply}
 
     def _stamped(self, lengths: dict[str, object], deadline: float) -> dict[str, float]:
         """Return when the entry at the end of each list was published: Celery adds at the front and takes from the end.
@@ -137,7 +156,7 @@ class Queues:
         """
         lists = [
             queue for queue, length in lengths.items()
-            if isinstance(length, int) and length and self._commands[queue] == LENGTHS[0]
+            if isinstance(length, int) and length and self._commands.get(queue, LENGTHS[0]) == LENGTHS[0]
         ]  # fmt: skip
         sizes = self._servers.ask_keys(
             [(queue, ("MEMORY", "USAGE", queue, "SAMPLES", "1")) for queue in lists], deadline

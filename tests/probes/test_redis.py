@@ -110,6 +110,31 @@ def test_oldest_entry_of_a_stream(redis_server: Redis, keys: "client.Redis") -> 
     assert f"{oldest}celery:" not in emptied
 
 
+def test_priorities_of_celery(redis_server: Redis, keys: "client.Redis") -> None:
+    """The lists of a queue's priorities are the queue: in its length, and the oldest message of all is shown."""
+    app = celery.Celery("shop", broker=redis_server.url)
+    hooks = jobs._Hooks(None, True, False)
+    signals.before_task_publish.connect(hooks.before_task_publish)
+    try:
+        before = time.time()
+        app.send_task("shop.send_mail", queue="mail", priority=9)
+        after = time.time()
+        for priority in (0, 3, 6, 9):
+            app.send_task("shop.send_mail", queue="mail", priority=priority)
+        app.send_task("shop.send_mail", queue="late", priority=6)
+    finally:
+        signals.before_task_publish.disconnect(hooks.before_task_publish)
+        app.close()
+    assert keys.llen("mail") == 1
+    with target(redis(redis_server.url, queues=("mail", "late"))) as subject:
+        found = gauges(subject.ask())
+
+    assert (found["queue_length:mail:"], found["queue_length:late:"]) == (5, 1)
+    assert before <= found["queue_oldest_timestamp_seconds:mail:"] <= after
+    assert found["queue_oldest_timestamp_seconds:late:"] >= after
+    assert len([name for name in found if name.startswith("queue_length")]) == 2
+
+
 def test_oldest_message_of_celery(redis_server: Redis, keys: "client.Redis") -> None:
     """A list of Celery's shows when the message that is taken next was published, by the SDK's hook."""
     app = celery.Celery("shop", broker=redis_server.url)
