@@ -46,7 +46,7 @@ DIRECTIONS = {
     "platform_sdk.model_usage": set(),
     "platform_sdk.events": {"typing"},
     "platform_sdk.stores": {"errors"},
-    "platform_sdk.options": {"capture", "errors", "stores"},
+    "platform_sdk.options": {"capture", "errors", "model_usage", "stores"},
     "platform_sdk.loading": set(),
     "platform_sdk.libpq": {"errors"},
     "platform_sdk.trace": {"diagnostics"},
