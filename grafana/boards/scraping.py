@@ -144,5 +144,8 @@ BOARD = Board(
     "Do the scrapers succeed, are they alive, and do they deliver as much as usual?",
     [_health(), _figures(), *_scrapers(), _charts(), _live(), *scraping_details.sections()],
     VARIABLES,
-    may_be_empty={"Vanished and new fields": "Where sites stay as they are, no field vanishes and none is new."},
+    may_be_empty={
+        "Vanished and new fields": "Where sites stay as they are, no field vanishes and none is new.",
+        "Durations against usual": "Nothing is usual before a day has passed.",
+    },
 )
