@@ -173,11 +173,10 @@ def test_stopped_frozen_started(start_minio: Starter) -> None:
         frozen = [gives_up(probe) for _ in range(3)]
         server.thaw()
         server.stop()
-        stopped = subject.ask()
+        assert poll_until(lambda: subject.ask().reason is Reason.REFUSED)  # on a busy machine later than its timeout
         server.start()
 
         assert frozen == [True] * 3
-        assert (stopped.status, stopped.reason) == (Status.UNHEALTHY, Reason.REFUSED)
         assert poll_until(lambda: subject.ask().status is Status.HEALTHY)
 
 
