@@ -44,13 +44,15 @@ def sessions(connection: Connection, stream: Stream, person: Person) -> set[str]
     """Return the sessions of the user that the changes of a stream name."""
     if person.consumer or not {USER, SESSION} <= stream.columns.keys():
         return set()
-    query = f"SELECT DISTINCT session_id FROM ({_events(connection, stream)}) e WHERE session_id <> '' AND {_THEIRS}"
+    events = _events(stream, _changed(connection, stream))
+    query = f"SELECT DISTINCT session_id FROM ({events}) e WHERE session_id <> '' AND {_THEIRS}"
     return {row[0] for row in connection.execute(query.encode(), person.parameters([]))}
 
 
 def rows_of(connection: Connection, stream: Stream, person: Person, known: list[str]) -> list[dict[str, Any]]:
     """Return the changes that name the person, or one of the sessions `known`, as the mapping reads them."""
-    query = f"SELECT to_jsonb(e) - 'place' FROM ({_events(connection, stream)}) e WHERE {_THEIRS} ORDER BY at"
+    events = _events(stream, _changed(connection, stream))
+    query = f"SELECT to_jsonb(e) - 'place' FROM ({events}) e WHERE {_THEIRS} ORDER BY at"
     return [row[0] for row in connection.execute(query.encode(), person.parameters(known))]
 
 
@@ -60,12 +62,12 @@ def erase(connection: Connection, stream: Stream, person: Person, known: list[st
     None while partitions have to be compared with what was captured: that needs the keys.
     """
     held = captured.find(connection, stream)
+    changed = captured.changes(stream, held)
     cursor = snapshot.read(connection, stream)
-    found = f"SELECT place FROM ({_events(connection, stream)}) e WHERE {_THEIRS}"
+    found = f"SELECT place FROM ({_events(stream, changed)}) e WHERE {_THEIRS}"
     parameters = person.parameters(known)
     removed = 0
     if cursor and not held.pending and not held.bare:
-        changed = captured.changes(stream, held)
         # Of another cluster than the cursor's no row is read again, but where the cursor has not moved here yet.
         counted = f"""NOT ({snapshot.window(changed)})
             AND (t.platform_cluster = %(cluster)s OR %(cluster)s = monitoring.cluster_id())"""
@@ -83,9 +85,12 @@ _THEIRS = """(%(app)s::text IS NULL OR app = %(app)s) AND CASE WHEN %(consumer)s
     ELSE user_id = %(user)s OR user_id IS NULL AND session_id = ANY(%(sessions)s) END"""
 
 
-def _events(connection: Connection, stream: Stream) -> str:
+def _changed(connection: Connection, stream: Stream) -> Stream:
+    return captured.changes(stream, captured.find(connection, stream))
+
+
+def _events(stream: Stream, changed: Stream) -> str:
     """Return SQL of all captured changes, whether they count or not: what the mapping reads of each, and its place."""
-    changed = captured.changes(stream, captured.find(connection, stream))
     names = {column.name: column.type for column in stream.kind.all_columns if column.name in stream.columns}
     names |= dict.fromkeys({"app", USER, SESSION, CONSUMER} - names.keys(), "text")
     columns = ", ".join(f"({changed.columns.get(name, 'NULL')})::{kind} AS {name}" for name, kind in names.items())
